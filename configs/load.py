@@ -1,0 +1,86 @@
+"""Reading a configuration file, with one line for each mistake in it."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from configs.schema import RunConfig
+
+
+class ConfigError(ValueError):
+    """The configuration is missing or not valid; the message says where, what and what instead."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML silently keeps the last of two equal keys; a run must not depend on that."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ConfigError(f"line {node.start_mark.line + 1}: the key {key!r} stands twice")
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """Read and validate a configuration.
+
+    Raises `ConfigError` when the file is missing, is not YAML, or holds a key or a value that the
+    schema does not allow; the message names all of them.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    try:
+        value = _UniqueKeys(text).get_single_data()
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"{path} holds {type(value).__name__}, expected keys such as root, corpora"
+        )
+    try:
+        return RunConfig.model_validate(value)
+    except ValidationError as error:
+        mistakes = "; ".join(_explain(mistake) for mistake in error.errors())
+        raise ConfigError(f"{path}: {mistakes}") from error
+
+
+def _explain(mistake: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        known = _known_keys(mistake["loc"][:-1])
+        near = get_close_matches(str(mistake["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        return f"{where}: no such key; {hint}"
+    if mistake["type"] == "missing":
+        return f"{where}: missing"
+    message = mistake["msg"].removeprefix("Value error, ")
+    found = mistake["input"]
+    return f"{where or 'configuration'}: {message}" + (
+        "" if isinstance(found, dict) else f"; found {found!r}"
+    )
+
+
+def _known_keys(location: Sequence[int | str]) -> list[str]:
+    """The keys that the block at `location` may have."""
+    model: type[BaseModel] = RunConfig
+    for part in location:
+        if part in model.model_fields:
+            inner = model.model_fields[str(part)].annotation
+            model = next(kind for kind in _models(inner))
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

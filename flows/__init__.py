@@ -1,0 +1,1 @@
+"""The story: the order of the stages, the command line, the deployments."""

@@ -1,0 +1,133 @@
+"""What is done and what is next, told by receipts alone: how far each planned shard came."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from configs.schema import RunConfig
+from storage.receipt import FileRef, PlannedShard, Receipt
+from storage.receipts import Split
+from storage.shard import ShardKey
+from storage.stage import Place, combined_digest
+from storage.store import Store
+from tasks.corpora.base import Corpus
+from tasks.corpora.registry import corpus_named
+from tasks.download.raw import archives_of, chosen_splits, downloads
+from tasks.normalise.plan import within
+from tasks.stages import SHARD_STAGES, fingerprints
+
+EVALUATION_STAGES: Final = ("normalise",)
+"""What the shards of validation and test splits go through before a model is measured on them."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One planned shard and the receipts that it has so far, by stage."""
+
+    key: ShardKey
+    planned: PlannedShard
+    plan: FileRef
+    row_group: int  # of the shard in the plan's file
+    stages: tuple[str, ...]
+    receipts: Mapping[str, Receipt]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the shard went through all its stages."""
+        return self.next_stage is None
+
+    @property
+    def next_stage(self) -> str | None:
+        """The first stage without a receipt; None when all are done."""
+        return next((stage for stage in self.stages if stage not in self.receipts), None)
+
+    def sources(self, stage: str) -> tuple[str, ...]:
+        """The digests of what `stage` reads; only once the stages before it are done."""
+        if stage == "normalise":
+            return (self.planned.digest,)
+        read = {"label": ("normalise",), "score": ("label", "normalise"), "filter": ("score",)}
+        return tuple(self.receipts[name].output.sha256 for name in read[stage])
+
+
+class Chain:
+    """The state of one corpus in a store, as one listing for each split and stage shows it."""
+
+    def __init__(self, config: RunConfig, store: Store, corpus_name: str) -> None:
+        self.config = config
+        self.store = store
+        self.corpus: Corpus = corpus_named(corpus_name)
+        self.settings = config.corpora[corpus_name]
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Stage to fingerprint."""
+        return fingerprints(self.config, self.corpus)
+
+    def place(self, stage: str, key: ShardKey) -> Place:
+        """Where a shard of a stage is kept."""
+        return Place(stage=stage, fingerprint=self.fingerprints[stage], key=key)
+
+    def split(self, stage: str, split: str) -> Split:
+        """The receipts and failures of one split."""
+        return Split.load(
+            self.store, self.place(stage, ShardKey(self.corpus.name, split, 0)).folder
+        )
+
+    def splits(self, *roles: str) -> tuple[str, ...]:
+        """The chosen splits of these roles; of all roles when none is given."""
+        chosen = chosen_splits(self.corpus, self.settings)
+        return tuple(name for name in chosen if not roles or self.corpus.splits[name] in roles)
+
+    def plan_receipts(self, split: str) -> tuple[Receipt, ...]:
+        """The parts of a split's plan, in order."""
+        return tuple(sorted(self.split("plan", split).receipts, key=lambda part: part.key))
+
+    def unplanned_splits(self) -> dict[ShardKey, tuple[Receipt, ...]]:
+        """The next part of each split's plan that has new files, with all files that it needs.
+
+        A split is planned only once all of these are there: an annotation whose audio is still to
+        come is not one whose audio is missing.
+        """
+        done = {receipt.key: receipt for receipt in downloads(self.store, self.corpus).receipts}
+        found: dict[ShardKey, tuple[Receipt, ...]] = {}
+        for split in self.splits():
+            wanted = archives_of(self.corpus, split)
+            parts = self.plan_receipts(split)
+            planned = {source for part in parts for source in part.sources}
+            files = tuple(done[key] for key in wanted if key in done)
+            if len(files) == len(wanted) and any(f.output.sha256 not in planned for f in files):
+                found[ShardKey(self.corpus.name, split, len(parts))] = files
+        return found
+
+    def links(self, *roles: str) -> list[Link]:
+        """Every planned shard of the splits of these roles, within the limit on hours."""
+        return [link for split in self.splits(*roles) for link in self._links(split)]
+
+    def _links(self, split: str) -> list[Link]:
+        rows = [
+            (shard, part.output, row_group)
+            for part in self.plan_receipts(split)
+            for row_group, shard in enumerate(part.planned)
+        ]
+        num_taken = len(within([shard for shard, _, _ in rows], self.settings.limit_hours))
+        is_training = self.corpus.splits[split] == "train"
+        stages = SHARD_STAGES if is_training else EVALUATION_STAGES
+        found = {stage: self.split(stage, split) for stage in stages} if rows else {}
+        links: list[Link] = []
+        for shard, plan, row_group in rows[:num_taken]:
+            key = ShardKey(self.corpus.name, split, shard.index)
+            receipts: dict[str, Receipt] = {}
+            link = Link(key, shard, plan, row_group, stages, receipts)
+            for stage in stages:
+                receipt = found[stage].find(key, combined_digest(link.sources(stage)))
+                if receipt is None:
+                    break
+                receipts[stage] = receipt
+            links.append(link)
+        return links
+
+
+def chains(config: RunConfig, store: Store) -> Sequence[Chain]:
+    """A chain for each corpus of the configuration."""
+    return [Chain(config, store, name) for name in config.corpora]

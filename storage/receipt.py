@@ -1,0 +1,73 @@
+"""The small record written last beside an output: the only proof that it is done."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from storage.shard import ShardKey
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NumRows = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A frozen value that is stored as JSON and refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRef(Record):
+    """A stored file by its path under the root and the digest that its bytes must have."""
+
+    path: str
+    sha256: Sha256
+    size_bytes: NumRows
+    num_rows: NumRows = 0
+
+
+class Counts(Record):
+    """Where the rows went; the row law holds by construction."""
+
+    rows_in: NumRows = 0
+    created: NumRows = 0
+    rows_out: NumRows = 0
+    dropped: Mapping[str, NumRows] = {}
+    quarantined: Mapping[str, NumRows] = {}
+
+    @model_validator(mode="after")
+    def _row_law(self) -> Self:
+        left_out = sum(self.dropped.values()) + sum(self.quarantined.values())
+        if self.rows_in + self.created != self.rows_out + left_out:
+            raise ValueError(
+                f"rows are lost or doubled: {self.rows_in} in + {self.created} created is not"
+                f" {self.rows_out} out + {left_out} dropped or quarantined"
+            )
+        return self
+
+
+class PlannedShard(Record):
+    """A shard as the plan made it; `digest` changes if and only if its segments do."""
+
+    index: NumRows
+    digest: Sha256
+    num_rows: NumRows
+    hours: float
+
+
+class Receipt(Record):
+    """Proof that one shard of one stage is done, and what it holds."""
+
+    stage: str
+    fingerprint: str
+    key: ShardKey
+    source_digest: Sha256
+    output: FileRef
+    left_out: FileRef | None = None
+    beside: tuple[FileRef, ...] = ()  # further files: the index of an archive, the parts of a model
+    counts: Counts
+    hours: float = 0.0  # of audio in the rows that came out
+    planned: tuple[PlannedShard, ...] = ()
+    sources: tuple[Sha256, ...] = ()
+    recorded: Mapping[str, Any] = {}  # what may vary between machines: batch size, seconds
+    finished_at: str = ""

@@ -1,0 +1,1 @@
+"""The work of each stage as pure functions; only `tasks.run` knows Prefect."""

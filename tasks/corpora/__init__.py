@@ -1,0 +1,1 @@
+"""The corpora: what each hands out, and how its files are read."""

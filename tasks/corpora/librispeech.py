@@ -1,0 +1,78 @@
+"""LibriSpeech (OpenSLR 12): read audiobooks, whole FLAC files, upper-case transcripts."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from storage.outcome import quarantined
+from tasks.corpora.base import Archive, Corpus, Licence, Raw, Segment, Unplanned
+
+_BASE: Final = "https://www.openslr.org/resources/12"
+
+
+def read(raw: Raw) -> Iterator[Segment | Unplanned]:
+    """A segment per line of each `<speaker>-<chapter>.trans.txt`, its audio a file of its own."""
+    audio = {PurePosixPath(member.name).stem: member for member in raw.members(".flac")}
+    for transcript in raw.members(".trans.txt"):
+        split = PurePosixPath(transcript.name).parts[1]
+        for line in raw.read(transcript).decode("utf-8").splitlines():
+            if not line.strip():
+                continue
+            utterance_id, _, text = line.partition(" ")
+            if utterance_id not in audio:
+                row = quarantined(utterance_id, "no_audio", f"named in {transcript.name}")
+                yield Unplanned(split=split, row=row)
+                continue
+            speaker, chapter, _ = utterance_id.split("-")
+            yield Segment(
+                id=utterance_id,
+                split=split,
+                recording_id=f"{speaker}-{chapter}",
+                speaker_id=speaker,
+                audio=audio[utterance_id],
+                raw_text=text,
+            )
+
+
+def clean(raw_text: str) -> str | None:
+    """The reference; LibriSpeech has no tags, only upper case.
+
+    >>> clean("IT'S A FERRY")
+    "it's a ferry"
+    """
+    return raw_text.lower()
+
+
+def _archive(split: str, md5: str, size_bytes: int | None = None) -> Archive:
+    return Archive(url=f"{_BASE}/{split}.tar.gz", md5=md5, size_bytes=size_bytes, splits=(split,))
+
+
+LIBRISPEECH: Final = Corpus(
+    name="librispeech",
+    title="LibriSpeech",
+    homepage="https://www.openslr.org/12",
+    hours=960.9,
+    paper_hours=960,
+    licence=Licence(name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True),
+    revision="openslr-12",
+    archives=(
+        _archive("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 6_387_309_499),
+        _archive("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa"),
+        _archive("train-other-500", "d1a0fd59409feb2c614ce4d30c387708"),
+        _archive("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 337_926_286),
+        _archive("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931"),
+        _archive("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 346_663_984),
+        _archive("test-other", "fb5a50374b501bb3bac4815ee91d3135"),
+    ),
+    splits={
+        "train-clean-100": "train",
+        "train-clean-360": "train",
+        "train-other-500": "train",
+        "dev-clean": "validation",
+        "dev-other": "validation",
+        "test-clean": "test",
+        "test-other": "test",
+    },
+    read=read,
+    clean=clean,
+)

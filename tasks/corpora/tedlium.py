@@ -1,0 +1,117 @@
+"""TED-LIUM 3 (OpenSLR 51): whole talks as SPHERE, segments in STM; the `legacy` splits."""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from storage.outcome import dropped, quarantined
+from tasks.corpora.base import Archive, Corpus, Licence, Member, Raw, Role, Segment, Unplanned
+
+_SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
+_NOT_SCORED: Final = "ignore_time_segment_in_scoring"
+_NUM_FIELDS: Final = 7
+
+# ` 's` and its like are written apart from the word that they end
+_SUFFIX = re.compile(r" '(s|t|re|ve|m|ll|d|clock|all)\b")
+_DANGLING = re.compile(r"(?<!\S)' (?=\w)")
+_TAG = re.compile(r"<unk>|<sil>|\{(?:noise|cough|smack|breath|uh|um)\}|\(\d+\)", re.IGNORECASE)
+_UTTERANCE_ID = re.compile(r"\s*\(\S+-\d+\)\s*$")
+
+
+def read(raw: Raw) -> Iterator[Segment | Unplanned]:
+    """A segment per STM line, whose first field, not its file name, names the talk."""
+    for split, talks, stm in _by_split(raw):
+        for number, line in enumerate(raw.read(stm).decode("utf-8").splitlines(), start=1):
+            if not line.strip() or line.startswith(";;"):
+                continue
+            yield _segment(split, talks, stm, number, line)
+
+
+def _by_split(raw: Raw) -> Iterator[tuple[str, dict[str, Member], Member]]:
+    """The transcripts, each with its split and the talks of that split by name."""
+    talks: dict[str, dict[str, Member]] = {split: {} for split in _SPLITS}
+    for member in raw.members(".sph"):
+        if (split := _split(member.name)) is not None:
+            talks[split][PurePosixPath(member.name).stem] = member
+    for stm in raw.members(".stm"):
+        if (split := _split(stm.name)) is not None:
+            yield split, talks[split], stm
+
+
+def _split(name: str) -> str | None:
+    """`data` is the training set; of `legacy` its train folder is links into `data`."""
+    parts = PurePosixPath(name).parts
+    if "legacy" in parts:
+        part = parts[parts.index("legacy") + 1]
+        return part if part in ("dev", "test") else None
+    return "train" if "data" in parts else None
+
+
+def _segment(
+    split: str, talks: dict[str, Member], stm: Member, number: int, line: str
+) -> Segment | Unplanned:
+    fields = line.split(" ", _NUM_FIELDS - 1)
+    place = f"{PurePosixPath(stm.name).stem}:{number}"
+    try:
+        talk, _, speaker, start, end, *_ = fields
+        start_s, end_s = float(start), float(end)
+    except ValueError:
+        row = quarantined(place, "malformed_line", line[:80])
+        return Unplanned(split=split, row=row)
+    utterance_id = f"{talk}-{round(start_s * 100):07d}-{round(end_s * 100):07d}"
+    text = fields[-1].strip() if len(fields) == _NUM_FIELDS else ""
+    if text.lower() == _NOT_SCORED:
+        return Unplanned(split=split, row=dropped(utterance_id, "not_scored"))
+    if end_s <= start_s:
+        row = quarantined(utterance_id, "reversed_times", f"{start_s} to {end_s} s")
+        return Unplanned(split=split, row=row)
+    if talk not in talks:
+        return Unplanned(split=split, row=quarantined(utterance_id, "no_audio", talk))
+    return Segment(
+        id=utterance_id,
+        split=split,
+        recording_id=talk,
+        speaker_id=speaker,
+        audio=talks[talk],
+        raw_text=text,
+        start_s=start_s,
+        end_s=end_s,
+    )
+
+
+def clean(raw_text: str) -> str | None:
+    """The reference: without marks of what was not understood, with rejoined apostrophes.
+
+    >>> clean("so it 's the first <unk> we built")
+    "so it's the first we built"
+    >>> clean("' cause they don 't")
+    "'cause they don't"
+    >>> clean("for(2) the {NOISE} people")
+    'for the people'
+    """
+    text = _UTTERANCE_ID.sub("", raw_text)
+    text = _DANGLING.sub("'", _SUFFIX.sub(r"'\1", _TAG.sub("", text)))
+    return " ".join(text.split())
+
+
+TEDLIUM: Final = Corpus(
+    name="tedlium",
+    title="TED-LIUM 3",
+    homepage="https://www.openslr.org/51",
+    hours=452,
+    paper_hours=450,
+    licence=Licence(
+        name="CC-BY-NC-ND-3.0", commercial_use=False, derivatives=False, redistribution=True
+    ),
+    revision="openslr-51",
+    archives=(
+        Archive(
+            url="https://www.openslr.org/resources/51/TEDLIUM_release-3.tgz",
+            sha256="ad1e454d14d1ad550bc2564c462d87c7a7ec83d4dc2b9210f22ab4973b9eccdb",
+        ),
+    ),
+    splits=_SPLITS,
+    read=read,
+    clean=clean,
+)

@@ -1,0 +1,1 @@
+"""Getting the files of a corpus, whole and verified, and finding what is in them."""

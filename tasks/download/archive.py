@@ -1,0 +1,96 @@
+"""Archives are kept as plain tar with an index of their members, and never extracted."""
+
+import gzip
+import posixpath
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import soundfile
+
+from storage.errors import ShardError
+from storage.schema import INDEX
+from storage.sink import HashingSink
+
+_COPY_BYTES: Final = 1 << 20
+_HEAD_BYTES: Final = 1 << 13
+_GZIPPED_TAR: Final = (".tar.gz", ".tgz")
+
+
+def stored_name(name: str) -> str:
+    """The name under which a distributor's file is kept: a compressed tar is kept plain.
+
+    >>> stored_name("dev-clean.tar.gz"), stored_name("TEDLIUM_release-3.tgz"), stored_name("a.tsv")
+    ('dev-clean.tar', 'TEDLIUM_release-3.tar', 'a.tsv')
+    """
+    for suffix in _GZIPPED_TAR:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix) + ".tar"
+    return name
+
+
+def unpack(source: Path, name: str, sink: HashingSink) -> None:
+    """Write what is kept of `source`, the distributor's file `name`, to `sink`."""
+    try:
+        with gzip.open(source) if name.endswith(_GZIPPED_TAR) else source.open("rb") as file:
+            shutil.copyfileobj(file, sink, _COPY_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ShardError(f"{name} is not a whole gzip file: {error}") from error
+
+
+def index(path: Path, name: str) -> pa.Table:
+    """Where each member lies; a table of schema `INDEX`, sorted by name.
+
+    A file that is no tar is its own only member. Links are resolved inside the archive; links that
+    lead out of it, devices and the like are no members.
+    """
+    if not stored_name(name).endswith(".tar"):
+        return _table([(name, 0, path.stat().st_size, None)])
+    try:
+        return _table(sorted(_tar_members(path)))
+    except tarfile.TarError as error:
+        raise ShardError(f"{name} is not a whole tar archive: {error}") from error
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:
+    places: dict[str, tuple[int, int, float | None]] = {}
+    links: dict[str, str] = {}
+    with tarfile.open(path, "r:") as archive, path.open("rb") as file:
+        for member in archive:
+            name = posixpath.normpath(member.name)
+            if member.isfile():
+                file.seek(member.offset_data)
+                head = file.read(min(member.size, _HEAD_BYTES))
+                places[name] = (member.offset_data, member.size, _flac_duration_s(name, head))
+            elif member.issym():
+                links[name] = posixpath.normpath(
+                    posixpath.join(posixpath.dirname(name), member.linkname)
+                )
+            elif member.islnk():
+                links[name] = posixpath.normpath(member.linkname)
+    for name, target in links.items():
+        if target in places:
+            places[name] = places[target]
+    for name, place in places.items():
+        yield name, *place
+
+
+def _flac_duration_s(name: str, head: bytes) -> float | None:
+    """FLAC says its length in its first bytes; other formats would have to be read whole."""
+    if not name.endswith(".flac"):
+        return None
+    try:
+        info = soundfile.info(BytesIO(head))
+    except soundfile.LibsndfileError:
+        return None
+    return float(info.frames / info.samplerate)
+
+
+def _table(rows: list[tuple[str, int, int, float | None]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    return pa.table([list(column) for column in columns], schema=INDEX)

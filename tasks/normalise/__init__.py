@@ -1,0 +1,1 @@
+"""From annotated segments to planned shards, and from those to Parquet with audio."""

@@ -1,0 +1,139 @@
+"""The page of Prefect policy: what is retried, how long it may take, what a task is called.
+
+Receipts are the truth and Prefect schedules and shows, so nothing is cached and no result is
+persisted: a task that finds its receipt returns it, and a retried flow redoes only what has none.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, ParamSpec, TypeVar
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from configs.schema import RunConfig, Runtime
+from storage.errors import DistilleryError, TransientError
+from storage.receipt import Receipt
+from storage.receipts import record_failure
+from storage.shard import ShardKey
+from storage.stage import Place
+from storage.store import Store
+from tasks.corpora.registry import corpus_named
+from tasks.download.fetch import OnBytes
+from tasks.download.raw import download
+from tasks.work import Job, run_job, run_plan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_JITTER: Final = 0.3
+_BACK_OFF: Final = 3
+_TRANSIENT: Final = (TransientError, ConnectionError, TimeoutError)
+
+
+class ShardFailed(DistilleryError):
+    """A shard for which this run has no receipt, and why."""
+
+    def __init__(self, stage: str, key: ShardKey, reason: str) -> None:
+        super().__init__(f"{stage} {key}: {reason}")
+        self.stage = stage
+        self.key = key
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ShardFailed"], tuple[str, ShardKey, str]]:
+        return ShardFailed, (self.stage, self.key, self.reason)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same attempt may succeed later."""
+    return isinstance(error, _TRANSIENT) or (
+        error.__cause__ is not None and is_transient(error.__cause__)
+    )
+
+
+def _retry(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and is_transient(error)
+
+
+def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Receipt:
+    """The receipt, or a recorded failure and a `ShardFailed` of one line."""
+    try:
+        receipt = make()
+    except Exception as error:
+        lines = str(error).strip().splitlines() or ["no message"]
+        reason = (
+            lines[0]
+            if isinstance(error, DistilleryError)
+            else f"{type(error).__name__}: {lines[0]}"
+        )
+        record_failure(store, place, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+        raise ShardFailed(place.stage, place.key, reason) from error
+    counts = receipt.counts
+    get_run_logger().info(
+        "%s %s: %d rows in, %d out, dropped %s, quarantined %s, %.3f h",
+        place.stage,
+        place.key,
+        counts.rows_in,
+        counts.rows_out,
+        dict(counts.dropped),
+        dict(counts.quarantined),
+        receipt.hours,
+    )
+    return receipt
+
+
+@task(
+    name="shard",
+    task_run_name="{job.place.stage} {job.place.key}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=_retry,
+    retry_jitter_factor=_JITTER,
+)
+def shard_task(config: RunConfig, job: Job) -> Receipt:
+    """Make one shard of one stage; raises `ShardFailed` with the reason in one line."""
+    store = Store(config.root, config.runtime.scratch)
+    return _explained(store, job.place, lambda: run_job(config, job))
+
+
+@task(
+    name="download",
+    task_run_name="download {key}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=_retry,
+    retry_jitter_factor=_JITTER,
+)
+def download_task(
+    config: RunConfig, key: ShardKey, place: Place, on_bytes: OnBytes | None = None
+) -> Receipt:
+    """Bring one file of a corpus; raises `ShardFailed` with the reason in one line."""
+    store = Store(config.root, config.runtime.scratch)
+    corpus, settings = corpus_named(key.corpus), config.corpora[key.corpus]
+    return _explained(store, place, lambda: download(store, corpus, settings, key, on_bytes))
+
+
+@task(
+    name="plan",
+    task_run_name="plan {place.key}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=_retry,
+    retry_jitter_factor=_JITTER,
+)
+def plan_task(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Receipt:
+    """Plan the next part of a split; raises `ShardFailed` with the reason in one line."""
+    store = Store(config.root, config.runtime.scratch)
+    return _explained(store, place, lambda: run_plan(config, place, archives))
+
+
+def with_policy(policed: Task[P, R], runtime: Runtime) -> Task[P, R]:
+    """A task with the retries and the timeout that a configuration asks for."""
+    delays = [runtime.retry_delay_s * _BACK_OFF**attempt for attempt in range(runtime.retries)]
+    return policed.with_options(
+        retries=runtime.retries,
+        retry_delay_seconds=delays or 0,
+        timeout_seconds=runtime.shard_timeout_s,
+    )

@@ -1,0 +1,73 @@
+"""The stages in their order, what each promises, and what decides its result."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from configs.schema import RunConfig
+from storage.fingerprint import Hashable, fingerprint
+from storage.schema import EVIDENCE, KEPT, LABELS, MEASURED, NORMALISED, PLAN
+from storage.stage import StageSpec
+from tasks.corpora.base import Corpus
+from tasks.label.identity import teacher_identity
+
+STAGES: Final = (
+    "download",
+    "plan",
+    "normalise",
+    "label",
+    "score",
+    "filter",
+    "publish",
+    "distil",
+    "evaluate",
+)
+
+SPECS: Final = {
+    spec.name: spec
+    for spec in (
+        StageSpec(name="plan", version=1, schema=PLAN, row_group_bytes=None),
+        StageSpec(name="normalise", version=1, schema=NORMALISED),
+        StageSpec(name="label", version=1, schema=LABELS),
+        StageSpec(name="score", version=1, schema=EVIDENCE),
+        StageSpec(name="filter", version=1, schema=KEPT),
+        StageSpec(name="evaluate", version=1, schema=MEASURED),
+    )
+}
+
+SHARD_STAGES: Final = ("normalise", "label", "score", "filter")
+"""Those that turn one planned shard into the next form of the same shard."""
+
+
+def fingerprints(config: RunConfig, corpus: Corpus) -> Mapping[str, str]:
+    """Stage to fingerprint, for one corpus, from the plan to the filter.
+
+    Each covers its own parameters and the fingerprint before it; no setting of the machine, and
+    nothing of the other corpora.
+    """
+    found: dict[str, str] = {}
+    upstream: list[str] = []
+    for stage, parameters in _parameters(config, corpus).items():
+        found[stage] = fingerprint(
+            stage=stage,
+            version=SPECS[stage].version,
+            corpus=corpus.name,
+            parameters=parameters,
+            upstream=upstream,
+        )
+        upstream = [found[stage]]
+    return found
+
+
+def _parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
+    label: dict[str, Any] = config.label.model_dump(mode="json", exclude={"teacher"})
+    return {
+        "plan": {
+            "revision": corpus.revision,
+            "read_version": corpus.read_version,
+            "target_shard_hours": config.plan.target_shard_hours,
+        },
+        "normalise": config.normalise.model_dump(mode="json"),
+        "label": {**label, "teacher": teacher_identity(config.label.teacher)},
+        "score": {**config.score.model_dump(mode="json"), "clean_version": corpus.clean_version},
+        "filter": config.filter.model_dump(mode="json"),
+    }

@@ -1,0 +1,170 @@
+"""One shard of one stage: what it reads, the pure transform that it calls, and the commit."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import perf_counter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from configs.schema import RunConfig
+from storage.outcome import Outcomes
+from storage.receipt import FileRef, Receipt
+from storage.receipts import Split
+from storage.schema import row_ids
+from storage.stage import Commit, Place, combined_digest, find_receipt
+from storage.store import Store
+from tasks.corpora.registry import corpus_named
+from tasks.download.raw import RawFiles
+from tasks.filter.shard import filter_shard
+from tasks.normalise.plan import plan_part
+from tasks.normalise.shard import normalise_shard
+from tasks.score.shard import score_shard
+from tasks.stages import SPECS
+
+_BATCH_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One shard to make: where it goes, and the files that it is made from.
+
+    `sources` are the digests that its receipt will name; `inputs` are upstream files by stage;
+    `row_group` is the shard's place in the file of the plan.
+    """
+
+    place: Place
+    sources: tuple[str, ...]
+    inputs: Mapping[str, FileRef]
+    row_group: int = 0
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a transform yields, and the ids of the rows that went into it."""
+
+    ids_in: list[str]
+    outcomes: Outcomes
+
+
+def run_job(config: RunConfig, job: Job) -> Receipt:
+    """Make one shard, or return the receipt that stands.
+
+    Raises `ShardError` when the shard cannot be made from its input, `IntegrityError` when an
+    input is not what its receipt says, `TransientError` for faults that may pass.
+    """
+    store = Store(config.root, config.runtime.scratch)
+    stage = job.place.stage
+    if (done := find_receipt(store, job.place, combined_digest(job.sources))) is not None:
+        return done
+    started_s = perf_counter()
+    recorded: dict[str, float | int | str] = {}
+    with ExitStack() as open_files:
+        reading = _READERS[stage](config, store, job, open_files)
+        commit = Commit(
+            store=store,
+            spec=SPECS[stage],
+            place=job.place,
+            sources=job.sources,
+            ids_in=reading.ids_in,
+            max_quarantined_percent=config.runtime.max_quarantined_percent,
+            recorded=recorded,
+        )
+        return commit(_timed(reading.outcomes, started_s, recorded))
+
+
+def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Receipt:
+    """Plan what the downloaded `archives` add to a split: the next part of its plan.
+
+    Segments that an earlier part has stay where they are. Raises what `run_job` raises.
+    """
+    store = Store(config.root, config.runtime.scratch)
+    corpus = corpus_named(place.key.corpus)
+    sources = tuple(archive.output.sha256 for archive in archives)
+    if (done := find_receipt(store, place, combined_digest(sources))) is not None:
+        return done
+    earlier = Split.load(store, place.folder).receipts
+    part = plan_part(
+        corpus.read(RawFiles(store, archives)),
+        split=place.key.split,
+        known_ids=frozenset(_planned_ids(store, earlier)),
+        first_shard=sum(len(receipt.planned) for receipt in earlier),
+        target_shard_hours=config.plan.target_shard_hours,
+        file_digests={archive.output.path: archive.output.sha256 for archive in archives},
+    )
+    commit = Commit(
+        store=store,
+        spec=SPECS["plan"],
+        place=place,
+        sources=sources,
+        ids_in=None,
+        max_quarantined_percent=config.runtime.max_quarantined_percent,
+        planned=part.shards,
+    )
+    return commit(iter(part.outcomes))
+
+
+def _planned_ids(store: Store, parts: Sequence[Receipt]) -> Iterator[str]:
+    for part in parts:
+        for file in (part.output, part.left_out):
+            if file is not None:
+                with store.fetch(file) as path:
+                    yield from pq.read_table(path, columns=["id"]).column("id").to_pylist()
+
+
+def _timed(
+    outcomes: Outcomes, started_s: float, recorded: dict[str, float | int | str]
+) -> Outcomes:
+    yield from outcomes
+    recorded["seconds"] = round(perf_counter() - started_s, 3)
+
+
+def _normalise(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
+    plan = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["plan"])))
+    segments = plan.read_row_group(job.row_group)
+
+    def read(file: str, offset: int, size: int) -> bytes:
+        return store.read(file, offset, offset + size)
+
+    outcomes = normalise_shard(segments, read, job.place.key, config.normalise)
+    return _Reading(row_ids(segments), outcomes)
+
+
+def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
+    # torch is needed here and nowhere else in this module, and takes seconds to import
+    from tasks.label.shard import label_shard
+    from tasks.label.teacher import load_teacher
+
+    audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
+    teacher = load_teacher(config.label.teacher, config.label.dtype, config.runtime.device)
+    outcomes = label_shard(
+        _batches(audio), teacher, config.label, batch_size=config.runtime.label_batch_size
+    )
+    return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
+
+
+def _score(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
+    labels = pq.read_table(open_files.enter_context(store.fetch(job.inputs["label"])))
+    # the audio in the same file is not read, so neither is it hashed again
+    audio = open_files.enter_context(store.fetch(job.inputs["normalise"], verify=False))
+    references = pq.read_table(audio, columns=["id", "raw_text"])
+    clean = corpus_named(job.place.key.corpus).clean
+    return _Reading(row_ids(labels), score_shard(labels, references, clean, config.score))
+
+
+def _filter(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
+    evidence = pq.read_table(open_files.enter_context(store.fetch(job.inputs["score"])))
+    return _Reading(row_ids(evidence), filter_shard(evidence, config.filter))
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    yield from file.iter_batches(_BATCH_ROWS)
+
+
+_READERS: Mapping[str, Callable[[RunConfig, Store, Job, ExitStack], _Reading]] = {
+    "normalise": _normalise,
+    "label": _label,
+    "score": _score,
+    "filter": _filter,
+}
