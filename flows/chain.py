@@ -51,13 +51,14 @@ class Link:
 
 
 class Chain:
-    """The state of one corpus in a store, as one listing for each split and stage shows it."""
+    """The state of one corpus in a store at one moment: each folder is listed once."""
 
     def __init__(self, config: RunConfig, store: Store, corpus_name: str) -> None:
         self.config = config
         self.store = store
         self.corpus: Corpus = corpus_named(corpus_name)
         self.settings = config.corpora[corpus_name]
+        self._splits: dict[str, Split] = {}
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
@@ -102,9 +103,10 @@ class Chain:
 
     def links(self, *roles: str) -> list[Link]:
         """Every planned shard of the splits of these roles, within the limit on hours."""
-        return [link for split in self.splits(*roles) for link in self._links(split)]
+        return [link for split in self.splits(*roles) for link in self.links_of(split)]
 
-    def _links(self, split: str) -> list[Link]:
+    def links_of(self, split: str) -> list[Link]:
+        """Every planned shard of a split, within the limit on hours."""
         rows = [
             (shard, part.output, row_group)
             for part in self.plan_receipts(split)

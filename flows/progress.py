@@ -12,6 +12,9 @@ class Bar(Protocol):
     def advance(self, num_done: int = 1) -> None:
         """So many more are done."""
 
+    def advance_to(self, num_done: int) -> None:
+        """So many are done in all."""
+
     def say(self, text: str) -> None:
         """A short remark behind the bar."""
 
@@ -25,6 +28,9 @@ class Progress(Protocol):
 
 class _Unseen:
     def advance(self, num_done: int = 1) -> None:
+        return
+
+    def advance_to(self, num_done: int) -> None:
         return
 
     def say(self, text: str) -> None:

@@ -26,9 +26,6 @@ _SETTINGS: Final = {
     # one row at a time is the default, and costs the server four times the work
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
-    # without a server that outlives the run nobody listens to heartbeats, and they cost a second
-    # at the end of each flow
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
     # the command line shows progress and failures itself; Prefect's log goes to its server
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
 }
@@ -46,8 +43,7 @@ def prefect_api(home: Path) -> Iterator[str]:
         return
     os.environ.setdefault("PREFECT_HOME", str(home.absolute()))
     for name, value in _SETTINGS.items():
-        if value:
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     os.environ["PREFECT_API_URL"] = url

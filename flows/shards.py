@@ -11,16 +11,17 @@ from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
 
 from configs.load import load_config
-from configs.schema import RunConfig
 from flows.chain import Chain, Link
 from flows.progress import Bar, progress
-from storage.errors import DistilleryError
+from storage.errors import DistilleryError, UserError
 from storage.receipt import Receipt
 from storage.receipts import summarise
 from storage.shard import ShardKey
+from storage.stage import combined_digest
 from storage.store import Store
 from tasks.download.raw import download_place, downloads, wanted_archives
 from tasks.run import ShardFailed, download_task, plan_task, shard_task, with_policy
+from tasks.stages import SHARD_STAGES
 from tasks.work import Job
 
 R = TypeVar("R")
@@ -147,15 +148,72 @@ score: Final = _shard_flow("score")
 filter_windows: Final = _shard_flow("filter")
 
 
-def make_again(config: RunConfig, chain: Chain, link: Link, stage: str) -> Receipt:
-    """Remove the receipt of one shard and make it anew."""
-    raise NotImplementedError
+@flow(name="rerun-shard", flow_run_name="rerun {stage} {shard}")
+def rerun(config: str, stage: str, shard: str) -> None:
+    """Make one shard again, whether or not it is done: `label librispeech/train-clean-100/00007`.
+
+    What depends on it is redone by the next run if and only if its digest changed. Raises
+    `UserError` for a stage or a shard that there is not, or whose input is not there yet, and
+    `ShardsFailed` when the shard fails.
+    """
+    key = ShardKey.parse(shard)
+    settings = load_config(config)
+    if key.corpus not in settings.corpora:
+        raise UserError(
+            f"{config} has no corpus {key.corpus!r}; it has {_listed(settings.corpora)}"
+        )
+    chain = open_chain(config, key.corpus)
+    if stage == "download":
+        task, arguments, stale = _download_again(chain, key)
+    else:
+        task, arguments, stale = _shard_again(chain, stage, key)
+    for path in stale:
+        chain.store.delete(path)
+    bar = progress().bar(f"{stage} {key}", 1, "shards")
+    gather(with_policy(task, settings.runtime), stage, {key: arguments}, 1, bar)
 
 
-def pending_by_stage(links: Iterable[Link]) -> dict[str, int]:
-    """How many shards wait at each stage."""
-    counts: dict[str, int] = {}
-    for link in links:
-        if link.next_stage is not None:
-            counts[link.next_stage] = counts.get(link.next_stage, 0) + 1
-    return counts
+_Again = tuple[Task[..., Receipt], dict[str, Any], list[str]]
+"""The task, its arguments, and the receipts that are to go first."""
+
+
+def _download_again(chain: Chain, key: ShardKey) -> _Again:
+    wanted = wanted_archives(chain.corpus, chain.settings)
+    if key not in wanted:
+        raise UserError(f"no download {key}; there are {_listed(map(str, wanted))}")
+    place = download_place(chain.corpus, key)
+    done = [
+        receipt for receipt in downloads(chain.store, chain.corpus).receipts if receipt.key == key
+    ]
+    arguments = {"config": chain.config, "key": key, "place": place}
+    return download_task, arguments, [place.receipt_path(one.source_digest) for one in done]
+
+
+def _shard_again(chain: Chain, stage: str, key: ShardKey) -> _Again:
+    if stage not in SHARD_STAGES:
+        raise UserError(
+            f"{stage} is not made shard by shard; `rerun` takes download, {_listed(SHARD_STAGES)}"
+        )
+    if key.split not in chain.splits():
+        raise UserError(
+            f"no split {key.split!r} in {key.corpus}; there are {_listed(chain.splits())}"
+        )
+    links = {link.key: link for link in chain.links_of(key.split)}
+    if key not in links:
+        raise UserError(
+            f"no shard {key}: {len(links)} are planned in {key.corpus}/{key.split},"
+            " counted from 00000"
+        )
+    link = links[key]
+    if stage not in link.stages:
+        raise UserError(f"{key} is held-out speech, which {stage} never sees")
+    before = link.stages[: link.stages.index(stage)]
+    if lacking := [name for name in before if name not in link.receipts]:
+        raise UserError(f"{stage} {key} needs {lacking[0]} of it first; rerun that")
+    place = chain.place(stage, key)
+    stale = place.receipt_path(combined_digest(link.sources(stage)))
+    return shard_task, {"config": chain.config, "job": job_of(chain, link, stage)}, [stale]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

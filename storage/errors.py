@@ -1,8 +1,17 @@
 """What can go wrong, by who must act: the user, the owner of the data, or nobody but a retry."""
 
+import re
+from typing import Final
+
+_LOGIN: Final = re.compile(r"(?<=://)(?:[^\s/@:]*:[^\s@]*|[^\s/@]*)@")
+_SIGNATURE: Final = re.compile(r"(\w://[^\s?]*)\?[^\s'\"]*")
+
 
 class DistilleryError(Exception):
-    """One clear line: what, found, expected, next step."""
+    """One clear line: what, found, expected, next step; never what logs in or signs a URL."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class UserError(DistilleryError):
@@ -19,3 +28,12 @@ class IntegrityError(ShardError):
 
 class TransientError(DistilleryError):
     """A fault of the network or a server that may pass; retried with back-off."""
+
+
+def without_secrets(text: str) -> str:
+    """A URL, or a text that holds some, without names, passwords and queries.
+
+    >>> without_secrets("https://name:pass/word@host/file?signature=1 is not there")
+    'https://host/file is not there'
+    """
+    return _SIGNATURE.sub(r"\1", _LOGIN.sub("", text))

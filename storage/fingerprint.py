@@ -14,7 +14,10 @@ def digest(value: Hashable) -> str:
 
     Keys are sorted, numbers keep Python's shortest form, and 1 and 1.0 are different values.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise TypeError(f"{value!r} has no stable form: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 

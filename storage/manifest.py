@@ -12,7 +12,7 @@ from storage.receipt import FileRef, Record, Sha256
 from storage.shard import ShardKey
 from storage.store import Store
 
-_NUMBER = re.compile(r"/(\d{5})\.json$")
+_NUMBER = re.compile(r"/(\d{5,})\.json$")
 _MAX_RACES = 100
 
 
@@ -58,6 +58,11 @@ class Content(Record):
     fingerprints: Mapping[str, Mapping[str, str]]  # stage -> corpus -> fingerprint
     parameters: Mapping[str, Any]
     missing_shards: tuple[str, ...] = ()
+
+    @property
+    def num_windows(self) -> int:
+        """Windows to learn from."""
+        return sum(entry.num_windows for entry in self.entries)
 
     def digest(self) -> str:
         """SHA-256 over name, sorted entries, fingerprints and parameters."""
@@ -111,7 +116,7 @@ def load(store: Store, name: str, number: int | None = None) -> Manifest:
     if wanted not in published:
         known = ", ".join(map(str, published)) or "none; `distillery run` publishes one"
         raise UserError(f"no manifest {name} {number or ''} in {store.root}; published: {known}")
-    manifest = Manifest.model_validate_json(store.read(_path(name, wanted)))
+    manifest = Manifest.parse(store.read(_path(name, wanted)), _path(name, wanted))
     if (found := manifest.content.digest()) != manifest.digest:
         raise IntegrityError(
             f"manifest {name} {wanted} says digest {manifest.digest}, its content has {found}"
@@ -165,7 +170,7 @@ def verify(store: Store, manifest: Manifest) -> Iterator[tuple[FileRef, str | No
         try:
             with store.fetch(file):
                 yield file, None
-        except (IntegrityError, FileNotFoundError) as error:
+        except IntegrityError as error:
             yield file, str(error)
 
 

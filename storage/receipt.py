@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from storage.errors import IntegrityError
 from storage.shard import ShardKey
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -15,6 +16,19 @@ class Record(BaseModel):
     """A frozen value that is stored as JSON and refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, data: bytes, path: str) -> Self:
+        """The record that is stored at `path`; raises `IntegrityError` when `data` is none."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "its JSON"
+            raise IntegrityError(
+                f"{path} is damaged: {where}: {first['msg']};"
+                " remove it, and run again what wrote it"
+            ) from error
 
 
 class FileRef(Record):

@@ -1,12 +1,12 @@
 """What is done in a split: its receipts and failures, from one listing and a summary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from storage.fingerprint import digest
 from storage.receipt import Receipt, Record
@@ -30,7 +30,10 @@ class Failure(Record):
     failed_at: str
 
 
-_RECEIPTS = TypeAdapter(tuple[Receipt, ...])
+class Summary(Record):
+    """The receipts of a split at the time of one listing."""
+
+    receipts: tuple[Receipt, ...]
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,8 @@ class Split:
         listing = store.list(folder)
         receipts = _read_receipts(store, folder, listing)
         done = {receipt.key for receipt in receipts}
-        failures = (
-            Failure.model_validate_json(store.read(path))
-            for path in listing
-            if path.endswith(_FAILURE)
-        )
+        told = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
+        failures = (Failure.parse(data, path) for path, data in told.items())
         return cls(receipts, tuple(failure for failure in failures if failure.key not in done))
 
     def find(self, key: ShardKey, source_digest: str) -> Receipt | None:
@@ -79,7 +79,7 @@ def summarise(store: Store, folder: str) -> None:
     if path in listing:
         return
     receipts = _read_receipts(store, folder, listing)
-    store.put_if_absent(path, _RECEIPTS.dump_json(receipts))
+    store.put_if_absent(path, Summary(receipts=receipts).model_dump_json().encode())
     for old in listing:
         if old.endswith(_SUMMARY):
             store.delete(old)
@@ -89,7 +89,7 @@ def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> F
     """Say beside where the shard would be why it is not there."""
     path = place.failure_path()
     try:
-        attempt = Failure.model_validate_json(store.read(path)).attempt + 1
+        attempt = Failure.parse(store.read(path), path).attempt + 1
     except FileNotFoundError:
         attempt = 1
     failure = Failure(
@@ -108,7 +108,21 @@ def _summary_path(folder: str, listing: Mapping[str, Entry]) -> str:
 def _read_receipts(store: Store, folder: str, listing: Mapping[str, Entry]) -> tuple[Receipt, ...]:
     summary = _summary_path(folder, listing)
     if summary in listing:
-        return _RECEIPTS.validate_json(store.read(summary))
-    paths = [path for path in listing if path.endswith(_RECEIPT)]
+        for data in _read_each(store, [summary]).values():
+            return Summary.parse(data, summary).receipts
+    told = _read_each(store, [path for path in listing if path.endswith(_RECEIPT)])
+    return tuple(Receipt.parse(data, path) for path, data in told.items())
+
+
+def _read_each(store: Store, paths: Sequence[str]) -> Mapping[str, bytes]:
+    """The contents of those files that are still there: others may remove them meanwhile."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return store.read(path)
+        except FileNotFoundError:
+            return None
+
     with ThreadPoolExecutor(_NUM_READERS) as pool:
-        return tuple(Receipt.model_validate_json(data) for data in pool.map(store.read, paths))
+        found = zip(paths, pool.map(read, paths), strict=True)
+        return {path: data for path, data in found if data is not None}

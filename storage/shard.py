@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 from storage.errors import UserError
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_KEY = re.compile(rf"^({_NAME})/({_NAME})/(\d{{5,}})$")
+_KEY = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{5}}|[1-9][0-9]{{5,}})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,7 +24,7 @@ class ShardKey:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `corpus/split/00007`; raises `UserError` naming what was found."""
-        match = _KEY.match(text)
+        match = _KEY.fullmatch(text)
         if match is None:
             raise UserError(
                 f"a shard is named corpus/split/index, such as librispeech/train-clean-100/00007;"

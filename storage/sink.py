@@ -44,8 +44,10 @@ class HashingSink:
 
     def discard(self) -> None:
         """Remove the file if it was not renamed meanwhile."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:  # a full disk refuses even the rest of a buffer
+            self.path.unlink(missing_ok=True)
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:

@@ -42,17 +42,19 @@ class StageSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one shard of one stage is kept."""
+    """Where one shard of one stage is kept; `model` where a stage is done once for each model."""
 
     stage: str
     fingerprint: str
     key: ShardKey
+    model: str | None = None
 
     @property
     def folder(self) -> str:
         """The folder of the shard's split."""
         top = _FOLDERS.get(self.stage, self.stage)
-        return f"{top}/{self.key.corpus}/{self.fingerprint}/{self.key.split}"
+        above = top if self.model is None else f"{top}/{self.model}"
+        return f"{above}/{self.key.corpus}/{self.fingerprint}/{self.key.split}"
 
     def receipt_path(self, source_digest: str) -> str:
         """Named by key and source, so that a listing tells what is done."""
@@ -74,11 +76,12 @@ def combined_digest(sources: Sequence[str]) -> str:
 
 def find_receipt(store: Store, place: Place, source_digest: str) -> Receipt | None:
     """The receipt of a finished shard, or None."""
+    path = place.receipt_path(source_digest)
     try:
-        data = store.read(place.receipt_path(source_digest))
+        data = store.read(path)
     except FileNotFoundError:
         return None
-    return Receipt.model_validate_json(data)
+    return Receipt.parse(data, path)
 
 
 @dataclass(kw_only=True)
@@ -111,8 +114,8 @@ class Commit:
             writer = _BatchWriter(sink, self.spec)
             for outcome in outcomes:
                 if isinstance(outcome, pa.RecordBatch):
-                    tally.came_out(outcome)
                     writer.write(outcome)
+                    tally.came_out(outcome)
                 elif isinstance(outcome, LeftOut):
                     tally.left_out(outcome)
                 else:
@@ -138,7 +141,7 @@ class Commit:
         path = self.place.receipt_path(source_digest)
         if self.store.put_if_absent(path, receipt.model_dump_json(indent=1).encode()):
             return receipt
-        return Receipt.model_validate_json(self.store.read(path))
+        return Receipt.parse(self.store.read(path), path)
 
     def _write_left_out(self, rows: Sequence[LeftOut]) -> FileRef | None:
         if not rows:
@@ -191,14 +194,19 @@ class _Tally:
 
     def created(self, rows: Created) -> None:
         self._num_created += len(rows.ids)
-        if self._known is not None:
-            self._known.update(rows.ids)
+        if self._known is None:
+            return
+        for row_id in rows.ids:
+            if row_id in self._known:
+                raise ShardError(f"the row {row_id!r} is created and was there already")
+            self._known.add(row_id)
 
     def counts(self) -> Counts:
         """The counts; raises `ShardError` when a row of the input is nowhere."""
         if self._known is not None and (missing := self._known - self._seen):
             raise ShardError(f"{len(missing)} rows are lost, the first is {min(missing)!r}")
-        num_in = len(self._seen) if self._known is None else self._num_in
+        found = len(self._seen) - self._num_created
+        num_in = found if self._known is None else self._num_in
         reasons = {"dropped": Counter[str](), "quarantined": Counter[str]()}
         for row in self.rows_left_out:
             reasons[row.outcome][row.reason] += 1
@@ -236,9 +244,15 @@ class _BatchWriter:
     def write(self, batch: pa.RecordBatch) -> None:
         if not batch.schema.equals(self._spec.schema):
             raise ShardError(
-                f"the stage {self._spec.name} declares the schema\n{self._spec.schema}\n"
-                f"and made\n{batch.schema}"
+                f"the stage {self._spec.name} made the columns {_columns(batch.schema)};"
+                f" its schema declares {_columns(self._spec.schema)}"
             )
+        for column in batch.schema:
+            if not column.nullable and batch.column(column.name).null_count:
+                raise ShardError(
+                    f"the stage {self._spec.name} made a row without {column.name},"
+                    " which its schema demands"
+                )
         batch.validate()
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
@@ -256,3 +270,9 @@ class _BatchWriter:
     def close(self) -> None:
         self._flush()
         self._writer.close()
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(
+        f"{column.name} {column.type}{'' if column.nullable else ' not null'}" for column in schema
+    )

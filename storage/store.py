@@ -4,26 +4,23 @@ Paths are relative to the root and use `/`. A file becomes visible only when it 
 by `put_if_absent` has one winner, and no listing is ever served from a cache.
 """
 
-import errno
 import hashlib
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from storage.errors import IntegrityError, TransientError, UserError
+from storage.backend import cat, create, find, open_root, tag, written_at
+from storage.errors import IntegrityError, UserError, without_secrets
+from storage.faults import explained
 from storage.receipt import FileRef
 from storage.sink import HashingSink, fsync_folder, hash_file
-
-_UNCACHED_LISTINGS = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,7 @@ class Entry:
 
     size_bytes: int
     tag: str
+    written_at: float  # seconds since 1970
 
 
 class Store:
@@ -42,13 +40,8 @@ class Store:
     """
 
     def __init__(self, root: str, scratch: str | None = None) -> None:
-        self.root = root
-        options = {} if _is_local(root) else _UNCACHED_LISTINGS
-        try:
-            self._fs, base = fsspec.core.url_to_fs(_expanded(root), **options)
-        except (ImportError, ValueError) as error:
-            raise UserError(f"the root {root!r} cannot be opened: {error}") from error
-        self._base = base.rstrip("/")
+        self.root = without_secrets(root)
+        self._fs, self._base = open_root(root)
         self.is_local = isinstance(self._fs, LocalFileSystem)
         self._scratch = scratch
 
@@ -57,33 +50,46 @@ class Store:
 
     def check(self) -> None:
         """Prove that the root can be written to; raises `UserError` with the reason otherwise."""
-        probe = f".probe-{uuid.uuid4().hex}"
-        with self._explained("write to"):
-            if self.is_local:
-                os.makedirs(self._base, exist_ok=True)
-            self._fs.pipe_file(self._full(probe), b"")
-            self._fs.rm_file(self._full(probe))
+        if self.is_local and os.path.isfile(self._base):
+            raise UserError(f"the root {self.root} is a file; expected a folder")
+        probe = self._full(f".{uuid.uuid4().hex}.part")
+        try:
+            with self._explained("write to"):
+                if self.is_local:
+                    os.makedirs(self._base, exist_ok=True)
+                self._fs.pipe_file(probe, b"")
+                self._fs.rm_file(probe)
+        except FileNotFoundError as error:
+            raise UserError(f"cannot write to {self.root}: {error}") from error
 
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """The bytes of a file, or those from `start` up to but not including `end`."""
+        """The bytes of a file, or exactly those from `start` up to but not including `end`.
+
+        Raises `IntegrityError` when the file ends before `end`.
+        """
         with self._explained("read from"):
-            data: bytes = self._fs.cat_file(self._full(path), start=start, end=end)
-            return data
+            data = cat(self._fs, self._full(path), start, end)
+        if end is not None and len(data) != end - (start or 0):
+            raise IntegrityError(
+                f"{path} ends before its byte {end}, which an index says it has;"
+                " remove its receipt and make it again"
+            )
+        return data
 
     def exists(self, path: str) -> bool:
         """Whether a complete file stands at `path`."""
         with self._explained("look into"):
-            return bool(self._fs.exists(self._full(path)))
+            try:
+                return bool(self._fs.info(self._full(path))["type"] == "file")
+            except FileNotFoundError:
+                return False
 
     def list(self, folder: str) -> dict[str, Entry]:
         """Every complete file below `folder`, by path, in order; one listing, never cached."""
         with self._explained("list"):
-            self._fs.invalidate_cache()
-            found: dict[str, Any] = self._fs.find(self._full(folder), detail=True)
+            found = find(self._fs, self._full(folder))
         below = {
-            _relative(full, self._base): Entry(
-                info["size"], str(info.get("ETag") or info.get("mtime") or info.get("created"))
-            )
+            _relative(full, self._base): Entry(info["size"], tag(info), written_at(info))
             for full, info in found.items()
         }
         return {path: below[path] for path in sorted(below) if not path.endswith(".part")}
@@ -91,36 +97,19 @@ class Store:
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write `data` unless a file stands at `path`; of racing writers one gets True."""
         with self._explained("write to"):
-            if self.is_local:
-                return _link_if_absent(Path(self._full(path)), data)
-            return self._create_object(path, data)
-
-    def _create_object(self, path: str, data: bytes) -> bool:
-        # Some servers refuse the condition with a generic error, so existence decides what it meant.
-        try:
-            self._fs.pipe_file(self._full(path), data, mode="create")
-        except FileExistsError:
-            return False
-        except OSError:
-            if self._fs.exists(self._full(path)):
-                return False
-            raise
-        return True
+            return create(self._fs, self._full(path), data)
 
     @contextmanager
     def sink(self, folder: str) -> Iterator[HashingSink]:
         """A file to write whose name is not known yet; `keep` gives it one, else it is removed."""
-        if self.is_local:
-            parent = Path(self._full(folder))
+        parent = Path(self._full(folder)) if self.is_local else self.scratch_folder()
+        with explained("write to", str(parent), is_local=True):
             parent.mkdir(parents=True, exist_ok=True)
-        else:
-            parent = self.scratch_folder()
-        sink = HashingSink(parent / f".{uuid.uuid4().hex}.part")
-        try:
-            with self._explained("write to"):
+            sink = HashingSink(parent / f".{uuid.uuid4().hex}.part")
+            try:
                 yield sink
-        finally:
-            sink.discard()
+            finally:
+                sink.discard()
 
     def keep(self, sink: HashingSink, path: str) -> FileRef:
         """Make what was written to `sink` visible at `path`, whole or not at all."""
@@ -144,20 +133,41 @@ class Store:
         if self.is_local:
             path = Path(self._full(ref.path))
             if not path.exists():
-                raise IntegrityError(
-                    f"{ref.path} is named by a receipt but is not there; rerun the shard that made it"
-                )
+                raise _missing(ref)
             _check(ref, path, verify=verify)
             yield path
             return
         local = self.scratch_folder() / f".{uuid.uuid4().hex}.part"
         try:
-            with self._explained("read from"):
-                self._fs.get_file(self._full(ref.path), str(local))
+            try:
+                with self._explained("read from"):
+                    self._fs.get_file(self._full(ref.path), str(local))
+            except FileNotFoundError as error:
+                raise _missing(ref) from error
             _check(ref, local, verify=verify)
             yield local
         finally:
             local.unlink(missing_ok=True)
+
+    def local_folder(self, refs: Sequence[FileRef]) -> Path:
+        """A local folder with files that are stored in one folder, their digests checked.
+
+        Raises `IntegrityError` when the bytes are not those that the references name.
+        """
+        if self.is_local:
+            for ref in refs:
+                with self.fetch(ref):
+                    continue
+            return Path(self._full(refs[0].path)).parent
+        folder = self.scratch_folder() / sha256_hex("".join(ref.sha256 for ref in refs).encode())
+        folder.mkdir(exist_ok=True)
+        for ref in refs:
+            target = folder / ref.path.rsplit("/", 1)[1]
+            if not target.is_file():
+                with self.fetch(ref) as copy:
+                    os.replace(copy, target)
+            _check(ref, target, verify=True)
+        return folder
 
     def delete(self, path: str) -> None:
         """Remove a file; that it is not there is no error."""
@@ -185,7 +195,8 @@ class Store:
             folder = Path(self._base) / "scratch"
         else:
             folder = Path(tempfile.gettempdir()) / f"distillery-{os.getuid()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        with explained("write to", str(folder), is_local=True):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def free_bytes(self) -> int | None:
@@ -198,24 +209,14 @@ class Store:
             raise UserError(f"a stored path must stay below the root; found {path!r}")
         return f"{self._base}/{path}" if path else self._base
 
-    @contextmanager
-    def _explained(self, verb: str) -> Iterator[None]:
-        """Turn the faults of a file system into one clear line; missing files pass through."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except PermissionError as error:
-            raise UserError(
-                f"not allowed to {verb} {self.root}: {error};"
-                " check the credentials in the environment and the rights on the root"
-            ) from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTDIR):
-                raise UserError(f"cannot {verb} {self.root}: {error.strerror}") from error
-            if self.is_local:
-                raise
-            raise TransientError(f"cannot {verb} {self.root}: {error}") from error
+    def _explained(self, verb: str) -> AbstractContextManager[None]:
+        return explained(verb, self.root, is_local=self.is_local)
+
+
+def _missing(ref: FileRef) -> IntegrityError:
+    return IntegrityError(
+        f"{ref.path} is named by a receipt but is not there; rerun the shard that made it"
+    )
 
 
 def _check(ref: FileRef, path: Path, *, verify: bool) -> None:
@@ -230,30 +231,6 @@ def _check(ref: FileRef, path: Path, *, verify: bool) -> None:
             f"{ref.path} has sha256 {found}, its receipt says {ref.sha256};"
             " rerun the shard that made it"
         )
-
-
-def _link_if_absent(target: Path, data: bytes) -> bool:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{uuid.uuid4().hex}.part"
-    sink = HashingSink(temporary)
-    try:
-        sink.write(data)
-        sink.close()
-        os.link(temporary, target)  # fails if the name is taken, unlike a rename
-        fsync_folder(target.parent)
-    except FileExistsError:
-        return False
-    finally:
-        sink.discard()
-    return True
-
-
-def _is_local(root: str) -> bool:
-    return "://" not in root or root.startswith(("file://", "local://"))
-
-
-def _expanded(root: str) -> str:
-    return os.path.abspath(os.path.expanduser(root)) if "://" not in root else root
 
 
 def _relative(full: str, base: str) -> str:

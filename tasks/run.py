@@ -4,7 +4,7 @@ Receipts are the truth and Prefect schedules and shows, so nothing is cached and
 persisted: a task that finds its receipt returns it, and a retried flow redoes only what has none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -14,7 +14,8 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from configs.schema import RunConfig, Runtime
 from storage.errors import DistilleryError, TransientError
-from storage.receipt import Receipt
+from storage.manifest import Manifest
+from storage.receipt import FileRef, Receipt
 from storage.receipts import record_failure
 from storage.shard import ShardKey
 from storage.stage import Place
@@ -22,10 +23,13 @@ from storage.store import Store
 from tasks.corpora.registry import corpus_named
 from tasks.download.fetch import OnBytes
 from tasks.download.raw import download
-from tasks.work import Job, run_job, run_plan
+from tasks.work import Job, load_model, run_job, run_plan
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+OnStep = Callable[[int, int, float, float, float, float], None]
+"""Is told of each update of a training: step, steps, loss, ce, kl, learning rate."""
 
 _JITTER: Final = 0.3
 _BACK_OFF: Final = 3
@@ -127,6 +131,50 @@ def plan_task(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> R
     """Plan the next part of a split; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
     return _explained(store, place, lambda: run_plan(config, place, archives))
+
+
+@task(
+    name="distil",
+    task_run_name="distil {published.content.name}/{published.number}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=_retry,
+    retry_jitter_factor=_JITTER,
+)
+def distil_task(
+    config: RunConfig,
+    published: Manifest,
+    receipt_path: str,
+    validation: Sequence[tuple[str, FileRef]],
+    on_step: OnStep | None = None,
+) -> Receipt:
+    """Train the student of a manifest; a retry goes on at the last checkpoint."""
+    from tasks.distil.make import make_student_of
+
+    store = Store(config.root, config.runtime.scratch)
+    return make_student_of(config, store, published, receipt_path, validation, on_step)
+
+
+@task(
+    name="report",
+    task_run_name="report {config.publish.name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_condition_fn=_retry,
+    retry_jitter_factor=_JITTER,
+)
+def report_task(
+    config: RunConfig,
+    measured: tuple[Mapping[str, Sequence[Receipt]], Mapping[str, Sequence[Receipt]]],
+    audio: Sequence[FileRef],
+    student: Receipt,
+) -> None:
+    """Sum up and time teacher and student side by side."""
+    from tasks.evaluate.report import make_report
+
+    store = Store(config.root, config.runtime.scratch)
+    models = (load_model(config, store, None), load_model(config, store, student))
+    make_report(config, store, models, measured, audio, student)
 
 
 def with_policy(policed: Task[P, R], runtime: Runtime) -> Task[P, R]:

@@ -9,6 +9,7 @@ from storage.schema import EVIDENCE, KEPT, LABELS, MEASURED, NORMALISED, PLAN
 from storage.stage import StageSpec
 from tasks.corpora.base import Corpus
 from tasks.label.identity import teacher_identity
+from tasks.text import NORMALISER_VERSION
 
 STAGES: Final = (
     "download",
@@ -34,6 +35,9 @@ SPECS: Final = {
     )
 }
 
+STUDENT_VERSION: Final = 1
+"""Raised when the same manifest and settings begin to give another student."""
+
 SHARD_STAGES: Final = ("normalise", "label", "score", "filter")
 """Those that turn one planned shard into the next form of the same shard."""
 
@@ -58,6 +62,46 @@ def fingerprints(config: RunConfig, corpus: Corpus) -> Mapping[str, str]:
     return found
 
 
+def student_fingerprint(config: RunConfig, manifest_digest: str) -> str:
+    """What decides a student: the manifest, the teacher and the settings of the training."""
+    return fingerprint(
+        stage="distil",
+        version=STUDENT_VERSION,
+        corpus=config.publish.name,
+        parameters={
+            **config.distil.model_dump(mode="json"),
+            "teacher": teacher_identity(config.label.teacher),
+        },
+        upstream=[manifest_digest],
+    )
+
+
+def evaluation_fingerprint(config: RunConfig, corpus: Corpus, model_identity: str) -> str:
+    """What decides what a model is heard to say in a corpus's evaluation splits."""
+    decoding = config.label.model_dump(
+        mode="json", include={"dtype", "language", "task", "max_new_tokens"}
+    )
+    return fingerprint(
+        stage="evaluate",
+        version=SPECS["evaluate"].version,
+        corpus=corpus.name,
+        parameters={
+            **decoding,
+            **_score_parameters(config, corpus),
+            "model": model_identity,
+        },
+        upstream=[fingerprints(config, corpus)["normalise"]],
+    )
+
+
+def _score_parameters(config: RunConfig, corpus: Corpus) -> dict[str, Hashable]:
+    return {
+        **config.score.model_dump(mode="json"),
+        "clean_version": corpus.clean_version,
+        "normaliser_version": NORMALISER_VERSION,
+    }
+
+
 def _parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
     label: dict[str, Any] = config.label.model_dump(mode="json", exclude={"teacher"})
     return {
@@ -68,6 +112,6 @@ def _parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
         },
         "normalise": config.normalise.model_dump(mode="json"),
         "label": {**label, "teacher": teacher_identity(config.label.teacher)},
-        "score": {**config.score.model_dump(mode="json"), "clean_version": corpus.clean_version},
+        "score": _score_parameters(config, corpus),
         "filter": config.filter.model_dump(mode="json"),
     }

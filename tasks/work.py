@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from configs.schema import RunConfig
+from configs.schema import RunConfig, Teacher
 from storage.outcome import Outcomes
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
@@ -23,6 +24,9 @@ from tasks.normalise.shard import normalise_shard
 from tasks.score.shard import score_shard
 from tasks.stages import SPECS
 
+if TYPE_CHECKING:
+    from tasks.label.teacher import Transcriber
+
 _BATCH_ROWS = 64
 
 
@@ -31,13 +35,15 @@ class Job:
     """One shard to make: where it goes, and the files that it is made from.
 
     `sources` are the digests that its receipt will name; `inputs` are upstream files by stage;
-    `row_group` is the shard's place in the file of the plan.
+    `row_group` is the shard's place in the file of the plan. `student` is the model to measure in
+    `evaluate`; None there means the teacher.
     """
 
     place: Place
     sources: tuple[str, ...]
     inputs: Mapping[str, FileRef]
     row_group: int = 0
+    student: Receipt | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,15 @@ def _normalise(config: RunConfig, store: Store, job: Job, open_files: ExitStack)
 
 
 def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
-    # torch is needed here and nowhere else in this module, and takes seconds to import
+    # torch takes seconds to import, and most stages do without
     from tasks.label.shard import label_shard
-    from tasks.label.teacher import load_teacher
 
     audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
-    teacher = load_teacher(config.label.teacher, config.label.dtype, config.runtime.device)
     outcomes = label_shard(
-        _batches(audio), teacher, config.label, batch_size=config.runtime.label_batch_size
+        _batches(audio),
+        load_model(config, store, None),
+        config.label,
+        batch_size=config.runtime.label_batch_size,
     )
     return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
 
@@ -158,6 +165,35 @@ def _filter(config: RunConfig, store: Store, job: Job, open_files: ExitStack) ->
     return _Reading(row_ids(evidence), filter_shard(evidence, config.filter))
 
 
+def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
+    from tasks.evaluate.shard import measure_shard
+
+    audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
+    outcomes = measure_shard(
+        _batches(audio),
+        load_model(config, store, job.student),
+        corpus_named(job.place.key.corpus).clean,
+        config.label,
+        config.score,
+        config.runtime.label_batch_size,
+    )
+    return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
+
+
+def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "Transcriber":
+    """The teacher, or the student of a receipt, loaded once a process.
+
+    Raises `IntegrityError` when a file of the student is not what its receipt says.
+    """
+    from tasks.label.teacher import load_teacher
+
+    settings = config.label.teacher
+    if student is not None:
+        folder = store.local_folder((student.output, *student.beside))
+        settings = Teacher(path=str(folder))
+    return load_teacher(settings, config.label.dtype, config.runtime.device)
+
+
 def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     yield from file.iter_batches(_BATCH_ROWS)
 
@@ -167,4 +203,5 @@ _READERS: Mapping[str, Callable[[RunConfig, Store, Job, ExitStack], _Reading]] =
     "label": _label,
     "score": _score,
     "filter": _filter,
+    "evaluate": _evaluate,
 }

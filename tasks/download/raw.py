@@ -77,12 +77,14 @@ def download(
             return receipt
     url, expected = _source(corpus, archive, settings)
     source_digest = digest([expected.algorithm, expected.hexadecimal])
-    with fetched(url, expected, store.scratch_folder(), on_bytes) as source:
-        with store.sink(place.folder) as sink:
-            unpack(source, archive.name, sink)
-            sink.close()
-            members = index(sink.path, archive.name)
-            stored = store.keep(sink, place.file_path(sink.sha256, stored_name(archive.name)))
+    with (
+        fetched(url, expected, store.scratch_folder(), on_bytes) as source,
+        store.sink(place.folder) as sink,
+    ):
+        unpack(source, archive.name, sink)
+        sink.close()
+        members = index(sink.path, archive.name)
+        stored = store.keep(sink, place.file_path(sink.sha256, stored_name(archive.name)))
     with store.sink(place.folder) as sink:
         pq.write_table(members, sink, compression="zstd")
         listed = store.keep(sink, place.file_path(sink.sha256, "index.parquet"))

@@ -1,19 +1,16 @@
-"""From complete shards to a manifest; a hole is refused unless the configuration allows it."""
+"""What a manifest of the complete shards holds; a hole is refused unless it is allowed."""
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from prefect import flow
-
-from configs.load import load_config
 from configs.schema import RunConfig
 from flows.chain import Chain, Link, chains
 from storage import manifest
-from storage.errors import DistilleryError, UserError
+from storage.errors import DistilleryError
 from storage.manifest import Content, Manifest, ManifestEntry, Totals
 from storage.store import Store
 from tasks.label.identity import teacher_identity
@@ -36,38 +33,23 @@ class HolesError(DistilleryError):
     """Planned shards are not done, so that a manifest would not hold what it says."""
 
 
-@flow(name="publish", flow_run_name="publish")
-def publish(config: str) -> str:
-    """Publish the manifest of a configuration; returns its name and number.
-
-    Raises `HolesError` naming the missing shards, `UserError` when nothing at all is planned.
-    """
-    settings = load_config(config)
-    store = Store(settings.root, settings.runtime.scratch)
-    published, _ = publish_manifest(settings, store)
-    return f"{published.name}/{published.number}"
-
-
 def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
-    """The manifest of all complete shards, and whether it is new."""
-    by_chain = {chain: chain.links("train") for chain in chains(config, store)}
-    links = [link for found in by_chain.values() for link in found]
-    missing = tuple(f"{link.next_stage} {link.key}" for link in links if not link.is_complete)
-    if not links:
-        raise UserError("no training shard is planned, so there is nothing to publish")
+    """Publish all complete shards; returns their manifest and whether it is new.
+
+    Raises `HolesError` naming the missing shards, or when nothing at all is planned.
+    """
+    by_chain = training_links(chains(config, store))
+    content = content_of(config, by_chain)
+    missing = content.missing_shards
+    if not content.entries and not missing:
+        raise HolesError("not published: no training shard is planned, so there is nothing in it")
     if missing and not config.publish.allow_missing_shards:
+        num_planned = len(content.entries) + len(missing)
         raise HolesError(
-            f"not published: {len(missing)} of {len(links)} planned shards are missing:"
+            f"not published: {len(missing)} of {num_planned} planned shards are missing:"
             f" {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''};"
             " rerun them, or set publish.allow_missing_shards"
         )
-    content = Content(
-        name=config.publish.name,
-        entries=tuple(_entry(link) for link in links if link.is_complete),
-        fingerprints=_fingerprints(by_chain),
-        parameters=_parameters(config, list(by_chain)),
-        missing_shards=missing,
-    )
     return manifest.publish(
         store,
         content,
@@ -75,6 +57,34 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
         versions=library_versions(),
         licences={chain.corpus.name: chain.corpus.licence.name for chain in by_chain},
         totals=_totals({chain.corpus.name: found for chain, found in by_chain.items()}),
+    )
+
+
+def find_current(config: RunConfig, store: Store, all_chains: Sequence[Chain]) -> Manifest | None:
+    """The newest manifest if it is of the shards as they are now, else None."""
+    if not manifest.numbers(store, config.publish.name):
+        return None
+    newest = manifest.load(store, config.publish.name)
+    content = content_of(config, training_links(all_chains))
+    return newest if newest.digest == content.digest() else None
+
+
+def training_links(all_chains: Sequence[Chain]) -> dict[Chain, list[Link]]:
+    """The planned training shards of each corpus."""
+    return {chain: chain.links("train") for chain in all_chains}
+
+
+def content_of(config: RunConfig, by_chain: Mapping[Chain, list[Link]]) -> Content:
+    """What a manifest of the complete shards holds, and which shards it lacks."""
+    links = [link for found in by_chain.values() for link in found]
+    return Content(
+        name=config.publish.name,
+        entries=tuple(_entry(link) for link in links if link.is_complete),
+        fingerprints=_fingerprints(by_chain),
+        parameters=_parameters(config, list(by_chain)),
+        missing_shards=tuple(
+            f"{link.next_stage} {link.key}" for link in links if not link.is_complete
+        ),
     )
 
 
@@ -103,7 +113,7 @@ def _entry(link: Link) -> ManifestEntry:
     )
 
 
-def _fingerprints(by_chain: dict[Chain, list[Link]]) -> dict[str, dict[str, str]]:
+def _fingerprints(by_chain: Iterable[Chain]) -> dict[str, dict[str, str]]:
     stages = ("plan", *SHARD_STAGES)
     return {
         stage: {chain.corpus.name: chain.fingerprints[stage] for chain in by_chain}

@@ -1,0 +1,209 @@
+"""The command line. Exit status 0: done; 1: some shards failed; 2: the user's mistake."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from configs.load import ConfigError, load_config
+from configs.schema import RunConfig
+from flows import screen
+from storage.errors import DistilleryError, UserError
+from storage.store import Store
+from tasks.stages import STAGES
+
+_FAILED: Final = 1
+_MISTAKE: Final = 2
+_INTERRUPTED: Final = 130
+_PREFECT_HOME: Final = Path(".prefect")
+
+app = typer.Typer(
+    name="distillery",
+    help="Turns raw speech corpora into a distilled Whisper.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+manifests = typer.Typer(help="The published manifests.", no_args_is_help=True)
+app.add_typer(manifests, name="manifest")
+
+Config = Annotated[Path, typer.Argument(help="A configuration, such as configs/demo.yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _open(config: Path) -> tuple[RunConfig, Store]:
+    settings = load_config(config)
+    return settings, Store(settings.root, settings.runtime.scratch)
+
+
+def _stage(name: str) -> str:
+    if name not in STAGES:
+        raise UserError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
+    return name
+
+
+@app.command()
+def run(
+    config: Config,
+    until: Annotated[str, typer.Option(help="The last stage to do.")] = "evaluate",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be done; do nothing.")
+    ] = False,
+) -> None:
+    """The whole story, with progress; what is done already is not done again."""
+    from flows.estimate import print_estimate
+    from flows.local import run_locally
+    from flows.summary import print_summary
+
+    settings, store = _open(config)
+    _stage(until)
+    if plan:
+        print_estimate(settings, store)
+        return
+    store.check()
+    with _failures_told(config):
+        run_locally(config, settings, store, until, _PREFECT_HOME)
+    print_summary(settings, store)
+
+
+@app.command()
+def status(config: Config, as_json: AsJson = False) -> None:
+    """Stage by stage: shards done, missing, failed; hours; rows; reasons."""
+    from flows.status import read_status
+    from flows.summary import print_status
+
+    settings, store = _open(config)
+    found = read_status(settings, store)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        print_status(found)
+
+
+@app.command()
+def rerun(config: Config, stage: str, shard: str) -> None:
+    """One shard again, such as `label librispeech/train-clean-100/00007`."""
+    from flows.local import rerun_locally
+
+    _, store = _open(config)
+    store.check()
+    with _failures_told(config):
+        rerun_locally(config, _stage(stage), shard, _PREFECT_HOME)
+    screen.OUT.print(f"{stage} {shard}: done", markup=False)
+
+
+@app.command()
+def evaluate(config: Config, as_json: AsJson = False) -> None:
+    """Teacher and student on held-out speech, side by side; measures what is not measured yet."""
+    from flows.local import run_locally
+    from flows.summary import current_report, print_report
+
+    settings, store = _open(config)
+    store.check()
+    with _failures_told(config):
+        run_locally(config, settings, store, "evaluate", _PREFECT_HOME, quiet=as_json)
+    report = current_report(settings, store)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=1))
+    else:
+        print_report(report)
+
+
+@app.command()
+def gc(
+    config: Config,
+    grace_hours: Annotated[float, typer.Option(help="Younger files stay.")] = 24.0,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them; else only list.")] = False,
+) -> None:
+    """Files that no receipt and no manifest names, left behind by writers that were killed."""
+    from flows.garbage import collect
+
+    settings, store = _open(config)
+    collect(settings, store, grace_hours, delete=delete)
+
+
+@manifests.command("list")
+def list_manifests(config: Config, as_json: AsJson = False) -> None:
+    """What is published under the root of a configuration."""
+    from flows.summary import print_manifests
+    from storage import manifest
+
+    _, store = _open(config)
+    found = [
+        manifest.load(store, name, number)
+        for name in manifest.names(store)
+        for number in manifest.numbers(store, name)
+    ]
+    if as_json:
+        keys = ("name", "number", "digest", "published_at", "totals")
+        values = [{"name": one.name, **one.model_dump(mode="json")} for one in found]
+        typer.echo(json.dumps([{key: value[key] for key in keys} for value in values], indent=1))
+    else:
+        print_manifests(found)
+
+
+@manifests.command("show")
+def show_manifest(
+    config: Config,
+    number: Annotated[int | None, typer.Argument(help="The newest when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One manifest: its totals by corpus, and with --json all of it."""
+    from flows.summary import print_manifest
+    from storage import manifest
+
+    settings, store = _open(config)
+    found = manifest.load(store, settings.publish.name, number)
+    if as_json:
+        value = {"name": found.name, **found.model_dump(mode="json")}
+        typer.echo(json.dumps(value, indent=1))
+    else:
+        print_manifest(found)
+
+
+@manifests.command("verify")
+def verify_manifest(config: Config, number: Annotated[int | None, typer.Argument()] = None) -> None:
+    """Hash every file that a manifest names; exit status 1 when one is not what it was."""
+    from storage import manifest
+
+    settings, store = _open(config)
+    found = manifest.load(store, settings.publish.name, number)
+    wrong = [message for _, message in manifest.verify(store, found) if message is not None]
+    for message in wrong:
+        screen.complain(message)
+    if wrong:
+        raise typer.Exit(_FAILED)
+    num_files = len(manifest.all_files(found.content.entries))
+    screen.OUT.print(f"{found.name} {found.number}: all {num_files} files are what they were")
+
+
+@contextmanager
+def _failures_told(config: Path) -> Iterator[None]:
+    """Name each shard that failed, with the command that makes it again; exit status 1."""
+    try:
+        yield
+    except DistilleryError as error:
+        from flows.summary import print_failures
+
+        if not print_failures(error, config):
+            raise
+        raise typer.Exit(_FAILED) from error
+
+
+def main() -> None:
+    """Run the command line; mistakes become one line on standard error."""
+    try:
+        app()
+    except (ConfigError, UserError) as error:
+        screen.complain(str(error))
+        sys.exit(_MISTAKE)
+    except DistilleryError as error:
+        screen.complain(str(error))
+        sys.exit(_FAILED)
+    except KeyboardInterrupt:
+        screen.complain("stopped; run the same command again to go on where it was")
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,106 @@
+"""A run on this machine: made-up corpora first, a Prefect server of its own, and the flows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Final
+
+from configs.schema import RunConfig
+from flows.chain import chains
+from flows.content import find_current
+from flows.models import find_report
+from flows.progress import progress
+from flows.screen import on_screen
+from flows.server import prefect_api
+from flows.status import read_status
+from storage.store import Store
+from tasks.stages import STAGES
+
+_DRAIN_LIMIT_S: Final = 10.0
+
+
+def run_locally(
+    config: Path,
+    settings: RunConfig,
+    store: Store,
+    until: str,
+    prefect_home: Path,
+    *,
+    quiet: bool = False,
+) -> None:
+    """Do what is pending up to `until`; nothing is started when nothing is.
+
+    Raises `flows.pipeline.RunFailed` naming what failed.
+    """
+    if not is_pending(settings, store, until):
+        return
+    with nullcontext() if quiet else on_screen(), _prefect(prefect_home):
+        from flows.pipeline import pipeline
+
+        synthesise(settings, store)
+        pipeline(str(config), until)
+
+
+def rerun_locally(config: Path, stage: str, shard: str, prefect_home: Path) -> None:
+    """Make one shard again; raises what `flows.shards.rerun` raises."""
+    with _prefect(prefect_home):
+        from flows.shards import rerun
+
+        rerun(str(config), stage, shard)
+
+
+def is_pending(settings: RunConfig, store: Store, until: str) -> bool:
+    """Whether anything up to the stage `until` is not done."""
+    wanted = STAGES[: STAGES.index(until) + 1]
+    lines = read_status(settings, store).stages
+    if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
+        return True
+    if until != STAGES[-1]:
+        return False
+    all_chains = chains(settings, store)
+    published = find_current(settings, store, all_chains)
+    return find_report(settings, store, all_chains, published) is None
+
+
+def synthesise(settings: RunConfig, store: Store) -> None:
+    """Make the archives of a synthetic configuration unless they are downloaded already.
+
+    Raises `UserError` when the voices are not installed or a corpus has no synthetic form.
+    """
+    if settings.synthetic is None:
+        return
+    lines = read_status(settings, store).stages
+    pending = [line.corpus for line in lines if line.stage == "download" and line.shards.missing]
+    if not pending:
+        return
+    from tasks.demo.corpora import write_corpora
+
+    made = settings.synthetic
+    total = len(pending) * (made.num_train_utterances + 2 * made.num_eval_utterances)
+    bar = progress().bar("synthesise", total, "utterances")
+    write_corpora(
+        Path(made.folder),
+        pending,
+        made.seed,
+        made.num_train_utterances,
+        made.num_eval_utterances,
+        lambda done, _: bar.advance_to(done),
+    )
+
+
+@contextmanager
+def _prefect(home: Path) -> Iterator[None]:
+    """A Prefect API for flows of this process, and nothing of its log left behind."""
+    with prefect_api(home):
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogHandler
+        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+        # nobody listens to heartbeats of a run that its own terminal watches, and each flow
+        # would wait up to a second for its last one
+        with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            try:
+                yield
+            finally:
+                APILogHandler().flush()
+                EventsWorker.drain_all(timeout=_DRAIN_LIMIT_S)

@@ -1,0 +1,143 @@
+"""The models of a run, as receipts tell: the student, and what both were measured on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from configs.schema import RunConfig
+from flows.chain import Chain, Link
+from flows.content import HolesError
+from storage.manifest import Manifest
+from storage.receipt import FileRef, Receipt
+from storage.receipts import Split
+from storage.shard import ShardKey
+from storage.stage import Place, combined_digest
+from storage.store import Store
+from tasks.evaluate.result import Report, load_report, report_path
+from tasks.label.identity import teacher_identity
+from tasks.normalise.plan import within
+from tasks.stages import evaluation_fingerprint, student_fingerprint
+from tasks.work import Job
+
+TEACHER: Final = "teacher"
+STUDENT: Final = "student"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One shard of held-out speech for one model: how it is made, and its receipt if it is."""
+
+    model: str
+    job: Job
+    receipt: Receipt | None
+
+    @property
+    def key(self) -> ShardKey:
+        """The shard that the model is measured on."""
+        return self.job.place.key
+
+    @property
+    def audio(self) -> FileRef:
+        """The normalised speech."""
+        return self.job.inputs["normalise"]
+
+
+def student_receipt_path(fingerprint: str) -> str:
+    """Where the receipt of a trained student stands."""
+    return f"distil/{fingerprint}/student.receipt.json"
+
+
+def find_student(config: RunConfig, store: Store, published: Manifest) -> Receipt | None:
+    """The student of a manifest, or None while it is not trained."""
+    fingerprint = student_fingerprint(config, published.digest)
+    try:
+        data = store.read(student_receipt_path(fingerprint))
+    except FileNotFoundError:
+        return None
+    return Receipt.model_validate_json(data)
+
+
+def validation_audio(all_chains: Sequence[Chain]) -> list[tuple[str, FileRef]]:
+    """The normalised validation shards, each with its corpus."""
+    return [
+        (chain.corpus.name, link.receipts["normalise"].output)
+        for chain in all_chains
+        for link in chain.links("validation")
+        if link.is_complete
+    ]
+
+
+def measurements(
+    config: RunConfig, store: Store, all_chains: Sequence[Chain], student: Receipt
+) -> list[Measurement]:
+    """Every held-out shard of every corpus, for the teacher and for the student.
+
+    Raises `HolesError` when a planned shard of held-out speech is not normalised.
+    """
+    return [
+        one
+        for chain in all_chains
+        for model, receipt in ((TEACHER, None), (STUDENT, student))
+        for one in _of_model(config, store, chain, model, receipt)
+    ]
+
+
+def find_report(
+    config: RunConfig, store: Store, all_chains: Sequence[Chain], published: Manifest | None
+) -> Report | None:
+    """The report on teacher and student of a manifest, or None while it is not made."""
+    student = find_student(config, store, published) if published else None
+    if student is None:
+        return None
+    found = measurements(config, store, all_chains, student)
+    if any(one.receipt is None for one in found):
+        return None
+    path = report_path(config.publish.name, by_corpus(found, TEACHER), by_corpus(found, STUDENT))
+    return load_report(store, path)
+
+
+def _held_out(config: RunConfig, chain: Chain) -> list[Link]:
+    """The shards to measure on, as many as `evaluate.limit_hours` of each corpus."""
+    links = chain.links(config.evaluate.split_role)
+    num_taken = len(within([link.planned for link in links], config.evaluate.limit_hours))
+    missing = [str(link.key) for link in links[:num_taken] if not link.is_complete]
+    if missing:
+        raise HolesError(
+            f"not evaluated: {len(missing)} shards of held-out speech are not normalised:"
+            f" {', '.join(missing[:5])}; rerun them"
+        )
+    return links[:num_taken]
+
+
+def by_corpus(found: Sequence[Measurement], model: str) -> Mapping[str, list[Receipt]]:
+    """Corpus to the receipts of one model's finished measurements."""
+    grouped: dict[str, list[Receipt]] = {}
+    for one in found:
+        if one.model == model and one.receipt is not None:
+            grouped.setdefault(one.key.corpus, []).append(one.receipt)
+    return grouped
+
+
+def _of_model(
+    config: RunConfig, store: Store, chain: Chain, model: str, student: Receipt | None
+) -> list[Measurement]:
+    identity = student.output.sha256 if student else teacher_identity(config.label.teacher)
+    name = f"{model}-{identity.removeprefix('sha256:')[:8].replace('/', '-')}"
+    found: list[Measurement] = []
+    splits: dict[str, Split] = {}
+    for link in _held_out(config, chain):
+        place = Place(
+            stage="evaluate",
+            fingerprint=evaluation_fingerprint(config, chain.corpus, identity),
+            key=link.key,
+            model=name,
+        )
+        audio = link.receipts["normalise"].output
+        job = Job(
+            place=place, sources=(audio.sha256,), inputs={"normalise": audio}, student=student
+        )
+        if place.folder not in splits:
+            splits[place.folder] = Split.load(store, place.folder)
+        receipt = splits[place.folder].find(link.key, combined_digest(job.sources))
+        found.append(Measurement(model, job, receipt))
+    return found

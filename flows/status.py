@@ -1,0 +1,166 @@
+"""Where a run stands: for each stage, corpus and split the shards, the rows and the reasons."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from configs.schema import RunConfig
+from flows.chain import Chain, chains
+from flows.content import HolesError, content_of, find_current, training_links
+from flows.models import find_student, measurements
+from storage.receipt import Receipt
+from storage.receipts import Failure, Split
+from storage.shard import ShardKey
+from storage.store import Store
+from tasks.download.raw import ARCHIVES, downloads, wanted_archives
+from tasks.stages import SHARD_STAGES, STAGES
+
+
+class ShardCounts(BaseModel):
+    """How many shards are done, still to do, and to do after a failure."""
+
+    model_config = ConfigDict(frozen=True)
+
+    done: int
+    missing: int
+    failed: int
+
+
+class StageStatus(BaseModel):
+    """One line of the status; rows_in + created = rows_out + dropped + quarantined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    corpus: str
+    split: str
+    shards: ShardCounts
+    rows_in: int
+    created: int
+    rows_out: int
+    dropped: dict[str, int]
+    quarantined: dict[str, int]
+    hours: float
+
+
+class Status(BaseModel):
+    """The whole state of a run, and the failures with their reasons."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stages: list[StageStatus]
+    failures: list[Failure]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(not line.shards.missing and not line.shards.failed for line in self.stages)
+
+
+def read_status(config: RunConfig, store: Store) -> Status:
+    """The status as the receipts tell it; reads no data and imports no model."""
+    all_chains = chains(config, store)
+    found = [one for chain in all_chains for one in _corpus(chain)]
+    found += _models(config, store, all_chains)
+    lines = sorted((line for line, _ in found), key=lambda line: STAGES.index(line.stage))
+    return Status(stages=lines, failures=[failure for _, failed in found for failure in failed])
+
+
+_Line = tuple[StageStatus, list[Failure]]
+
+
+def _corpus(chain: Chain) -> Iterator[_Line]:
+    name = chain.corpus.name
+    wanted = wanted_archives(chain.corpus, chain.settings)
+    yield _line("download", name, ARCHIVES, wanted, downloads(chain.store, chain.corpus))
+    pending = chain.unplanned_splits()
+    for split in chain.splits():
+        parts = chain.split("plan", split)
+        planned = {receipt.key for receipt in parts.receipts}
+        planned |= {key for key in pending if key.split == split}
+        yield _line("plan", name, split, planned or {ShardKey(name, split, 0)}, parts)
+    for split in chain.splits():
+        links = chain.links_of(split)
+        stages = SHARD_STAGES if chain.corpus.splits[split] == "train" else ("normalise",)
+        for stage in stages:
+            receipts = tuple(link.receipts[stage] for link in links if stage in link.receipts)
+            made = Split(receipts, chain.split(stage, split).failures)
+            yield _line(stage, name, split, {link.key for link in links}, made)
+
+
+def _models(config: RunConfig, store: Store, all_chains: Sequence[Chain]) -> Iterator[_Line]:
+    """What comes after the corpora: one manifest, one student, and what both models are heard."""
+    name = config.publish.name
+    content = content_of(config, training_links(all_chains))
+    published = find_current(config, store, all_chains)
+    student = find_student(config, store, published) if published else None
+    utterances = sum(entry.num_utterances for entry in content.entries) if published else 0
+    hours = sum(entry.hours for entry in content.entries) if published else 0.0
+    yield (
+        StageStatus(
+            stage="publish",
+            corpus="all",
+            split=name,
+            shards=ShardCounts(
+                done=int(published is not None), missing=int(not published), failed=0
+            ),
+            rows_in=utterances,
+            created=0,
+            rows_out=utterances,
+            dropped={},
+            quarantined={},
+            hours=hours,
+        ),
+        [],
+    )
+    yield _summed("distil", "all", name, [student] if student else [], 1, 0), []
+    if student is None:
+        yield _summed("evaluate", "all", config.evaluate.split_role, [], 1, 0), []
+        return
+    try:
+        found = measurements(config, store, all_chains, student)
+    except HolesError:
+        found = []
+    for model, corpus, split in sorted({(m.model, m.key.corpus, m.key.split) for m in found}):
+        of_split = [
+            m for m in found if (m.model, m.key.corpus, m.key.split) == (model, corpus, split)
+        ]
+        receipts = [one.receipt for one in of_split if one.receipt is not None]
+        yield _summed("evaluate", corpus, f"{split}:{model}", receipts, len(of_split), 0), []
+
+
+def _line(stage: str, corpus: str, split: str, wanted: Collection[ShardKey], found: Split) -> _Line:
+    receipts = [receipt for receipt in found.receipts if receipt.key in wanted]
+    done = {receipt.key for receipt in receipts}
+    failures = [f for f in found.failures if f.key in wanted and f.key not in done]
+    line = _summed(stage, corpus, split, receipts, len(wanted), len(failures))
+    return line, failures
+
+
+def _summed(
+    stage: str,
+    corpus: str,
+    split: str,
+    receipts: Collection[Receipt],
+    num_wanted: int,
+    num_failed: int,
+) -> StageStatus:
+    dropped, quarantined = Counter[str](), Counter[str]()
+    for receipt in receipts:
+        dropped.update(receipt.counts.dropped)
+        quarantined.update(receipt.counts.quarantined)
+    return StageStatus(
+        stage=stage,
+        corpus=corpus,
+        split=split,
+        shards=ShardCounts(
+            done=len(receipts), missing=num_wanted - len(receipts) - num_failed, failed=num_failed
+        ),
+        rows_in=sum(receipt.counts.rows_in for receipt in receipts),
+        created=sum(receipt.counts.created for receipt in receipts),
+        rows_out=sum(receipt.counts.rows_out for receipt in receipts),
+        dropped=dict(sorted(dropped.items())),
+        quarantined=dict(sorted(quarantined.items())),
+        hours=sum(receipt.hours for receipt in receipts),
+    )

@@ -1,0 +1,153 @@
+"""The tables that a person reads: what a run did, where it stands, what was published."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configs.schema import RunConfig
+from flows.chain import chains
+from flows.content import find_current
+from flows.models import find_report
+from flows.screen import OUT, complain, table
+from flows.status import Status, read_status
+from storage.errors import DistilleryError, UserError
+from storage.manifest import Manifest
+from storage.store import Store
+from tasks.evaluate.result import Report
+
+if TYPE_CHECKING:
+    from tasks.run import ShardFailed
+
+
+def print_summary(settings: RunConfig, store: Store) -> None:
+    """What came of a run: its manifest by corpus, then teacher and student."""
+    all_chains = chains(settings, store)
+    published = find_current(settings, store, all_chains)
+    if published is None:
+        print_status(read_status(settings, store))
+        return
+    print_manifest(published)
+    report = find_report(settings, store, all_chains, published)
+    if report is not None:
+        print_report(report)
+        where = f"{settings.root}/{report.student_folder}"
+        OUT.print(f"The student is in {where}", markup=False, soft_wrap=True)
+
+
+def current_report(settings: RunConfig, store: Store) -> Report:
+    """The report on the manifest of the shards as they are; raises `UserError` without one."""
+    all_chains = chains(settings, store)
+    report = find_report(settings, store, all_chains, find_current(settings, store, all_chains))
+    if report is None:
+        raise UserError("nothing is evaluated yet; `distillery run` does that")
+    return report
+
+
+def print_status(status: Status) -> None:
+    """A line for each stage, corpus and split, then every failure with its mending command."""
+    made = table(
+        "Status",
+        "stage",
+        "corpus/split",
+        "done",
+        "missing",
+        "failed",
+        "in",
+        "out",
+        "hours",
+        "left out",
+    )
+    stage = ""
+    for line in status.stages:
+        made.add_row(
+            line.stage if line.stage != stage else "",
+            f"{line.corpus}/{line.split}",
+            str(line.shards.done),
+            str(line.shards.missing or ""),
+            f"[red]{line.shards.failed}[/red]" if line.shards.failed else "",
+            str(line.rows_in + line.created),
+            str(line.rows_out),
+            f"{line.hours:.2f}",
+            _reasons({**line.dropped, **line.quarantined}),
+        )
+        stage = line.stage
+    OUT.print(made)
+    for failure in status.failures:
+        OUT.print(f"failed: {failure.stage} {failure.key}: {failure.reason}", markup=False)
+
+
+def print_manifest(published: Manifest) -> None:
+    """The totals of a manifest by corpus."""
+    made = table(
+        f"Manifest {published.name} {published.number}  {published.digest[:16]}",
+        "corpus",
+        "shards",
+        "windows",
+        "utterances kept",
+        "hours kept",
+        "dropped",
+        "quarantined",
+    )
+    for corpus, totals in published.totals.items():
+        made.add_row(
+            corpus,
+            str(totals.shards),
+            str(totals.windows),
+            str(totals.utterances),
+            f"{totals.hours:.2f}",
+            _reasons(totals.dropped),
+            _reasons(totals.quarantined),
+            end_section=corpus == list(published.totals)[-2],
+        )
+    OUT.print(made)
+
+
+def print_manifests(found: Sequence[Manifest]) -> None:
+    """A line for each manifest."""
+    made = table("Manifests", "name", "number", "published", "shards", "hours", "digest")
+    for one in found:
+        totals = one.totals["all"]
+        made.add_row(
+            one.name,
+            str(one.number),
+            one.published_at,
+            str(totals.shards),
+            f"{totals.hours:.2f}",
+            one.digest[:16],
+        )
+    OUT.print(made)
+
+
+def print_report(report: Report) -> None:
+    """Teacher and student side by side."""
+    made = table("Evaluation on held-out speech", "", "teacher", "student")
+    pair = (report.teacher, report.student)
+    made.add_row("parameters", *(f"{one.num_parameters:,}" for one in pair))
+    made.add_row("decoder layers", *(str(one.decoder_layers) for one in pair))
+    made.add_row("WER %", *(_percent(one.wer_percent) for one in pair))
+    for corpus, rates in report.by_corpus.items():
+        made.add_row(f"  {corpus}", *(_percent(rates[name]) for name in ("teacher", "student")))
+    made.add_row("insertions %", *(_percent(one.insertion_percent) for one in pair))
+    made.add_row("repeated 5-grams", *(str(one.num_repeated_5grams) for one in pair))
+    made.add_row("seconds", *(f"{one.seconds or 0:.2f}" for one in pair))
+    made.add_row("relative speed", "1.00", f"{report.relative_speed:.2f}")
+    OUT.print(made)
+
+
+def print_failures(error: DistilleryError, config: Path) -> bool:
+    """Each shard that failed, with the command that makes it again; whether there were any."""
+    failures: Sequence[ShardFailed] = getattr(error, "failures", ())
+    for failure in failures:
+        complain(f"failed: {failure}")
+        complain(f"  again: distillery rerun {config} {failure.stage} {failure.key}")
+    if failures and (consequence := getattr(error, "consequence", None)):
+        complain(consequence)
+    return bool(failures)
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items())
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

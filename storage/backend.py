@@ -1,0 +1,131 @@
+"""The file system behind a root, with the few promises that fsspec leaves to each of them."""
+
+import os
+import threading
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from storage.errors import UserError, without_secrets
+from storage.faults import s3_code
+from storage.sink import HashingSink, fsync_folder
+
+_UNCACHED: Final = {"use_listings_cache": False, "skip_instance_cache": True}
+
+_S3_OPTIONS: Final = {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 2}}}
+"""A server that is not there is told within seconds; retries over minutes are the caller's."""
+
+_CREATING: Final = threading.Lock()
+"""Memory belongs to one process and has no creation that only one of racing threads wins."""
+
+
+def open_root(root: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a root and the root's path in it; raises `UserError` where there is none.
+
+    No listing of it is ever served from a cache.
+    """
+    options: dict[str, Any] = {}
+    if not _is_local(root):
+        options = {**_UNCACHED, **(_S3_OPTIONS if root.startswith("s3://") else {})}
+    try:
+        file_system, base = fsspec.core.url_to_fs(_expanded(root), **options)
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"the root {without_secrets(root)!r} cannot be opened: {error};"
+            " expected a folder or a URL such as s3://bucket/prefix"
+        ) from error
+    return file_system, base.rstrip("/")
+
+
+def cat(file_system: AbstractFileSystem, full: str, start: int | None, end: int | None) -> bytes:
+    """The bytes of a file from `start` to `end`, as far as it has them."""
+    if end is not None and end == (start or 0):
+        return b""  # an object store takes an empty range for none and sends the whole file
+    try:
+        data: bytes = file_system.cat_file(full, start=start, end=end)
+    except OSError as error:
+        if s3_code(error) == "InvalidRange":  # the file ends before `start`
+            return b""
+        raise
+    return data
+
+
+def find(file_system: AbstractFileSystem, full: str) -> Mapping[str, Mapping[str, Any]]:
+    """What is below a folder, by path; raises `OSError` for a part of it that cannot be read."""
+    file_system.invalidate_cache()
+    options = {"on_error": _raise_unless_gone} if isinstance(file_system, LocalFileSystem) else {}
+    found: dict[str, Mapping[str, Any]] = file_system.find(full, detail=True, **options)
+    return found
+
+
+def tag(info: Mapping[str, Any]) -> str:
+    """What changes when the content of a listed file is put anew."""
+    if "ino" in info:
+        return f"{info['mtime']}-{info['ino']}"
+    return str(info.get("ETag") or info.get("created"))
+
+
+def written_at(info: Mapping[str, Any]) -> float:
+    """When a listed file was written, in seconds since 1970."""
+    time = info.get("mtime") or info.get("LastModified") or info["created"]
+    return float(time.timestamp() if isinstance(time, datetime) else time)
+
+
+def create(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
+    """Write a file unless there is one; of racing writers one gets True."""
+    if isinstance(file_system, LocalFileSystem):
+        return _link_if_absent(Path(full), data)
+    if isinstance(file_system, MemoryFileSystem):
+        with _CREATING:
+            return _create_object(file_system, full, data)
+    return _create_object(file_system, full, data)
+
+
+def _create_object(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
+    # some servers refuse the condition with a generic error: existence tells what it meant
+    try:
+        file_system.pipe_file(full, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError:
+        if file_system.exists(full):
+            return False
+        raise
+    return True
+
+
+def _link_if_absent(target: Path, data: bytes) -> bool:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{uuid.uuid4().hex}.part"
+    sink = HashingSink(temporary)
+    try:
+        sink.write(data)
+        sink.close()
+        os.link(temporary, target)  # fails if the name is taken, unlike a rename
+        fsync_folder(target.parent)
+    except FileExistsError:
+        return False
+    finally:
+        sink.discard()
+    return True
+
+
+def _is_local(root: str) -> bool:
+    return "://" not in root or root.startswith(("file://", "local://"))
+
+
+def _expanded(root: str) -> str:
+    return os.path.abspath(os.path.expanduser(root)) if "://" not in root else root
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    """A folder that is not there is empty; one that cannot be read must not be taken for it."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

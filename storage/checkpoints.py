@@ -1,0 +1,58 @@
+"""Checkpoints of a training: the files of a step, complete once its list of them is there."""
+
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter
+
+from storage.receipt import FileRef
+from storage.store import Store
+
+_LIST = "files.json"
+_FILES = TypeAdapter(dict[str, FileRef])
+
+
+class StoreCheckpoints:
+    """Steps under `folder`; only the newest complete one is kept."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store = store
+        self._folder = folder
+
+    def save(self, step: int, files: Mapping[str, bytes]) -> None:
+        """Keep the files of a step, all or none of them, and remove the steps before it."""
+        folder = self._step_folder(step)
+        refs: dict[str, FileRef] = {}
+        for name, data in files.items():
+            with self._store.sink(folder) as sink:
+                sink.write(data)
+                refs[name] = self._store.keep(sink, f"{folder}/{sink.sha256[:8]}.{name}")
+        self._store.put_if_absent(f"{folder}/{_LIST}", _FILES.dump_json(refs))
+        for path in self._store.list(self._folder):
+            if self._step_of(path) < step:
+                self._store.delete(path)
+
+    def latest(self) -> tuple[int, dict[str, bytes]] | None:
+        """The files of the highest complete step, their digests checked; None before the first.
+
+        Raises `IntegrityError` when a file is not what its list says.
+        """
+        listed = [path for path in self._store.list(self._folder) if path.endswith(f"/{_LIST}")]
+        if not listed:
+            return None
+        newest = max(listed, key=self._step_of)
+        files: dict[str, bytes] = {}
+        for name, ref in _FILES.validate_json(self._store.read(newest)).items():
+            with self._store.fetch(ref) as path:
+                files[name] = path.read_bytes()
+        return self._step_of(newest), files
+
+    def clear(self) -> None:
+        """Remove all steps, of a training that has ended."""
+        for path in self._store.list(self._folder):
+            self._store.delete(path)
+
+    def _step_folder(self, step: int) -> str:
+        return f"{self._folder}/step-{step:08d}"
+
+    def _step_of(self, path: str) -> int:
+        return int(path.removeprefix(f"{self._folder}/step-").split("/")[0])

@@ -1,0 +1,78 @@
+"""The demo corpora: made-up speech in the genuine distribution format of real corpora, a folder of archives each.
+
+A corpus is one function that names its archives and makes their members; to add one, write it and enter it here.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tasks.demo.archives import Archive, Parameter, is_complete, write_archives
+from tasks.demo.librispeech import librispeech_archives
+from tasks.demo.tedlium import tedlium_archives
+
+# Raised when the same parameters begin to give other bytes, so that folders of an older version are made anew.
+VERSION = 1
+
+CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive, ...]]
+"""(seed, num_train_utterances, num_eval_utterances, spoken) -> archives; calls `spoken` after each utterance."""
+
+MAKERS: dict[str, CorpusMaker] = {
+    "librispeech": librispeech_archives,
+    "tedlium": tedlium_archives,
+}
+
+
+class UnknownDemoCorpusError(ValueError):
+    """A corpus was asked for that the demo cannot make."""
+
+
+def write_corpora(
+    folder: Path,
+    names: Sequence[str],
+    seed: int,
+    num_train_utterances: int,
+    num_eval_utterances: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Path]:
+    """Write each corpus into `folder/{name}`: its archives and `SHA256SUMS`. Returns those folders by name.
+
+    `num_train_utterances` counts the transcribed lines of the training part, defects included (see
+    `tasks.demo.utterances.defect_at`); `num_eval_utterances` those of the development part and again of the test
+    part. The same arguments give the same bytes. A corpus that is already there with these arguments is left alone.
+    `progress(done, total)` is called with utterances over all corpora. Raises `UnknownDemoCorpusError`, `ValueError`
+    for a count below 1 and `SpeechSynthesisError` if espeak-ng is not installed.
+    """
+    unknown = [name for name in names if name not in MAKERS]
+    if unknown:
+        raise UnknownDemoCorpusError(
+            f"the demo cannot make the corpus {unknown[0]!r}; it can make {', '.join(sorted(MAKERS))}: "
+            "take one of these, or point the corpus at a real download"
+        )
+    for label, count in (("train", num_train_utterances), ("eval", num_eval_utterances)):
+        if count < 1:
+            raise ValueError(f"num_{label}_utterances is {count}, expected at least 1")
+    num_each = num_train_utterances + 2 * num_eval_utterances
+    total = num_each * len(names)
+    done = 0
+
+    def advance(num_utterances: int = 1) -> None:
+        nonlocal done
+        done += num_utterances
+        if progress is not None:
+            progress(done, total)
+
+    folders = {name: folder / name for name in names}
+    for name, corpus_folder in folders.items():
+        parameters: dict[str, Parameter] = {
+            "corpus": name,
+            "version": VERSION,
+            "seed": seed,
+            "num_train_utterances": num_train_utterances,
+            "num_eval_utterances": num_eval_utterances,
+        }
+        if is_complete(corpus_folder, parameters):
+            advance(num_each)
+            continue
+        archives = MAKERS[name](seed, num_train_utterances, num_eval_utterances, advance)
+        write_archives(corpus_folder, archives, parameters)
+    return folders

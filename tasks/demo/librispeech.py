@@ -1,0 +1,86 @@
+"""A demo corpus in the distribution format of LibriSpeech: a tar.gz a part, FLAC utterances, a transcript a chapter.
+
+Defects (see `tasks.demo.utterances`), in train-clean-100 only: an unreadable FLAC, a transcript line without a file,
+a line with an id and no words, an utterance longer than the teacher's window, wrong transcripts.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import soundfile
+
+from tasks.demo.archives import Archive, Member
+from tasks.demo.utterances import (
+    Defect,
+    FloatArray,
+    close_recording,
+    defect_at,
+    pcm16,
+    utterance,
+)
+from tasks.demo.voices import SAMPLE_RATE_HZ
+
+UTTERANCES_A_CHAPTER = 10
+CHAPTERS_A_SPEAKER = 2
+# Speakers of different parts are different people, as in the original.
+_FIRST_SPEAKER = {"train-clean-100": 1001, "dev-clean": 5001, "test-clean": 7001}
+_README = (
+    b"Synthetic speech in the layout of LibriSpeech, made by Distillery's demo with espeak-ng.\n"
+)
+
+
+def librispeech_archives(
+    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+) -> tuple[Archive, ...]:
+    """The three archives; `spoken` is called after each utterance."""
+    return tuple(
+        Archive(
+            name=f"{part}.tar.gz",
+            members=partial(
+                _members,
+                part,
+                seed,
+                num_train_utterances if index == 0 else num_eval_utterances,
+                spoken,
+            ),
+        )
+        for index, part in enumerate(_FIRST_SPEAKER)
+    )
+
+
+def _members(
+    part: str, seed: int, num_utterances: int, spoken: Callable[[], None]
+) -> Iterator[Member]:
+    """Chapters in order; within one the recordings, then their transcript."""
+    yield Member(path="LibriSpeech/README.TXT", content=_README)
+    first_speaker = _FIRST_SPEAKER[part]
+    for first in range(0, num_utterances, UTTERANCES_A_CHAPTER):
+        chapter_index = first // UTTERANCES_A_CHAPTER
+        speaker = first_speaker + chapter_index // CHAPTERS_A_SPEAKER
+        chapter = 100 * first_speaker + chapter_index
+        rng = np.random.default_rng([seed, chapter])
+        lines = []
+        for index in range(first, min(first + UTTERANCES_A_CHAPTER, num_utterances)):
+            defect = defect_at(index) if part.startswith("train") else None
+            utterance_id = f"{speaker}-{chapter}-{index - first:04d}"
+            spoken_now = utterance(f"librispeech {speaker}", rng, defect)
+            flac = _flac(close_recording(spoken_now.samples, rng))
+            if defect is Defect.UNREADABLE_AUDIO:
+                flac = flac[:4] + bytes(byte ^ 0xFF for byte in flac[4:])
+            if defect is not Defect.MISSING_AUDIO:
+                yield Member(
+                    path=f"LibriSpeech/{part}/{speaker}/{chapter}/{utterance_id}.flac", content=flac
+                )
+            lines.append(f"{utterance_id} {spoken_now.transcript.upper()}\n")
+            spoken()
+        transcript_path = f"LibriSpeech/{part}/{speaker}/{chapter}/{speaker}-{chapter}.trans.txt"
+        yield Member(path=transcript_path, content="".join(lines).encode())
+
+
+def _flac(samples: FloatArray) -> bytes:
+    """16-bit mono FLAC at 16 kHz."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm16(samples), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()

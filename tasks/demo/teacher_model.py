@@ -1,0 +1,151 @@
+"""The demo teacher as a model: its geometry, the sequences that it is taught, and its folder in Hugging Face format.
+
+Knows Whisper's conventions (prompt, timestamps, no-speech token, generation settings); knows no training.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    GenerationConfig,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
+)
+
+from tasks.demo import tokenizer as tokens
+from tasks.demo.training_set import WINDOW_S, Segment, feature_extractor
+
+TEACHER_FOLDER = Path(__file__).parent / "teacher"
+MAX_TARGET_TOKENS = 128
+WIDTH = 144
+# The encoder halves the 100 mel frames of a second.
+ENCODER_FRAMES_PER_S = 50
+IGNORED = -100
+_NON_SPEECH_SYMBOLS = '"#()*+/:;<=>@[\\]^_`{|}~'
+
+
+def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
+    """An untrained teacher; its weights come from torch's global generator."""
+    end_id = tokens.token_id(tokenizer, tokens.END)
+    config = WhisperConfig(
+        vocab_size=len(tokenizer),
+        num_mel_bins=80,
+        d_model=WIDTH,
+        encoder_layers=4,
+        decoder_layers=6,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=4 * WIDTH,
+        decoder_ffn_dim=4 * WIDTH,
+        max_source_positions=ENCODER_FRAMES_PER_S * WINDOW_S,
+        max_target_positions=MAX_TARGET_TOKENS,
+        dropout=0.0,
+        # About Xavier's for this width. With the default of 0.02, meant for wide models, the sound is drowned by the
+        # encoder's position embeddings for the first thousand steps.
+        init_std=0.08,
+        pad_token_id=end_id,
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+        decoder_start_token_id=tokens.token_id(tokenizer, tokens.START),
+    )
+    model = WhisperForConditionalGeneration(config)
+    model.generation_config = generation_config(tokenizer)
+    return model
+
+
+def generation_config(tokenizer: WhisperTokenizer) -> GenerationConfig:
+    """The settings that a released multilingual Whisper carries, for these ids."""
+    ids = partial(tokens.token_id, tokenizer)
+    end_id = ids(tokens.END)
+    # Never text: what announces or steers a transcript, and the no-speech token, which is read off the first step.
+    never = (
+        tokens.START,
+        tokens.TRANSLATE,
+        tokens.TRANSCRIBE,
+        tokens.START_OF_LM,
+        tokens.START_OF_PREVIOUS,
+        tokens.NO_SPEECH,
+    )
+    return GenerationConfig.from_dict(
+        {
+            "bos_token_id": end_id,
+            "eos_token_id": end_id,
+            "pad_token_id": end_id,
+            "decoder_start_token_id": ids(tokens.START),
+            "prev_sot_token_id": ids(tokens.START_OF_PREVIOUS),
+            "no_timestamps_token_id": ids(tokens.NO_TIMESTAMPS),
+            "is_multilingual": True,
+            "lang_to_id": {
+                f"<|{language}|>": ids(f"<|{language}|>") for language in tokens.LANGUAGES
+            },
+            "task_to_id": {
+                "transcribe": ids(tokens.TRANSCRIBE),
+                "translate": ids(tokens.TRANSLATE),
+            },
+            "suppress_tokens": sorted(ids(token) for token in (*_NON_SPEECH_SYMBOLS, *never)),
+            "begin_suppress_tokens": [ids(tokens.SPACE), end_id],
+            "max_initial_timestamp_index": round(1.0 / tokens.TIMESTAMP_STEP_S),
+            "return_timestamps": False,
+            "max_length": MAX_TARGET_TOKENS,
+        }
+    )
+
+
+def teaching_sequence(
+    segments: Sequence[Segment], tokenizer: WhisperTokenizer, *, with_timestamps: bool
+) -> tuple[list[int], list[int]]:
+    """Decoder input ids and the label of each, of equal length, at most `MAX_TARGET_TOKENS`; `IGNORED` has no loss.
+
+    Which of the two formats is wanted is not in the audio, so the choice between them is never a label. A window
+    without segments teaches the no-speech token as the first prediction, and an end without text to a decoder that
+    is made to go on.
+    """
+    ids = partial(tokens.token_id, tokenizer)
+    prompt = [ids(tokens.START), ids(f"<|{tokens.LANGUAGES[0]}|>"), ids(tokens.TRANSCRIBE)]
+    if not segments:
+        inputs = [*prompt, ids(tokens.NO_TIMESTAMPS)]
+        return inputs, [ids(tokens.NO_SPEECH), IGNORED, IGNORED, ids(tokens.END)]
+    sequence = list(prompt) if with_timestamps else [*prompt, ids(tokens.NO_TIMESTAMPS)]
+    for segment in segments:
+        text_ids = tokenizer(f" {segment.text}", add_special_tokens=False).input_ids
+        times = (tokens.timestamp_token(segment.start_s), tokens.timestamp_token(segment.end_s))
+        sequence += [ids(times[0]), *text_ids, ids(times[1])] if with_timestamps else text_ids
+    sequence.append(ids(tokens.END))
+    labels = sequence[1:]
+    if not with_timestamps:
+        labels[len(prompt) - 1] = IGNORED
+    return sequence[:-1], labels
+
+
+def save_teacher(
+    model: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer, folder: Path
+) -> None:
+    """Write the model, its tokenizer and its feature extractor; the weights in float16, to be loaded as float32.
+
+    Written beside the folder and moved in file by file, so an interrupted save leaves whole files.
+    """
+    scratch = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    half = WhisperForConditionalGeneration(model.config)
+    half.load_state_dict(model.state_dict())
+    half.generation_config = generation_config(tokenizer)
+    nn.Module.to(half, torch.float16)
+    half.save_pretrained(scratch)
+    tokenizer.save_pretrained(scratch)
+    feature_extractor().save_pretrained(scratch)
+    config_path = scratch / "config.json"
+    config = json.loads(config_path.read_text())
+    config["dtype"] = "float32"
+    config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(scratch.iterdir()):
+        path.chmod(0o644)
+        os.replace(path, folder / path.name)
+    scratch.rmdir()

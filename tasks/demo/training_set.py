@@ -1,0 +1,151 @@
+"""What the demo teacher is trained and measured on: windows of 8 s rendered from the grammar by many voices.
+
+Knows windows, their segments and their features; knows neither the model nor how it is trained.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from transformers import WhisperFeatureExtractor
+
+from tasks.demo.acoustics import add_noise, coloured_noise, reverberate, scale_to_peak, telephone
+from tasks.demo.grammar import sentence
+from tasks.demo.voices import SAMPLE_RATE_HZ, synthesise, voice_of_speaker
+
+WINDOW_S = 8
+NUM_WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
+MAX_UTTERANCES = 4
+NO_SPEECH_SHARE = 0.04
+# Of the windows with speech; the others hold as many utterances as fit.
+SINGLE_SHARE = 0.25
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One utterance inside a window; times in seconds from the start of the window."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """`samples`: float32 (128000,), 8 s at 16 kHz, zeros after the end. No segments: nobody speaks."""
+
+    samples: FloatArray
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSet:
+    """`features`: float16 (windows, 80, 800), Whisper's log-mel; `segments`: those of each window."""
+
+    features: npt.NDArray[np.float16]
+    segments: tuple[tuple[Segment, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+
+def feature_extractor() -> WhisperFeatureExtractor:
+    """Whisper's own, for windows of 8 s: 80 mel bands, 100 frames a second."""
+    extractor = WhisperFeatureExtractor.from_dict({"chunk_length": WINDOW_S})
+    assert isinstance(
+        extractor, WhisperFeatureExtractor
+    )  # from_dict can also return unused settings
+    return extractor
+
+
+def speech_window(
+    speaker_id: str, rng: np.random.Generator, max_utterances: int = MAX_UTTERANCES
+) -> Window:
+    """One to `max_utterances` utterances of one speaker, some with pauses between them, and an acoustic condition."""
+    voice = voice_of_speaker(speaker_id)
+    num_wanted = 1 if rng.random() < SINGLE_SHARE else max_utterances
+    samples = np.zeros(NUM_WINDOW_SAMPLES, dtype=np.float32)
+    segments: list[Segment] = []
+    position = int(rng.uniform(0.0, 0.5) * SAMPLE_RATE_HZ) if rng.random() < 0.3 else 0
+    while len(segments) < num_wanted:
+        text = sentence(rng)
+        speech = synthesise(text, voice)
+        end = position + speech.size
+        if end > NUM_WINDOW_SAMPLES:
+            if segments:
+                break
+            position = 0
+            continue
+        samples[position:end] = speech
+        segments.append(
+            Segment(start_s=position / SAMPLE_RATE_HZ, end_s=end / SAMPLE_RATE_HZ, text=text)
+        )
+        position = end + (int(rng.uniform(0.05, 0.6) * SAMPLE_RATE_HZ) if rng.random() < 0.6 else 0)
+    num_voiced = round(segments[-1].end_s * SAMPLE_RATE_HZ)
+    return Window(samples=_recorded(samples, num_voiced, rng), segments=tuple(segments))
+
+
+def no_speech_window(rng: np.random.Generator) -> Window:
+    """Digital silence, noise of any level, or noise that starts and stops; without segments."""
+    samples = np.zeros(NUM_WINDOW_SAMPLES, dtype=np.float32)
+    if rng.random() < 0.75:
+        start, stop = sorted(int(bound) for bound in rng.integers(0, NUM_WINDOW_SAMPLES, size=2))
+        if rng.random() < 0.6:
+            start, stop = 0, NUM_WINDOW_SAMPLES
+        level = 10 ** rng.uniform(-4.0, -1.0)
+        samples[start:stop] = level * coloured_noise(NUM_WINDOW_SAMPLES, rng)[start:stop]
+    return Window(samples=samples, segments=())
+
+
+def training_window(speaker_prefix: str, num_speakers: int, rng: np.random.Generator) -> Window:
+    """A window of nobody (`NO_SPEECH_SHARE` of them) or of one of the speakers `{speaker_prefix}0`, `…1`, …"""
+    if rng.random() < NO_SPEECH_SHARE:
+        return no_speech_window(rng)
+    return speech_window(f"{speaker_prefix}{int(rng.integers(num_speakers))}", rng)
+
+
+def render_features(
+    make_window: Callable[[np.random.Generator], Window],
+    num_windows: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureSet:
+    """Render windows and keep their features only: 128 kB a window in float16."""
+    extractor = feature_extractor()
+    rng = np.random.default_rng(seed)
+    features = np.empty(
+        (num_windows, extractor.feature_size, extractor.nb_max_frames), dtype=np.float16
+    )
+    segments: list[tuple[Segment, ...]] = []
+    for index in range(num_windows):
+        window = make_window(rng)
+        batch = extractor(window.samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
+        features[index] = batch["input_features"][0]
+        segments.append(window.segments)
+        if progress is not None:
+            progress(index + 1, num_windows)
+    return FeatureSet(features=features, segments=tuple(segments))
+
+
+def _recorded(samples: FloatArray, num_voiced: int, rng: np.random.Generator) -> FloatArray:
+    """Put the speech in a room, on a telephone or in noise, half of the time; zeros follow a short recording."""
+    recorded = samples[: num_voiced if rng.random() < 0.5 else samples.size]
+    condition = rng.random()
+    if condition < 0.15:
+        recorded = telephone(recorded, SAMPLE_RATE_HZ)
+    elif condition < 0.35:
+        recorded = reverberate(
+            recorded, SAMPLE_RATE_HZ, rng.uniform(0.1, 0.5), rng.uniform(0.02, 0.3), rng
+        )
+    if rng.random() < 0.35:
+        recorded = add_noise(recorded, rng.uniform(8.0, 30.0), rng)
+    padded = np.zeros_like(samples)
+    padded[: recorded.size] = scale_to_peak(recorded, rng.uniform(0.1, 0.95))
+    return padded

@@ -1,0 +1,144 @@
+"""A training that can go on where it was: tensors as safetensors, numbers as JSON, no pickle."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from typing import Final, Protocol
+
+import safetensors
+import safetensors.torch
+import torch
+
+from storage.errors import IntegrityError
+
+Tensors = dict[str, torch.Tensor]
+
+_FORMAT: Final = 1
+_NAME = re.compile(r"step-(\d{8,})$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRow:
+    """One update. Losses in nats a token: loss = kl_weight · kl + pseudo_label_weight · ce.
+
+    `validation` is the score after it, where one was taken; lower is better.
+    """
+
+    step: int
+    loss: float
+    ce: float
+    kl: float
+    learning_rate: float
+    validation: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The trainable weights with the lowest validation score so far."""
+
+    step: int
+    score: float
+    weights: Tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that decides how a training goes on after `step` updates."""
+
+    step: int
+    weights: Tensors
+    optimizer: Tensors
+    best: Best | None
+    rows: Sequence[TrainingRow]
+
+
+class Checkpoints(Protocol):
+    """Where snapshots are kept."""
+
+    def save(self, step: int, files: Mapping[str, bytes]) -> None:
+        """Keep the files of a step, all or none of them; older steps may go afterwards."""
+        ...
+
+    def latest(self) -> tuple[int, dict[str, bytes]] | None:
+        """The complete files of the highest step, compared as a number."""
+        ...
+
+
+def checkpoint_name(step: int) -> str:
+    """A name for the files of a step, padded with zeros."""
+    return f"step-{step:08d}"
+
+
+def checkpoint_step(name: str) -> int | None:
+    """The step that a name stands for, or none where it is no name of `checkpoint_name`."""
+    match = _NAME.search(name)
+    return int(match[1]) if match else None
+
+
+def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, bytes]:
+    """A snapshot as files; `settings`, of plain JSON values, are those it was made with."""
+    best = snapshot.best
+    state = {
+        "format": _FORMAT,
+        "step": snapshot.step,
+        "settings": dict(settings),
+        "best": None if best is None else {"step": best.step, "score": best.score},
+        "columns": [column.name for column in fields(TrainingRow)],
+        "rows": [astuple(row) for row in snapshot.rows],
+    }
+    files = {
+        "weights.safetensors": _saved(snapshot.weights),
+        "optimizer.safetensors": _saved(snapshot.optimizer),
+        "state.json": json.dumps(state).encode(),
+    }
+    if best is not None:
+        files["best.safetensors"] = _saved(best.weights)
+    return files
+
+
+def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Snapshot:
+    """The snapshot that `to_files` wrote, its tensors on the CPU.
+
+    Raises `IntegrityError` when a file is missing or unreadable, or when it was made with other
+    settings.
+    """
+    try:
+        state = json.loads(files["state.json"])
+        columns = state["columns"]
+        snapshot = Snapshot(
+            step=state["step"],
+            weights=safetensors.torch.load(files["weights.safetensors"]),
+            optimizer=safetensors.torch.load(files["optimizer.safetensors"]),
+            best=None,
+            rows=[TrainingRow(**dict(zip(columns, row, strict=True))) for row in state["rows"]],
+        )
+        made_with = state["settings"]
+        if (best := state["best"]) is not None:
+            weights = safetensors.torch.load(files["best.safetensors"])
+            snapshot = replace(
+                snapshot, best=Best(step=best["step"], score=best["score"], weights=weights)
+            )
+    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise IntegrityError(
+            f"the checkpoint cannot be read: {type(error).__name__}: {error}; expected a state of"
+            f" format {_FORMAT} in {', '.join(sorted(files)) or 'its files'}; remove it to start"
+            " again"
+        ) from error
+    _refuse_other_settings(made_with, settings)
+    return snapshot
+
+
+def _refuse_other_settings(made_with: Mapping[str, object], settings: Mapping[str, object]) -> None:
+    for name, value in settings.items():
+        if made_with.get(name) != value:
+            raise IntegrityError(
+                f"the checkpoint was made with distil.{name} = {made_with.get(name)!r}, this"
+                f" training has {value!r}: remove the checkpoint, or go back to its settings"
+            )
+
+
+def _saved(tensors: Tensors) -> bytes:
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    saved: bytes = safetensors.torch.save(plain)
+    return saved

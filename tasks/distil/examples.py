@@ -1,0 +1,149 @@
+"""An example to learn from, and a batch of them as tensors."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import WhisperFeatureExtractor
+
+from storage.errors import IntegrityError, ShardError
+from storage.schema import SAMPLE_RATE_HZ
+from tasks.audio import AudioError, Samples, decode_flac
+from tasks.distil.loss import IGNORED
+from tasks.distil.tokens import SpecialTokens, Tokens, inputs_and_targets, refuse_incomplete
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """An utterance inside a window: a FLAC file, and where it begins in the window."""
+
+    utterance_id: str
+    flac: bytes
+    offset_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A window and the tokens that the teacher heard in it, special tokens included.
+
+    The audio stays compressed until it is needed, a quarter of its size, so that many examples can
+    wait to be shuffled.
+    """
+
+    window_id: str
+    tokens: Tokens
+    duration_s: float
+    clips: tuple[Clip, ...]
+
+    def samples(self) -> Samples:
+        """The window's audio: (samples,) float32 at 16 kHz, zeros between the utterances.
+
+        As long as the window says or as its last utterance needs. Raises `IntegrityError` when an
+        utterance cannot be decoded.
+        """
+        placed = [(round(clip.offset_s * SAMPLE_RATE_HZ), _decoded(clip)) for clip in self.clips]
+        ends = (start + len(samples) for start, samples in placed)
+        window = np.zeros(max(round(self.duration_s * SAMPLE_RATE_HZ), *ends, 0), np.float32)
+        for start, samples in placed:
+            window[start : start + len(samples)] = samples
+        return window
+
+    def with_tokens(self, tokens: Tokens) -> Self:
+        """The same window with other target tokens."""
+        return replace(self, tokens=tokens)
+
+
+def _decoded(clip: Clip) -> Samples:
+    try:
+        return decode_flac(clip.flac)
+    except AudioError as error:
+        raise IntegrityError(
+            f"the normalised audio of utterance {clip.utterance_id} is no FLAC file: {error};"
+            " normalise its shard again"
+        ) from error
+
+
+class ExampleSource(Protocol):
+    """An endless order of examples that can be entered anywhere."""
+
+    def stream(self, num_consumed: int) -> Iterator[Example]:
+        """The examples after the first `num_consumed`, the same at every call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An example as the model takes it.
+
+    `features`: (mels, frames) float32, log-mel. `inputs`, `targets`: of equal length.
+    """
+
+    features: npt.NDArray[np.float32]
+    inputs: Tokens
+    targets: Tokens
+
+    @property
+    def num_targets(self) -> int:
+        """How many tokens are learnt."""
+        return sum(target != IGNORED for target in self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Turns examples into features and tokens; safe to call from several threads."""
+
+    extractor: WhisperFeatureExtractor
+    special: SpecialTokens
+    max_target_positions: int
+
+    def __call__(self, example: Example) -> Prepared:
+        """Raises `ShardError` for a window or a label that is longer than the model takes."""
+        samples = example.samples()
+        self._refuse_unfit(example, len(samples))
+        features = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
+        inputs, targets = inputs_and_targets(example.tokens, self.special)
+        return Prepared(features["input_features"][0].astype(np.float32), inputs, targets)
+
+    def _refuse_unfit(self, example: Example, num_samples: int) -> None:
+        refuse_incomplete(example.tokens, self.special, example.window_id)
+        if num_samples > self.extractor.n_samples:
+            raise ShardError(
+                f"window {example.window_id} has {num_samples / SAMPLE_RATE_HZ:.3f} s of audio, the"
+                f" model takes {self.extractor.n_samples / SAMPLE_RATE_HZ:g} s and would cut the"
+                " rest off; label with a teacher of the same window"
+            )
+        if (num_inputs := len(example.tokens) - 1) > self.max_target_positions:
+            raise ShardError(
+                f"the label of window {example.window_id} has {num_inputs} tokens, the model takes"
+                f" {self.max_target_positions}; set label.max_new_tokens lower"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`features` (batch, mels, frames) float32; `inputs` and `targets` (batch, tokens) int64."""
+
+    features: torch.Tensor
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(*(part.to(device) for part in (self.features, self.inputs, self.targets)))
+
+
+def collate(rows: Sequence[Prepared], padding_id: int) -> Batch:
+    """Pad on the right to the longest row: inputs by `padding_id`, targets by `IGNORED`.
+
+    No position attends to a later one, so padding on the right needs no attention mask.
+    """
+    num_tokens = max(len(row.inputs) for row in rows)
+    inputs = torch.full((len(rows), num_tokens), padding_id, dtype=torch.int64)
+    targets = torch.full((len(rows), num_tokens), IGNORED, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        inputs[index, : len(row.inputs)] = torch.tensor(row.inputs)
+        targets[index, : len(row.targets)] = torch.tensor(row.targets)
+    return Batch(torch.from_numpy(np.stack([row.features for row in rows])), inputs, targets)

@@ -1,0 +1,188 @@
+"""From a manifest to a student in the store: trained once a fingerprint, resumed when killed."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from configs.schema import RunConfig
+from storage.checkpoints import StoreCheckpoints
+from storage.manifest import Manifest
+from storage.outcome import Outcome
+from storage.receipt import Counts, FileRef, Receipt
+from storage.shard import ShardKey
+from storage.store import Store
+from tasks.corpora.registry import corpus_named
+from tasks.distil.reader import ManifestReader
+from tasks.distil.student import save_student
+from tasks.distil.tokens import SpecialTokens
+from tasks.distil.train import OnStep, distil
+from tasks.distil.training import TrainingResult
+from tasks.evaluate.metrics import summarise
+from tasks.evaluate.shard import measure_shard
+from tasks.label.teacher import Transcriber, load_teacher
+
+_WEIGHTS: Final = "model.safetensors"
+_METRICS: Final = "training.jsonl"
+_BATCH_ROWS: Final = 16
+
+
+def make_student_of(
+    config: RunConfig,
+    store: Store,
+    published: Manifest,
+    receipt_path: str,
+    validation: Sequence[tuple[str, FileRef]],
+    on_step: OnStep | None = None,
+) -> Receipt:
+    """Train the student of a manifest, going on where a killed training stopped, and keep it.
+
+    `validation` are normalised shards of held-out speech, each with its corpus: the weights with
+    the lowest word error rate on them are kept. All files go below the folder of `receipt_path`,
+    which is named by the student's fingerprint. Raises what `tasks.distil.train.distil` raises,
+    and `UserError` when the manifest keeps nothing to learn from.
+    """
+    teacher = load_teacher(config.label.teacher, "float32", config.runtime.device)
+    processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
+    examples = ManifestReader(
+        [entry for entry in published.content.entries if entry.num_windows],
+        store.fetch,
+        SpecialTokens.of(teacher.tokenizer),
+        seed=config.distil.seed,
+        timestamp_probability=config.distil.timestamp_probability,
+    )
+    folder = receipt_path.rsplit("/", 1)[0]
+    checkpoints = StoreCheckpoints(store, f"{folder}/checkpoints")
+    held_out = _held_out(config, store, validation)
+
+    def word_error_rate(student: WhisperForConditionalGeneration) -> float:
+        as_heard = Transcriber(
+            model=student,
+            feature_extractor=teacher.feature_extractor,
+            tokenizer=teacher.tokenizer,
+        )
+        return _word_error_rate(config, as_heard, held_out)
+
+    result = distil(
+        teacher.model,
+        processor,
+        examples,
+        (),
+        config.distil,
+        device=teacher.model.device,
+        micro_batch_size=config.runtime.micro_batch_size,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        validate=word_error_rate if held_out else None,
+    )
+    receipt = _keep(store, published, receipt_path, result, processor)
+    checkpoints.clear()
+    return receipt
+
+
+def _held_out(
+    config: RunConfig, store: Store, validation: Sequence[tuple[str, FileRef]]
+) -> list[tuple[str, list[pa.RecordBatch]]]:
+    """The first utterances of each corpus, as many from each."""
+    by_corpus: dict[str, list[FileRef]] = {}
+    for corpus, file in validation:
+        by_corpus.setdefault(corpus, []).append(file)
+    share = -(-config.distil.num_validation_windows // max(1, len(by_corpus)))
+    found: list[tuple[str, list[pa.RecordBatch]]] = []
+    for corpus, files in by_corpus.items():
+        batches: list[pa.RecordBatch] = []
+        for file in files:
+            missing = share - sum(batch.num_rows for batch in batches)
+            if missing > 0:
+                with store.fetch(file) as path:
+                    rows = pq.ParquetFile(path).iter_batches(_BATCH_ROWS)
+                    wanted = islice(rows, -(-missing // _BATCH_ROWS))
+                    batches += [batch.slice(0, missing) for batch in wanted]
+        found.append((corpus, batches))
+    return found
+
+
+def _word_error_rate(
+    config: RunConfig,
+    student: Transcriber,
+    held_out: Sequence[tuple[str, list[pa.RecordBatch]]],
+) -> float:
+    """The macro-average over the corpora, as the paper chooses its checkpoints; in per cent."""
+    rates: list[float] = []
+    for corpus, batches in held_out:
+        outcomes = measure_shard(
+            batches,
+            student,
+            corpus_named(corpus).clean,
+            config.label,
+            config.score,
+            config.runtime.label_batch_size,
+        )
+        measured = [
+            _as_table(outcome) for outcome in outcomes if isinstance(outcome, pa.RecordBatch)
+        ]
+        result = summarise(measured, model="student", num_parameters=0, decoder_layers=0)
+        if result.wer_percent is not None:
+            rates.append(result.wer_percent)
+    return sum(rates) / len(rates) if rates else 0.0
+
+
+def _as_table(outcome: Outcome) -> pa.Table:
+    return pa.Table.from_batches([outcome])
+
+
+def _keep(
+    store: Store,
+    published: Manifest,
+    receipt_path: str,
+    result: TrainingResult,
+    processor: WhisperProcessor,
+) -> Receipt:
+    """Store the student's files, then its receipt; the folder is named by the weights' digest."""
+    above = receipt_path.rsplit("/", 1)[0]
+    with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
+        folder = Path(temporary)
+        save_student(result.student, processor, folder)
+        rows = (json.dumps(asdict(row)) for row in result.rows)
+        (folder / _METRICS).write_text("\n".join(rows) + "\n", encoding="utf-8")
+        weights = _put(store, folder / _WEIGHTS, above, by_digest=True)
+        parent = weights.path.rsplit("/", 1)[0]
+        others = sorted(path for path in folder.iterdir() if path.name != _WEIGHTS)
+        beside = tuple(_put(store, path, parent, by_digest=False) for path in others)
+    num_windows = published.content.num_windows
+    receipt = Receipt(
+        stage="distil",
+        fingerprint=above.rsplit("/", 1)[-1],
+        key=ShardKey("all", published.name, published.number),
+        source_digest=published.digest,
+        output=weights,
+        beside=beside,
+        counts=Counts(rows_in=num_windows, rows_out=num_windows),
+        hours=published.totals["all"].hours,
+        recorded={
+            "best_step": result.best_step,
+            "validation_wer_percent": result.best_score,
+            "manifest": f"{published.name}/{published.number}",
+        },
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if store.put_if_absent(receipt_path, receipt.model_dump_json(indent=1).encode()):
+        return receipt
+    return Receipt.model_validate_json(store.read(receipt_path))
+
+
+def _put(store: Store, local: Path, folder: str, *, by_digest: bool) -> FileRef:
+    with store.sink(folder) as sink:
+        with local.open("rb") as file:
+            for chunk in iter(lambda: file.read(1 << 20), b""):
+                sink.write(chunk)
+        parent = f"{folder}/student-{sink.sha256[:8]}" if by_digest else folder
+        return store.keep(sink, f"{parent}/{local.name}")

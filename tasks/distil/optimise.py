@@ -1,0 +1,105 @@
+"""AdamW, its schedule, and its state as plain tensors."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from transformers import WhisperForConditionalGeneration
+
+from configs.schema import Distil
+from storage.errors import IntegrityError
+
+Tensors = dict[str, torch.Tensor]
+
+
+def learning_rate(update: int, settings: Distil) -> float:
+    """The rate of an update, counted from 1: linear up to the peak, then linear down.
+
+    It reaches the peak at update `num_warmup_steps`, and would be 0 at the update before the first
+    and the one after the last, so that no update is without effect (Table 15 of the paper).
+    """
+    if update <= settings.num_warmup_steps:
+        return settings.peak_learning_rate * update / settings.num_warmup_steps
+    num_left = settings.num_steps + 1 - update
+    num_decay = settings.num_steps + 1 - settings.num_warmup_steps
+    return settings.peak_learning_rate * num_left / num_decay
+
+
+def trainable(student: WhisperForConditionalGeneration) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name; tied ones once."""
+    return {name: value for name, value in student.named_parameters() if value.requires_grad}
+
+
+def make_optimizer(student: WhisperForConditionalGeneration, settings: Distil) -> torch.optim.AdamW:
+    """AdamW as in Table 15 of the paper; biases and layer norms are exempt from weight decay."""
+    parameters = trainable(student).values()
+    groups = [
+        {
+            "params": [value for value in parameters if value.ndim > 1],
+            "weight_decay": settings.weight_decay,
+        },
+        {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.peak_learning_rate, betas=(0.9, 0.999), eps=1e-8)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, student: WhisperForConditionalGeneration
+) -> Tensors:
+    """The optimizer's state as `{parameter}/{what}`: moments and number of updates."""
+    return {
+        f"{name}/{what}": value
+        for name, parameter in trainable(student).items()
+        for what, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer,
+    student: WhisperForConditionalGeneration,
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Put back what `optimizer_tensors` gave; moments move to the device of their parameter."""
+    parameters = trainable(student)
+    for key, value in tensors.items():
+        name, _, what = key.rpartition("/")
+        parameter = _named(parameters, name)
+        # AdamW keeps its count of updates on the CPU, whatever the device
+        placed = value if value.ndim == 0 else value.to(parameter.device)
+        optimizer.state[parameter][what] = placed
+
+
+def restore_weights(
+    student: WhisperForConditionalGeneration, weights: Mapping[str, torch.Tensor]
+) -> None:
+    """Put back trainable weights; raises `IntegrityError` when they are those of another model."""
+    parameters = trainable(student)
+    if missing := parameters.keys() - weights.keys():
+        raise IntegrityError(
+            f"the checkpoint lacks {len(missing)} weights of the student, the first {min(missing)}:"
+            " it is of another model; remove it and start again"
+        )
+    with torch.no_grad():
+        for name, value in weights.items():
+            parameter = _named(parameters, name)
+            if parameter.shape != value.shape:
+                raise IntegrityError(
+                    f"weight {name} of the checkpoint has shape {tuple(value.shape)}, the student's"
+                    f" {tuple(parameter.shape)}: it is of another model; remove it and start again"
+                )
+            parameter.copy_(value)
+
+
+def _named(parameters: Mapping[str, nn.Parameter], name: str) -> nn.Parameter:
+    if name not in parameters:
+        raise IntegrityError(
+            f"the checkpoint names {name}, which the student does not train: it is of another"
+            " model; remove it and start again"
+        )
+    return parameters[name]

@@ -1,0 +1,156 @@
+"""One pass over a batch: teacher and student hear the same windows, their words are compared."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import nn
+from transformers import WhisperForConditionalGeneration
+
+from configs.schema import Distil
+from tasks.distil.examples import Prepared, collate
+from tasks.distil.loss import IGNORED, LossSums, loss_sums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Teacher and student on a device; `padding_id` fills inputs that are not learnt."""
+
+    teacher: WhisperForConditionalGeneration
+    student: WhisperForConditionalGeneration
+    device: torch.device
+    settings: Distil
+    padding_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeanLoss:
+    """Losses a token, over the target tokens of a whole batch; `kl` times temperature squared."""
+
+    loss: float
+    ce: float
+    kl: float
+
+
+def make_pair(
+    teacher: WhisperForConditionalGeneration,
+    student: WhisperForConditionalGeneration,
+    device: torch.device,
+    settings: Distil,
+    padding_id: int,
+) -> Pair:
+    """Bring both to the device: the student as float32, frozen as the settings say.
+
+    A frozen encoder serves both, so the teacher's own then stays where it is. In bfloat16 the
+    teacher keeps the dtype that it has.
+    """
+    learner: nn.Module = student
+    learner.to(device=device, dtype=torch.float32)
+    learner.eval()  # the paper trains without dropout or layer drop
+    student.model.encoder.requires_grad_(not settings.freeze_encoder)
+    student.model.encoder.embed_positions.requires_grad_(False)  # sinusoids, never learnt
+    guide: nn.Module = teacher
+    guide.requires_grad_(False)
+    guide.eval()
+    if settings.dtype == "float32":
+        guide.to(torch.float32)
+    needed = [teacher.model.decoder, teacher.proj_out] if settings.freeze_encoder else [guide]
+    for module in needed:
+        module.to(device)
+    return Pair(
+        teacher=teacher, student=student, device=device, settings=settings, padding_id=padding_id
+    )
+
+
+def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -> MeanLoss:
+    """Add the gradient of a batch's mean loss, `micro_batch_size` rows at a time.
+
+    The mean is over the tokens of the whole batch, so its size a pass changes rounding alone. Rows
+    of similar length go together, which saves padding.
+    """
+    num_tokens = sum(row.num_targets for row in rows)
+    total = _Total(pair)
+    for micro_batch in _split(sorted(rows, key=_num_inputs), micro_batch_size):
+        sums = _losses(pair, micro_batch)
+        torch.autograd.backward(_weighted(pair.settings, sums) / max(num_tokens, 1))
+        total.add(sums)
+    return total.mean()
+
+
+def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> MeanLoss:
+    """The loss over any number of rows, without gradients."""
+    total = _Total(pair)
+    with torch.no_grad():
+        for micro_batch in _split(rows, micro_batch_size):
+            total.add(_losses(pair, micro_batch))
+    return total.mean()
+
+
+class _Total:
+    """Sums over micro batches, kept on the device so that nothing waits for it."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._settings = pair.settings
+        self._kl = torch.zeros((), dtype=torch.float64, device=pair.device)
+        self._ce = torch.zeros((), dtype=torch.float64, device=pair.device)
+        self._num_tokens = 0
+
+    def add(self, sums: LossSums) -> None:
+        self._kl += sums.kl.detach()
+        self._ce += sums.ce.detach()
+        self._num_tokens += sums.num_tokens
+
+    def mean(self) -> MeanLoss:
+        sums = LossSums(self._kl, self._ce, self._num_tokens)
+        num_tokens = max(self._num_tokens, 1)
+        return MeanLoss(
+            loss=_weighted(self._settings, sums).item() / num_tokens,
+            ce=self._ce.item() / num_tokens,
+            kl=self._kl.item() / num_tokens,
+        )
+
+
+def _weighted(settings: Distil, sums: LossSums) -> torch.Tensor:
+    return settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
+
+
+def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
+    batch = collate(rows, pair.padding_id).to(pair.device)
+    learnt = batch.targets != IGNORED
+    is_half = pair.settings.dtype == "bfloat16"
+    with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not pair.settings.freeze_encoder):
+            heard = pair.student.model.encoder(batch.features).last_hidden_state
+        with torch.no_grad():
+            shared = pair.settings.freeze_encoder
+            teacher_heard = (
+                heard if shared else pair.teacher.model.encoder(batch.features).last_hidden_state
+            )
+            teacher_logits = _logits(pair.teacher, batch.inputs, teacher_heard, learnt)
+        student_logits = _logits(pair.student, batch.inputs, heard, learnt)
+    return loss_sums(
+        student_logits, teacher_logits, batch.targets[learnt], pair.settings.temperature
+    )
+
+
+def _logits(
+    model: WhisperForConditionalGeneration,
+    inputs: torch.Tensor,
+    heard: torch.Tensor,
+    learnt: torch.Tensor,
+) -> torch.Tensor:
+    """(learnt tokens, vocabulary): a position that is not learnt never becomes logits."""
+    decoded = model.model.decoder(input_ids=inputs, encoder_hidden_states=heard, use_cache=False)
+    logits: torch.Tensor = model.proj_out(decoded.last_hidden_state[learnt])
+    return logits
+
+
+def _num_inputs(row: Prepared) -> int:
+    return len(row.inputs)
+
+
+def _split(rows: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:
+    remaining = iter(rows)
+    while part := list(islice(remaining, size)):
+        yield part

@@ -1,0 +1,106 @@
+"""Whisper's token sequences: the prompt, what of a sequence is learnt, labels without timestamps.
+
+A sequence is start, language, task, the choice of no timestamps, then text with or without
+timestamps, then the end; English-only models have neither language nor task.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from transformers import WhisperTokenizer
+
+from storage.errors import ShardError, UserError
+from tasks.distil.loss import IGNORED
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialTokens:
+    """The ids that divide a Whisper vocabulary.
+
+    In every Whisper they stand in this order: text, end, start, languages, translate, other
+    special tokens, no timestamps, timestamps.
+    """
+
+    end_id: int
+    start_id: int
+    translate_id: int
+    no_timestamps_id: int
+
+    @classmethod
+    def of(cls, tokenizer: WhisperTokenizer) -> Self:
+        """Those of a tokenizer; raises `UserError` when it is not laid out as Whisper's."""
+        names = ("<|endoftext|>", "<|startoftranscript|>", "<|translate|>", "<|notimestamps|>")
+        found: Any = tokenizer.convert_tokens_to_ids(list(names))
+        ids: list[int] = found
+        if not ids[0] < ids[1] < ids[2] < ids[3]:
+            raise UserError(
+                f"the tokenizer is not laid out as Whisper's: {', '.join(names)} have the ids"
+                f" {ids}, expected rising ones; take the teacher's own tokenizer"
+            )
+        return cls(end_id=ids[0], start_id=ids[1], translate_id=ids[2], no_timestamps_id=ids[3])
+
+    def is_language(self, token: int) -> bool:
+        """Whether a token names a language."""
+        return self.start_id < token < self.translate_id
+
+    def is_timestamp(self, token: int) -> bool:
+        """Whether a token is a time in the window."""
+        return token > self.no_timestamps_id
+
+    def prompt_length(self, tokens: Sequence[int]) -> int:
+        """How many tokens at the start are the prompt."""
+        for position, token in enumerate(tokens):
+            if not self.end_id < token <= self.no_timestamps_id:
+                return position
+        return len(tokens)
+
+
+def refuse_incomplete(tokens: Sequence[int], special: SpecialTokens, window_id: str) -> None:
+    """Raise `ShardError` unless a label begins with the start token."""
+    if not tokens or tokens[0] != special.start_id:
+        raise ShardError(
+            f"the label of window {window_id} begins with {list(tokens[:4])}, expected"
+            f" <|startoftranscript|>, {special.start_id}: label it with the full sequence"
+        )
+
+
+def with_timestamp_choice(
+    tokens: Tokens, special: SpecialTokens, probability: float, choice: str
+) -> Tokens:
+    """A label as it is learnt this time: its timestamps stay with a probability.
+
+    `choice` names the draw, so the same one always has the same result. A label that was made
+    without timestamps is returned as it is.
+    """
+    num_prompt = special.prompt_length(tokens)
+    if special.no_timestamps_id in tokens[:num_prompt]:
+        return tokens
+    if _fraction(choice) < probability:
+        return tokens
+    text = (token for token in tokens[num_prompt:] if not special.is_timestamp(token))
+    return (*tokens[:num_prompt], special.no_timestamps_id, *text)
+
+
+def _fraction(name: str) -> float:
+    """A number in [0, 1) that is the same for a name everywhere and looks random between them."""
+    digest = hashlib.sha256(f"timestamps {name}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def inputs_and_targets(tokens: Tokens, special: SpecialTokens) -> tuple[Tokens, Tokens]:
+    """What the decoder reads and what it has to predict there, of equal length.
+
+    Task and timestamps are chosen for the model and never asked of it, so they are `IGNORED`. The
+    language is learnt, as Whisper learns it: `generate` asks for it when none is given, and reads
+    the probability of no speech at the same position.
+    """
+    num_prompt = special.prompt_length(tokens)
+    targets = tuple(
+        token if position >= num_prompt or special.is_language(token) else IGNORED
+        for position, token in enumerate(tokens)
+    )
+    return tokens[:-1], targets[1:]

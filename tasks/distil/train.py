@@ -1,0 +1,109 @@
+"""The training of a student, from a teacher and labelled windows to the best weights seen."""
+
+from collections.abc import Collection
+from contextlib import closing
+from itertools import islice
+from typing import Protocol
+
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from configs.schema import Distil
+from tasks.distil.ahead import read_ahead
+from tasks.distil.checkpoint import Checkpoints
+from tasks.distil.examples import Example, ExampleSource, Preparer
+from tasks.distil.step import Pair, make_pair, mean_loss
+from tasks.distil.student import make_student
+from tasks.distil.tokens import SpecialTokens
+from tasks.distil.training import Training, TrainingResult, Validate
+
+
+class OnStep(Protocol):
+    """Is told of every update: losses as in `TrainingRow`."""
+
+    def __call__(
+        self, step: int, num_steps: int, loss: float, ce: float, kl: float, learning_rate: float, /
+    ) -> None:
+        """`step` counts from 1."""
+        ...
+
+
+def distil(
+    teacher: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    examples: ExampleSource,
+    validation: Collection[Example],
+    settings: Distil,
+    *,
+    device: torch.device | str,
+    micro_batch_size: int,
+    checkpoints: Checkpoints,
+    on_step: OnStep | None = None,
+    validate: Validate | None = None,
+    checkpoint_every_steps: int | None = None,
+    num_read_threads: int = 1,
+) -> TrainingResult:
+    """Distil a student from `teacher`, going on from the latest checkpoint where there is one.
+
+    The score that chooses the weights is `validate` of the student, on its device and without
+    gradients, or else the loss on `validation`; lower is better, and it is taken every
+    `evaluate_every_steps` and at the end. A checkpoint is written every `checkpoint_every_steps`,
+    by default as often as a score is taken. A training that was killed and goes on ends with the
+    same weights as one that was not, to the bit in float32 on the CPU. The teacher is moved to the
+    device and frozen.
+
+    Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
+    not fit the model and for a loss that is not finite, `IntegrityError` for a checkpoint of
+    another training.
+    """
+    special = SpecialTokens.of(processor.tokenizer)
+    student = make_student(teacher, settings.decoder_layers)
+    preparer = Preparer(processor.feature_extractor, special, teacher.config.max_target_positions)
+    training = Training(
+        make_pair(teacher, student, torch.device(device), settings, special.end_id),
+        checkpoints,
+        micro_batch_size,
+    )
+    training.resume()
+    validate = validate or _loss_on(
+        validation, training.pair, preparer, micro_batch_size, num_read_threads
+    )
+    prepared = read_ahead(
+        examples.stream(training.step * settings.batch_size),
+        preparer,
+        num_threads=num_read_threads,
+        num_ahead=settings.batch_size,
+    )
+    checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
+    with closing(prepared):
+        while training.step < settings.num_steps:
+            row = training.update(list(islice(prepared, settings.batch_size)))
+            is_last = row.step == settings.num_steps
+            if on_step is not None:
+                on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
+            if validate and (is_last or row.step % settings.evaluate_every_steps == 0):
+                training.score(validate)
+            if is_last or row.step % checkpoint_every == 0:
+                training.save()
+    return training.result()
+
+
+def _loss_on(
+    validation: Collection[Example],
+    pair: Pair,
+    preparer: Preparer,
+    micro_batch_size: int,
+    num_threads: int,
+) -> Validate | None:
+    """The score by loss, or none when there is nothing to take it on."""
+    if not validation:
+        return None
+
+    def score(student: WhisperForConditionalGeneration) -> float:
+        prepared = read_ahead(
+            iter(validation), preparer, num_threads=num_threads, num_ahead=2 * micro_batch_size
+        )
+        with closing(prepared):
+            return mean_loss(pair, prepared, micro_batch_size).loss
+
+    return score

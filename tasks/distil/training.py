@@ -1,0 +1,135 @@
+"""The state of a training and what moves it: updates, scores, checkpoints."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import WhisperForConditionalGeneration
+
+from storage.errors import ShardError
+from tasks.distil.checkpoint import (
+    Best,
+    Checkpoints,
+    Snapshot,
+    Tensors,
+    TrainingRow,
+    from_files,
+    to_files,
+)
+from tasks.distil.examples import Prepared
+from tasks.distil.optimise import (
+    learning_rate,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+    restore_weights,
+    set_learning_rate,
+    trainable,
+)
+from tasks.distil.step import MeanLoss, Pair, add_gradients
+
+Validate = Callable[[WhisperForConditionalGeneration], float]
+"""The score of a student, on its device; lower is better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """The student with its best weights, and a row for every update.
+
+    `best_score` is none when nothing was there to validate on: then the last weights are taken.
+    """
+
+    student: WhisperForConditionalGeneration
+    rows: tuple[TrainingRow, ...]
+    best_step: int
+    best_score: float | None
+
+
+class Training:
+    """A student in training: its weights, its optimizer, and the best that it was."""
+
+    def __init__(self, pair: Pair, checkpoints: Checkpoints, micro_batch_size: int) -> None:
+        self.pair = pair
+        self.step = 0
+        self._settings = pair.settings
+        self._made_with = pair.settings.model_dump(mode="json")
+        self._checkpoints = checkpoints
+        self._micro_batch_size = micro_batch_size
+        self._parameters = list(trainable(pair.student).values())
+        self._optimizer = make_optimizer(pair.student, pair.settings)
+        self._rows: list[TrainingRow] = []
+        self._best: Best | None = None
+
+    def resume(self) -> None:
+        """Take up the latest checkpoint, if there is one."""
+        if (latest := self._checkpoints.latest()) is None:
+            return
+        snapshot = from_files(latest[1], self._made_with)
+        restore_weights(self.pair.student, snapshot.weights)
+        restore_optimizer(self._optimizer, self.pair.student, snapshot.optimizer)
+        self.step, self._best, self._rows = snapshot.step, snapshot.best, list(snapshot.rows)
+
+    def update(self, rows: list[Prepared]) -> TrainingRow:
+        """One update of the weights; raises `ShardError` before a loss that is not finite."""
+        step = self.step + 1
+        rate = learning_rate(step, self._settings)
+        set_learning_rate(self._optimizer, rate)
+        self._optimizer.zero_grad(set_to_none=True)
+        mean = add_gradients(self.pair, rows, self._micro_batch_size)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
+        self._refuse_not_finite(step, mean, norm.item())
+        self._optimizer.step()
+        row = TrainingRow(step=step, loss=mean.loss, ce=mean.ce, kl=mean.kl, learning_rate=rate)
+        self._rows.append(row)
+        self.step = step
+        return row
+
+    def _refuse_not_finite(self, step: int, mean: MeanLoss, gradient_norm: float) -> None:
+        if not (math.isfinite(mean.loss) and math.isfinite(gradient_norm)):
+            raise ShardError(
+                f"step {step} of {self._settings.num_steps} has loss {mean.loss}"
+                f" (ce {mean.ce}, kl {mean.kl}) and gradient norm {gradient_norm}, expected finite"
+                " ones: lower distil.peak_learning_rate, now"
+                f" {self._settings.peak_learning_rate:g}, raise distil.num_warmup_steps, now"
+                f" {self._settings.num_warmup_steps}, or set distil.dtype to float32; the last"
+                " checkpoint stands"
+            )
+
+    def score(self, validate: Validate) -> None:
+        """Score the student as it is now, and remember it when it is better than ever."""
+        with torch.no_grad():
+            score = float(validate(self.pair.student))
+        self._rows[-1] = replace(self._rows[-1], validation=score)
+        # a score that is not a number is better than none
+        if self._best is None or not self._best.score <= score:
+            self._best = Best(step=self.step, score=score, weights=self._weights())
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        snapshot = Snapshot(
+            step=self.step,
+            weights=self._weights(),
+            optimizer=optimizer_tensors(self._optimizer, self.pair.student),
+            best=self._best,
+            rows=self._rows,
+        )
+        self._checkpoints.save(self.step, to_files(snapshot, self._made_with))
+
+    def result(self) -> TrainingResult:
+        """The student with its best weights, frozen, in evaluation mode and without gradients."""
+        if self._best is not None:
+            restore_weights(self.pair.student, self._best.weights)
+        student = self.pair.student.requires_grad_(False)
+        student.zero_grad(set_to_none=True)
+        return TrainingResult(
+            student=student,
+            rows=tuple(self._rows),
+            best_step=self._best.step if self._best else self.step,
+            best_score=self._best.score if self._best else None,
+        )
+
+    def _weights(self) -> Tensors:
+        """A copy on the CPU, which later updates do not touch."""
+        weights = trainable(self.pair.student).items()
+        return {name: value.detach().to("cpu", copy=True) for name, value in weights}

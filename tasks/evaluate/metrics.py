@@ -1,0 +1,98 @@
+"""What a model's transcripts of held-out speech add up to.
+
+Knows tables of transcripts; knows no model and no audio.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.receipt import Record
+from tasks.text import WordErrors
+
+_NGRAM_WORDS = 5
+
+
+class ModelResult(Record):
+    """One model on one set; rates are over all words of the set, not means over utterances.
+
+    `insertion_percent` is the paper's IER, with SER and DER beside it, and
+    `num_repeated_5grams` its 5-Dup (arXiv 2311.00430, table 8). `seconds` is what
+    `tasks.evaluate.timing` measured, None where nothing was timed.
+    """
+
+    model: str
+    num_parameters: int
+    decoder_layers: int
+    num_utterances: int
+    hours: float
+    num_reference_words: int
+    wer_percent: float | None
+    substitution_percent: float | None
+    deletion_percent: float | None
+    insertion_percent: float | None
+    num_repeated_5grams: int
+    seconds: float | None = None
+
+
+def summarise(
+    tables: Iterable[pa.Table],
+    *,
+    model: str,
+    num_parameters: int,
+    decoder_layers: int,
+    seconds: float | None = None,
+) -> ModelResult:
+    """Add up tables of the schema MEASURED; rates are None without a single reference word."""
+    errors = WordErrors()
+    num_utterances, duration_s = 0, 0.0
+    hypotheses: list[str] = []
+    for table in tables:
+        errors += _errors(table)
+        num_utterances += table.num_rows
+        duration_s += _total(table, "duration_s")
+        hypotheses.extend(table.column("hypothesis").to_pylist())
+    return ModelResult(
+        model=model,
+        num_parameters=num_parameters,
+        decoder_layers=decoder_layers,
+        num_utterances=num_utterances,
+        hours=duration_s / 3600,
+        num_reference_words=errors.num_reference_words,
+        wer_percent=errors.wer_percent,
+        substitution_percent=_percent(errors.substitutions, errors.num_reference_words),
+        deletion_percent=_percent(errors.deletions, errors.num_reference_words),
+        insertion_percent=_percent(errors.insertions, errors.num_reference_words),
+        num_repeated_5grams=num_repeated_5grams(hypotheses),
+        seconds=seconds,
+    )
+
+
+def num_repeated_5grams(hypotheses: Sequence[str]) -> int:
+    """Runs of five words beyond the first of their kind, in all hypotheses one after the other.
+
+    A model that is caught in a loop has many of them. As in the paper (table 8): all five-word
+    runs less the distinct ones.
+    """
+    words = " ".join(hypotheses).split()
+    grams = list(zip(*(words[start:] for start in range(_NGRAM_WORDS)), strict=False))
+    return len(grams) - len(set(grams))
+
+
+def _errors(table: pa.Table) -> WordErrors:
+    return WordErrors(
+        hits=int(_total(table, "hits")),
+        substitutions=int(_total(table, "substitutions")),
+        deletions=int(_total(table, "deletions")),
+        insertions=int(_total(table, "insertions")),
+    )
+
+
+def _total(table: pa.Table, column: str) -> float:
+    total: float | None = pc.sum(table.column(column)).as_py()
+    return total or 0
+
+
+def _percent(count: int, num_reference_words: int) -> float | None:
+    return 100 * count / num_reference_words if num_reference_words else None

@@ -1,0 +1,97 @@
+"""Teacher and student side by side: the errors that were measured, and the time that they take."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from configs.schema import RunConfig
+from storage.receipt import FileRef, Receipt
+from storage.store import Store
+from tasks.audio import Samples, decode_flac
+from tasks.evaluate.metrics import ModelResult, summarise
+from tasks.evaluate.result import Measured, Report, load_report, report_path
+from tasks.evaluate.timing import decoder_layers, num_parameters, time_side_by_side
+from tasks.label.teacher import Transcriber
+
+_NUM_TIMED: Final = 96
+_BATCH_ROWS: Final = 16
+
+
+def make_report(
+    config: RunConfig,
+    store: Store,
+    models: tuple[Transcriber, Transcriber],
+    measured: tuple[Measured, Measured],
+    audio: Sequence[FileRef],
+    student: Receipt,
+) -> Report:
+    """Sum up what teacher and student were measured to do, and time both on the same speech.
+
+    `audio` are the normalised shards they were measured on. The first report on the same
+    measurements stands, because time differs from run to run.
+    """
+    path = report_path(config.publish.name, *measured)
+    if (found := load_report(store, path)) is not None:
+        return found
+    timing = time_side_by_side(
+        *models,
+        _first_waveforms(store, audio),
+        config.label,
+        num_rounds=config.evaluate.num_timing_rounds,
+        batch_size=config.runtime.label_batch_size,
+    )
+    seconds = (timing.teacher_s, timing.student_s)
+    teacher_result, student_result = (
+        _result(store, name, model, by_corpus, spent_s)
+        for name, model, by_corpus, spent_s in zip(
+            ("teacher", "student"), models, measured, seconds, strict=True
+        )
+    )
+    report = Report(
+        teacher=teacher_result,
+        student=student_result,
+        relative_speed=timing.relative_speed,
+        by_corpus={
+            corpus: {
+                name: _result(store, name, model, {corpus: by_corpus[corpus]}, None).wer_percent
+                for name, model, by_corpus in zip(
+                    ("teacher", "student"), models, measured, strict=True
+                )
+            }
+            for corpus in measured[0]
+        },
+        student_folder=student.output.path.rsplit("/", 1)[0],
+    )
+    if store.put_if_absent(path, report.model_dump_json(indent=1).encode()):
+        return report
+    return Report.model_validate_json(store.read(path))
+
+
+def _result(
+    store: Store, name: str, model: Transcriber, by_corpus: Measured, seconds: float | None
+) -> ModelResult:
+    tables = []
+    for receipt in (receipt for receipts in by_corpus.values() for receipt in receipts):
+        with store.fetch(receipt.output) as path:
+            tables.append(pq.read_table(path))
+    return summarise(
+        tables,
+        model=name,
+        num_parameters=num_parameters(model),
+        decoder_layers=decoder_layers(model),
+        seconds=seconds,
+    )
+
+
+def _first_waveforms(store: Store, audio: Sequence[FileRef]) -> list[Samples]:
+    found: list[Samples] = []
+    for file in audio:
+        if len(found) < _NUM_TIMED:
+            with store.fetch(file) as path:
+                batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=["audio"])
+                rows = (row for batch in batches for row in batch.column("audio").to_pylist())
+                wanted = islice(rows, _NUM_TIMED - len(found))
+                found += [decode_flac(row["bytes"]) for row in wanted]
+    return found

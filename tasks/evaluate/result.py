@@ -1,0 +1,38 @@
+"""The report on a teacher and its student, as it is stored; reading it needs no model."""
+
+from collections.abc import Mapping, Sequence
+
+from storage.fingerprint import digest
+from storage.receipt import Receipt, Record
+from storage.store import Store
+from tasks.evaluate.metrics import ModelResult
+
+Measured = Mapping[str, Sequence[Receipt]]
+"""Corpus to the receipts of its measured shards."""
+
+
+class Report(Record):
+    """Both models on the same held-out speech; `by_corpus` gives WER in per cent."""
+
+    teacher: ModelResult
+    student: ModelResult
+    relative_speed: float  # of the student, teacher = 1
+    by_corpus: Mapping[str, Mapping[str, float | None]]
+    student_folder: str
+
+
+def report_path(name: str, teacher: Measured, student: Measured) -> str:
+    """Where the report on exactly these measurements stands."""
+    outputs = [
+        [receipt.output.sha256 for receipts in measured.values() for receipt in receipts]
+        for measured in (teacher, student)
+    ]
+    return f"reports/{name}/{digest(outputs)[:16]}.json"
+
+
+def load_report(store: Store, path: str) -> Report | None:
+    """The report at `path`, or None."""
+    try:
+        return Report.model_validate_json(store.read(path))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Which windows are good enough to learn from."""

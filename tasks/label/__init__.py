@@ -1,0 +1,1 @@
+"""The teacher hears speech and writes down what was said."""

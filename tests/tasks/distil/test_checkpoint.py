@@ -1,0 +1,83 @@
+"""A snapshot comes back from its files to the bit, or with a reason why it does not."""
+
+import json
+
+import pytest
+import torch
+
+from storage.errors import IntegrityError
+from tasks.distil.checkpoint import (
+    Best,
+    Snapshot,
+    TrainingRow,
+    checkpoint_name,
+    checkpoint_step,
+    from_files,
+    to_files,
+)
+
+SETTINGS = {"num_steps": 20, "peak_learning_rate": 1e-4}
+
+
+def _snapshot(best: Best | None) -> Snapshot:
+    torch.manual_seed(0)
+    row = {"step": 7, "loss": 0.1 + 0.2, "ce": 1 / 3, "kl": 1e-17, "learning_rate": 1e-4}
+    return Snapshot(
+        step=7,
+        weights={"a": torch.randn(3, 4), "b": torch.randn(5, 2).T},
+        optimizer={"a/exp_avg": torch.randn(3, 4), "a/step": torch.tensor(7.0)},
+        best=best,
+        rows=[TrainingRow(**row), TrainingRow(**row, validation=0.7)],
+    )
+
+
+@pytest.mark.parametrize("has_best", [True, False])
+def test_a_snapshot_comes_back_to_the_bit(has_best) -> None:
+    best = Best(step=4, score=1 / 7, weights={"a": torch.randn(3, 4)}) if has_best else None
+    snapshot = _snapshot(best)
+    files = to_files(snapshot, SETTINGS)
+    assert all(name.endswith((".safetensors", ".json")) for name in files)
+    found = from_files(files, SETTINGS)
+    assert (found.step, found.rows) == (7, snapshot.rows)
+    for name in ("weights", "optimizer"):
+        expected, tensors = getattr(snapshot, name), getattr(found, name)
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[key], value) for key, value in expected.items())
+    if best is None:
+        assert found.best is None
+    else:
+        assert (found.best.step, found.best.score) == (4, 1 / 7)
+        assert torch.equal(found.best.weights["a"], best.weights["a"])
+
+
+@pytest.mark.parametrize("name", ["state.json", "weights.safetensors", "best.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damaged_files_are_refused(name, damage) -> None:
+    files = to_files(_snapshot(Best(step=4, score=0.5, weights={})), SETTINGS)
+    if damage == "missing":
+        del files[name]
+    else:
+        files[name] = files[name][:-9]
+    with pytest.raises(IntegrityError, match="the checkpoint cannot be read"):
+        from_files(files, SETTINGS)
+
+
+def test_other_settings_are_refused() -> None:
+    files = to_files(_snapshot(None), SETTINGS)
+    with pytest.raises(IntegrityError, match=r"distil\.num_steps = 20, this training has 40"):
+        from_files(files, SETTINGS | {"num_steps": 40})
+
+
+def test_steps_are_numbers_and_not_text() -> None:
+    steps = [5, 99_999_999, 100_000_000, 20]
+    names = [checkpoint_name(step) for step in steps]
+    assert [checkpoint_step(name) for name in names] == steps
+    assert max(names, key=checkpoint_step) == "step-100000000"
+    assert checkpoint_name(5) == "step-00000005"
+    assert checkpoint_step("step-12.part") is None
+
+
+def test_state_is_plain_json() -> None:
+    state = json.loads(to_files(_snapshot(None), SETTINGS)["state.json"])
+    assert state["step"] == 7
+    assert state["best"] is None

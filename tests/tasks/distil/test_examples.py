@@ -1,0 +1,106 @@
+"""Audio to the sample, and batches that padding does not change."""
+
+import numpy as np
+import pytest
+import torch
+
+from storage.errors import IntegrityError, ShardError
+from tasks.audio import encode_flac
+from tasks.distil.examples import Clip, Example, Preparer, collate
+from tasks.distil.loss import IGNORED
+from tasks.distil.step import add_gradients, make_pair
+from tasks.distil.student import make_student
+
+
+@pytest.fixture
+def preparer(processor, special) -> Preparer:
+    return Preparer(processor.feature_extractor, special, 48)
+
+
+def test_audio_stands_at_its_offset_to_the_sample() -> None:
+    random = np.random.default_rng(0)
+    first, second = (random.integers(-9000, 9000, n).astype(np.int16) for n in (1_001, 4_003))
+    offset_s = 1_237 / 16_000
+    window = Example(
+        window_id="w",
+        tokens=(),
+        duration_s=(1_237 + 4_003) / 16_000,
+        clips=(Clip("b", encode_flac(second), offset_s), Clip("a", encode_flac(first), 0.0)),
+    ).samples()
+    expected = np.zeros(1_237 + 4_003, np.float32)
+    expected[:1_001] = first / 32768
+    expected[1_237:] = second / 32768
+    assert window.dtype == np.float32
+    assert np.array_equal(window, expected)
+
+
+def test_unreadable_audio_names_its_utterance() -> None:
+    example = Example(window_id="w", tokens=(), duration_s=1.0, clips=(Clip("u9", b"noise", 0.0),))
+    with pytest.raises(IntegrityError, match="utterance u9"):
+        example.samples()
+
+
+def test_a_full_window_is_whole_and_a_longer_one_is_refused(make_example, preparer) -> None:
+    assert preparer(make_example(0, duration_s=1.0)).features.shape == (80, 100)
+    with pytest.raises(ShardError, match=r"window w0 has 1\.001 s of audio, the model takes 1 s"):
+        preparer(make_example(0, duration_s=1.001))
+
+
+def test_a_label_that_does_not_fit_is_refused(make_example, preparer) -> None:
+    with pytest.raises(ShardError, match=r"window w0 has .* tokens, the model takes 48"):
+        preparer(make_example(0, text="boat " * 50))
+
+
+def test_features_are_the_extractors(make_example, preparer, processor) -> None:
+    example = make_example(3)
+    expected = processor.feature_extractor(
+        example.samples(), sampling_rate=16_000, return_tensors="np"
+    )["input_features"][0]
+    assert np.array_equal(preparer(example).features, expected)
+
+
+def test_rows_are_padded_on_the_right(make_example, preparer, special) -> None:
+    rows = [preparer(make_example(0, text="a")), preparer(make_example(1))]
+    batch = collate(rows, special.end_id)
+    short = len(rows[0].inputs)
+    assert batch.inputs.shape == batch.targets.shape == (2, len(rows[1].inputs))
+    assert batch.features.shape == (2, 80, 100)
+    assert (batch.inputs[0, short:] == special.end_id).all()
+    assert (batch.targets[0, short:] == IGNORED).all()
+    assert batch.targets[1].tolist() == list(rows[1].targets)
+
+
+def _gradients(pair, rows, micro_batch_size):
+    pair.student.zero_grad()
+    mean = add_gradients(pair, rows, micro_batch_size)
+    return mean, {
+        name: value.grad.clone()
+        for name, value in pair.student.named_parameters()
+        if value.grad is not None
+    }
+
+
+@pytest.mark.parametrize("freeze_encoder", [True, False])
+def test_neither_padding_nor_the_micro_batch_changes_the_gradient(
+    make_teacher, make_example, preparer, settings, special, freeze_encoder
+) -> None:
+    teacher = make_teacher()
+    pair = make_pair(
+        teacher,
+        make_student(teacher, 2),
+        torch.device("cpu"),
+        settings.model_copy(update={"freeze_encoder": freeze_encoder}),
+        special.end_id,
+    )
+    texts = ["a", "the boat was very small", "mister", "we lost two horses and a letter"]
+    rows = [preparer(make_example(index, text=text)) for index, text in enumerate(texts)]
+    whole, expected = _gradients(pair, rows, 4)
+    for micro_batch_size in (1, 2, 3):
+        mean, found = _gradients(pair, rows, micro_batch_size)
+        assert mean.loss == pytest.approx(whole.loss, rel=1e-6)
+        assert mean.loss == pytest.approx(0.8 * mean.kl + mean.ce, rel=1e-9)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
+    is_trained = any(name.startswith("model.encoder") for name in expected)
+    assert is_trained == (not freeze_encoder)

@@ -1,0 +1,123 @@
+"""Which layers a student has, what it computes before training, and that it can be loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
+
+from storage.errors import UserError
+from tasks.distil.student import kept_layers, make_student, save_student
+
+TEACHER = Path(__file__).parents[3] / "tasks/demo/teacher"
+
+
+@pytest.mark.parametrize(
+    ("num_teacher", "num_student", "expected"),
+    [
+        (32, 2, (0, 31)),
+        (24, 2, (0, 23)),
+        (6, 1, (0,)),
+        (6, 4, (0, 2, 3, 5)),
+        (6, 3, (0, 2, 5)),
+        (4, 4, (0, 1, 2, 3)),
+        (32, 4, (0, 10, 21, 31)),
+    ],
+)
+def test_layers_are_maximally_spaced(num_teacher, num_student, expected) -> None:
+    assert kept_layers(num_teacher, num_student) == expected
+
+
+@pytest.mark.parametrize("num_student", [0, 7])
+def test_more_layers_than_the_teacher_has_is_the_users_mistake(num_student) -> None:
+    with pytest.raises(UserError, match=f"asks for {num_student} decoder layers.*has 6"):
+        kept_layers(6, num_student)
+
+
+def test_every_kept_layer_is_the_teachers_own(make_teacher) -> None:
+    teacher = make_teacher(decoder_layers=6)
+    student = make_student(teacher, 4)
+    for mine, theirs in enumerate((0, 2, 3, 5)):
+        copied = student.model.decoder.layers[mine].state_dict()
+        for name, value in teacher.model.decoder.layers[theirs].state_dict().items():
+            assert torch.equal(copied[name], value)
+    assert student.config.decoder_layers == 4
+    assert student.config.encoder_layers == teacher.config.encoder_layers
+    assert student.proj_out.weight is student.model.decoder.embed_tokens.weight
+    assert [layer.self_attn.layer_idx for layer in student.model.decoder.layers] == [0, 1, 2, 3]
+
+
+def test_with_all_layers_the_student_is_the_teacher(make_teacher) -> None:
+    teacher = make_teacher()
+    student = make_student(teacher, 4)
+    features, tokens = torch.randn(2, 80, 100), torch.randint(0, 400, (2, 7))
+    with torch.no_grad():
+        expected = teacher(features, decoder_input_ids=tokens).logits
+        found = student(features, decoder_input_ids=tokens).logits
+    assert torch.equal(found, expected)
+
+
+def test_a_student_shares_nothing_with_its_teacher(make_teacher) -> None:
+    teacher = make_teacher()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    student = make_student(teacher, 2)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.zero_()
+    student.generation_config.max_length = 3
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert teacher.generation_config.max_length == 24
+
+
+def test_alignment_heads_follow_their_layers(make_teacher) -> None:
+    teacher = make_teacher()
+    teacher.generation_config.alignment_heads = [[1, 0], [3, 1]]
+    assert make_student(teacher, 2).generation_config.alignment_heads == [[1, 1]]
+    assert make_student(teacher, 4).generation_config.alignment_heads == [[1, 0], [3, 1]]
+
+
+def test_without_a_surviving_head_the_later_half_aligns(make_teacher) -> None:
+    teacher = make_teacher()
+    assert make_student(teacher, 2).generation_config.alignment_heads == [[1, 0], [1, 1]]
+    del teacher.generation_config.alignment_heads
+    assert not hasattr(make_student(teacher, 2).generation_config, "alignment_heads")
+
+
+def test_a_teacher_without_generation_settings_is_the_users_mistake(make_teacher) -> None:
+    teacher = make_teacher()
+    teacher.generation_config = None
+    with pytest.raises(UserError, match=r"generation_config\.json"):
+        make_student(teacher, 2)
+
+
+@pytest.mark.parametrize("return_timestamps", [False, True, "word"])
+def test_a_saved_student_transcribes(make_teacher, processor, tmp_path, return_timestamps) -> None:
+    teacher = make_teacher()
+    if TEACHER.joinpath("model.safetensors").exists():
+        teacher = WhisperForConditionalGeneration.from_pretrained(TEACHER)
+        processor = WhisperProcessor.from_pretrained(TEACHER)
+        if return_timestamps == "word":
+            teacher.generation_config.alignment_heads = [[3, 0]]
+    save_student(make_student(teacher, 2), processor, tmp_path / "student")
+    transcribe = pipeline("automatic-speech-recognition", model=str(tmp_path / "student"))
+    noise = np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32)
+    heard = transcribe({"raw": noise, "sampling_rate": 16_000}, return_timestamps=return_timestamps)
+    assert isinstance(heard["text"], str)
+    assert ("chunks" in heard) == bool(return_timestamps)
+
+
+@pytest.mark.parametrize("decoder_layers", [1, 2, 4])
+def test_a_saved_student_loads_whole(make_teacher, processor, tmp_path, decoder_layers) -> None:
+    student = make_student(make_teacher(), decoder_layers)
+    save_student(student, processor, tmp_path)
+    loaded, info = WhisperForConditionalGeneration.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert not any(info.values()), info
+    assert not list(tmp_path.glob("*.bin"))
+    for name, value in student.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    saved = {path.name for path in tmp_path.iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors"} <= saved
+    assert {"preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"} <= saved

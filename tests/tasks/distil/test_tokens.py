@@ -1,0 +1,81 @@
+"""What of a label is learnt, and labels with and without timestamps."""
+
+import pytest
+
+from storage.errors import ShardError, UserError
+from tasks.distil.loss import IGNORED
+from tasks.distil.tokens import (
+    SpecialTokens,
+    inputs_and_targets,
+    refuse_incomplete,
+    with_timestamp_choice,
+)
+
+# text 0-9, end 10, start 11, languages 12-13, translate 14, transcribe 15, none 16, times from 17
+SPECIAL = SpecialTokens(end_id=10, start_id=11, translate_id=14, no_timestamps_id=16)
+PLAIN = (11, 12, 15, 16, 1, 2, 10)
+TIMED = (11, 12, 15, 17, 1, 19, 19, 2, 23, 10)
+ENGLISH_ONLY = (11, 16, 1, 2, 10)
+
+
+def test_ids_are_those_of_the_tokenizer(processor, special) -> None:
+    ids = processor.tokenizer.convert_tokens_to_ids
+    assert special.is_language(ids("<|en|>"))
+    assert not special.is_language(ids("<|transcribe|>"))
+    assert special.is_timestamp(ids("<|0.00|>"))
+    tokens = processor.tokenizer(" a boat").input_ids
+    assert special.prompt_length(tokens) == 4
+    assert tokens[3] == special.no_timestamps_id
+
+
+def test_a_foreign_tokenizer_is_the_users_mistake() -> None:
+    class Foreign:
+        def convert_tokens_to_ids(self, names):
+            return [0] * len(names)
+
+    with pytest.raises(UserError, match="not laid out as Whisper's"):
+        SpecialTokens.of(Foreign())
+
+
+def test_the_prompt_is_not_learnt_but_the_language_is() -> None:
+    inputs, targets = inputs_and_targets(PLAIN, SPECIAL)
+    assert inputs == PLAIN[:-1]
+    assert targets == (12, IGNORED, IGNORED, 1, 2, 10)
+
+
+def test_with_timestamps_the_first_time_is_learnt() -> None:
+    _, targets = inputs_and_targets(TIMED, SPECIAL)
+    assert targets == (12, IGNORED, 17, 1, 19, 19, 2, 23, 10)
+
+
+def test_an_english_only_prompt_has_no_language() -> None:
+    assert inputs_and_targets(ENGLISH_ONLY, SPECIAL)[1] == (IGNORED, 1, 2, 10)
+
+
+def test_a_silent_window_learns_its_end() -> None:
+    assert inputs_and_targets((11, 12, 15, 16, 10), SPECIAL)[1] == (12, IGNORED, IGNORED, 10)
+
+
+@pytest.mark.parametrize("tokens", [(), (12, 15, 16, 1, 10), (1, 2)])
+def test_a_label_without_its_start_is_refused(tokens) -> None:
+    with pytest.raises(ShardError, match="window w7 begins with"):
+        refuse_incomplete(tokens, SPECIAL, "w7")
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("tokens", [PLAIN, ENGLISH_ONLY])
+def test_a_label_without_timestamps_stays(probability, tokens) -> None:
+    assert with_timestamp_choice(tokens, SPECIAL, probability, "x") == tokens
+
+
+def test_timestamps_go_and_the_prompt_says_so() -> None:
+    assert with_timestamp_choice(TIMED, SPECIAL, 0.0, "x") == PLAIN
+    assert with_timestamp_choice((11, 17, 1, 23, 10), SPECIAL, 0.0, "x") == (11, 16, 1, 10)
+    assert with_timestamp_choice(TIMED, SPECIAL, 1.0, "x") == TIMED
+
+
+def test_the_choice_is_fixed_by_its_name_and_has_its_probability() -> None:
+    chosen = [with_timestamp_choice(TIMED, SPECIAL, 0.3, f"0 0 w{n}") for n in range(2000)]
+    again = [with_timestamp_choice(TIMED, SPECIAL, 0.3, f"0 0 w{n}") for n in range(2000)]
+    assert chosen == again
+    assert chosen.count(TIMED) / 2000 == pytest.approx(0.3, abs=0.04)

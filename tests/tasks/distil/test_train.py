@@ -1,0 +1,241 @@
+"""Training: what it changes, how it resumes, how it chooses, how it fails."""
+
+import math
+
+import pytest
+import torch
+
+from storage.errors import IntegrityError, ShardError
+from tasks.distil.student import make_student
+from tasks.distil.train import distil
+
+
+class KilledError(Exception):
+    """Stands for the end of a process."""
+
+
+class KillAt:
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __call__(self, step, num_steps, loss, ce, kl, learning_rate) -> None:
+        if step == self.step:
+            raise KilledError
+
+
+@pytest.fixture
+def train(make_teacher, processor, source, checkpoints, settings, make_example):
+    def run(**options):
+        chosen = settings.model_copy(update=options.pop("settings", {}))
+        options = {
+            "device": "cpu",
+            "micro_batch_size": 3,
+            "checkpoints": checkpoints,
+        } | options
+        validation = options.pop("validation", [make_example(100 + n) for n in range(3)])
+        examples = options.pop("examples", source)
+        teacher = options.pop("teacher", None) or make_teacher()
+        return distil(teacher, processor, examples, validation, chosen, **options)
+
+    return run
+
+
+def _state(result):
+    return result.student.state_dict()
+
+
+def _assert_same(first, second) -> None:
+    assert first.rows == second.rows
+    assert (first.best_step, first.best_score) == (second.best_step, second.best_score)
+    for name, value in _state(first).items():
+        assert torch.equal(value, _state(second)[name]), name
+
+
+def test_the_loss_falls_and_the_encoder_stays(train, make_teacher) -> None:
+    teacher = make_teacher()
+    before = make_student(teacher, 2).state_dict()
+    result = train(settings={"num_steps": 30, "peak_learning_rate": 5e-3})
+    assert result.rows[-1].loss < 0.7 * result.rows[0].loss
+    changed = {
+        name for name, value in _state(result).items() if not torch.equal(value, before[name])
+    }
+    assert "model.decoder.embed_tokens.weight" in changed
+    assert "model.decoder.embed_positions.weight" in changed
+    assert not any(name.startswith("model.encoder") for name in changed)
+    decoder = {name for name in before if name.startswith("model.decoder.layers")}
+    # the bias of a key shifts all scores alike, so Whisper has none and every parameter learns
+    assert decoder <= changed
+    assert result.student.proj_out.weight is result.student.model.decoder.embed_tokens.weight
+
+
+def test_an_encoder_that_is_not_frozen_learns_but_keeps_its_positions(train, make_teacher) -> None:
+    before = make_teacher().state_dict()
+    found = _state(train(settings={"freeze_encoder": False}))
+    for name in ("model.encoder.conv1.weight", "model.encoder.layers.1.fc2.bias"):
+        assert not torch.equal(found[name], before[name])
+    positions = "model.encoder.embed_positions.weight"
+    assert torch.equal(found[positions], before[positions])
+
+
+def test_the_teacher_stays_as_it_is(train, make_teacher) -> None:
+    teacher = make_teacher()
+    train(teacher=teacher)
+    for name, value in make_teacher().state_dict().items():
+        assert torch.equal(teacher.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("freeze_encoder", [True, False])
+def test_the_encoder_hears_once_if_it_is_shared(train, make_teacher, monkeypatch, freeze_encoder):
+    teacher = make_teacher()
+    num_heard = []
+    encoder = type(teacher.model.encoder)
+    forward = encoder.forward
+
+    def counted(self, features, *args, **options):
+        num_heard.append(len(features))
+        return forward(self, features, *args, **options)
+
+    monkeypatch.setattr(encoder, "forward", counted)
+    train(settings={"freeze_encoder": freeze_encoder, "num_steps": 1}, validation=[])
+    assert sum(num_heard) == (4 if freeze_encoder else 8)
+
+
+@pytest.mark.parametrize("freeze_encoder", [True, False])
+@pytest.mark.parametrize("killed_at", [1, 2, 3, 5, 6])
+def test_a_killed_training_ends_with_the_same_weights(
+    train, checkpoints, source, freeze_encoder, killed_at
+) -> None:
+    settings = {"freeze_encoder": freeze_encoder}
+    with pytest.raises(KilledError):
+        train(settings=settings, on_step=KillAt(killed_at))
+    saved = max(checkpoints.saved, default=0)
+    assert saved == 2 * ((killed_at - 1) // 2)
+    resumed = train(settings=settings)
+    assert source.entered_at == [0, saved * 4]
+    checkpoints.folder = checkpoints.folder.with_name("straight")
+    _assert_same(resumed, train(settings=settings))
+
+
+def test_resuming_again_and_again_changes_nothing(train, checkpoints) -> None:
+    for step in range(1, 6):
+        with pytest.raises(KilledError):
+            train(on_step=KillAt(step + 1), checkpoint_every_steps=1)
+    resumed = train(checkpoint_every_steps=1)
+    checkpoints.folder = checkpoints.folder.with_name("straight")
+    _assert_same(resumed, train())
+
+
+def test_a_finished_training_is_not_repeated(train, source) -> None:
+    steps: list[int] = []
+    first = train(on_step=lambda step, *_: steps.append(step))
+    again = train(on_step=lambda step, *_: steps.append(step))
+    assert steps == [1, 2, 3, 4, 5, 6]
+    _assert_same(first, again)
+
+
+def test_the_best_score_survives_a_restart(train, checkpoints) -> None:
+    """The best is before the kill; what comes after must not take its place."""
+    scores = {2: 0.1, 4: 0.5, 6: 0.4}
+    seen: list[float] = []
+
+    def validate(student) -> float:
+        seen.append(scores[2 * (len(seen) + 1)])
+        return seen[-1]
+
+    with pytest.raises(KilledError):
+        train(validate=validate, on_step=KillAt(5))
+    result = train(validate=validate)
+    assert (result.best_step, result.best_score) == (2, 0.1)
+    assert [row.validation for row in result.rows] == [None, 0.1, None, 0.5, None, 0.4]
+    checkpoints.folder = checkpoints.folder.with_name("two steps")
+    seen.clear()
+    with pytest.raises(KilledError):
+        train(validate=validate, on_step=KillAt(3))
+    best = checkpoints.latest()[1]["best.safetensors"]
+    assert best == checkpoints.latest()[1]["weights.safetensors"]
+    for name, value in torch_load(best).items():
+        assert torch.equal(_state(result)[name], value)
+
+
+def torch_load(data: bytes) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load
+
+    return load(data)
+
+
+def test_a_score_is_taken_without_gradients_on_the_student(train) -> None:
+    def validate(student) -> float:
+        assert not torch.is_grad_enabled()
+        assert not student.training
+        assert student.config.decoder_layers == 2
+        return math.nan
+
+    result = train(validate=validate)
+    assert math.isnan(result.best_score)
+    assert result.best_step == 6
+
+
+def test_without_validation_the_last_weights_are_taken(train) -> None:
+    result = train(validation=[])
+    assert (result.best_step, result.best_score) == (6, None)
+    assert all(row.validation is None for row in result.rows)
+
+
+def test_validation_is_the_loss(train) -> None:
+    result = train()
+    scores = {row.step: row.validation for row in result.rows if row.validation is not None}
+    assert set(scores) == {2, 4, 6}
+    assert result.best_score == min(scores.values()) == scores[result.best_step]
+
+
+def test_the_last_step_is_always_scored_and_saved(train, checkpoints) -> None:
+    result = train(settings={"num_steps": 5, "evaluate_every_steps": 100})
+    assert checkpoints.saved == [5]
+    assert [row.step for row in result.rows if row.validation is not None] == [5]
+
+
+def test_the_micro_batch_changes_rounding_alone(train, checkpoints) -> None:
+    results = []
+    for size in (1, 4):
+        checkpoints.folder = checkpoints.folder.with_name(f"micro{size}")
+        results.append(train(micro_batch_size=size, settings={"num_steps": 2}))
+    for one, four in zip(results[0].rows, results[1].rows, strict=True):
+        assert one.loss == pytest.approx(four.loss, abs=1e-6)
+    for name, value in _state(results[0]).items():
+        assert torch.allclose(value, _state(results[1])[name], rtol=0, atol=2e-5), name
+
+
+def test_every_step_is_told(train) -> None:
+    told: list[tuple] = []
+    result = train(on_step=lambda *values: told.append(values))
+    assert told == [
+        (row.step, 6, row.loss, row.ce, row.kl, row.learning_rate) for row in result.rows
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_readers_do_not_change_the_result(train, checkpoints, threads) -> None:
+    first = train()
+    checkpoints.folder = checkpoints.folder.with_name(f"threads{threads}")
+    _assert_same(first, train(num_read_threads=threads))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(train, make_teacher, checkpoints) -> None:
+    teacher = make_teacher()
+    with torch.no_grad():
+        teacher.model.decoder.layers[1].fc1.weight[0, 0] = torch.inf
+    with pytest.raises(ShardError, match=r"step 1 of 6 has loss nan.*peak_learning_rate"):
+        train(teacher=teacher)
+    assert not checkpoints.saved
+
+
+def test_a_checkpoint_of_other_settings_is_refused(train) -> None:
+    train()
+    with pytest.raises(IntegrityError, match=r"distil\.temperature = 2\.0, this training has 1\.0"):
+        train(settings={"temperature": 1.0})
+
+
+def test_bfloat16_learns_and_keeps_float32_weights(train) -> None:
+    result = train(settings={"dtype": "bfloat16", "num_steps": 20})
+    assert result.rows[-1].loss < 0.9 * result.rows[0].loss
+    assert {value.dtype for value in _state(result).values()} == {torch.float32}

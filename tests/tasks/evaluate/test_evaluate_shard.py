@@ -1,0 +1,79 @@
+import pyarrow as pa
+
+from configs.schema import Score
+from storage.outcome import LeftOut
+from storage.schema import MEASURED
+from tasks.evaluate.shard import measure_shard
+from tasks.label.rules import decoding_rules
+from tasks.label.shard import utterances
+from tasks.label.transcribe import transcribe
+from tasks.text import normaliser
+
+
+def clean(raw_text):
+    return None if raw_text == "IGNORE" else raw_text
+
+
+def measured(batches, transcriber, label_settings, batch_size=3):
+    outcomes = list(
+        measure_shard(batches, transcriber, clean, label_settings, Score(), batch_size=batch_size)
+    )
+    tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
+    return (
+        pa.Table.from_batches(tables, schema=MEASURED),
+        [one for one in outcomes if isinstance(one, LeftOut)],
+    )
+
+
+def test_each_utterance_is_heard_alone_as_a_label_would_be(
+    tiny_teacher, label_settings, row, normalised
+):
+    batch = normalised(*(row(f"u{place}", 4_000 + place) for place in range(7)))
+    table, left_out = measured([batch], tiny_teacher, label_settings)
+    assert not left_out
+    assert table.column("id").to_pylist() == [f"u{place}" for place in range(7)]
+    assert table.column("duration_s").to_pylist()[1] == 4_001 / 16_000
+    model = tiny_teacher.model
+    rules = decoding_rules(model.generation_config, model.config, label_settings)
+    for one, hypothesis in zip(
+        utterances([batch]), table.column("hypothesis").to_pylist(), strict=True
+    ):
+        (transcript,) = transcribe(tiny_teacher, [one.samples], rules)
+        assert hypothesis == normaliser("english")(transcript.text)
+
+
+def test_timestamps_of_the_labels_are_not_asked_for(tiny_teacher, label_settings, row, normalised):
+    batch = normalised(row("a"), row("b"))
+    with_timestamps = label_settings.model_copy(update={"timestamps": True})
+    found, _ = measured([batch], tiny_teacher, with_timestamps)
+    assert found == measured([batch], tiny_teacher, label_settings)[0]
+
+
+def test_errors_are_those_of_the_row(tiny_teacher, label_settings, row, normalised):
+    table, _ = measured([normalised(row("a"), row("b"))], tiny_teacher, label_settings)
+    for one in table.to_pylist():
+        assert one["reference"] == "the boat was small"
+        assert one["hits"] + one["substitutions"] + one["deletions"] == 4
+        num_heard = one["hits"] + one["substitutions"] + one["insertions"]
+        assert num_heard == len(one["hypothesis"].split())
+
+
+def test_what_cannot_be_measured_is_left_out_with_its_reason(
+    tiny_teacher, label_settings, row, normalised
+):
+    """Defect 9, and defect 14: neither is cut or counted."""
+    batch = normalised(
+        row("marked", raw_text="IGNORE"),
+        row("hummed", raw_text="uh, hmm"),
+        row("long", 32_001),
+        row("broken", audio={"bytes": b"?", "path": "broken.flac"}),
+        row("full", 32_000),
+    )
+    table, left_out = measured([batch], tiny_teacher, label_settings)
+    assert table.column("id").to_pylist() == ["full"]
+    assert [(one.id, one.outcome, one.reason) for one in left_out] == [
+        ("marked", "dropped", "text_rule"),
+        ("hummed", "dropped", "empty_reference"),
+        ("long", "dropped", "longer_than_window"),
+        ("broken", "quarantined", "unreadable_audio"),
+    ]

@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from storage.schema import MEASURED
+from tasks.evaluate.metrics import ModelResult, num_repeated_5grams, summarise
+
+SIZE = {"model": "student", "num_parameters": 7, "decoder_layers": 2}
+
+
+def measured(*rows):
+    names = ["hits", "substitutions", "deletions", "insertions"]
+    return pa.Table.from_pylist(
+        [
+            {
+                "id": f"u{place}",
+                "duration_s": 1800.0,
+                "reference": "?",
+                "hypothesis": hypothesis,
+                "num_reference_words": sum(counts[:3]),
+                **dict(zip(names, counts, strict=True)),
+            }
+            for place, (hypothesis, *counts) in enumerate(rows)
+        ],
+        schema=MEASURED,
+    )
+
+
+def test_rates_are_over_all_words_of_all_tables():
+    tables = [
+        measured(("a", 6, 1, 1, 0), ("b", 1, 0, 0, 2)),
+        measured(("c", 1, 0, 0, 0)),
+        measured(),
+    ]
+    result = summarise(tables, **SIZE, seconds=3.5)
+    assert result == ModelResult(
+        **SIZE,
+        num_utterances=3,
+        hours=1.5,
+        num_reference_words=10,
+        wer_percent=40.0,
+        substitution_percent=10.0,
+        deletion_percent=10.0,
+        insertion_percent=20.0,
+        num_repeated_5grams=0,
+        seconds=3.5,
+    )
+
+
+def test_nothing_measured_has_no_rate():
+    result = summarise([], **SIZE)
+    assert (result.num_utterances, result.wer_percent, result.insertion_percent) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "num_repeated"),
+    [
+        (["a b c d e"], 0),
+        (["no no no no no no no"], 2),
+        (["a b c d e", "a b c d e"], 1),
+        (["a b c d"], 0),
+        ([], 0),
+    ],
+)
+def test_repeated_5grams_are_all_less_the_distinct(hypotheses, num_repeated):
+    assert num_repeated_5grams(hypotheses) == num_repeated
+
+
+def test_a_result_survives_json():
+    result = summarise([measured(("a", 1, 0, 0, 0))], **SIZE)
+    assert ModelResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_it_needs_no_torch():
+    code = "import sys, tasks.evaluate.metrics; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

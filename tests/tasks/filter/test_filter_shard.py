@@ -1,0 +1,118 @@
+import pyarrow as pa
+import pytest
+
+from configs.schema import Filter
+from storage.outcome import LeftOut
+from storage.schema import EVIDENCE, KEPT
+from tasks.filter.rules import rules
+from tasks.filter.shard import filter_shard
+
+
+def evidence(name, wer_percent=0.0, **changes):
+    return {
+        "window_id": name,
+        "utterance_ids": [name],
+        "duration_s": 2.0,
+        "reference": "a b",
+        "hypothesis": "a b",
+        "num_reference_words": 2,
+        "hits": 2,
+        "substitutions": 0,
+        "deletions": 0,
+        "insertions": 0,
+        "wer_percent": wer_percent,
+        "cer_percent": wer_percent,
+        "avg_logprob": -0.1,
+        "no_speech_prob": 0.0,
+        "compression_ratio": 1.0,
+        **changes,
+    }
+
+
+SILENT = {"reference": "", "num_reference_words": 0, "hits": 0}
+
+
+def filtered(rows, settings=None):
+    table = pa.Table.from_pylist(rows, schema=EVIDENCE)
+    outcomes = list(filter_shard(table, settings or Filter()))
+    batches = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
+    assert all(batch.schema == KEPT for batch in batches)
+    return (
+        [name for batch in batches for name in batch.column("window_id").to_pylist()],
+        [one for one in outcomes if isinstance(one, LeftOut)],
+    )
+
+
+def test_only_a_higher_rate_than_the_threshold_is_dropped():
+    kept, left_out = filtered([evidence("a", 10.0), evidence("b", 10.01), evidence("c", 0.0)])
+    assert kept == ["a", "c"]
+    assert left_out == [LeftOut("b", "dropped", "wer", "wer 10.0 % > 10 %")]
+
+
+def test_the_threshold_is_a_setting():
+    rows = [evidence("a", 23.1), evidence("b", 40.5)]
+    kept, left_out = filtered(rows, Filter(max_wer_percent=25.5))
+    assert kept == ["a"]
+    assert left_out[0].detail == "wer 40.5 % > 25.5 %"
+
+
+def test_each_utterance_of_a_dropped_window_is_dropped():
+    rows = [evidence("a", 50.0, utterance_ids=["a", "b", "c"])]
+    kept, left_out = filtered(rows)
+    assert kept == []
+    assert [one.id for one in left_out] == ["a", "b", "c"]
+    assert {one.reason for one in left_out} == {"wer"}
+
+
+def test_the_first_rule_gives_the_reason():
+    silent = {**SILENT, "wer_percent": None, "cer_percent": None}
+    rows = [
+        evidence("a", **{**silent, "hypothesis": ""}),
+        evidence("b", **silent),
+        evidence("c", 100.0, hypothesis=""),
+    ]
+    kept, left_out = filtered(rows)
+    assert kept == []
+    assert [one.reason for one in left_out] == [
+        "empty_reference",
+        "empty_reference",
+        "empty_hypothesis",
+    ]
+    assert left_out[1].detail == "the teacher heard 'a b'"
+
+
+def test_a_window_without_reference_words_is_not_judged_by_a_rate():
+    rows = [evidence("a", **{**SILENT, "wer_percent": None, "cer_percent": None})]
+    kept, left_out = filtered(rows, Filter(drop_empty_reference=False))
+    assert (kept, left_out) == (["a"], [])
+
+
+def test_an_empty_hypothesis_may_be_kept_where_the_threshold_allows_it():
+    rows = [evidence("a", 100.0, hypothesis="")]
+    settings = Filter(drop_empty_hypothesis=False, max_wer_percent=100)
+    assert filtered(rows, settings) == (["a"], [])
+    assert filtered(rows, Filter(drop_empty_hypothesis=False))[1][0].reason == "wer"
+
+
+def test_rules_stand_in_the_documented_order():
+    assert [rule.reason for rule in rules(Filter())] == [
+        "empty_reference",
+        "empty_hypothesis",
+        "wer",
+    ]
+
+
+@pytest.mark.parametrize("num_windows", [0, 1])
+def test_small_shards_have_no_empty_batches(num_windows):
+    rows = [evidence(f"u{place}", 99.0) for place in range(num_windows)]
+    table = pa.Table.from_pylist(rows, schema=EVIDENCE)
+    assert not any(isinstance(one, pa.RecordBatch) for one in filter_shard(table, Filter()))
+
+
+def test_evidence_in_several_pieces_is_one_table():
+    pieces = [
+        pa.Table.from_pylist([evidence(name, wer)], schema=EVIDENCE)
+        for name, wer in [("a", 0.0), ("b", 50.0), ("c", 5.0)]
+    ]
+    outcomes = list(filter_shard(pa.concat_tables(pieces), Filter()))
+    assert [one.id for one in outcomes if isinstance(one, LeftOut)] == ["b"]

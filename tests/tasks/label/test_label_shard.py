@@ -1,0 +1,100 @@
+import pyarrow as pa
+import pytest
+
+from storage.outcome import LeftOut
+from storage.schema import LABELS, row_ids
+from tasks.label.shard import label_shard
+
+FULL_WINDOW = 32_000
+
+
+def labelled(batches, teacher, settings, batch_size=4):
+    outcomes = list(label_shard(batches, teacher, settings, batch_size=batch_size))
+    tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
+    return (
+        pa.Table.from_batches(tables, schema=LABELS),
+        [one for one in outcomes if isinstance(one, LeftOut)],
+    )
+
+
+def test_a_shard_becomes_windows_in_its_order(tiny_teacher, label_settings, row, normalised):
+    batches = [
+        normalised(row("a", 10_000), row("b", 20_000), row("c")),
+        normalised(row("d", speaker_id="bob"), row("e", speaker_id="bob")),
+    ]
+    table, left_out = labelled(batches, tiny_teacher, label_settings)
+    assert not left_out
+    assert table.column("window_id").to_pylist() == ["a+1", "c", "d+1"]
+    assert table.column("utterance_ids").to_pylist() == [["a", "b"], ["c"], ["d", "e"]]
+    assert table.column("offsets_s").to_pylist() == [[0.0, 0.625], [0.0], [0.0, 0.5]]
+    assert table.column("duration_s").to_pylist() == [1.875, 0.5, 1.0]
+    assert table.column("previous_window_id").to_pylist() == [None, "a+1", None]
+    assert set(table.column("temperature").to_pylist()) == {0.0}
+    assert set(table.column("language").to_pylist()) == {"en"}
+
+
+def test_tokens_hold_the_prompt(tiny_teacher, label_settings, row, normalised):
+    """Defect 13."""
+    table, _ = labelled([normalised(row("a"))], tiny_teacher, label_settings)
+    prompt = tiny_teacher.tokenizer.convert_tokens_to_ids(
+        ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+    )
+    assert table.column("pseudo_tokens").to_pylist()[0][:4] == prompt
+
+
+def test_a_full_window_stays_and_a_longer_one_is_dropped(
+    tiny_teacher, label_settings, row, normalised
+):
+    """Defects 8 and 9."""
+    batches = [normalised(row("full", FULL_WINDOW), row("over", FULL_WINDOW + 1))]
+    table, left_out = labelled(batches, tiny_teacher, label_settings)
+    assert row_ids(table) == ["full"]
+    assert [(one.id, one.outcome, one.reason) for one in left_out] == [
+        ("over", "dropped", "longer_than_window")
+    ]
+
+
+@pytest.mark.parametrize("data", [b"not audio", b"", None])
+def test_unreadable_audio_is_quarantined_and_the_shard_goes_on(
+    tiny_teacher, label_settings, row, normalised, data
+):
+    broken = row("b", audio={"bytes": data, "path": "b.flac"})
+    table, left_out = labelled(
+        [normalised(row("a"), broken, row("c"))], tiny_teacher, label_settings
+    )
+    assert row_ids(table) == ["a", "c"]
+    assert [(one.id, one.outcome, one.reason) for one in left_out] == [
+        ("b", "quarantined", "unreadable_audio")
+    ]
+
+
+def test_truncated_audio_is_quarantined(tiny_teacher, label_settings, row, normalised):
+    whole = row("b", 16_000)
+    cut = {"bytes": whole["audio"]["bytes"][:9_000], "path": "b.flac"}
+    _, left_out = labelled([normalised({**whole, "audio": cut})], tiny_teacher, label_settings)
+    assert [one.reason for one in left_out] == ["unreadable_audio"]
+
+
+def test_batches_of_any_size_give_the_same_tokens(tiny_teacher, label_settings, row, normalised):
+    rows = [row(f"u{place}", 12_000, speaker_id=None) for place in range(5)]
+    whole, _ = labelled([normalised(*rows)], tiny_teacher, label_settings)
+    pieces, _ = labelled([normalised(one) for one in rows], tiny_teacher, label_settings, 2)
+    columns = ["window_id", "pseudo_tokens", "pseudo_text"]
+    assert pieces.select(columns).to_pydict() == whole.select(columns).to_pydict()
+
+
+def test_reading_keeps_pace_with_labelling(tiny_teacher, label_settings, row, normalised):
+    """A shard of any length needs the memory of a batch."""
+    read = []
+
+    def batches():
+        for place in range(50):
+            read.append(place)
+            yield normalised(row(f"u{place}", 20_000))
+
+    next(label_shard(batches(), tiny_teacher, label_settings, batch_size=2))
+    assert len(read) <= 3
+
+
+def test_an_empty_shard_has_no_labels(tiny_teacher, label_settings):
+    assert list(label_shard([], tiny_teacher, label_settings, batch_size=2)) == []

@@ -1,0 +1,148 @@
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.outcome import LeftOut, quarantined
+from tasks.label.windows import Window, pack
+
+SECOND = 16_000
+WINDOW = 30 * SECOND
+
+
+@dataclass(frozen=True)
+class Speech:
+    id: str
+    num_samples: int
+    speaker_id: str | None = "ann"
+    recording_id: str = "tape"
+
+
+def ids(packed):
+    return [
+        [one.id for one in window.utterances] for window in packed if isinstance(window, Window)
+    ]
+
+
+def previous(packed):
+    return [window.previous_window_id for window in packed if isinstance(window, Window)]
+
+
+def test_neighbours_of_one_speaker_share_windows_up_to_their_length():
+    speech = [Speech(name, 12 * SECOND) for name in "abcde"]
+    packed = list(pack(speech, WINDOW, "speaker"))
+    assert ids(packed) == [["a", "b"], ["c", "d"], ["e"]]
+    assert [window.window_id for window in packed] == ["a+1", "c+1", "e"]
+    assert previous(packed) == [None, "a+1", "c+1"]
+    assert packed[0].offsets_s == [0.0, 12.0]
+
+
+def test_another_speaker_or_recording_opens_another_window():
+    speech = [
+        Speech("a", SECOND),
+        Speech("b", SECOND, speaker_id="bob"),
+        Speech("c", SECOND),
+        Speech("d", SECOND, recording_id="disc"),
+    ]
+    packed = list(pack(speech, WINDOW, "speaker"))
+    assert ids(packed) == [["a"], ["b"], ["c"], ["d"]]
+    assert previous(packed) == [None, None, "a", None]
+
+
+def test_unknown_speakers_are_not_one_speaker():
+    """Defect 2: without a speaker, nothing is shared and nothing came before."""
+    speech = [Speech(name, SECOND, speaker_id=None) for name in "abc"]
+    packed = list(pack(speech, WINDOW, "speaker"))
+    assert ids(packed) == [["a"], ["b"], ["c"]]
+    assert previous(packed) == [None, None, None]
+
+
+def test_any_packs_across_speakers_and_then_no_window_came_before():
+    """Defect 2: what several speakers say is nobody's earlier text."""
+    speech = [Speech("a", SECOND), Speech("b", SECOND, speaker_id=None), Speech("c", 29 * SECOND)]
+    packed = list(pack(speech, WINDOW, "any"))
+    assert ids(packed) == [["a", "b"], ["c"]]
+    assert previous(packed) == [None, None]
+
+
+def test_none_leaves_each_utterance_alone_and_knows_the_previous():
+    packed = list(pack([Speech("a", SECOND), Speech("b", SECOND)], WINDOW, "none"))
+    assert ids(packed) == [["a"], ["b"]]
+    assert previous(packed) == [None, "a"]
+
+
+@pytest.mark.parametrize("num_utterances", [1, 2, 3, 7])
+def test_the_last_window_is_not_lost(num_utterances):
+    """Defect 3: the last, partly filled batch went missing."""
+    speech = [Speech(f"u{place}", 20 * SECOND) for place in range(num_utterances)]
+    assert len(list(pack(speech, WINDOW, "speaker"))) == num_utterances
+
+
+@pytest.mark.parametrize("lengths", [[WINDOW], [WINDOW - 1, 1], [10 * SECOND] * 3])
+def test_a_window_that_is_exactly_full_stays(lengths):
+    """Defect 8: a strict comparison dropped a pack of exactly 30.0 s."""
+    speech = [Speech(f"u{place}", length) for place, length in enumerate(lengths)]
+    (window,) = pack(speech, WINDOW, "speaker")
+    assert window.num_samples == WINDOW
+
+
+def test_a_longer_utterance_is_dropped_and_not_cut():
+    """Defect 9: it was cut, and kept its whole reference."""
+    packed = list(pack([Speech("a", SECOND), Speech("b", WINDOW + 1)], WINDOW, "speaker"))
+    assert [one for one in packed if isinstance(one, LeftOut)] == [
+        LeftOut("b", "dropped", "longer_than_window", "30.0001 s > 30 s")
+    ]
+    assert ids(packed) == [["a"]]
+
+
+def test_what_is_left_out_already_passes_by():
+    broken = quarantined("b", "unreadable_audio")
+    packed = list(pack([Speech("a", SECOND), broken, Speech("c", SECOND)], WINDOW, "speaker"))
+    assert broken in packed
+    assert ids(packed) == [["a", "c"]]
+
+
+def test_windows_come_out_before_all_utterances_went_in():
+    taken = []
+
+    def speech():
+        for place in range(100):
+            taken.append(place)
+            yield Speech(f"u{place}", 20 * SECOND)
+
+    next(pack(speech(), WINDOW, "any"))
+    assert len(taken) == 2
+
+
+utterances = st.lists(
+    st.builds(
+        Speech,
+        id=st.just("?"),
+        num_samples=st.integers(1, 40),
+        speaker_id=st.sampled_from(["ann", "bob", None]),
+        recording_id=st.sampled_from(["tape", "disc"]),
+    )
+).map(lambda found: [Speech(f"u{n}", *list(vars(s).values())[1:]) for n, s in enumerate(found)])
+
+
+@given(utterances, st.sampled_from(["none", "speaker", "any"]))
+def test_nothing_is_lost_and_no_window_overflows(speech, policy):
+    packed = list(pack(speech, 30, policy))
+    windows = [one for one in packed if isinstance(one, Window)]
+    kept = [utterance for window in windows for utterance in window.utterances]
+    assert kept == [one for one in speech if one.num_samples <= 30]
+    assert {one.id for one in packed if isinstance(one, LeftOut)} == {
+        one.id for one in speech if one.num_samples > 30
+    }
+    assert all(window.num_samples <= 30 for window in windows)
+    names = [window.window_id for window in windows]
+    assert len(set(names)) == len(names)
+    for place, window in enumerate(windows):
+        voices = {(one.recording_id, one.speaker_id) for one in window.utterances}
+        if policy == "speaker" and len(window.utterances) > 1:
+            assert len(voices) == 1
+            assert window.utterances[0].speaker_id is not None
+        if window.previous_window_id is not None:
+            before = windows[names[:place].index(window.previous_window_id)]
+            assert {(one.recording_id, one.speaker_id) for one in before.utterances} == voices

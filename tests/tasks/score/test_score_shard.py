@@ -1,0 +1,144 @@
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from configs.schema import Score
+from storage.errors import ShardError
+from storage.outcome import LeftOut
+from storage.schema import EVIDENCE, LABELS, row_ids
+from tasks.score.shard import score_shard
+
+
+def label(*ids, text, **changes):
+    return {
+        "window_id": ids[0],
+        "utterance_ids": list(ids),
+        "offsets_s": [0.0] * len(ids),
+        "duration_s": 2.5,
+        "pseudo_text": text,
+        "pseudo_tokens": [1, 2],
+        "previous_window_id": None,
+        "avg_logprob": -0.25,
+        "no_speech_prob": 0.125,
+        "compression_ratio": 1.5,
+        "temperature": 0.0,
+        "language": "en",
+        **changes,
+    }
+
+
+def clean(raw_text):
+    return None if raw_text == "IGNORE" else raw_text.removeprefix("<s> ")
+
+
+def scored(labels, texts, settings=None):
+    references = pa.table({"id": list(texts), "raw_text": list(texts.values())})
+    table = pa.Table.from_pylist(labels, schema=LABELS)
+    outcomes = list(score_shard(table, references, clean, settings or Score()))
+    batches = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
+    return (
+        pa.Table.from_batches(batches, schema=EVIDENCE).to_pylist(),
+        [one for one in outcomes if isinstance(one, LeftOut)],
+    )
+
+
+def test_evidence_has_both_sides_normalised_and_every_signal():
+    rows, _ = scored([label("a", text="Mr. Brown saw a colour")], {"a": "<s> MISTER BROWN SAW"})
+    assert rows == [
+        {
+            "window_id": "a",
+            "utterance_ids": ["a"],
+            "duration_s": 2.5,
+            "reference": "mister brown saw",
+            "hypothesis": "mister brown saw a color",
+            "num_reference_words": 3,
+            "hits": 3,
+            "substitutions": 0,
+            "deletions": 0,
+            "insertions": 2,
+            "wer_percent": pytest.approx(200 / 3),
+            "cer_percent": pytest.approx(100 * 8 / 16),
+            "avg_logprob": -0.25,
+            "no_speech_prob": 0.125,
+            "compression_ratio": 1.5,
+        }
+    ]
+
+
+def test_references_are_joined_by_id():
+    """Defect 5: rows were matched by position, after a filter on one side only."""
+    labels = [label("c", text="three"), label("a", "b", text="one two")]
+    texts = {"b": "TWO", "unlabelled": "ELSE", "a": "ONE", "c": "THREE"}
+    rows, _ = scored(labels, texts)
+    assert [row["reference"] for row in rows] == ["3", "12"]
+    assert [row["wer_percent"] for row in rows] == [0.0, 0.0]
+
+
+def test_the_texts_of_a_window_stand_in_the_order_of_its_utterances():
+    labels = [label("b", "a", text="boat horse")]
+    rows, _ = scored(labels, {"a": "HORSE", "b": "BOAT"})
+    assert rows[0]["reference"] == "boat horse"
+
+
+def test_a_language_does_not_change_the_normaliser():
+    """Defect 6."""
+    rows, _ = scored([label("a", text="It's grey", language="en")], {"a": "IT IS GRAY"})
+    assert rows[0]["wer_percent"] == 0.0
+
+
+def test_the_basic_normaliser_is_a_setting():
+    labels = [label("a", text="It's grey")]
+    rows, _ = scored(labels, {"a": "IT IS GRAY"}, Score(normaliser="basic"))
+    assert rows[0]["hypothesis"] == "it s grey"
+
+
+def test_a_text_that_the_corpus_drops_takes_its_window_along():
+    """Defect 14: a row that is marked not to be scored was counted as words."""
+    labels = [label("a", "b", "c", text="x"), label("d", text="y")]
+    rows, left_out = scored(labels, {"a": "X", "b": "IGNORE", "c": "X", "d": "Y"})
+    assert [row["window_id"] for row in rows] == ["d"]
+    assert left_out == [
+        LeftOut("a", "dropped", "window_of_dropped_utterance", "with b"),
+        LeftOut("b", "dropped", "text_rule", "IGNORE"),
+        LeftOut("c", "dropped", "window_of_dropped_utterance", "with b"),
+    ]
+
+
+def test_an_utterance_without_reference_is_an_error():
+    with pytest.raises(ShardError, match="'b' of the window 'a' is not among the 1 references"):
+        scored([label("a", "b", text="x")], {"a": "X"})
+
+
+def test_two_references_of_one_id_are_an_error():
+    references = pa.table({"id": ["a", "a"], "raw_text": ["X", "Y"]})
+    table = pa.Table.from_pylist([label("a", text="x")], schema=LABELS)
+    with pytest.raises(ShardError, match="2 references have only 1 different ids"):
+        list(score_shard(table, references, clean, Score()))
+
+
+def test_a_window_of_nothing_to_say_has_no_rate():
+    rows, _ = scored([label("a", text="hello"), label("b", text="")], {"a": "UM", "b": "HELLO"})
+    assert [(row["wer_percent"], row["cer_percent"]) for row in rows] == [
+        (None, None),
+        (100.0, 100.0),
+    ]
+    assert rows[0]["insertions"] == 1
+
+
+def test_large_shards_come_in_batches_and_nothing_is_lost():
+    """Defect 3."""
+    names = [f"u{place}" for place in range(2_500)]
+    labels = [label(name, text="boat") for name in names]
+    references = pa.table({"id": names, "raw_text": ["BOAT"] * len(names)})
+    table = pa.Table.from_pylist(labels, schema=LABELS)
+    batches = list(score_shard(table, references, clean, Score()))
+    assert len(batches) == 3
+    assert [one for batch in batches for one in row_ids(batch)] == names
+    assert all(batch.schema == EVIDENCE for batch in batches)
+
+
+def test_it_needs_no_torch():
+    code = "import sys, tasks.score.shard, tasks.filter.shard; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,108 @@
+import hashlib
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.text import (
+    NORMALISER_VERSION,
+    WordErrors,
+    character_error_percents,
+    count_word_errors,
+    normaliser,
+)
+
+GOLDEN_TEXTS = (
+    "Mr. Smith's colour isn't grey!",
+    "I'll pay twenty-one dollars (laughs) um at the theatre [noise], on the 2nd of May",
+    "one oh one, ninety-nine percent; 1,000.50 and £20 million",
+    "Café naïve — we organise & travelled",
+    "hmm, uh",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Mr. Smith's colour isn't grey!", "mister smith is color is not gray"),
+        ("twenty-one dollars, (laughs) um", "$21"),
+        ("the THEATRE [noise] on the 2nd", "the theater on the 2nd"),
+        ("hmm, uh", ""),
+    ],
+)
+def test_english_spells_as_americans_do_and_writes_numbers_in_digits(text, expected):
+    assert normaliser("english")(text) == expected
+
+
+def test_basic_strips_case_and_punctuation_only():
+    assert normaliser("basic")(" Größe, [lacht] zwei  Farben! ") == "größe zwei farben"
+
+
+def test_naming_a_language_does_not_replace_the_english_normaliser():
+    """Defect 6: with the basic normaliser this right label would score 33 % or worse."""
+    normalise = normaliser("english")
+    reference, hypothesis = normalise("mister brown won't"), normalise("Mr. Brown will not")
+    assert count_word_errors([reference], [hypothesis])[0].wer_percent == 0.0
+
+
+def test_normalised_texts_change_only_with_the_version():
+    """A change here, by us or a library, must raise NORMALISER_VERSION and with it this digest."""
+    golden = {
+        name: hashlib.sha256(
+            "\n".join(normaliser(name)(text) for text in GOLDEN_TEXTS).encode()
+        ).hexdigest()[:16]
+        for name in ("english", "basic")
+    }
+    assert (NORMALISER_VERSION, golden) == (
+        1,
+        {"english": "fed8160c2933382c", "basic": "fe72ad4b4ea1c6ad"},
+    )
+
+
+def test_counting_needs_no_torch():
+    code = "import sys; from tasks.text import normaliser; normaliser('english')('x')"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_errors_are_counted_for_each_pair():
+    counted = count_word_errors(["a b c d", "a b", "x"], ["a c e d", "a b z z", ""])
+    assert counted[0].num_reference_words == 4
+    assert counted[0].wer_percent == 50.0
+    assert counted[1] == WordErrors(hits=2, insertions=2)
+    assert counted[1].wer_percent == 100.0
+    assert counted[2] == WordErrors(deletions=1)
+
+
+def test_an_empty_reference_counts_insertions_and_has_no_rate():
+    counted = count_word_errors(["", "a", " "], ["b c", "a", ""])
+    assert counted == [WordErrors(insertions=2), WordErrors(hits=1), WordErrors()]
+    assert [errors.wer_percent for errors in counted] == [None, 0.0, None]
+    assert character_error_percents(["", "a"], ["b", "a"]) == [None, 0.0]
+
+
+def test_character_errors_count_spaces():
+    assert character_error_percents(["ab cd"], ["abcd"]) == [20.0]
+
+
+def test_rates_add_up_over_utterances_by_words_not_by_means():
+    total = sum(count_word_errors(["a b c d", "a"], ["a b c d", "b"]), start=WordErrors())
+    assert total.wer_percent == 20.0
+
+
+def test_unequal_numbers_of_texts_are_refused():
+    with pytest.raises(ValueError, match="2 references for 1 hypotheses"):
+        count_word_errors(["a", "b"], ["a"])
+
+
+words = st.lists(st.sampled_from("abcd"), max_size=6).map(" ".join)
+
+
+@given(st.lists(st.tuples(words, words), max_size=5))
+def test_hits_substitutions_and_deletions_are_the_reference(pairs):
+    counted = count_word_errors([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    for errors, (reference, hypothesis) in zip(counted, pairs, strict=True):
+        assert errors.num_reference_words == len(reference.split())
+        assert errors.hits + errors.substitutions + errors.insertions == len(hypothesis.split())
