@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.schema import RunConfig
+from configs.schema import RunConfig, holds_credentials
 
 
 class ConfigError(ValueError):
@@ -20,10 +20,13 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML silently keeps the last of two equal keys; a run must not depend on that."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ConfigError(f"line {node.start_mark.line + 1}: the key {key!r} stands twice")
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    line = key.start_mark.line + 1
+                    raise ConfigError(f"line {line}: the key {key.value!r} stands twice")
+                keys.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -65,9 +68,8 @@ def _explain(mistake: ErrorDetails) -> str:
         return f"{where}: missing"
     message = mistake["msg"].removeprefix("Value error, ")
     found = mistake["input"]
-    return f"{where or 'configuration'}: {message}" + (
-        "" if isinstance(found, dict) else f"; found {found!r}"
-    )
+    is_shown = not isinstance(found, dict) and not holds_credentials(str(found))
+    return f"{where or 'configuration'}: {message}" + (f"; found {found!r}" if is_shown else "")
 
 
 def _known_keys(location: Sequence[int | str]) -> list[str]:
@@ -76,7 +78,7 @@ def _known_keys(location: Sequence[int | str]) -> list[str]:
     for part in location:
         if part in model.model_fields:
             inner = model.model_fields[str(part)].annotation
-            model = next(kind for kind in _models(inner))
+            model = next(iter(_models(inner)), model)
     return list(model.model_fields)
 
 

@@ -18,7 +18,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 class Settings(BaseModel):
     """A frozen block of settings that refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class CorpusSettings(Settings):
@@ -33,6 +33,16 @@ class CorpusSettings(Settings):
     checksums: Literal["published", "sha256sums"] = "published"
     splits: tuple[Name, ...] | None = None
     limit_hours: Positive | None = None
+
+    @field_validator("mirror")
+    @classmethod
+    def _mirror_has_no_credentials(cls, mirror: str | None) -> str | None:
+        if mirror is not None and holds_credentials(mirror):
+            raise ValueError(
+                "the mirror holds what looks like credentials; give them by the environment,"
+                " or bring the files to a folder and name that"
+            )
+        return mirror
 
 
 class Synthetic(Settings):
@@ -175,9 +185,18 @@ class RunConfig(Settings):
     @field_validator("root")
     @classmethod
     def _root_has_no_credentials(cls, root: str) -> str:
-        if "@" in root.split("://")[-1].split("/")[0]:
+        if holds_credentials(root):
             raise ValueError(
                 "the root holds what looks like credentials; give it as s3://bucket/prefix"
                 " and the credentials by the environment"
             )
         return root.rstrip("/") if root != "/" else root
+
+
+def holds_credentials(url: str) -> bool:
+    """Whether a URL has what may log in: no part of it may be shown then.
+
+    >>> holds_credentials("s3://key:sec/ret@bucket/prefix"), holds_credentials("data@home/results")
+    (True, False)
+    """
+    return "@" in url.partition("://")[2]

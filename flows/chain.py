@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 from configs.schema import RunConfig
 from storage.receipt import FileRef, PlannedShard, Receipt
@@ -16,6 +16,7 @@ from tasks.corpora.registry import corpus_named
 from tasks.download.raw import archives_of, chosen_splits, downloads
 from tasks.normalise.plan import within
 from tasks.stages import SHARD_STAGES, fingerprints
+from tasks.work import Job
 
 EVALUATION_STAGES: Final = ("normalise",)
 """What the shards of validation and test splits go through before a model is measured on them."""
@@ -60,6 +61,11 @@ class Chain:
         self.settings = config.corpora[corpus_name]
         self._splits: dict[str, Split] = {}
 
+    @classmethod
+    def open(cls, config: RunConfig, corpus_name: str) -> Self:
+        """The state of a corpus in the store of a configuration."""
+        return cls(config, Store(config.root, config.runtime.scratch), corpus_name)
+
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
         """Stage to fingerprint."""
@@ -68,6 +74,16 @@ class Chain:
     def place(self, stage: str, key: ShardKey) -> Place:
         """Where a shard of a stage is kept."""
         return Place(stage=stage, fingerprint=self.fingerprints[stage], key=key)
+
+    def job(self, link: Link, stage: str) -> Job:
+        """What a worker needs to make `stage` of a shard whose stages before it are done."""
+        return Job(
+            place=self.place(stage, link.key),
+            sources=link.sources(stage),
+            inputs={"plan": link.plan}
+            | {name: receipt.output for name, receipt in link.receipts.items()},
+            row_group=link.row_group,
+        )
 
     def split(self, stage: str, split: str) -> Split:
         """The receipts and failures of one split."""

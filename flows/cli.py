@@ -89,10 +89,10 @@ def rerun(config: Config, stage: str, shard: str) -> None:
     """One shard again, such as `label librispeech/train-clean-100/00007`."""
     from flows.local import rerun_locally
 
-    _, store = _open(config)
+    settings, store = _open(config)
     store.check()
     with _failures_told(config):
-        rerun_locally(config, _stage(stage), shard, _PREFECT_HOME)
+        rerun_locally(config, settings, _stage(stage), shard, _PREFECT_HOME)
     screen.OUT.print(f"{stage} {shard}: done", markup=False)
 
 

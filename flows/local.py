@@ -10,6 +10,7 @@ from flows.chain import chains
 from flows.content import find_current
 from flows.models import find_report
 from flows.progress import progress
+from flows.rerun import find_again
 from flows.screen import on_screen
 from flows.server import prefect_api
 from flows.status import read_status
@@ -41,8 +42,11 @@ def run_locally(
         pipeline(str(config), until)
 
 
-def rerun_locally(config: Path, stage: str, shard: str, prefect_home: Path) -> None:
+def rerun_locally(
+    config: Path, settings: RunConfig, stage: str, shard: str, prefect_home: Path
+) -> None:
     """Make one shard again; raises what `flows.shards.rerun` raises."""
+    find_again(settings, stage, shard)  # mistakes are told before anything is started
     with _prefect(prefect_home):
         from flows.shards import rerun
 

@@ -1,8 +1,11 @@
 """What a person sees: progress bars, tables, one clear line for each mistake."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -11,14 +14,16 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 
 from flows.progress import Bar, watched_by
 
-OUT = Console()
-ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+_PIPE_WIDTH: Final = 150
+"""Columns of a table that no terminal shows, but a file or another program takes."""
+
+OUT: Final = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class _ScreenBar:
@@ -52,23 +57,23 @@ class Screen:
 def on_screen() -> Iterator[None]:
     """Draw the progress of what runs inside; on a screen that is none, only the finished bars."""
     columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=28),
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[remark]}"),
     )
     with Progress(*columns, console=OUT) as bars, watched_by(Screen(bars)):
         yield
 
 
-def table(title: str, *columns: str) -> Table:
-    """A table whose first column is words and whose others are figures."""
-    made = Table(title=title, title_justify="left", title_style="bold")
+def table(title: str, *columns: str, words: Collection[str] = ()) -> Table:
+    """A table of figures, with the first column and those of `words` for words."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        is_words = number == 0 or column in words
+        made.add_column(column, justify="left" if is_words else "right", overflow="fold")
     return made
 
 

@@ -56,6 +56,7 @@ def print_status(status: Status) -> None:
         "out",
         "hours",
         "left out",
+        words=("corpus/split", "left out"),
     )
     stage = ""
     for line in status.stages:
@@ -87,6 +88,7 @@ def print_manifest(published: Manifest) -> None:
         "hours kept",
         "dropped",
         "quarantined",
+        words=("dropped", "quarantined"),
     )
     for corpus, totals in published.totals.items():
         made.add_row(

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import PurePosixPath
+from typing import Final, Literal, Protocol
 
-from storage.outcome import LeftOut
+from storage.outcome import LeftOut, quarantined
 
 Role = Literal["train", "validation", "test"]
+
+UNDECODABLE: Final = "\N{REPLACEMENT CHARACTER}"
+"""What stands in a line where its bytes are not UTF-8."""
+
+_SHOWN_CHARS: Final = 80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +84,22 @@ class Unplanned:
 
     split: str
     row: LeftOut
+
+
+def numbered_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """The lines of a transcript from 1 on, without empty ones; U+FFFD for what is not UTF-8.
+
+    Only a line feed ends a line: the other ends that Unicode knows occur inside texts.
+    """
+    for number, line in enumerate(data.decode("utf-8", errors="replace").split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def malformed(split: str, transcript: Member, number: int, line: str) -> Unplanned:
+    """A line of a transcript that does not have the form of its corpus."""
+    place = f"{PurePosixPath(transcript.name).stem}:{number}"
+    return Unplanned(split=split, row=quarantined(place, "malformed_line", line[:_SHOWN_CHARS]))
 
 
 @dataclass(frozen=True, kw_only=True)

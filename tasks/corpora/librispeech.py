@@ -1,29 +1,46 @@
 """LibriSpeech (OpenSLR 12): read audiobooks, whole FLAC files, upper-case transcripts."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
+from storage.errors import ShardError
 from storage.outcome import quarantined
-from tasks.corpora.base import Archive, Corpus, Licence, Raw, Segment, Unplanned
+from tasks.corpora.base import (
+    UNDECODABLE,
+    Archive,
+    Corpus,
+    Licence,
+    Member,
+    Raw,
+    Segment,
+    Unplanned,
+    malformed,
+    numbered_lines,
+)
 
 _BASE: Final = "https://www.openslr.org/resources/12"
+_ID: Final = re.compile(r"([^-]+)-([^-]+)-[^-]+")
+_DEPTH: Final = 4  # <split>/<speaker>/<chapter>/<file>
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
     """A segment per line of each `<speaker>-<chapter>.trans.txt`, its audio a file of its own."""
     audio = {PurePosixPath(member.name).stem: member for member in raw.members(".flac")}
     for transcript in raw.members(".trans.txt"):
-        split = PurePosixPath(transcript.name).parts[1]
-        for line in raw.read(transcript).decode("utf-8").splitlines():
-            if not line.strip():
-                continue
+        split = _split(transcript)
+        for number, line in numbered_lines(raw.read(transcript)):
             utterance_id, _, text = line.partition(" ")
+            match = _ID.fullmatch(utterance_id)
+            if match is None or UNDECODABLE in line:
+                yield malformed(split, transcript, number, line)
+                continue
             if utterance_id not in audio:
                 row = quarantined(utterance_id, "no_audio", f"named in {transcript.name}")
                 yield Unplanned(split=split, row=row)
                 continue
-            speaker, chapter, _ = utterance_id.split("-")
+            speaker, chapter = match.groups()
             yield Segment(
                 id=utterance_id,
                 split=split,
@@ -32,6 +49,16 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 audio=audio[utterance_id],
                 raw_text=text,
             )
+
+
+def _split(transcript: Member) -> str:
+    """The folder above speaker and chapter."""
+    parts = PurePosixPath(transcript.name).parts
+    if len(parts) < _DEPTH:
+        raise ShardError(
+            f"{transcript.name} lies elsewhere than <split>/<speaker>/<chapter>/: not LibriSpeech"
+        )
+    return parts[-_DEPTH]
 
 
 def clean(raw_text: str) -> str | None:

@@ -6,11 +6,25 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from storage.outcome import dropped, quarantined
-from tasks.corpora.base import Archive, Corpus, Licence, Member, Raw, Role, Segment, Unplanned
+from tasks.corpora.base import (
+    UNDECODABLE,
+    Archive,
+    Corpus,
+    Licence,
+    Member,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    malformed,
+    numbered_lines,
+)
 
 _SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
 _NOT_SCORED: Final = "ignore_time_segment_in_scoring"
 _NUM_FIELDS: Final = 7
+
+_TIME = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")  # seconds, never negative
 
 # ` 's` and its like are written apart from the word that they end
 _SUFFIX = re.compile(r" '(s|t|re|ve|m|ll|d|clock|all)\b")
@@ -22,10 +36,9 @@ _UTTERANCE_ID = re.compile(r"\s*\(\S+-\d+\)\s*$")
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
     """A segment per STM line, whose first field, not its file name, names the talk."""
     for split, talks, stm in _by_split(raw):
-        for number, line in enumerate(raw.read(stm).decode("utf-8").splitlines(), start=1):
-            if not line.strip() or line.startswith(";;"):
-                continue
-            yield _segment(split, talks, stm, number, line)
+        for number, line in numbered_lines(raw.read(stm)):
+            if not line.startswith(";;"):
+                yield _segment(split, talks, line) or malformed(split, stm, number, line)
 
 
 def _by_split(raw: Raw) -> Iterator[tuple[str, dict[str, Member], Member]]:
@@ -48,19 +61,17 @@ def _split(name: str) -> str | None:
     return "train" if "data" in parts else None
 
 
-def _segment(
-    split: str, talks: dict[str, Member], stm: Member, number: int, line: str
-) -> Segment | Unplanned:
-    fields = line.split(" ", _NUM_FIELDS - 1)
-    place = f"{PurePosixPath(stm.name).stem}:{number}"
-    try:
-        talk, _, speaker, start, end, *_ = fields
-        start_s, end_s = float(start), float(end)
-    except ValueError:
-        row = quarantined(place, "malformed_line", line[:80])
-        return Unplanned(split=split, row=row)
+def _segment(split: str, talks: dict[str, Member], line: str) -> Segment | Unplanned | None:
+    """What a line annotates; None where it has another form than an STM line."""
+    fields = line.split(maxsplit=_NUM_FIELDS - 1)
+    if len(fields) < _NUM_FIELDS - 1 or UNDECODABLE in line:
+        return None
+    talk, _, speaker, start, end = fields[: _NUM_FIELDS - 2]
+    if not (_TIME.fullmatch(start) and _TIME.fullmatch(end)):
+        return None
+    start_s, end_s = float(start), float(end)
     utterance_id = f"{talk}-{round(start_s * 100):07d}-{round(end_s * 100):07d}"
-    text = fields[-1].strip() if len(fields) == _NUM_FIELDS else ""
+    text = fields[-1] if len(fields) == _NUM_FIELDS else ""
     if text.lower() == _NOT_SCORED:
         return Unplanned(split=split, row=dropped(utterance_id, "not_scored"))
     if end_s <= start_s:

@@ -28,7 +28,7 @@ from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.shard import measure_shard
-from tasks.label.teacher import Transcriber, load_teacher
+from tasks.label.teacher import Transcriber, load_teacher, silent_transformers
 
 _WEIGHTS: Final = "model.safetensors"
 _METRICS: Final = "training.jsonl"
@@ -150,7 +150,8 @@ def _keep(
     above = receipt_path.rsplit("/", 1)[0]
     with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
         folder = Path(temporary)
-        save_student(result.student, processor, folder)
+        with silent_transformers():
+            save_student(result.student, processor, folder)
         rows = (json.dumps(asdict(row)) for row in result.rows)
         (folder / _METRICS).write_text("\n".join(rows) + "\n", encoding="utf-8")
         weights = _put(store, folder / _WEIGHTS, above, by_digest=True)

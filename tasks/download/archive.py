@@ -5,7 +5,7 @@ import posixpath
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from storage.sink import HashingSink
 
 _COPY_BYTES: Final = 1 << 20
 _HEAD_BYTES: Final = 1 << 13
+_FLAC_FRAMES_BITS: Final = 36
 _GZIPPED_TAR: Final = (".tar.gz", ".tgz")
 
 
@@ -46,8 +47,9 @@ def unpack(source: Path, name: str, sink: HashingSink) -> None:
 def index(path: Path, name: str) -> pa.Table:
     """Where each member lies; a table of schema `INDEX`, sorted by name.
 
-    A file that is no tar is its own only member. Links are resolved inside the archive; links that
-    lead out of it, devices and the like are no members.
+    A file that is no tar is its own only member. Links are resolved inside the archive; names and
+    links that lead out of it, devices and the like are no members. Raises `ShardError` when the
+    archive is not whole.
     """
     if not stored_name(name).endswith(".tar"):
         return _table([(name, 0, path.stat().st_size, None)])
@@ -63,7 +65,11 @@ def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:
     with tarfile.open(path, "r:") as archive, path.open("rb") as file:
         for member in archive:
             name = posixpath.normpath(member.name)
-            if member.isfile():
+            if member.size < 0:
+                raise tarfile.ReadError(f"the member {name} has a size of {member.size} bytes")
+            if posixpath.isabs(name) or name.split("/")[0] == "..":
+                continue
+            if member.isfile() and not member.issparse():
                 file.seek(member.offset_data)
                 head = file.read(min(member.size, _HEAD_BYTES))
                 places[name] = (member.offset_data, member.size, _flac_duration_s(name, head))
@@ -73,11 +79,21 @@ def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:
                 )
             elif member.islnk():
                 links[name] = posixpath.normpath(member.linkname)
-    for name, target in links.items():
-        if target in places:
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"no mark of its end, but another thing at {archive.offset}")
+    for name in links:
+        if (target := _followed(links, name)) in places:
             places[name] = places[target]
     for name, place in places.items():
         yield name, *place
+
+
+def _followed(links: Mapping[str, str], name: str) -> str:
+    """Where a chain of links ends; a ring of them ends on one of its links."""
+    for _ in links:
+        name = links.get(name, name)
+    return name
 
 
 def _flac_duration_s(name: str, head: bytes) -> float | None:
@@ -88,7 +104,8 @@ def _flac_duration_s(name: str, head: bytes) -> float | None:
         info = soundfile.info(BytesIO(head))
     except soundfile.LibsndfileError:
         return None
-    return float(info.frames / info.samplerate)
+    is_told = 0 < info.frames < 1 << _FLAC_FRAMES_BITS
+    return float(info.frames / info.samplerate) if is_told else None
 
 
 def _table(rows: list[tuple[str, int, int, float | None]]) -> pa.Table:

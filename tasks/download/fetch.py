@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import fsspec
 import httpx
 
 from storage.errors import IntegrityError, TransientError, UserError
+from storage.faults import explained
 from storage.sink import hash_file
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -74,8 +76,10 @@ def read_small(url: str) -> str:
         path = Path(url.removeprefix("file://")).expanduser()
         if not path.is_file():
             raise UserError(f"{path} is not there")
-        return path.read_text(encoding="utf-8")
-    return b"".join(chunk.data for chunk in _stream(url, offset=0)).decode("utf-8")
+        data = path.read_bytes()
+    else:
+        data = b"".join(chunk.data for chunk in _stream(url, offset=0))
+    return data.decode("utf-8", errors="replace")
 
 
 def _is_local(url: str) -> bool:
@@ -85,12 +89,22 @@ def _is_local(url: str) -> bool:
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
     """The partial file for this process alone; the lock ends with the process."""
-    with path.open("ab+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TransientError(f"another process is downloading to {path}") from error
-        yield file
+    while True:
+        with path.open("ab+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TransientError(f"another process is downloading to {path}") from error
+            if _stands_at(path, file):  # the one before may have removed it as it let go
+                yield file
+                return
+
+
+def _stands_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _verify(path: Path, url: str, expected: Digest) -> None:
@@ -114,20 +128,21 @@ def _stream(url: str, offset: int) -> Iterator[_Chunk]:
         yield from _stream_http(url, offset)
         return
     try:
-        with fsspec.open(url, "rb") as file:
+        opened = fsspec.open(url, "rb")
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{url} cannot be opened: {error}") from error
+    try:
+        with explained("read", url, is_local=False), opened as file:
             file.seek(offset)
             while data := file.read(_CHUNK_BYTES):
                 yield _Chunk(data)
     except FileNotFoundError as error:
         raise UserError(f"{url} is not there") from error
-    except PermissionError as error:
-        raise UserError(f"{url} may not be read: {error}; check the credentials") from error
-    except OSError as error:
-        raise TransientError(f"{url} cannot be read: {error}") from error
 
 
 def _stream_http(url: str, offset: int) -> Iterator[_Chunk]:
-    headers = {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"} if offset else {}
+    # compressed on the way, other bytes would arrive than those of the published digest
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         with httpx.stream(
             "GET", url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True
@@ -139,6 +154,8 @@ def _stream_http(url: str, offset: int) -> Iterator[_Chunk]:
             for data in response.iter_raw(_CHUNK_BYTES):
                 yield _Chunk(data, restart)
                 restart = False
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+        raise UserError(f"{url}: {error}; check the address") from error
     except httpx.TransportError as error:
         raise TransientError(f"{url}: {type(error).__name__}: {error}") from error
 

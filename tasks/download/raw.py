@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow.parquet as pq
 
 from configs.schema import CorpusSettings
-from storage.errors import UserError
+from storage.errors import UserError, without_secrets
 from storage.fingerprint import digest
 from storage.receipt import Counts, Receipt
 from storage.receipts import Split
@@ -96,18 +95,12 @@ def download(
         output=stored.model_copy(update={"num_rows": 1}),
         beside=(listed.model_copy(update={"num_rows": members.num_rows}),),
         counts=Counts(rows_in=1, rows_out=1),
-        recorded={"source": _without_secrets(url), expected.algorithm: expected.hexadecimal},
+        recorded={"source": without_secrets(url), expected.algorithm: expected.hexadecimal},
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     data = receipt.model_dump_json(indent=1).encode()
     store.put_if_absent(place.receipt_path(source_digest), data)
     return receipt
-
-
-def _without_secrets(url: str) -> str:
-    """A URL without what may sign it or log in with it."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _source(corpus: Corpus, archive: Archive, settings: CorpusSettings) -> tuple[str, Digest]:
@@ -129,8 +122,8 @@ def _listed_digest(url: str) -> Digest:
     folder, name = url.rsplit("/", 1)
     for line in read_small(f"{folder}/SHA256SUMS").splitlines():
         hexadecimal, _, listed = line.partition(" ")
-        if listed.strip().lstrip("*") == name:
-            return Digest(algorithm="sha256", hexadecimal=hexadecimal)
+        if listed.strip().lstrip("*").removeprefix("./") == name:
+            return Digest(algorithm="sha256", hexadecimal=hexadecimal.lower())
     raise UserError(f"{folder}/SHA256SUMS does not list {name}")
 
 

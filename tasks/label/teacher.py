@@ -69,15 +69,15 @@ def load_teacher(
     answer.
     """
     on_device = _device(device)
-    folder = _folder(settings)
     with _LOADING:  # so that threads that start together load one copy
+        folder = _folder(settings)
         return _load(str(folder), teacher_identity(settings), dtype, on_device)
 
 
 @functools.lru_cache(maxsize=_NUM_KEPT)
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> Transcriber:
     """`identity` is part of the key: a folder may come to hold other weights."""
-    with _silent_transformers():
+    with silent_transformers():
         try:
             model = WhisperForConditionalGeneration.from_pretrained(
                 folder, use_safetensors=True, dtype=getattr(torch, dtype), local_files_only=True
@@ -139,12 +139,18 @@ def _folder(settings: Teacher) -> Path:
     if settings.path is not None:
         model_files(Path(settings.path))
         return Path(settings.path).resolve()
-    name = f"{settings.hub}@{settings.revision}"
+    return _fetched(str(settings.hub), str(settings.revision))
+
+
+@functools.cache
+def _fetched(hub: str, revision: str) -> Path:
+    """Asked once a process, for the hub is asked each time even when all is on disk."""
+    name = f"{hub}@{revision}"
     try:
         return Path(
             snapshot_download(
-                str(settings.hub),
-                revision=settings.revision,
+                hub,
+                revision=revision,
                 allow_patterns=[*MODEL_FILES, "model*.safetensors"],
                 ignore_patterns=["*fp32*"],  # large-v3 has every weight twice
             )
@@ -171,7 +177,7 @@ def _device(device: Device) -> str:
 
 
 @contextmanager
-def _silent_transformers() -> Iterator[None]:
+def silent_transformers() -> Iterator[None]:
     """No warnings and no bars of progress, and afterwards all as it was."""
     hide_bars: Callable[[], None] = transformers_logging.disable_progress_bar
     show_bars: Callable[[], None] = transformers_logging.enable_progress_bar

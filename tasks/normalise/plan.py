@@ -38,29 +38,27 @@ def plan_part(
 
     A shard takes whole recordings, and all recordings of a speaker unless they alone fill more
     than a shard. `file_digests` are of the stored files, by path; a shard's digest covers its rows
-    with these in place of the paths. A second segment of the same id is quarantined.
+    with these in place of the paths. A second segment of the same id is quarantined. In what order
+    the segments come makes no difference.
     """
-    seen: set[str] = set()
+    wanted = (item for item in segments if item.split == split and _id(item) not in known_ids)
     kept: list[Segment] = []
     left_out: list[LeftOut] = []
-    for item in segments:
-        row_id = item.id if isinstance(item, Segment) else item.row.id
-        if item.split != split or row_id in known_ids:
-            continue
-        if row_id in seen:
-            left_out.append(quarantined(f"{row_id}#{len(left_out)}", "duplicate_id"))
-        elif isinstance(item, Segment):
-            kept.append(item)
+    for row_id, group in groupby(sorted(wanted, key=_rank), key=_id):
+        first, *others = group
+        if isinstance(first, Segment):
+            kept.append(first)
         else:
-            left_out.append(item.row)
-        seen.add(row_id)
+            left_out.append(first.row)
+        for number, _ in enumerate(others, start=2):
+            left_out.append(quarantined(f"{row_id}#{number}", "duplicate_id"))
     outcomes: list[Outcome] = []
     shards: list[PlannedShard] = []
-    for index, group in enumerate(_shards(kept, target_shard_hours), start=first_shard):
-        rows = [_row(index, segment) for segment in group]
+    for index, members in enumerate(_shards(kept, target_shard_hours), start=first_shard):
+        rows = [_row(index, segment) for segment in members]
         identity = [
             {**row, "shard": None, "file": file_digests[segment.audio.file]}
-            for row, segment in zip(rows, group, strict=True)
+            for row, segment in zip(rows, members, strict=True)
         ]
         outcomes.append(pa.RecordBatch.from_pylist(rows, schema=PLAN))
         shards.append(
@@ -68,7 +66,7 @@ def plan_part(
                 index=index,
                 digest=digest(identity),
                 num_rows=len(rows),
-                hours=sum(map(_hours, group)),
+                hours=sum(map(_hours, members)),
             )
         )
     return PlannedPart((*outcomes, *left_out), tuple(shards))
@@ -108,6 +106,18 @@ def _groups(segments: list[Segment], target_hours: float) -> Iterable[list[Segme
         else:
             for _, recording in groupby(group, key=lambda s: s.recording_id):
                 yield list(recording)
+
+
+def _id(item: Segment | Unplanned) -> str:
+    return item.id if isinstance(item, Segment) else item.row.id
+
+
+def _rank(item: Segment | Unplanned) -> tuple[str, bool, str, int, float, float, str]:
+    """Of several items with one id the first stands: a segment, and always the same one."""
+    if isinstance(item, Unplanned):
+        return item.row.id, True, item.row.reason, 0, 0.0, 0.0, item.row.detail
+    audio, end_s = item.audio, -1.0 if item.end_s is None else item.end_s
+    return item.id, False, audio.name, audio.offset, item.start_s, end_s, item.raw_text
 
 
 def _owner(segment: Segment) -> str:

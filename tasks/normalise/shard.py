@@ -20,7 +20,7 @@ from tasks.audio import (
     to_whisper_rate,
 )
 
-_BATCH_ROWS: Final = 64
+_BATCH_BYTES: Final = 1 << 20  # small beside a row group, so that those keep their size
 _END_TOLERANCE_S: Final = 0.1
 """Annotations may end a little after the audio; by more, one of the two is wrong."""
 
@@ -38,6 +38,7 @@ def normalise_shard(
     segments; a recording is decoded once for all of them.
     """
     pending: list[Row] = []
+    pending_bytes = 0
     rows = segments.to_pylist()
     for (file, offset, size), group in groupby(rows, key=_place):
         for outcome in _utterances(read(file, offset, size), list(group), key, settings):
@@ -45,9 +46,10 @@ def normalise_shard(
                 yield outcome
                 continue
             pending.append(outcome)
-            if len(pending) == _BATCH_ROWS:
+            pending_bytes += len(outcome["audio"]["bytes"])
+            if pending_bytes >= _BATCH_BYTES:
                 yield pa.RecordBatch.from_pylist(pending, schema=NORMALISED)
-                pending = []
+                pending, pending_bytes = [], 0
     if pending:
         yield pa.RecordBatch.from_pylist(pending, schema=NORMALISED)
 

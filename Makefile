@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 or later and make; they set up the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+EXTRAS := dev
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench teacher clean
+
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## a virtual environment in .venv with the versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, found {v[0]}.{v[1]}; name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(STAMP)  ## the whole pipeline on synthetic speech, in a few minutes
+	$(BIN)/distillery run configs/demo.yaml
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## measured against the floor, side by side in one run
+	$(BIN)/python -m benchmarks.normalise
+
+teacher: $(STAMP)  ## train the demo's teacher anew
+	$(BIN)/python -m tasks.demo.teacher
+
+clean:  ## remove what runs left here, not the environment
+	rm -rf demo-data tiny-data .prefect .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

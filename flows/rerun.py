@@ -1,0 +1,78 @@
+"""One shard again: whether there is such a shard, and what has to go before it is made anew."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from configs.schema import RunConfig
+from flows.chain import Chain
+from storage.errors import UserError
+from storage.shard import ShardKey
+from storage.stage import Place, combined_digest
+from tasks.download.raw import download_place, downloads, wanted_archives
+from tasks.stages import SHARD_STAGES
+from tasks.work import Job
+
+
+@dataclass(frozen=True)
+class Again:
+    """A shard to make again, its job (None for a download), and the receipts that are to go."""
+
+    place: Place
+    job: Job | None
+    stale: tuple[str, ...]
+
+    @property
+    def key(self) -> ShardKey:
+        """The shard."""
+        return self.place.key
+
+
+def find_again(config: RunConfig, stage: str, shard: str) -> tuple[Chain, Again]:
+    """The shard that a person names, such as `label` and `librispeech/train-clean-100/00007`.
+
+    Raises `UserError` for a stage, a corpus, a split or a shard that there is not, and for a shard
+    whose input is not there yet.
+    """
+    key = ShardKey.parse(shard)
+    if stage != "download" and stage not in SHARD_STAGES:
+        raise UserError(
+            f"{stage} is not made shard by shard; rerun takes download, {_listed(SHARD_STAGES)}"
+        )
+    if key.corpus not in config.corpora:
+        raise UserError(f"no corpus {key.corpus!r} in the run; it has {_listed(config.corpora)}")
+    chain = Chain.open(config, key.corpus)
+    return chain, _download(chain, key) if stage == "download" else _shard(chain, stage, key)
+
+
+def _download(chain: Chain, key: ShardKey) -> Again:
+    wanted = wanted_archives(chain.corpus, chain.settings)
+    if key not in wanted:
+        raise UserError(f"no download {key}; there are {_listed(map(str, wanted))}")
+    place = download_place(chain.corpus, key)
+    done = (one for one in downloads(chain.store, chain.corpus).receipts if one.key == key)
+    return Again(place, None, tuple(place.receipt_path(one.source_digest) for one in done))
+
+
+def _shard(chain: Chain, stage: str, key: ShardKey) -> Again:
+    if key.split not in chain.splits():
+        raise UserError(
+            f"no split {key.split!r} in {key.corpus}; there are {_listed(chain.splits())}"
+        )
+    links = {link.key: link for link in chain.links_of(key.split)}
+    if key not in links:
+        raise UserError(
+            f"no shard {key}: {len(links)} are planned in {key.corpus}/{key.split},"
+            " counted from 00000"
+        )
+    link = links[key]
+    if stage not in link.stages:
+        raise UserError(f"{key} is held-out speech, which {stage} never sees")
+    before = link.stages[: link.stages.index(stage)]
+    if lacking := [name for name in before if name not in link.receipts]:
+        raise UserError(f"{stage} {key} needs its {lacking[0]} first; rerun that")
+    job = chain.job(link, stage)
+    return Again(job.place, job, (job.place.receipt_path(combined_digest(job.sources)),))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
