@@ -1,5 +1,6 @@
 """A run on this machine: made-up corpora first, a Prefect server of its own, and the flows."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from flows.rerun import find_again
 from flows.screen import on_screen
 from flows.server import prefect_api
 from flows.status import read_status
+from storage.errors import UserError
 from storage.store import Store
 from tasks.stages import STAGES
 
@@ -77,32 +79,38 @@ def synthesise(settings: RunConfig, store: Store) -> None:
     pending = [line.corpus for line in lines if line.stage == "download" and line.shards.missing]
     if not pending:
         return
-    from tasks.demo.corpora import write_corpora
+    from tasks.demo.corpora import UnknownDemoCorpusError, write_corpora
+    from tasks.demo.voices import SpeechSynthesisError
 
     made = settings.synthetic
     total = len(pending) * (made.num_train_utterances + 2 * made.num_eval_utterances)
     bar = progress().bar("synthesise", total, "utterances")
-    write_corpora(
-        Path(made.folder),
-        pending,
-        made.seed,
-        made.num_train_utterances,
-        made.num_eval_utterances,
-        lambda done, _: bar.advance_to(done),
-    )
+    try:
+        write_corpora(
+            Path(made.folder),
+            pending,
+            made.seed,
+            made.num_train_utterances,
+            made.num_eval_utterances,
+            lambda done, _: bar.advance_to(done),
+        )
+    except (SpeechSynthesisError, UnknownDemoCorpusError) as error:
+        raise UserError(str(error)) from error
 
 
 @contextmanager
 def _prefect(home: Path) -> Iterator[None]:
     """A Prefect API for flows of this process, and nothing of its log left behind."""
+    is_own = "PREFECT_API_URL" not in os.environ
     with prefect_api(home):
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogHandler
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-        # nobody listens to heartbeats of a run that its own terminal watches, and each flow
-        # would wait up to a second for its last one
-        with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        # nobody listens to heartbeats on a server that ends with the run, and each flow would
+        # wait up to a second for its last one
+        silent = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_own else {}
+        with temporary_settings(updates=silent):
             try:
                 yield
             finally:

@@ -77,8 +77,15 @@ def download(config: str, corpus: str) -> int:
     wanted = wanted_archives(chain.corpus, chain.settings)
     bar = progress().bar(f"download {corpus}", len(wanted.keys() - done), "files")
     work = {
-        key: {"config": chain.config, "key": key, "place": download_place(chain.corpus, key)}
-        for key in wanted
+        key: {
+            "config": chain.config,
+            "key": key,
+            "place": download_place(chain.corpus, key),
+            "on_bytes": lambda num_bytes, name=archive.name: bar.say(
+                f"{name} {num_bytes / 1e6:,.0f} MB"
+            ),
+        }
+        for key, archive in wanted.items()
         if key not in done
     }
     runtime = chain.config.runtime

@@ -14,13 +14,14 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.errors import UserError, without_secrets
-from storage.faults import s3_code
+from storage.faults import explained, s3_code
 from storage.sink import HashingSink, fsync_folder
 
 _UNCACHED: Final = {"use_listings_cache": False, "skip_instance_cache": True}
 
 _S3_OPTIONS: Final = {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 2}}}
-"""A server that is not there is told within seconds; retries over minutes are the caller's."""
+_S3_ATTEMPTS: Final = 2  # of s3fs, each with the attempts above
+"""So that a server out of order is told within seconds; to try for minutes is the caller's."""
 
 _CREATING: Final = threading.Lock()
 """Memory belongs to one process and has no creation that only one of racing threads wins."""
@@ -34,13 +35,17 @@ def open_root(root: str) -> tuple[AbstractFileSystem, str]:
     options: dict[str, Any] = {}
     if not _is_local(root):
         options = {**_UNCACHED, **(_S3_OPTIONS if root.startswith("s3://") else {})}
+    shown = without_secrets(root)
     try:
-        file_system, base = fsspec.core.url_to_fs(_expanded(root), **options)
+        with explained("open", shown, is_local=_is_local(root)):
+            file_system, base = fsspec.core.url_to_fs(_expanded(root), **options)
     except (ImportError, ValueError) as error:
         raise UserError(
-            f"the root {without_secrets(root)!r} cannot be opened: {error};"
+            f"the root {shown!r} cannot be opened: {error};"
             " expected a folder or a URL such as s3://bucket/prefix"
         ) from error
+    if root.startswith("s3://"):
+        file_system.retries = _S3_ATTEMPTS
     return file_system, base.rstrip("/")
 
 

@@ -53,12 +53,13 @@ def s3_store(s3_bucket: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(f"s3://{s3_bucket.name}/root", scratch=str(tmp_path_factory.mktemp("scratch")))
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty root of each kind; a test names fewer of them by parametrising it indirectly."""
-    if request.param == "local":
+    """An empty root in a folder; parametrised indirectly, one in memory or on s3 too."""
+    kind = getattr(request, "param", "local")
+    if kind == "local":
         return str(tmp_path / "root")
-    if request.param == "memory":
+    if kind == "memory":
         return f"memory://{uuid4().hex}"
     bucket = request.getfixturevalue("s3_bucket")
     bucket.objects.all().delete()

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from moto.backends import get_backend
-from moto.core import DEFAULT_ACCOUNT_ID
 
 from storage.errors import IntegrityError, UserError
 from storage.receipt import FileRef
 from storage.store import Store
+
+pytestmark = pytest.mark.parametrize("root", ["local", "memory", "s3"], indirect=True)
 
 OpenStore = Callable[[], Store]
 
@@ -26,6 +26,16 @@ def keep(store: Store, path: str, data: bytes) -> FileRef:
 def replace(store: Store, path: str, data: bytes) -> None:
     store.delete(path)
     assert store.put_if_absent(path, data)
+
+
+def put_within_the_server(paths: list[str]) -> None:
+    """Straight into the S3 server, in a fraction of the time that requests would take."""
+    from moto.backends import get_backend
+    from moto.core import DEFAULT_ACCOUNT_ID
+
+    server = get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
+    for path in paths:
+        server.put_object("bucket", f"root/{path}", b"")
 
 
 def test_the_first_put_stands(store: Store) -> None:
@@ -65,8 +75,7 @@ def test_a_sink_is_invisible_until_it_is_kept(store: Store, open_store: OpenStor
 
 def test_a_sink_that_fails_or_is_not_kept_leaves_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.sink("a") as sink:
-        sink.write(b"half")
-        raise ZeroDivisionError
+        assert sink.write(b"half") / 0
     with store.sink("a") as sink:
         sink.write(b"whole, and kept by nobody")
     assert store.list("") == {}
@@ -201,14 +210,13 @@ def test_a_listing_while_others_write_misses_no_finished_file(store: Store) -> N
             assert set(finished) <= set(store.list("a"))
 
 
-@pytest.mark.parametrize("root", ["s3"], indirect=True)
 def test_a_listing_has_more_than_a_page_of_keys(store: Store) -> None:
     paths = [f"many/{number:05d}" for number in range(1_010)]
-    server = get_backend("s3")[DEFAULT_ACCOUNT_ID][
-        "aws"
-    ]  # in this process: a thousand puts at once
-    for path in paths:
-        server.put_object("bucket", f"root/{path}", b"")
+    if store.root.startswith("s3://"):
+        put_within_the_server(paths)
+    else:
+        for path in paths:
+            store.put_if_absent(path, b"")
     assert list(store.list("many")) == paths
 
 

@@ -1,0 +1,1 @@
+"""How far each stage is from its floor, measured side by side in one run."""
