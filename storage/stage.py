@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -111,16 +111,15 @@ class Commit:
         source_digest = combined_digest(self.sources)
         tally = _Tally(self.ids_in)
         with self.store.sink(self.place.folder) as sink:
-            writer = _BatchWriter(sink, self.spec)
-            for outcome in outcomes:
-                if isinstance(outcome, pa.RecordBatch):
-                    writer.write(outcome)
-                    tally.came_out(outcome)
-                elif isinstance(outcome, LeftOut):
-                    tally.left_out(outcome)
-                else:
-                    tally.created(outcome)
-            writer.close()
+            with _BatchWriter(sink, self.spec) as writer:
+                for outcome in outcomes:
+                    if isinstance(outcome, pa.RecordBatch):
+                        writer.write(outcome)
+                        tally.came_out(outcome)
+                    elif isinstance(outcome, LeftOut):
+                        tally.left_out(outcome)
+                    else:
+                        tally.created(outcome)
             counts = tally.counts()
             self._refuse_too_many_quarantined(counts, tally)
             output = self.store.keep(sink, self.place.file_path(sink.sha256, "parquet"))
@@ -267,8 +266,12 @@ class _BatchWriter:
             self.num_rows += table.num_rows
         self._pending, self._pending_bytes = [], 0
 
-    def close(self) -> None:
-        self._flush()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
         self._writer.close()
 
 

@@ -1,10 +1,18 @@
 """The whole story on the tiny configuration, by the command line alone."""
 
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import yaml
 
 from tasks.stages import STAGES
 from tests.flows.running import Run, environment, tiny
@@ -129,8 +137,62 @@ def test_a_shard_that_fails_stops_neither_the_others_nor_hides(tmp_path: Path) -
     assert mended.digest
 
 
+def test_a_server_that_is_busy_is_asked_again(finished: Run, tmp_path: Path) -> None:
+    run = tiny(tmp_path, runtime={"retries": 2, "retry_delay_s": 0.1})
+    with busy_mirror(finished.folder / "tiny-data" / "synthetic" / "librispeech") as address:
+        settings = yaml.safe_load(run.config.read_text())
+        del settings["synthetic"]
+        settings["corpora"]["librispeech"]["mirror"] = address
+        run.config.write_text(yaml.safe_dump(settings))
+        run.run("--until", "download")
+    sources = {json.loads(one)["output"]["sha256"] for one in run.receipts("raw").values()}
+    assert sources == {
+        json.loads(one)["output"]["sha256"] for one in finished.receipts("raw").values()
+    }
+
+
+def test_garbage_goes_and_nothing_else(finished: Run, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path)
+    folder = next((run.root / "label").rglob("*.receipt.json")).parent
+    garbage = [folder / "00000.deadbeef.parquet", folder / ".0123.part"]
+    for path in garbage:
+        path.write_bytes(b"left by a writer that was killed")
+        os.utime(path, (0, 0))
+    young = folder / "00001.deadbeef.parquet"
+    young.write_bytes(b"of a writer at work")
+    assert "2 files" in run.distillery("gc", "tiny.yaml").stdout
+    run.distillery("gc", "tiny.yaml", "--delete")
+    assert young.exists()
+    assert not any(path.exists() for path in garbage)
+    young.unlink()
+    assert "0 files" in run.distillery("gc", "tiny.yaml", "--grace-hours", "0").stdout
+    run.distillery("manifest", "verify", "tiny.yaml")
+    assert run.json("status") == finished.json("status")
+
+
+@contextmanager
+def busy_mirror(folder: Path) -> Iterator[str]:
+    """A web server of a folder that answers 503 to the first two requests for an archive."""
+    refusals = iter([503, 503])
+
+    class Busy(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.endswith(".gz") and (status := next(refusals, None)):
+                self.send_error(status)
+            else:
+                super().do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Busy, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
 def copied(run: Run, folder: Path) -> Run:
-    """A finished run in a folder of its own, its files linked: they are never changed in place."""
+    """A finished run in a folder of its own."""
     subprocess.run(["cp", "-r", str(run.folder) + "/.", str(folder)], check=True)
     return tiny(folder)
 
