@@ -84,7 +84,7 @@ def distil(config: str) -> str:
             bar.advance()
             bar.say(f"loss {loss:.3f} = CE {ce:.3f}, KL {kl:.3f}; lr {rate:.1e}")
 
-        receipt = with_policy(distil_task, settings.runtime)(
+        receipt = with_policy(distil_task, settings.runtime, is_shard=False)(
             settings,
             published,
             student_receipt_path(student_fingerprint(settings, published.digest)),
@@ -119,7 +119,7 @@ def evaluate(config: str) -> int:
     for folder in {one.job.place.folder for one in pending}:
         summarise(store, folder)
     found = measurements(settings, store, all_chains, student)
-    with_policy(report_task, settings.runtime)(
+    with_policy(report_task, settings.runtime, is_shard=False)(
         settings,
         (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
         [one.audio for one in found if one.model == TEACHER],

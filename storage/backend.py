@@ -67,7 +67,8 @@ def find(file_system: AbstractFileSystem, full: str) -> Mapping[str, Mapping[str
     file_system.invalidate_cache()
     options = {"on_error": _raise_unless_gone} if isinstance(file_system, LocalFileSystem) else {}
     found: dict[str, Mapping[str, Any]] = file_system.find(full, detail=True, **options)
-    return found
+    # s3fs gives the folder itself where its first file came while the folder was listed
+    return {path: info for path, info in found.items() if info["type"] != "directory"}
 
 
 def tag(info: Mapping[str, Any]) -> str:

@@ -88,28 +88,14 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
     return receipt
 
 
-@task(
-    name="shard",
-    task_run_name="{job.place.stage} {job.place.key}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retry_condition_fn=_retry,
-    retry_jitter_factor=_JITTER,
-)
+@task(name="shard", task_run_name="{job.place.stage} {job.place.key}")
 def shard_task(config: RunConfig, job: Job) -> Receipt:
     """Make one shard of one stage; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
     return _explained(store, job.place, lambda: run_job(config, job))
 
 
-@task(
-    name="download",
-    task_run_name="download {key}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retry_condition_fn=_retry,
-    retry_jitter_factor=_JITTER,
-)
+@task(name="download", task_run_name="download {key}")
 def download_task(
     config: RunConfig, key: ShardKey, place: Place, on_bytes: OnBytes | None = None
 ) -> Receipt:
@@ -119,28 +105,14 @@ def download_task(
     return _explained(store, place, lambda: download(store, corpus, settings, key, on_bytes))
 
 
-@task(
-    name="plan",
-    task_run_name="plan {place.key}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retry_condition_fn=_retry,
-    retry_jitter_factor=_JITTER,
-)
+@task(name="plan", task_run_name="plan {place.key}")
 def plan_task(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Receipt:
     """Plan the next part of a split; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
     return _explained(store, place, lambda: run_plan(config, place, archives))
 
 
-@task(
-    name="distil",
-    task_run_name="distil {published.content.name}/{published.number}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retry_condition_fn=_retry,
-    retry_jitter_factor=_JITTER,
-)
+@task(name="distil", task_run_name="distil {published.content.name}/{published.number}")
 def distil_task(
     config: RunConfig,
     published: Manifest,
@@ -155,14 +127,7 @@ def distil_task(
     return make_student_of(config, store, published, receipt_path, validation, on_step)
 
 
-@task(
-    name="report",
-    task_run_name="report {config.publish.name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retry_condition_fn=_retry,
-    retry_jitter_factor=_JITTER,
-)
+@task(name="report", task_run_name="report {config.publish.name}")
 def report_task(
     config: RunConfig,
     measured: tuple[Mapping[str, Sequence[Receipt]], Mapping[str, Sequence[Receipt]]],
@@ -177,11 +142,18 @@ def report_task(
     make_report(config, store, models, measured, audio, student)
 
 
-def with_policy(policed: Task[P, R], runtime: Runtime) -> Task[P, R]:
-    """A task with the retries and the timeout that a configuration asks for."""
+def with_policy(policed: Task[P, R], runtime: Runtime, *, is_shard: bool = True) -> Task[P, R]:
+    """A task as it is to be run: nothing cached, transient faults retried, a shard's time bounded.
+
+    A training takes as long as it takes, and goes on at a checkpoint when it is stopped.
+    """
     delays = [runtime.retry_delay_s * _BACK_OFF**attempt for attempt in range(runtime.retries)]
     return policed.with_options(
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retry_condition_fn=_retry,
+        retry_jitter_factor=_JITTER,
         retries=runtime.retries,
         retry_delay_seconds=delays or 0,
-        timeout_seconds=runtime.shard_timeout_s,
+        timeout_seconds=runtime.shard_timeout_s if is_shard else None,
     )

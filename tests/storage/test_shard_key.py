@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import UserError
@@ -8,6 +8,7 @@ from storage.shard import ShardKey
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 
 
+@settings(max_examples=50)
 @given(names, names, st.integers(0, 10**7))
 def test_what_is_formatted_is_parsed(corpus: str, split: str, index: int) -> None:
     key = ShardKey(corpus, split, index)

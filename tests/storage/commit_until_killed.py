@@ -1,0 +1,71 @@
+"""Commits shards in processes that are killed in the middle; run as a script, for it forks."""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from storage.outcome import Outcome, dropped
+from storage.receipt import Receipt
+from storage.shard import ShardKey
+from storage.stage import Commit, Place, StageSpec, find_receipt
+from storage.store import Store
+
+NUM_SHARDS = 24
+NUM_KILLS = 10
+_SOURCE = "a" * 64
+_LONGEST_WAIT_S = 0.02
+_SCHEMA = pa.schema(
+    [pa.field("id", pa.string(), nullable=False), pa.field("data", pa.binary(), nullable=False)]
+)
+_SPEC = StageSpec(name="stage", version=1, schema=_SCHEMA, row_group_bytes=None)
+
+
+def commit_pending(store: Store, told: Callable[[], object] = lambda: None) -> list[Receipt]:
+    """The receipts of all shards, after those that were missing are made; `told` after each."""
+    receipts = []
+    for index in range(NUM_SHARDS):
+        place = Place(stage="stage", fingerprint="f00d", key=ShardKey("corpus", "train", index))
+        receipt = find_receipt(store, place, _SOURCE)
+        if receipt is None:
+            receipt = Commit(
+                store=store,
+                spec=_SPEC,
+                place=place,
+                sources=(_SOURCE,),
+                ids_in=("a", "b", "c"),
+                max_quarantined_percent=0,
+            )(iter(_outcomes(index)))
+            told()
+        receipts.append(receipt)
+    return receipts
+
+
+def _outcomes(index: int) -> list[Outcome]:
+    noise = random.Random(index)
+    rows = [[{"id": row_id, "data": noise.randbytes(1 << 18)}] for row_id in "ab"]
+    batches = [pa.RecordBatch.from_pylist(row, schema=_SCHEMA) for row in rows]
+    return [*batches, dropped("c", "empty")]
+
+
+def main(root: str, seed: int) -> None:
+    """Let one process after another commit at least a shard, then kill it wherever it is."""
+    wait = random.Random(seed)
+    for _ in range(NUM_KILLS):
+        reader, writer = os.pipe()
+        process = os.fork()
+        if process == 0:
+            commit_pending(Store(root), lambda out=writer: os.write(out, b"."))
+            os._exit(0)
+        os.read(reader, 1)
+        time.sleep(wait.uniform(0, _LONGEST_WAIT_S))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from storage.receipts import Split
+from storage.store import Store
+from tests.storage import commit_until_killed
+from tests.storage.commit_until_killed import NUM_SHARDS, commit_pending
+
+FOLDER = "stage/corpus/f00d/train"
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> Store:
+    """The same shards made without any kill."""
+    store = Store(str(tmp_path / "undisturbed"))
+    commit_pending(store)
+    return store
+
+
+def test_whatever_is_killed_every_receipt_holds_and_a_rerun_completes(
+    tmp_path: Path, undisturbed: Store
+) -> None:
+    script = [sys.executable, "-m", commit_until_killed.__name__, str(tmp_path / "killed"), "1"]
+    subprocess.run(script, check=True, timeout=120, cwd=Path(__file__).parents[2])
+    store = Store(str(tmp_path / "killed"))
+    done = Split.load(store, FOLDER).receipts
+    assert 0 < len(done) <= NUM_SHARDS
+    for receipt in done:
+        assert receipt.left_out is not None
+        with store.fetch(receipt.output) as rows, store.fetch(receipt.left_out) as left_out:
+            assert pq.read_table(rows).num_rows == 2
+            assert pq.read_table(left_out).num_rows == 1
+    completed = commit_pending(store)
+    expected = Split.load(undisturbed, FOLDER).receipts
+    assert [receipt.output for receipt in completed] == [receipt.output for receipt in expected]
+    assert list(store.list("")) == list(undisturbed.list(""))
