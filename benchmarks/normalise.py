@@ -25,9 +25,10 @@ import pyarrow.parquet as pq
 import soundfile
 
 from configs.schema import Normalise
+from storage.commit import Commit
 from storage.schema import NORMALISED, PLAN
 from storage.shard import ShardKey
-from storage.stage import Commit, Place, StageSpec
+from storage.stage import Place, StageSpec
 from storage.store import Store
 from tasks.audio import decode, encode_flac, to_whisper_rate
 from tasks.normalise.shard import normalise_shard

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import RunConfig, Teacher
+from storage.commit import Commit
 from storage.outcome import Outcomes
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
 from storage.schema import row_ids
-from storage.stage import Commit, Place, combined_digest, find_receipt
+from storage.stage import Place, combined_digest, find_receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_named
 from tasks.download.raw import RawFiles

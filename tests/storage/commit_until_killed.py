@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from storage.commit import Commit
 from storage.outcome import Outcome, dropped
 from storage.receipt import Receipt
 from storage.shard import ShardKey
-from storage.stage import Commit, Place, StageSpec, find_receipt
+from storage.stage import Place, StageSpec, find_receipt
 from storage.store import Store
 
 NUM_SHARDS = 24

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 import pytest
 
+from storage.commit import Commit
 from storage.outcome import Outcome
 from storage.receipt import Receipt
 from storage.shard import ShardKey
-from storage.stage import Commit, Place, StageSpec
+from storage.stage import Place, StageSpec
 from storage.store import Store
 
 SCHEMA = pa.schema(

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storage.commit import Commit
 from storage.errors import ShardError
 from storage.outcome import Created, Outcome, dropped, quarantined
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
 from storage.schema import LABELS
 from storage.shard import ShardKey
-from storage.stage import Commit, Place, StageSpec, combined_digest, find_receipt
+from storage.stage import Place, StageSpec, combined_digest, find_receipt
 from storage.store import Store
 
 Batch = Callable[..., pa.RecordBatch]

@@ -20,10 +20,12 @@ class FileServer:
     breaks_after: int | None = None  # bytes of a body, before the connection goes
     waits_for: Event | None = None  # before a body is sent
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # name, range
+    encodings: set[str | None] = field(default_factory=set)  # that the requests took
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         name, asked_range = request.path.lstrip("/"), request.headers.get("Range")
         self.asked.append((name, asked_range))
+        self.encodings.add(request.headers.get("Accept-Encoding"))
         status = self.status or (200 if name in self.files else 404)
         body = self.files.get(name, b"") if status == 200 else b"an error page"
         if status == 200 and asked_range and self.takes_ranges:

@@ -47,6 +47,13 @@ def test_a_file_is_brought_verified_and_cleared_away(url: str, tmp_path: Path) -
     assert partials(tmp_path) == []
 
 
+def test_no_file_is_compressed_on_the_way(url: str, server: FileServer, tmp_path: Path) -> None:
+    with broken_off(server):
+        bring(url, tmp_path)
+    bring(url, tmp_path)
+    assert server.encodings == {"identity"}
+
+
 def test_an_md5_serves_as_well(url: str, tmp_path: Path) -> None:
     md5 = hashlib.md5(DATA).hexdigest()
     assert bring(url, tmp_path, Digest(algorithm="md5", hexadecimal=md5)) == DATA
@@ -193,7 +200,7 @@ def test_a_local_file_is_used_where_it_lies(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError):
         bring(str(mirror), scratch)
     assert mirror.exists()
-    with pytest.raises(UserError, match="nothing.tar is not there"):
+    with pytest.raises(UserError, match="is not there"):
         bring(str(tmp_path / "nothing.tar"), scratch)
 
 

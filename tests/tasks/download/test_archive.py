@@ -1,0 +1,219 @@
+"""Archives are indexed, never extracted: hostile ones stay what they are, broken ones are told."""
+
+import gzip
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.errors import ShardError
+from storage.schema import INDEX
+from storage.sink import HashingSink
+from tasks.download.archive import index, stored_name, unpack
+from tests.builders import flac, noise, sine, special, sphere, tar, tar_gz
+
+FILES = {
+    "LibriSpeech/README.TXT": b"read me",
+    "LibriSpeech/dev-clean/1/2/1-2-0000.flac": flac(noise(24_000)),
+    "LibriSpeech/dev-clean/1/2/1-2.trans.txt": b"1-2-0000 A LAMP\n",
+    "LibriSpeech/dev-clean/empty.txt": b"",
+}
+
+
+def stored(folder: Path, name: str, data: bytes) -> Path:
+    """What is kept of a distributor's file."""
+    source, kept = folder / name, folder / "kept"
+    source.write_bytes(data)
+    sink = HashingSink(kept)
+    try:
+        unpack(source, name, sink)
+    finally:
+        sink.close()
+    return kept
+
+
+def members(path: Path, name: str = "x.tar") -> dict[str, bytes]:
+    """Every member of the index with the bytes that it points to."""
+    data, table = path.read_bytes(), index(path, name)
+    assert table.schema == INDEX
+    return {
+        row["name"]: data[row["offset"] : row["offset"] + row["size"]] for row in table.to_pylist()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("x.tar.gz", tar_gz), ("x.tgz", tar_gz), ("x.tar", tar)]
+)
+def test_every_file_of_an_archive_is_indexed(
+    tmp_path: Path, name: str, pack: Callable[..., bytes]
+) -> None:
+    kept = stored(tmp_path, name, pack(FILES))
+    assert members(kept, name) == FILES
+    assert index(kept, name).column("name").to_pylist() == sorted(FILES)
+
+
+def test_a_compressed_archive_is_kept_plain(tmp_path: Path) -> None:
+    assert stored(tmp_path, "x.tar.gz", tar_gz(FILES)).read_bytes() == tar(FILES)
+    assert stored_name("x.tar.gz") == stored_name("x.tgz") == stored_name("x.tar") == "x.tar"
+
+
+def test_an_archive_in_several_gzip_parts_is_read_whole(tmp_path: Path) -> None:
+    data = tar(FILES)
+    parts = gzip.compress(data[:5000]) + gzip.compress(data[5000:])
+    assert stored(tmp_path, "x.tar.gz", parts).read_bytes() == data
+
+
+def test_long_names_are_kept(tmp_path: Path) -> None:
+    files = {f"{'deep/' * 60}ümlaut {'long' * 50}.txt": b"x"}
+    assert members(stored(tmp_path, "x.tar", tar(files))) == files
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "train-00000.parquet", "metadata.json"])
+def test_a_file_that_is_no_archive_is_its_own_member(tmp_path: Path, name: str) -> None:
+    assert members(stored(tmp_path, name, b"a\tb\n"), name) == {name: b"a\tb\n"}
+
+
+def test_a_leading_dot_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert members(stored(tmp_path, "x.tar", tar({"./a/./b.txt": b"x"}))) == {"a/b.txt": b"x"}
+
+
+def test_of_two_members_of_a_name_the_last_counts(tmp_path: Path) -> None:
+    twice = tar({"a": b"old"})[:1024] + tar({"a": b"new"})
+    assert members(stored(tmp_path, "x.tar", twice)) == {"a": b"new"}
+
+
+def test_an_empty_archive_has_no_members(tmp_path: Path) -> None:
+    assert members(stored(tmp_path, "x.tar", tar({}))) == {}
+
+
+def test_links_are_resolved_inside_the_archive(tmp_path: Path) -> None:
+    links = [
+        special("legacy/same.sph", tarfile.SYMTYPE, "../data/a.sph"),
+        special("legacy/hard.sph", tarfile.LNKTYPE, "data/a.sph"),
+        special("chain.sph", tarfile.SYMTYPE, "legacy/same.sph"),
+    ]
+    archive = tar({"data/a.sph": b"audio", "z": b"z"}, links[::-1])
+    found = members(stored(tmp_path, "x.tar", archive))
+    assert {name for name, data in found.items() if data == b"audio"} == {
+        "data/a.sph",
+        "legacy/same.sph",
+        "legacy/hard.sph",
+        "chain.sph",
+    }
+
+
+def test_links_that_lead_nowhere_or_out_are_no_members(tmp_path: Path) -> None:
+    links = [
+        special("out.txt", tarfile.SYMTYPE, "../../etc/passwd"),
+        special("absolute.txt", tarfile.SYMTYPE, "/etc/passwd"),
+        special("hard.txt", tarfile.LNKTYPE, "/etc/passwd"),
+        special("nowhere.txt", tarfile.SYMTYPE, "missing.txt"),
+        special("self.txt", tarfile.SYMTYPE, "self.txt"),
+        special("ring-a.txt", tarfile.SYMTYPE, "ring-b.txt"),
+        special("ring-b.txt", tarfile.SYMTYPE, "ring-a.txt"),
+        special("folder", tarfile.SYMTYPE, "data"),
+    ]
+    archive = tar({"data/a.txt": b"a"}, links)
+    assert set(members(stored(tmp_path, "x.tar", archive))) == {"data/a.txt"}
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Iterator[Path]:
+    """A folder in the middle of others, none of which may change but `x.tar` and `kept`."""
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    yield inner
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert written == {"a", "a/b", "a/b/x.tar", "a/b/kept"}
+
+
+def test_names_that_lead_out_are_no_members_and_nothing_is_written(surroundings: Path) -> None:
+    hostile = {
+        "../escaped.txt": b"x",
+        "../../../tmp/escaped-distillery-test.txt": b"x",
+        "/tmp/escaped-distillery-test.txt": b"x",
+        "good/../../escaped.txt": b"x",
+        "..": b"x",
+        "good/..hidden": b"kept",
+    }
+    assert members(stored(surroundings, "x.tar", tar(hostile))) == {"good/..hidden": b"kept"}
+    assert not Path("/tmp/escaped-distillery-test.txt").exists()
+
+
+def test_devices_and_the_like_are_no_members_and_are_not_made(surroundings: Path) -> None:
+    kinds = (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE)
+    specials = [special(f"special-{kind.decode()}", kind) for kind in kinds]
+    archive = tar({"good.txt": b"x"}, specials)
+    assert members(stored(surroundings, "x.tar", archive)) == {"good.txt": b"x"}
+
+
+@pytest.mark.parametrize("cut", [10, 1000, -1, -9])
+def test_a_truncated_gzip_file_is_told(tmp_path: Path, cut: int) -> None:
+    refused(tmp_path, "x.tar.gz", tar_gz(FILES)[:cut])
+
+
+@pytest.mark.parametrize("damage", [b"not gzip at all", tar(FILES), b""])
+def test_what_is_no_gzip_file_is_told(tmp_path: Path, damage: bytes) -> None:
+    refused(tmp_path, "x.tar.gz", damage)
+
+
+def test_a_damaged_gzip_file_is_told(tmp_path: Path) -> None:
+    data = bytearray(tar_gz(FILES))
+    data[len(data) // 2] ^= 0xFF
+    refused(tmp_path, "x.tar.gz", bytes(data))
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100, 512, 700, 1024, 1024 + 700, 10_000])
+def test_a_truncated_tar_archive_is_told(tmp_path: Path, num_bytes: int) -> None:
+    refused(tmp_path, "x.tar", tar(FILES)[:num_bytes])
+
+
+@pytest.mark.parametrize("damage", [b"not a tar archive", b"x" * 2048, gzip.compress(b"x")])
+def test_what_is_no_tar_archive_is_told(tmp_path: Path, damage: bytes) -> None:
+    refused(tmp_path, "x.tar", damage)
+
+
+def test_a_damaged_header_in_the_middle_is_told(tmp_path: Path) -> None:
+    data = bytearray(tar({"a": b"x", "b": b"y"}))
+    data[1024 + 148] ^= 0xFF  # the checksum of the second header
+    refused(tmp_path, "x.tar", bytes(data))
+
+
+def test_a_negative_size_is_told(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("a")
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 11 + b"\x00"  # -256 in base 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    refused(tmp_path, "x.tar", bytes(header) + tar({"b": b"x"}))
+
+
+def refused(folder: Path, name: str, data: bytes) -> None:
+    with pytest.raises(ShardError, match=name) as raised:
+        index(stored(folder, name, data), name)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_the_duration_of_flac_is_known_and_of_others_is_not(tmp_path: Path) -> None:
+    untold = bytearray(flac(noise(1000)))
+    untold[21] &= 0xF0
+    untold[22:26] = bytes(4)  # the number of samples: unknown
+    files = {
+        "long.flac": flac(noise(160_000)),
+        "short.flac": flac(sine(0.25)),
+        "untold.flac": bytes(untold),
+        "torn.flac": b"fLaC and then nothing",
+        "talk.sph": sphere(noise(16_000)),
+    }
+    table = index(stored(tmp_path, "x.tar", tar(files)), "x.tar")
+    durations = dict(
+        zip(*(table.column(c).to_pylist() for c in ("name", "duration_s")), strict=True)
+    )
+    assert durations == {
+        "long.flac": 10.0,
+        "short.flac": 0.25,
+        "untold.flac": None,
+        "torn.flac": None,
+        "talk.sph": None,
+    }
