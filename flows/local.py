@@ -1,7 +1,7 @@
 """A run on this machine: made-up corpora first, a Prefect server of its own, and the flows."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
@@ -37,10 +37,11 @@ def run_locally(
     """
     if not is_pending(settings, store, until):
         return
-    with nullcontext() if quiet else on_screen(), _prefect(prefect_home):
+    with nullcontext() if quiet else on_screen(), _prefect(prefect_home) as wait_until_up:
         from flows.pipeline import pipeline
 
         synthesise(settings, store)
+        wait_until_up()
         pipeline(str(config), until)
 
 
@@ -49,9 +50,10 @@ def rerun_locally(
 ) -> None:
     """Make one shard again; raises what `flows.shards.rerun` raises."""
     find_again(settings, stage, shard)  # mistakes are told before anything is started
-    with _prefect(prefect_home):
+    with _prefect(prefect_home) as wait_until_up:
         from flows.shards import rerun
 
+        wait_until_up()
         rerun(str(config), stage, shard)
 
 
@@ -99,10 +101,10 @@ def synthesise(settings: RunConfig, store: Store) -> None:
 
 
 @contextmanager
-def _prefect(home: Path) -> Iterator[None]:
+def _prefect(home: Path) -> Iterator[Callable[[], None]]:
     """A Prefect API for flows of this process, and nothing of its log left behind."""
     is_own = "PREFECT_API_URL" not in os.environ
-    with prefect_api(home):
+    with prefect_api(home) as wait_until_up:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogHandler
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -112,7 +114,7 @@ def _prefect(home: Path) -> Iterator[None]:
         silent = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_own else {}
         with temporary_settings(updates=silent):
             try:
-                yield
+                yield wait_until_up
             finally:
                 APILogHandler().flush()
                 EventsWorker.drain_all(timeout=_DRAIN_LIMIT_S)

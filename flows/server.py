@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -32,14 +32,15 @@ _SETTINGS: Final = {
 
 
 @contextmanager
-def prefect_api(home: Path) -> Iterator[str]:
-    """The URL of the Prefect API that this process uses; a server of its own unless one is named.
+def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
+    """A Prefect API for this process: that of PREFECT_API_URL, or else of a server of its own.
 
-    `home` keeps the state of an own server. It ends when the context does, and also when this
-    process is killed, because it watches a pipe that only this process holds.
+    Yields what waits until it answers, so that other work can be done meanwhile. `home` keeps the
+    state of an own server. It ends when the context does, and also when this process is killed,
+    because it watches a pipe that only this process holds.
     """
-    if named := os.environ.get("PREFECT_API_URL"):
-        yield named
+    if "PREFECT_API_URL" in os.environ:
+        yield lambda: None
         return
     os.environ.setdefault("PREFECT_HOME", str(home.absolute()))
     for name, value in _SETTINGS.items():
@@ -58,8 +59,7 @@ def prefect_api(home: Path) -> Iterator[str]:
             stderr=log,
         )
         try:
-            _wait_until_up(server, url, log_path)
-            yield url
+            yield lambda: _wait_until_up(server, url, log_path)
         finally:
             server.terminate()
             try:

@@ -69,7 +69,7 @@ NORMALISED: Final = pa.schema(
         pa.field("speaker_id", pa.string()),  # null: unknown, never shared with another row
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("audio", AUDIO, nullable=False),
+        pa.field("audio", AUDIO),  # never null, but `datasets` knows no Audio that is declared so
         pa.field("raw_text", pa.string(), nullable=False),
     ],
     metadata={"huggingface": json.dumps(_AUDIO_FEATURES)},

@@ -12,8 +12,6 @@ import soundfile
 
 Pcm = npt.NDArray[np.int16]
 
-SPHERE_HEADER_BYTES = 1024
-
 
 def sine(
     duration_s: float, *, rate_hz: int = 16_000, frequency_hz: float = 440.0, peak: float = 0.5
@@ -44,7 +42,10 @@ def flac(samples: Pcm, rate_hz: int = 16_000) -> bytes:
 
 
 def sphere(samples: Pcm, rate_hz: int = 16_000, *, byte_order: str = "<", **fields: str) -> bytes:
-    """A NIST SPHERE file of 16-bit PCM, its header as the distributors write it."""
+    """A NIST SPHERE file of 16-bit PCM, its header as the distributors write it.
+
+    Libsndfile reads a header of 1,024 bytes; with further `fields` of more it is twice as long.
+    """
     frames = samples.reshape(len(samples), -1)
     header = {
         "channel_count": f"-i {frames.shape[1]}",
@@ -53,13 +54,14 @@ def sphere(samples: Pcm, rate_hz: int = 16_000, *, byte_order: str = "<", **fiel
         "sample_n_bytes": "-i 2",
         "sample_byte_format": "-s2 01" if byte_order == "<" else "-s2 10",
         "sample_sig_bits": "-i 16",
-        "sample_coding": "-s3 pcm",
         **fields,
+        "sample_coding": "-s3 pcm",
     }
-    lines = ["NIST_1A", f"{SPHERE_HEADER_BYTES:7d}"]
-    lines += [f"{name} {value}" for name, value in header.items()]
+    lines = [f"{name} {value}" for name, value in header.items()]
     text = "\n".join([*lines, "end_head", ""])
-    return text.encode().ljust(SPHERE_HEADER_BYTES) + frames.astype(f"{byte_order}i2").tobytes()
+    num_bytes = 1024 * (1 + len(text) // 1000)
+    first = f"NIST_1A\n{num_bytes:7d}\n"
+    return f"{first}{text}".encode().ljust(num_bytes) + frames.astype(f"{byte_order}i2").tobytes()
 
 
 def m4a(samples: Pcm, rate_hz: int = 16_000) -> bytes:

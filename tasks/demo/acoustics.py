@@ -9,7 +9,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 TELEPHONE_BAND_HZ = (300.0, 3_400.0)
-# Long recordings are worked on in blocks: transforms of millions of points are slow and gain nothing.
+# Long recordings are worked on in blocks: transforms of millions of points are slow and gain
+# nothing.
 _NOISE_PERIOD = 1 << 17
 _REVERBERATION_BLOCK = 250_000
 
@@ -55,7 +56,8 @@ def reverberate(
 ) -> FloatArray:
     """Put the voice in a room: the sound itself plus a noise tail that falls by 60 dB in `decay_s` seconds.
 
-    `wet` is the energy of the tail relative to the sound itself. Shape (n,) to (n,): the tail after the end is cut.
+    `wet` is the energy of the tail relative to the sound itself. Shape (n,) to (n,): the tail after
+    the end is cut.
     """
     num_tail = max(int(decay_s * sample_rate_hz), 1)
     tail = rng.standard_normal(num_tail) * 10 ** (-3.0 * np.arange(num_tail) / num_tail)

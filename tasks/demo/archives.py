@@ -44,7 +44,8 @@ def write_archives(
 ) -> None:
     """Write the archives, `SHA256SUMS` beside them and, last, the marker with the parameters.
 
-    Each file appears whole under its name or not at all. A folder whose marker has other parameters is written anew.
+    Each file appears whole under its name or not at all. A folder whose marker has other parameters
+    is written anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER_NAME).unlink(missing_ok=True)
@@ -84,7 +85,8 @@ def _write_tar_gz(file: BinaryIO, members: Iterator[Member]) -> None:
         tarfile.open(mode="w", fileobj=zipped, format=tarfile.PAX_FORMAT) as tar,
     ):
         for member in members:
-            # A fresh TarInfo has time, user and group 0 and no names: nothing of this machine gets in.
+            # A fresh TarInfo has time, user and group 0 and no names: nothing of this machine gets
+            # in.
             info = tarfile.TarInfo(member.path)
             info.size = len(member.content)
             info.mode = 0o644

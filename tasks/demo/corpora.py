@@ -1,6 +1,7 @@
 """The demo corpora: made-up speech in the genuine distribution format of real corpora, a folder of archives each.
 
-A corpus is one function that names its archives and makes their members; to add one, write it and enter it here.
+A corpus is one function that names its archives and makes their members; to add one, write it and
+enter it here.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from tasks.demo.archives import Archive, Parameter, is_complete, write_archives
 from tasks.demo.librispeech import librispeech_archives
 from tasks.demo.tedlium import tedlium_archives
 
-# Raised when the same parameters begin to give other bytes, so that folders of an older version are made anew.
+# Raised when the same parameters begin to give other bytes, so that folders of an older version are
+# made anew.
 VERSION = 1
 
 CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive, ...]]
@@ -37,10 +39,11 @@ def write_corpora(
     """Write each corpus into `folder/{name}`: its archives and `SHA256SUMS`. Returns those folders by name.
 
     `num_train_utterances` counts the transcribed lines of the training part, defects included (see
-    `tasks.demo.utterances.defect_at`); `num_eval_utterances` those of the development part and again of the test
-    part. The same arguments give the same bytes. A corpus that is already there with these arguments is left alone.
-    `progress(done, total)` is called with utterances over all corpora. Raises `UnknownDemoCorpusError`, `ValueError`
-    for a count below 1 and `SpeechSynthesisError` if espeak-ng is not installed.
+    `tasks.demo.utterances.defect_at`); `num_eval_utterances` those of the development part and
+    again of the test part. The same arguments give the same bytes. A corpus that is already there
+    with these arguments is left alone. `progress(done, total)` is called with utterances over all
+    corpora. Raises `UnknownDemoCorpusError`, `ValueError` for a count below 1 and
+    `SpeechSynthesisError` if espeak-ng is not installed.
     """
     unknown = [name for name in names if name not in MAKERS]
     if unknown:

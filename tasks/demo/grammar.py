@@ -1,15 +1,16 @@
 """What the synthetic speakers say: sentences of 2 to 12 words from a small grammar of about 90 words.
 
-Knows words; knows neither sound nor corpora. Some words are there because text normalisation has to work on them:
-titles (mister), contractions (don't, it's, we'll), British spelling (colour, favourite, grey), numbers as words.
+Knows words; knows neither sound nor corpora. Some words are there because text normalisation has to
+work on them: titles (mister), contractions (don't, it's, we'll), British spelling (colour,
+favourite, grey), numbers as words.
 """
 
 import numpy as np
 
 MIN_WORDS, MAX_WORDS = 2, 12
 
-# A symbol in capitals is replaced by one of its productions; anything else is a word. A production that stands twice
-# is twice as likely.
+# A symbol in capitals is replaced by one of its productions; anything else is a word. A production
+# that stands twice is twice as likely.
 _RULES: dict[str, tuple[str, ...]] = {
     "SENTENCE": (
         "CLAUSE",

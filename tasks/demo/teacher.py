@@ -1,8 +1,8 @@
 """The recipe of the demo teacher: `python -m tasks.demo.teacher` trains it and measures it on held-out speakers.
 
-Cross-entropy on the decoder, plus a character CTC loss on the encoder's output: without it so small an encoder needs
-many times as long to find the speech. The CTC head is thrown away. Arithmetic is float32: at this width bfloat16 is
-half as fast on a CPU.
+Cross-entropy on the decoder, plus a character CTC loss on the encoder's output: without it so small
+an encoder needs many times as long to find the speech. The CTC head is thrown away. Arithmetic is
+float32: at this width bfloat16 is half as fast on a CPU.
 """
 
 import argparse
@@ -48,10 +48,10 @@ class Recipe:
     seed: int = 7
     num_windows: int = 6_000
     num_speakers: int = 400
-    num_steps: int = 3_000
+    num_steps: int = 2_000
     batch_windows: int = 8
-    learning_rate: float = 1e-3
-    warm_up_share: float = 0.08
+    learning_rate: float = 3e-3
+    warm_up_share: float = 0.06
     weight_decay: float = 0.01
     ctc_weight: float = 0.5
     max_gradient_norm: float = 1.0
@@ -61,8 +61,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """`features` float32 (windows, 80, 800); `inputs` and `labels` int64 (windows, tokens); `characters` int64, all
-    transcripts one after the other, 0 kept for the CTC blank; `num_characters` int64 (windows,)."""
+    """`features` float32 (windows, 80, 800); `inputs` and `labels` int64 (windows, tokens); `characters` int64, all transcripts one after the other, 0 kept for the CTC blank; `num_characters` int64 (windows,)."""
 
     features: Tensor
     inputs: Tensor
@@ -126,7 +125,8 @@ def batch_loss(
         reduction="sum",
         zero_infinity=True,
     )
-    # By all characters of the batch: the mean of each window's mean would be ruled by the windows of few words.
+    # By all characters of the batch: the mean of each window's mean would be ruled by the windows
+    # of few words.
     return cross_entropy + recipe.ctc_weight * ctc / batch.characters.numel()
 
 

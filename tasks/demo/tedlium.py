@@ -1,8 +1,8 @@
 """A demo corpus in the distribution format of TED-LIUM 3: one tgz with whole talks in SPHERE and their STM.
 
-Defects (see `tasks.demo.utterances`), in the training talks only: a talk whose SPHERE file ends before its header says
-so (its last segment has no audio), an STM without a SPHERE file, a segment without words, a segment longer than the
-teacher's window, wrong transcripts.
+Defects (see `tasks.demo.utterances`), in the training talks only: a talk whose SPHERE file ends
+before its header says so (its last segment has no audio), an STM without a SPHERE file, a segment
+without words, a segment longer than the teacher's window, wrong transcripts.
 """
 
 from collections.abc import Callable, Iterator

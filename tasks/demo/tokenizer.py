@@ -11,7 +11,8 @@ from tokenizers.models import BPE
 from transformers import WhisperTokenizer
 
 NUM_TEXT_TOKENS = 416
-# WhisperTokenizer computes a language's id from its place in Whisper's own list: these are the first four of it.
+# WhisperTokenizer computes a language's id from its place in Whisper's own list: these are the
+# first four of it.
 LANGUAGES = ("en", "zh", "de", "es")
 TIMESTAMP_STEP_S = 0.02
 
@@ -59,8 +60,8 @@ def token_id(tokenizer: WhisperTokenizer, token: str) -> int:
 def build_tokenizer(sentences: Iterable[str], window_s: float) -> WhisperTokenizer:
     """Train the merges on `sentences` and add the special tokens and the timestamps 0.00 to `window_s` seconds.
 
-    Ids: text tokens, special tokens, timestamps. As in Whisper every word but the first of a text carries its
-    leading space, so a transcript is tokenized with a space in front of it.
+    Ids: text tokens, special tokens, timestamps. As in Whisper every word but the first of a text
+    carries its leading space, so a transcript is tokenized with a space in front of it.
     """
     bpe = Tokenizer(BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -83,7 +84,8 @@ def build_tokenizer(sentences: Iterable[str], window_s: float) -> WhisperTokeniz
     tokenizer.add_special_tokens({"extra_special_tokens": list(special_tokens()[1:])})
     num_steps = round(window_s / TIMESTAMP_STEP_S)
     times = [timestamp_token(step * TIMESTAMP_STEP_S) for step in range(num_steps + 1)]
-    # As in the released models a timestamp is no special token: `skip_special_tokens` has its own rule for it.
+    # As in the released models a timestamp is no special token: `skip_special_tokens` has its own
+    # rule for it.
     tokenizer.add_tokens([AddedToken(time, normalized=False, special=False) for time in times])
     tokenizer.set_prefix_tokens(language="en", task="transcribe", predict_timestamps=False)
     return tokenizer

@@ -2,9 +2,10 @@
 
 Knows voices and how to speak a text with one; knows neither what is said nor what it is for.
 
-espeak-ng keeps its state in globals of the library: what was spoken before changes the flutter of the next voice, and
-starting it anew does not reset that. Every call therefore loads the library afresh and unloads it (2 ms), behind one
-lock, so that a text and a voice always give the same samples.
+espeak-ng keeps its state in globals of the library: what was spoken before changes the flutter of
+the next voice, and starting it anew does not reset that. Every call therefore loads the library
+afresh and unloads it (2 ms), behind one lock, so that a text and a voice always give the same
+samples.
 """
 
 import _ctypes
@@ -23,8 +24,8 @@ import soxr
 SAMPLE_RATE_HZ = 16_000
 
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029")
-# Only variants that stay easy to understand: no whisper, croak or robot. None with the Klatt synthesiser, which draws
-# on uninitialised memory.
+# Only variants that stay easy to understand: no whisper, croak or robot. None with the Klatt
+# synthesiser, which draws on uninitialised memory.
 VARIANTS = (
     "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "Alex",
     "Alicia", "Andrea", "Andy", "Annie", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Marco",
@@ -54,8 +55,7 @@ class SpeechSynthesisError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """One speaker. `name` is espeak-ng's `accent+variant`; `rate_wpm` in words a minute; `pitch` and
-    `pitch_range` on espeak-ng's scale of 0 to 99."""
+    """One speaker. `name` is espeak-ng's `accent+variant`; `rate_wpm` in words a minute; `pitch` and `pitch_range` on espeak-ng's scale of 0 to 99."""
 
     name: str
     rate_wpm: int = 165
@@ -89,9 +89,9 @@ def voice_of_speaker(speaker_id: str) -> Voice:
 def synthesise(text: str, voice: Voice) -> FloatArray:
     """Speak a text.
 
-    Returns float32 mono samples in [-1, 1] at 16 kHz, without the silence before and after, at a peak of 0.5.
-    The result depends on the arguments alone. Raises `SpeechSynthesisError` if espeak-ng is not installed, does
-    not know the voice or has nothing to say.
+    Returns float32 mono samples in [-1, 1] at 16 kHz, without the silence before and after, at a
+    peak of 0.5. The result depends on the arguments alone. Raises `SpeechSynthesisError` if
+    espeak-ng is not installed, does not know the voice or has nothing to say.
     """
     pcm, rate_hz = _speak(text, voice)
     loud = np.flatnonzero(np.abs(pcm) > _SILENCE_SHARE * np.abs(pcm).max(initial=1.0))
@@ -113,7 +113,8 @@ def _speak(text: str, voice: Voice) -> tuple[FloatArray, int]:
             chunks.append(ctypes.string_at(wav, 2 * num_samples))
         return 0
 
-    # The library keeps only the address of the callback: this name keeps it alive until the speech is complete.
+    # The library keeps only the address of the callback: this name keeps it alive until the speech
+    # is complete.
     callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
         collect
     )

@@ -2,8 +2,10 @@
 
 import hashlib
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -28,6 +30,11 @@ def replace(store: Store, path: str, data: bytes) -> None:
     assert store.put_if_absent(path, data)
 
 
+def put_each(store: Store, paths: list[str]) -> None:
+    for path in paths:
+        store.put_if_absent(path, b"")
+
+
 def put_within_the_server(paths: list[str]) -> None:
     """Straight into the S3 server, in a fraction of the time that requests would take."""
     from moto.backends import get_backend
@@ -44,6 +51,16 @@ def test_the_first_put_stands(store: Store) -> None:
     assert store.read("a/b.json") == b"first"
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns so often that every gap between two steps is met."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_of_racing_puts_one_wins(store: Store, open_store: OpenStore) -> None:
     stores, num_writers = (store, open_store()), 16
     for race in range(5):
@@ -211,12 +228,10 @@ def test_a_listing_while_others_write_misses_no_finished_file(store: Store) -> N
 
 
 def test_a_listing_has_more_than_a_page_of_keys(store: Store) -> None:
-    paths = [f"many/{number:05d}" for number in range(1_010)]
-    if store.root.startswith("s3://"):
-        put_within_the_server(paths)
-    else:
-        for path in paths:
-            store.put_if_absent(path, b"")
+    is_paged = store.root.startswith("s3://")
+    paths = [f"many/{number:05d}" for number in range(1_010 if is_paged else 20)]
+    put = put_within_the_server if is_paged else partial(put_each, store)
+    put(paths)
     assert list(store.list("many")) == paths
 
 

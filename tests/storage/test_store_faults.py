@@ -125,15 +125,12 @@ def s3_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("touch", [TOUCHES["check"], TOUCHES["list"]], ids=["check", "list"])
-def test_a_closed_port_is_soon_told(
-    s3_settings: pytest.MonkeyPatch, touch: Callable[[Store], object]
-) -> None:
+def test_a_closed_port_is_soon_told(s3_settings: pytest.MonkeyPatch) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
         s3_settings.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        error = fault_of(lambda: touch(Store("s3://bucket/root")))
+        error = fault_of(Store("s3://bucket/root").check)
     assert isinstance(error, TransientError)
     assert "s3://bucket/root" in str(error)
 

@@ -22,7 +22,20 @@ def tokenizer() -> WhisperTokenizer:
 
 def test_special_ids_follow_each_other_in_whispers_order(tokenizer: WhisperTokenizer) -> None:
     first = tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    expected = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|zh|>", "<|de|>", "<|es|>", "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+    expected = [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        "<|en|>",
+        "<|zh|>",
+        "<|de|>",
+        "<|es|>",
+        "<|translate|>",
+        "<|transcribe|>",
+        "<|startoflm|>",
+        "<|startofprev|>",
+        "<|nospeech|>",
+        "<|notimestamps|>",
+    ]
     assert list(special_tokens()) == expected
     ids = tokenizer.convert_tokens_to_ids(expected)
     assert ids == list(range(first, first + len(expected)))

@@ -1,5 +1,6 @@
 """Bringing a file: resumed, verified, and never half of it taken for the whole."""
 
+import fcntl
 import hashlib
 import random
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import BinaryIO
 
 import pytest
 
@@ -186,6 +188,21 @@ def test_many_at_once_never_get_other_bytes(url: str, tmp_path: Path) -> None:
         found = list(pool.map(attempt, range(60)))
     assert set(found) - {None} == {DATA}
     assert partials(tmp_path) == []
+
+
+def test_a_partial_that_another_removed_before_it_was_locked_is_made_anew(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def lock_late(file: BinaryIO, operation: int) -> None:
+        monkeypatch.undo()
+        [partial] = tmp_path.iterdir()
+        partial.unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    assert bring(url, tmp_path) == DATA
 
 
 def test_a_local_file_is_used_where_it_lies(tmp_path: Path) -> None:

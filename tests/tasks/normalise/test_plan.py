@@ -1,0 +1,244 @@
+"""Which segment goes to which shard: the same each time, and only ever added to."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from storage.outcome import LeftOut, dropped, quarantined
+from storage.receipt import PlannedShard
+from storage.schema import PLAN
+from tasks.corpora.base import Member, Segment, Unplanned
+from tasks.normalise.plan import PlannedPart, plan_part, within
+
+FILE = "raw/corpus/r1/archives/00000.train.tar"
+DIGESTS = {FILE: "a" * 64, "raw/other.tar": "b" * 64}
+HOUR_S = 3600.0
+
+
+def segment(id: str, hours: float = 0.1, **changes: Any) -> Segment:
+    """A segment named recording-number, whose recording is named speaker.talk."""
+    recording = id.rsplit("-", 1)[0]
+    member = Member(FILE, f"{recording}.flac", offset=512, size=1000, duration_s=None)
+    return Segment(
+        **{
+            "id": id,
+            "split": "train",
+            "recording_id": recording,
+            "speaker_id": recording.split(".")[0],
+            "audio": member,
+            "raw_text": f"text of {id}",
+            "start_s": 0.0,
+            "end_s": hours * HOUR_S,
+            **changes,
+        }
+    )
+
+
+def planned(items: Iterable[Segment | Unplanned], **changes: Any) -> PlannedPart:
+    settings = {
+        "split": "train",
+        "known_ids": frozenset(),
+        "first_shard": 0,
+        "target_shard_hours": 1.0,
+        "file_digests": DIGESTS,
+    }
+    return plan_part(items, **{**settings, **changes})
+
+
+def ids_by_shard(part: PlannedPart) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for batch in part.outcomes:
+        if isinstance(batch, pa.RecordBatch):
+            [shard] = set(batch.column("shard").to_pylist())
+            found[shard] = batch.column("id").to_pylist()
+    return found
+
+
+def left_out(part: PlannedPart) -> list[LeftOut]:
+    return [outcome for outcome in part.outcomes if isinstance(outcome, LeftOut)]
+
+
+def speakers(number: int, num_segments: int = 3, first: int = 0) -> list[Segment]:
+    """Segments of `number` speakers in two recordings each, 0.6 h in all of a speaker."""
+    return [
+        segment(f"s{speaker:02d}.{talk}-{index}")
+        for speaker in range(first, first + number)
+        for talk in "ab"
+        for index in range(num_segments)
+    ]
+
+
+def test_the_order_of_the_segments_makes_no_difference() -> None:
+    twice = segment("s01.a-1", raw_text="another text")
+    items = [*speakers(7), twice, Unplanned(split="train", row=quarantined("x:3", "malformed"))]
+    expected = planned(items)
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(items, len(items))
+        assert planned(shuffled) == expected
+
+
+def test_every_segment_is_in_one_shard() -> None:
+    items = speakers(7)
+    found = ids_by_shard(planned(items))
+    assert Counter(row_id for ids in found.values() for row_id in ids) == Counter(
+        item.id for item in items
+    )
+
+
+def test_a_row_says_where_its_audio_lies() -> None:
+    item = segment("s.a-0", channel=1, start_s=1.5, end_s=2.5)
+    [batch] = planned([item]).outcomes
+    assert batch.schema == PLAN
+    assert batch.to_pylist() == [
+        {
+            "shard": 0,
+            "id": "s.a-0",
+            "recording_id": "s.a",
+            "speaker_id": "s",
+            "file": FILE,
+            "offset": 512,
+            "size": 1000,
+            "channel": 1,
+            "start_s": 1.5,
+            "end_s": 2.5,
+            "raw_text": "text of s.a-0",
+        }
+    ]
+
+
+def test_a_shard_takes_speakers_until_it_has_its_hours() -> None:
+    part = planned(speakers(7))
+    owners = [{row_id.split(".")[0] for row_id in ids} for ids in ids_by_shard(part).values()]
+    assert owners == [{"s00", "s01"}, {"s02", "s03"}, {"s04", "s05"}, {"s06"}]
+    assert [shard.hours for shard in part.shards] == pytest.approx([1.2, 1.2, 1.2, 0.6])
+    assert [shard.index for shard in part.shards] == [0, 1, 2, 3]
+    assert [shard.num_rows for shard in part.shards] == [12, 12, 12, 6]
+
+
+def test_a_speaker_of_more_than_a_shard_is_split_between_recordings() -> None:
+    items = [segment(f"s.{talk}-{index}", 0.4) for talk in "abcd" for index in range(2)]
+    assert list(ids_by_shard(planned(items)).values()) == [
+        ["s.a-0", "s.a-1", "s.b-0", "s.b-1"],
+        ["s.c-0", "s.c-1", "s.d-0", "s.d-1"],
+    ]
+
+
+def test_a_recording_is_never_split_however_long() -> None:
+    items = [segment(f"s.a-{index}", 0.9) for index in range(5)]
+    assert [shard.hours for shard in planned(items).shards] == pytest.approx([4.5])
+
+
+def test_without_a_speaker_the_recording_stays_together() -> None:
+    items = [
+        segment(f"talk{talk}-{index}", 0.5, speaker_id=None) for talk in "ab" for index in (1, 0)
+    ]
+    assert list(ids_by_shard(planned(items)).values()) == [
+        ["talka-0", "talka-1"],
+        ["talkb-0", "talkb-1"],
+    ]
+
+
+def test_segments_of_a_recording_are_in_order_of_time() -> None:
+    items = [segment(f"s.a-{name}", start_s=start) for name, start in [("x", 9.0), ("y", 3.0)]]
+    assert ids_by_shard(planned(items)) == {0: ["s.a-y", "s.a-x"]}
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "size", "hours"), [(1800.0, 1, 0.5), (None, 16_000 * 3600, 1.0)]
+)
+def test_the_hours_of_a_whole_file_are_its_own_or_estimated(
+    duration_s: float | None, size: int, hours: float
+) -> None:
+    member = Member(FILE, "a.flac", 0, size, duration_s)
+    part = planned([segment("s.a-0", audio=member, end_s=None)])
+    assert part.shards[0].hours == pytest.approx(hours)
+
+
+def test_what_comes_later_makes_new_shards_and_leaves_the_earlier() -> None:
+    items = speakers(5)
+    first = planned(items)
+    later = [*items, *speakers(2, first=9), *speakers(1, num_segments=5, first=2)]
+    second = planned(
+        random.Random(0).sample(later, len(later)),
+        known_ids={item.id for item in items},
+        first_shard=len(first.shards),
+    )
+    new = {item.id for item in later} - {item.id for item in items}
+    assert {row_id for ids in ids_by_shard(second).values() for row_id in ids} == new
+    assert [shard.index for shard in second.shards] == [3, 4]
+    assert left_out(second) == []
+
+
+def test_nothing_new_makes_no_shard() -> None:
+    items = speakers(2)
+    assert planned(items, known_ids={item.id for item in items}) == PlannedPart((), ())
+
+
+def test_other_splits_are_left_alone() -> None:
+    items = [segment("s.a-0"), segment("s.b-0", split="dev")]
+    reason = Unplanned(split="dev", row=dropped("x", "not_scored"))
+    part = planned([*items, reason])
+    assert ids_by_shard(part) == {0: ["s.a-0"]}
+    assert left_out(part) == []
+
+
+def test_what_cannot_be_planned_keeps_its_reason() -> None:
+    rows = [dropped("b", "not_scored"), quarantined("a", "no_audio", "talk.sph")]
+    part = planned([Unplanned(split="train", row=row) for row in rows])
+    assert left_out(part) == rows[::-1]
+    assert part.shards == ()
+
+
+def test_all_but_one_segment_of_an_id_are_quarantined() -> None:
+    items = [segment("s.a-0", raw_text=text) for text in ("one", "two", "three")]
+    unplanned = Unplanned(split="train", row=quarantined("s.a-0", "no_audio"))
+    part = planned([unplanned, *items, segment("s.a-1")])
+    assert ids_by_shard(part) == {0: ["s.a-0", "s.a-1"]}
+    assert left_out(part) == [quarantined(f"s.a-0#{n}", "duplicate_id") for n in (2, 3, 4)]
+
+
+def test_a_digest_is_the_same_wherever_the_shard_and_its_file_are() -> None:
+    [shard] = planned([segment("s.a-0")]).shards
+    elsewhere = segment("s.a-0", audio=Member("mirror/x.tar", "s.a.flac", 512, 1000))
+    [moved] = planned(
+        [elsewhere], first_shard=7, file_digests={"mirror/x.tar": DIGESTS[FILE]}
+    ).shards
+    assert moved.digest == shard.digest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"raw_text": "other words"},
+        {"start_s": 0.5},
+        {"end_s": 100.0},
+        {"end_s": None},
+        {"channel": 1},
+        {"speaker_id": None},
+        {"audio": Member(FILE, "s.a.flac", 1024, 1000)},
+        {"audio": Member(FILE, "s.a.flac", 512, 1001)},
+        {"audio": Member("raw/other.tar", "s.a.flac", 512, 1000)},
+    ],
+    ids=str,
+)
+def test_a_digest_changes_with_the_rows_and_the_file(changes: dict[str, Any]) -> None:
+    [before] = planned([segment("s.a-0")]).shards
+    [after] = planned([segment("s.a-0", **changes)]).shards
+    assert after.digest != before.digest
+
+
+@pytest.mark.parametrize(
+    ("limit_hours", "taken"),
+    [(None, 4), (0.1, 1), (1.0, 1), (1.1, 2), (2.0, 2), (3.5, 4), (99.0, 4)],
+)
+def test_a_limit_takes_the_shortest_prefix_that_has_it(
+    limit_hours: float | None, taken: int
+) -> None:
+    shards = tuple(
+        PlannedShard(index=index, digest="c" * 64, num_rows=1, hours=1.0) for index in range(4)
+    )
+    assert within(shards, limit_hours) == shards[:taken]

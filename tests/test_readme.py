@@ -1,0 +1,56 @@
+"""What the documents name is there: commands, targets, configurations, files."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from configs.load import load_config
+from flows.cli import app
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
+TEXT = "\n".join((REPOSITORY / name).read_text() for name in DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"distillery ([a-z]+)\b(?! into)", TEXT)))
+)
+def test_each_command_is_there(command: str) -> None:
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("word", ["list", "show", "verify"])
+def test_each_word_for_manifests_is_there(word: str) -> None:
+    assert f"{word}" in TEXT
+    assert CliRunner().invoke(app, ["manifest", word, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"\[(--[a-z]+)", TEXT))))
+def test_each_option_is_of_some_command(option: str) -> None:
+    pages = [
+        CliRunner().invoke(app, [command, "--help"]).stdout
+        for command in ("run", "status", "rerun", "evaluate", "gc")
+    ]
+    assert any(option in page for page in pages)
+
+
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"(?:`|^ +)make ([a-z]+)", TEXT, re.MULTILINE)))
+)
+def test_each_target_is_in_the_makefile(target: str) -> None:
+    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert target in targets
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"configs/[a-z.]+\.yaml", TEXT))))
+def test_each_configuration_is_there_and_valid(path: str) -> None:
+    assert load_config(REPOSITORY / path).corpora
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_each_link_leads_somewhere(document: str) -> None:
+    text = (REPOSITORY / document).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert ((REPOSITORY / document).parent / target).exists(), target
