@@ -84,6 +84,19 @@ def written_at(info: Mapping[str, Any]) -> float:
     return float(time.timestamp() if isinstance(time, datetime) else time)
 
 
+def move(file_system: AbstractFileSystem, source: Path, full: str) -> None:
+    """Make a closed local file visible as `full`, whole or not at all."""
+    if isinstance(file_system, LocalFileSystem):
+        target = Path(full)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+        fsync_folder(target.parent)
+    elif isinstance(file_system, MemoryFileSystem):
+        file_system.pipe_file(full, source.read_bytes())  # `put_file` shows it before it is whole
+    else:
+        file_system.put_file(str(source), full)
+
+
 def create(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
     """Write a file unless there is one; of racing writers one gets True."""
     if isinstance(file_system, LocalFileSystem):

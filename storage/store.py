@@ -16,11 +16,11 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
-from storage.backend import cat, create, find, open_root, tag, written_at
+from storage.backend import cat, create, find, move, open_root, tag, written_at
 from storage.errors import IntegrityError, UserError, without_secrets
 from storage.faults import explained
 from storage.receipt import FileRef
-from storage.sink import HashingSink, fsync_folder, hash_file
+from storage.sink import HashingSink, hash_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,7 @@ class Store:
         """Make what was written to `sink` visible at `path`, whole or not at all."""
         sink.close()
         with self._explained("write to"):
-            if self.is_local:
-                target = Path(self._full(path))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(sink.path, target)
-                fsync_folder(target.parent)
-            else:
-                self._fs.put_file(str(sink.path), self._full(path))
+            move(self._fs, sink.path, self._full(path))
         return FileRef(path=path, sha256=sink.sha256, size_bytes=sink.size_bytes)
 
     @contextmanager

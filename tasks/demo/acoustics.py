@@ -1,6 +1,7 @@
-"""What a recording does to a voice: noise, a telephone line, a room. numpy only, float32 mono in and out.
+"""What a recording does to a voice: noise, a telephone line, a room.
 
-Every function is pure; what is random comes from the Generator that it is given.
+numpy only, float32 mono in and out. Every function is pure; what is random comes from the Generator
+that it is given.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ _REVERBERATION_BLOCK = 250_000
 
 
 def add_noise(samples: FloatArray, snr_db: float, rng: np.random.Generator) -> FloatArray:
-    """Add white to pink noise so that the mean power of `samples` is `snr_db` above that of the noise.
+    """Add white to pink noise whose mean power is `snr_db` below that of `samples`.
 
     Shape (n,) to (n,). Silent input comes back unchanged, for it has no power to be relative to.
     """
@@ -28,9 +29,10 @@ def add_noise(samples: FloatArray, snr_db: float, rng: np.random.Generator) -> F
 
 
 def coloured_noise(num_samples: int, rng: np.random.Generator) -> FloatArray:
-    """Noise of mean power 1 whose power falls with frequency as 1/f^a, a drawn from 0 (white) to 1 (pink).
+    """Noise of mean power 1, of a colour drawn between white and pink.
 
-    float32 (num_samples,). It repeats itself after 131,072 samples.
+    Its power falls with frequency as 1/f^a, a from 0 to 1. float32 (num_samples,). It repeats
+    itself after 131,072 samples.
     """
     num_fft = min(_fast_length(num_samples), _NOISE_PERIOD)
     spectrum = np.fft.rfft(rng.standard_normal(num_fft))
@@ -41,7 +43,10 @@ def coloured_noise(num_samples: int, rng: np.random.Generator) -> FloatArray:
 
 
 def telephone(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
-    """Keep the band of a telephone line, 300 to 3,400 Hz, with flanks of 10 % of the edge. Shape (n,) to (n,)."""
+    """Keep the band of a telephone line, 300 to 3,400 Hz, with flanks of 10 % of the edge.
+
+    Shape (n,) to (n,).
+    """
     low_hz, high_hz = TELEPHONE_BAND_HZ
     num_fft = _fast_length(samples.size)
     frequencies_hz = np.fft.rfftfreq(num_fft, 1 / sample_rate_hz)
@@ -54,10 +59,10 @@ def telephone(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
 def reverberate(
     samples: FloatArray, sample_rate_hz: int, decay_s: float, wet: float, rng: np.random.Generator
 ) -> FloatArray:
-    """Put the voice in a room: the sound itself plus a noise tail that falls by 60 dB in `decay_s` seconds.
+    """Put the voice in a room: the sound itself plus a decaying tail of noise.
 
-    `wet` is the energy of the tail relative to the sound itself. Shape (n,) to (n,): the tail after
-    the end is cut.
+    The tail falls by 60 dB in `decay_s` seconds; `wet` is the energy of the tail relative to the
+    sound itself. Shape (n,) to (n,): the tail after the end is cut.
     """
     num_tail = max(int(decay_s * sample_rate_hz), 1)
     tail = rng.standard_normal(num_tail) * 10 ** (-3.0 * np.arange(num_tail) / num_tail)

@@ -1,4 +1,4 @@
-"""Archives that are the same bytes at every build, and whole or absent: never half written under their own name.
+"""Archives that are the same bytes at every build, and whole or absent, never half written.
 
 Knows tar, gzip, checksums and the marker of a finished folder; knows neither speech nor corpora.
 """
@@ -33,7 +33,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A gzipped tar; `members` makes its files anew at every call, so that one at a time is in memory."""
+    """A gzipped tar; `members` makes its files one by one, so that one is in memory."""
 
     name: str
     members: Callable[[], Iterator[Member]]
@@ -64,7 +64,10 @@ def write_archives(
 
 
 def is_complete(folder: Path, parameters: Mapping[str, Parameter]) -> bool:
-    """Whether `write_archives` has finished here with these parameters and its files still have their sizes."""
+    """Whether `write_archives` has finished here with these parameters.
+
+    Its files must still have the sizes that they had then.
+    """
     try:
         marker = json.loads((folder / MARKER_NAME).read_text())
     except (FileNotFoundError, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""The demo corpora: made-up speech in the genuine distribution format of real corpora, a folder of archives each.
+"""The demo corpora: made-up speech in the genuine distribution formats of real corpora.
 
 A corpus is one function that names its archives and makes their members; to add one, write it and
 enter it here.
@@ -16,7 +16,10 @@ from tasks.demo.tedlium import tedlium_archives
 VERSION = 1
 
 CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive, ...]]
-"""(seed, num_train_utterances, num_eval_utterances, spoken) -> archives; calls `spoken` after each utterance."""
+"""(seed, num_train_utterances, num_eval_utterances, spoken) to archives.
+
+`spoken` is to be called after each utterance.
+"""
 
 MAKERS: dict[str, CorpusMaker] = {
     "librispeech": librispeech_archives,
@@ -36,20 +39,21 @@ def write_corpora(
     num_eval_utterances: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Path]:
-    """Write each corpus into `folder/{name}`: its archives and `SHA256SUMS`. Returns those folders by name.
+    """Write each corpus into `folder/{name}`: its archives and `SHA256SUMS`.
 
-    `num_train_utterances` counts the transcribed lines of the training part, defects included (see
-    `tasks.demo.utterances.defect_at`); `num_eval_utterances` those of the development part and
-    again of the test part. The same arguments give the same bytes. A corpus that is already there
-    with these arguments is left alone. `progress(done, total)` is called with utterances over all
-    corpora. Raises `UnknownDemoCorpusError`, `ValueError` for a count below 1 and
-    `SpeechSynthesisError` if espeak-ng is not installed.
+    Returns those folders by name.     `num_train_utterances` counts the transcribed lines of the
+    training part, defects included (see `tasks.demo.utterances.defect_at`); `num_eval_utterances`
+    those of the development part and again of the test part. The same arguments give the same
+    bytes. A corpus that is already there with these arguments is left alone. `progress(done,
+    total)` is called with utterances over all corpora. Raises `UnknownDemoCorpusError`,
+    `ValueError` for a count below 1 and `SpeechSynthesisError` if espeak-ng is not installed.
     """
     unknown = [name for name in names if name not in MAKERS]
     if unknown:
         raise UnknownDemoCorpusError(
-            f"the demo cannot make the corpus {unknown[0]!r}; it can make {', '.join(sorted(MAKERS))}: "
-            "take one of these, or point the corpus at a real download"
+            f"the demo cannot make the corpus {unknown[0]!r}; "
+            f"it can make {', '.join(sorted(MAKERS))}: take one of these, "
+            "or point the corpus at a real download"
         )
     for label, count in (("train", num_train_utterances), ("eval", num_eval_utterances)):
         if count < 1:

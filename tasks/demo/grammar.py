@@ -1,8 +1,8 @@
-"""What the synthetic speakers say: sentences of 2 to 12 words from a small grammar of about 90 words.
+"""What the synthetic speakers say: sentences of 2 to 12 words.
 
-Knows words; knows neither sound nor corpora. Some words are there because text normalisation has to
-work on them: titles (mister), contractions (don't, it's, we'll), British spelling (colour,
-favourite, grey), numbers as words.
+They come from a small grammar of about 90 words. Knows words; knows neither sound nor corpora. Some
+words are there because text normalisation has to work on them: titles (mister), contractions
+(don't, it's, we'll), British spelling (colour, favourite, grey), numbers as words.
 """
 
 import numpy as np

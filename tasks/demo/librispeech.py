@@ -1,4 +1,6 @@
-"""A demo corpus in the distribution format of LibriSpeech: a tar.gz a part, FLAC utterances, a transcript a chapter.
+"""A demo corpus in the distribution format of LibriSpeech.
+
+A tar.gz a part, a FLAC an utterance, a transcript a chapter.
 
 Defects (see `tasks.demo.utterances`), in train-clean-100 only: an unreadable FLAC, a transcript
 line without a file, a line with an id and no words, an utterance longer than the teacher's window,

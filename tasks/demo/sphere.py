@@ -7,7 +7,10 @@ HEADER_BYTES = 1_024
 
 
 def sphere_file(samples: npt.NDArray[np.int16], sample_rate_hz: int, *, big_endian: bool) -> bytes:
-    """The bytes of a SPHERE file. `samples`: int16 (n,) for one channel or (n, channels), written interleaved."""
+    """The bytes of a SPHERE file.
+
+    `samples`: int16 (n,) for one channel or (n, channels), written interleaved.
+    """
     num_channels = 1 if samples.ndim == 1 else samples.shape[1]
     byte_format = "10" if big_endian else "01"
     fields = (

@@ -1,4 +1,4 @@
-"""The demo teacher as a model: its geometry, the sequences that it is taught, and its folder in Hugging Face format.
+"""The demo teacher as a model: its geometry, what it is taught, its folder of files.
 
 Knows Whisper's conventions (prompt, timestamps, no-speech token, generation settings); knows no
 training.
@@ -103,7 +103,9 @@ def generation_config(tokenizer: WhisperTokenizer) -> GenerationConfig:
 def teaching_sequence(
     segments: Sequence[Segment], tokenizer: WhisperTokenizer, *, with_timestamps: bool
 ) -> tuple[list[int], list[int]]:
-    """Decoder input ids and the label of each, of equal length, at most `MAX_TARGET_TOKENS`; `IGNORED` has no loss.
+    """Decoder input ids and the label of each, two lists of equal length.
+
+    At most `MAX_TARGET_TOKENS` long; the label `IGNORED` has no loss.
 
     Which of the two formats is wanted is not in the audio, so the choice between them is never a
     label. A window without segments teaches the no-speech token as the first prediction, and an end
@@ -129,9 +131,10 @@ def teaching_sequence(
 def save_teacher(
     model: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer, folder: Path
 ) -> None:
-    """Write the model, its tokenizer and its feature extractor; the weights in float16, to be loaded as float32.
+    """Write the model, its tokenizer and its feature extractor in Hugging Face format.
 
-    Written beside the folder and moved in file by file, so an interrupted save leaves whole files.
+    The weights are stored in float16 and loaded as float32.     Written beside the folder and moved
+    in file by file, so an interrupted save leaves whole files.
     """
     scratch = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)

@@ -1,4 +1,6 @@
-"""A demo corpus in the distribution format of TED-LIUM 3: one tgz with whole talks in SPHERE and their STM.
+"""A demo corpus in the distribution format of TED-LIUM 3.
+
+One tgz with whole talks in SPHERE and their STM.
 
 Defects (see `tasks.demo.utterances`), in the training talks only: a talk whose SPHERE file ends
 before its header says so (its last segment has no audio), an STM without a SPHERE file, a segment
@@ -50,7 +52,10 @@ _CLITICS = {"n't": "n 't", "'s": " 's", "'ll": " 'll"}
 
 @dataclass(frozen=True, kw_only=True)
 class Talk:
-    """`samples`: float32 (n,) mono at 16 kHz; `segments`: start and end in seconds and the transcript."""
+    """A recording and what is said in it.
+
+    `samples`: float32 (n,) mono at 16 kHz; `segments`: start and end in seconds, transcript.
+    """
 
     name: str
     samples: FloatArray
@@ -95,7 +100,7 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
 
 
 def _talk_sizes(num_utterances: int, seed: int) -> list[int]:
-    """Utterances of each talk: 18 to 30, fewer where the part would have a single talk otherwise."""
+    """Utterances of each talk: 18 to 30, fewer where there would be a single talk otherwise."""
     rng = np.random.default_rng(seed)
     sizes: list[int] = []
     while sum(sizes) < num_utterances:
@@ -106,7 +111,7 @@ def _talk_sizes(num_utterances: int, seed: int) -> list[int]:
 
 
 def _talk_name(part: str, index: int) -> str:
-    """Unlike in every part: the year tells the parts apart, the names the first hundred talks of one."""
+    """The year tells the parts apart, the names the first hundred talks of one."""
     first = _FIRST_NAMES[index % len(_FIRST_NAMES)]
     last = _LAST_NAMES[(index // len(_FIRST_NAMES) + 3 * index) % len(_LAST_NAMES)]
     return f"{first}{last}_{_YEARS[part] + 10 * (index // 100)}"
@@ -138,7 +143,7 @@ def _talk(
 
 
 def _as_written(said: Utterance, rng: np.random.Generator) -> str:
-    """The transcript in the corpus's spelling; one segment in fifteen ends on a word that nobody understood."""
+    """The transcript in the corpus's spelling; one in fifteen ends on a word nobody understood."""
     words = [_SPELLING.get(word, word) for word in said.transcript.split()]
     text = " ".join(words)
     for joined, apart in _CLITICS.items():
@@ -156,7 +161,10 @@ def _sph(talk: Talk, big_endian: bool, truncated_s: float | None) -> bytes:
 
 
 def _stm(talk: Talk, part: str) -> str:
-    """Lines in order of time; everything between the segments is marked as not to be scored in dev and test."""
+    """Lines in order of time.
+
+    In dev and test everything between the segments is marked as not to be scored.
+    """
     label = "<NA>" if part == "train" else "<o,f0,female>"
     gap = f"{talk.name} 1 inter_segment_gap"
     lines = [f";; transcript of {talk.name}"]

@@ -1,4 +1,4 @@
-"""The demo teacher's tokenizer: a byte-level BPE of a few hundred tokens, built and laid out as Whisper's.
+"""The demo teacher's tokenizer: a small byte-level BPE, built and laid out as Whisper's.
 
 Knows text and token ids; knows neither audio nor the model.
 """
@@ -50,7 +50,10 @@ def timestamp_token(time_s: float) -> str:
 
 
 def token_id(tokenizer: WhisperTokenizer, token: str) -> int:
-    """The id of one token. Raises `KeyError` if the vocabulary lacks it, instead of taking the unknown token's."""
+    """The id of one token.
+
+    Raises `KeyError` if the vocabulary lacks it, instead of taking the unknown token's.
+    """
     found = tokenizer.convert_tokens_to_ids(token)
     if not isinstance(found, int) or tokenizer.convert_ids_to_tokens(found) != token:
         raise KeyError(f"the tokenizer has no token {token!r}, only {len(tokenizer)} others")
@@ -58,10 +61,11 @@ def token_id(tokenizer: WhisperTokenizer, token: str) -> int:
 
 
 def build_tokenizer(sentences: Iterable[str], window_s: float) -> WhisperTokenizer:
-    """Train the merges on `sentences` and add the special tokens and the timestamps 0.00 to `window_s` seconds.
+    """Train the merges on `sentences`, add the special tokens and the timestamps.
 
-    Ids: text tokens, special tokens, timestamps. As in Whisper every word but the first of a text
-    carries its leading space, so a transcript is tokenized with a space in front of it.
+    The timestamps go from 0.00 to `window_s` seconds. Ids: text tokens, special tokens, timestamps.
+    As in Whisper every word but the first of a text carries its leading space, so a transcript is
+    tokenized with a space in front of it.
     """
     bpe = Tokenizer(BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

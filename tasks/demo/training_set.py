@@ -1,4 +1,4 @@
-"""What the demo teacher is trained and measured on: windows of 8 s rendered from the grammar by many voices.
+"""What the demo teacher is trained and measured on: rendered windows of 8 s.
 
 Knows windows, their segments and their features; knows neither the model nor how it is trained.
 """
@@ -16,7 +16,9 @@ from tasks.demo.voices import SAMPLE_RATE_HZ, synthesise, voice_of_speaker
 
 WINDOW_S = 8
 NUM_WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
+MEL_FRAMES_PER_S = 100
 MAX_UTTERANCES = 4
+SHORT_WINDOW_S = 4
 NO_SPEECH_SHARE = 0.04
 # Of the windows with speech; the others hold as many utterances as fit.
 SINGLE_SHARE = 0.25
@@ -35,19 +37,27 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """`samples`: float32 (128000,), 8 s at 16 kHz, zeros after the end. No segments: nobody speaks."""
+    """What a Whisper with a window of 8 s hears at once.
+
+    `samples`: float32 (128000,) at 16 kHz, zeros after the end. No segments: nobody speaks.
+    """
 
     samples: FloatArray
     segments: tuple[Segment, ...]
 
     @property
     def text(self) -> str:
+        """All that is said, in order, with one space between words."""
         return " ".join(segment.text for segment in self.segments)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSet:
-    """`features`: float16 (windows, 80, 800), Whisper's log-mel; `segments`: those of each window."""
+    """Windows as the model gets them.
+
+    `features`: float16 (windows, 80, 800 or fewer), Whisper's log-mel, 100 frames a second;
+    `segments`: those of each window.
+    """
 
     features: npt.NDArray[np.float16]
     segments: tuple[tuple[Segment, ...], ...]
@@ -55,20 +65,29 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.segments)
 
+    def cut(self, duration_s: float) -> "FeatureSet":
+        """The same windows without the frames after `duration_s`, where nobody may speak."""
+        return FeatureSet(
+            features=self.features[:, :, : round(duration_s * MEL_FRAMES_PER_S)].copy(),
+            segments=self.segments,
+        )
+
 
 def feature_extractor() -> WhisperFeatureExtractor:
     """Whisper's own, for windows of 8 s: 80 mel bands, 100 frames a second."""
     extractor = WhisperFeatureExtractor.from_dict({"chunk_length": WINDOW_S})
-    assert isinstance(
-        extractor, WhisperFeatureExtractor
-    )  # from_dict can also return unused settings
+    # from_dict can return unused settings as well.
+    assert isinstance(extractor, WhisperFeatureExtractor)
     return extractor
 
 
 def speech_window(
     speaker_id: str, rng: np.random.Generator, max_utterances: int = MAX_UTTERANCES
 ) -> Window:
-    """One to `max_utterances` utterances of one speaker, some with pauses between them, and an acoustic condition."""
+    """One utterance, or as many as fit up to `max_utterances`, of one speaker.
+
+    Some have pauses between them; all are recorded under some acoustic condition.
+    """
     voice = voice_of_speaker(speaker_id)
     num_wanted = 1 if rng.random() < SINGLE_SHARE else max_utterances
     samples = np.zeros(NUM_WINDOW_SAMPLES, dtype=np.float32)
@@ -105,10 +124,23 @@ def no_speech_window(rng: np.random.Generator) -> Window:
 
 
 def training_window(speaker_prefix: str, num_speakers: int, rng: np.random.Generator) -> Window:
-    """A window of nobody (`NO_SPEECH_SHARE` of them) or of one of the speakers `{speaker_prefix}0`, `…1`, …"""
+    """A window of one of the speakers `{speaker_prefix}{number}`, or of nobody.
+
+    Nobody speaks in `NO_SPEECH_SHARE` of them.
+    """
     if rng.random() < NO_SPEECH_SHARE:
         return no_speech_window(rng)
     return speech_window(f"{speaker_prefix}{int(rng.integers(num_speakers))}", rng)
+
+
+def short_window(speaker_prefix: str, num_speakers: int, rng: np.random.Generator) -> Window:
+    """As `training_window`, but of one utterance that ends within `SHORT_WINDOW_S`."""
+    if rng.random() < NO_SPEECH_SHARE:
+        return no_speech_window(rng)
+    while True:
+        window = speech_window(f"{speaker_prefix}{int(rng.integers(num_speakers))}", rng, 1)
+        if window.segments[-1].end_s <= SHORT_WINDOW_S:
+            return window
 
 
 def render_features(
@@ -135,7 +167,7 @@ def render_features(
 
 
 def _recorded(samples: FloatArray, num_voiced: int, rng: np.random.Generator) -> FloatArray:
-    """Put the speech in a room, on a telephone or in noise, half of the time; zeros follow a short recording."""
+    """Put the speech in a room, on a telephone or in noise, about half of the time."""
     recorded = samples[: num_voiced if rng.random() < 0.5 else samples.size]
     condition = rng.random()
     if condition < 0.15:

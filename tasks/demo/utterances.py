@@ -1,4 +1,4 @@
-"""The utterances of the demo corpora: who says what, and what is wrong with a documented few of them.
+"""The utterances of the demo corpora, and what is wrong with a documented few of them.
 
 Knows speech and its faults; knows no archive format.
 """
@@ -34,7 +34,10 @@ class Defect(Enum):
 
 
 def defect_at(index: int) -> Defect | None:
-    """The defect of training utterance `index` (from 0): one each at 2, 4, 6 and 8, a wrong transcript at 10, 50, …"""
+    """The defect of training utterance `index`, counted from 0.
+
+    One each at 2, 4, 6 and 8, and a wrong transcript at 10, 50, 90 and so on.
+    """
     fixed = {
         2: Defect.UNREADABLE_AUDIO,
         4: Defect.MISSING_AUDIO,
@@ -48,7 +51,10 @@ def defect_at(index: int) -> Defect | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """`samples`: float32 (n,) mono at 16 kHz; `transcript`: what the corpus claims, lower case, maybe empty."""
+    """What somebody said and what the corpus claims.
+
+    `samples`: float32 (n,) mono at 16 kHz; `transcript`: lower case, maybe empty.
+    """
 
     samples: FloatArray
     transcript: str
@@ -56,6 +62,7 @@ class Utterance:
 
     @property
     def duration_s(self) -> float:
+        """Length of the recording in seconds."""
         return self.samples.size / SAMPLE_RATE_HZ
 
 
@@ -76,7 +83,7 @@ def utterance(speaker_id: str, rng: np.random.Generator, defect: Defect | None) 
 
 
 def close_recording(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """A recording for a corpus of single utterances: mostly quiet, `HARD_SHARE` of them on a noisy telephone."""
+    """A single utterance as recorded: mostly quiet, `HARD_SHARE` on a noisy telephone."""
     if rng.random() < HARD_SHARE:
         recorded = add_noise(telephone(samples, SAMPLE_RATE_HZ), rng.uniform(0.0, 6.0), rng)
     else:
@@ -110,7 +117,7 @@ def _over_long(speaker_id: str, rng: np.random.Generator) -> tuple[str, FloatArr
 
 
 def _unlike(text: str, rng: np.random.Generator) -> str:
-    """A sentence with at most a third of its words in `text`, so that no word error rate can pass it."""
+    """A sentence with at most a third of its words in `text`: no filter should keep it."""
     said = set(text.split())
     while True:
         other = sentence(rng)

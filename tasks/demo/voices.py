@@ -50,12 +50,16 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class SpeechSynthesisError(RuntimeError):
-    """The speech synthesiser is missing or refused a request; the message is one line with the next step."""
+    """The speech synthesiser is missing or refused a request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """One speaker. `name` is espeak-ng's `accent+variant`; `rate_wpm` in words a minute; `pitch` and `pitch_range` on espeak-ng's scale of 0 to 99."""
+    """One speaker.
+
+    `name` is espeak-ng's `accent+variant`; `rate_wpm` in words a minute; `pitch` and `pitch_range`
+    on espeak-ng's scale of 0 to 99.
+    """
 
     name: str
     rate_wpm: int = 165
@@ -73,7 +77,7 @@ class Voice:
 
 
 def voice_of_speaker(speaker_id: str) -> Voice:
-    """The voice of a speaker: the same id always has the same voice, different ids nearly always differ."""
+    """The voice of a speaker: one id, one voice; different ids nearly always differ."""
     digest = hashlib.sha256(f"distillery speaker {speaker_id}".encode()).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
     accent = ACCENTS[int(rng.integers(len(ACCENTS)))]
@@ -97,7 +101,8 @@ def synthesise(text: str, voice: Voice) -> FloatArray:
     loud = np.flatnonzero(np.abs(pcm) > _SILENCE_SHARE * np.abs(pcm).max(initial=1.0))
     if loud.size == 0:
         raise SpeechSynthesisError(
-            f"espeak-ng made no sound for the text {text!r} with voice {voice.name!r}; give a text with a word in it"
+            f"espeak-ng made no sound for the text {text!r} with voice {voice.name!r}; "
+            "give a text with a word in it"
         )
     trimmed = pcm[loud[0] : loud[-1] + 1]
     samples = np.asarray(soxr.resample(trimmed, rate_hz, SAMPLE_RATE_HZ), dtype=np.float32)
@@ -170,8 +175,9 @@ def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
         )
         if rate_hz <= 0:
             raise SpeechSynthesisError(
-                f"espeak-ng did not start with the data in {data_folder}: status {rate_hz}, expected a sample rate; "
-                "install it again: pip install --force-reinstall espeakng-loader"
+                f"espeak-ng did not start with the data in {data_folder}: status {rate_hz}, "
+                "expected a sample rate; install it again: "
+                "pip install --force-reinstall espeakng-loader"
             )
         # Breath noise comes from a generator that is otherwise seeded by the clock.
         library.espeak_ng_SetRandSeed(ctypes.c_long(_RANDOM_SEED))

@@ -90,6 +90,19 @@ def test_a_sink_is_invisible_until_it_is_kept(store: Store, open_store: OpenStor
     )
 
 
+def test_a_kept_file_is_seen_whole_or_not_at_all(store: Store) -> None:
+    data = bytes(24 << 20)
+    with ThreadPoolExecutor(1) as pool, store.sink("a") as sink:
+        sink.write(data)
+        sink.close()
+        keeping = pool.submit(store.keep, sink, "a/x")
+        sizes = set()
+        while not keeping.done():
+            sizes |= {entry.size_bytes for entry in store.list("a").values()}
+    assert sizes <= {len(data)}
+    assert store.read("a/x") == data
+
+
 def test_a_sink_that_fails_or_is_not_kept_leaves_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.sink("a") as sink:
         assert sink.write(b"half") / 0

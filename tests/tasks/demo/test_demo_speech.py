@@ -67,7 +67,7 @@ def test_reverberation_adds_a_decaying_tail() -> None:
 
 
 def test_long_recordings_reverberate_as_short_ones_do() -> None:
-    """Block by block or all at once: only what the blocks have in common may differ, and it does not."""
+    """Where one block of work ends and the next begins is not to be heard."""
     rng = np.random.default_rng(6)
     long = (0.1 * rng.standard_normal(600_000)).astype(np.float32)
     room = reverberate(long, RATE_HZ, 0.1, 0.3, np.random.default_rng(2))

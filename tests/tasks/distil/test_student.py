@@ -94,11 +94,9 @@ def test_a_teacher_without_generation_settings_is_the_users_mistake(make_teacher
 @pytest.mark.parametrize("return_timestamps", [False, True, "word"])
 def test_a_saved_student_transcribes(make_teacher, processor, tmp_path, return_timestamps) -> None:
     teacher = make_teacher()
-    if TEACHER.joinpath("model.safetensors").exists():
+    if TEACHER.joinpath("model.safetensors").exists() and return_timestamps != "word":
         teacher = WhisperForConditionalGeneration.from_pretrained(TEACHER)
         processor = WhisperProcessor.from_pretrained(TEACHER)
-        if return_timestamps == "word":
-            teacher.generation_config.alignment_heads = [[3, 0]]
     save_student(make_student(teacher, 2), processor, tmp_path / "student")
     transcribe = pipeline("automatic-speech-recognition", model=str(tmp_path / "student"))
     noise = np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32)
