@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 EXTRAS := dev
 
+# OpenMP spins while it waits unless told otherwise, which is slow where cores are shared.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check bench teacher clean
 

@@ -12,7 +12,7 @@ from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from storage.store import Store
 from tasks.corpora.base import Corpus
-from tasks.corpora.registry import corpus_named
+from tasks.corpora.registry import corpus_of_run
 from tasks.download.raw import archives_of, chosen_splits, downloads
 from tasks.normalise.plan import within
 from tasks.stages import SHARD_STAGES, fingerprints
@@ -57,7 +57,7 @@ class Chain:
     def __init__(self, config: RunConfig, store: Store, corpus_name: str) -> None:
         self.config = config
         self.store = store
-        self.corpus: Corpus = corpus_named(corpus_name)
+        self.corpus: Corpus = corpus_of_run(config, corpus_name)
         self.settings = config.corpora[corpus_name]
         self._splits: dict[str, Split] = {}
 
@@ -87,9 +87,15 @@ class Chain:
 
     def split(self, stage: str, split: str) -> Split:
         """The receipts and failures of one split."""
-        return Split.load(
-            self.store, self.place(stage, ShardKey(self.corpus.name, split, 0)).folder
-        )
+        folder = self.place(stage, ShardKey(self.corpus.name, split, 0)).folder
+        if folder not in self._splits:
+            self._splits[folder] = Split.load(self.store, folder)
+        return self._splits[folder]
+
+    @cached_property
+    def downloads(self) -> Split:
+        """What is downloaded, and what failed."""
+        return downloads(self.store, self.corpus)
 
     def splits(self, *roles: str) -> tuple[str, ...]:
         """The chosen splits of these roles; of all roles when none is given."""
@@ -106,7 +112,7 @@ class Chain:
         A split is planned only once all of these are there: an annotation whose audio is still to
         come is not one whose audio is missing.
         """
-        done = {receipt.key: receipt for receipt in downloads(self.store, self.corpus).receipts}
+        done = {receipt.key: receipt for receipt in self.downloads.receipts}
         found: dict[ShardKey, tuple[Receipt, ...]] = {}
         for split in self.splits():
             wanted = archives_of(self.corpus, split)
@@ -116,6 +122,15 @@ class Chain:
             if len(files) == len(wanted) and any(f.output.sha256 not in planned for f in files):
                 found[ShardKey(self.corpus.name, split, len(parts))] = files
         return found
+
+    def unready(self, *roles: str) -> list[str]:
+        """What keeps splits of these roles from being planned in full: `download …`, `plan …`."""
+        done = {receipt.key for receipt in self.downloads.receipts}
+        splits = self.splits(*roles)
+        missing = [
+            f"download {key}" for key in archives_of(self.corpus, *splits) if key not in done
+        ]
+        return missing + [f"plan {key}" for key in self.unplanned_splits() if key.split in splits]
 
     def links(self, *roles: str) -> list[Link]:
         """Every planned shard of the splits of these roles, within the limit on hours."""

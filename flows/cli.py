@@ -1,12 +1,14 @@
 """The command line. Exit status 0: done; 1: some shards failed; 2: the user's mistake."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
+import httpx
 import typer
 
 from configs.load import ConfigError, load_config
@@ -192,10 +194,16 @@ def _failures_told(config: Path) -> Iterator[None]:
         if not print_failures(error, config):
             raise
         raise typer.Exit(_FAILED) from error
+    except KeyboardInterrupt as error:
+        screen.complain("stopped; run the same command again to go on where it was")
+        raise typer.Exit(_INTERRUPTED) from error
 
 
 def main() -> None:
     """Run the command line; mistakes become one line on standard error."""
+    # OpenMP's threads spin while they wait; where a core is shared, that alone can make a small
+    # model twenty times as slow. Read when torch is imported, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except (ConfigError, UserError) as error:
@@ -204,6 +212,6 @@ def main() -> None:
     except DistilleryError as error:
         screen.complain(str(error))
         sys.exit(_FAILED)
-    except KeyboardInterrupt:
-        screen.complain("stopped; run the same command again to go on where it was")
-        sys.exit(_INTERRUPTED)
+    except (RuntimeError, OSError, httpx.HTTPError) as error:
+        screen.complain(f"{type(error).__name__}: {error}; this is nothing that was foreseen")
+        sys.exit(_FAILED)

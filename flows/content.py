@@ -12,9 +12,9 @@ from flows.chain import Chain, Link, chains
 from storage import manifest
 from storage.errors import DistilleryError
 from storage.manifest import Content, Manifest, ManifestEntry, Totals
+from storage.receipt import Receipt
 from storage.store import Store
-from tasks.label.identity import teacher_identity
-from tasks.stages import SHARD_STAGES
+from tasks.stages import SHARD_STAGES, parameters
 
 _LIBRARIES: Final = (
     "distillery",
@@ -25,6 +25,7 @@ _LIBRARIES: Final = (
     "soundfile",
     "soxr",
     "jiwer",
+    "whisper-normalizer",
     "prefect",
 )
 
@@ -46,7 +47,7 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
     if missing and not config.publish.allow_missing_shards:
         num_planned = len(content.entries) + len(missing)
         raise HolesError(
-            f"not published: {len(missing)} of {num_planned} planned shards are missing:"
+            f"not published: {len(missing)} of {num_planned} shards are missing:"
             f" {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''};"
             " rerun them, or set publish.allow_missing_shards"
         )
@@ -56,7 +57,7 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=library_versions(),
         licences={chain.corpus.name: chain.corpus.licence.name for chain in by_chain},
-        totals=_totals({chain.corpus.name: found for chain, found in by_chain.items()}),
+        totals=_totals(by_chain),
     )
 
 
@@ -75,16 +76,16 @@ def training_links(all_chains: Sequence[Chain]) -> dict[Chain, list[Link]]:
 
 
 def content_of(config: RunConfig, by_chain: Mapping[Chain, list[Link]]) -> Content:
-    """What a manifest of the complete shards holds, and which shards it lacks."""
+    """What a manifest of the complete shards holds, and what it lacks."""
     links = [link for found in by_chain.values() for link in found]
+    unready = [name for chain in by_chain for name in chain.unready("train")]
+    waiting = [f"{link.next_stage} {link.key}" for link in links if not link.is_complete]
     return Content(
         name=config.publish.name,
         entries=tuple(_entry(link) for link in links if link.is_complete),
         fingerprints=_fingerprints(by_chain),
-        parameters=_parameters(config, list(by_chain)),
-        missing_shards=tuple(
-            f"{link.next_stage} {link.key}" for link in links if not link.is_complete
-        ),
+        parameters={chain.corpus.name: _parameters(config, chain) for chain in by_chain},
+        missing_shards=tuple(unready + waiting),
     )
 
 
@@ -121,45 +122,39 @@ def _fingerprints(by_chain: Iterable[Chain]) -> dict[str, dict[str, str]]:
     }
 
 
-def _parameters(config: RunConfig, found: Sequence[Chain]) -> dict[str, Any]:
-    """What is needed to make the same again; neither URLs nor paths."""
+def _parameters(config: RunConfig, chain: Chain) -> dict[str, Any]:
+    """What is needed to make the same of a corpus again; neither URLs nor paths."""
     return {
-        "corpora": {
-            chain.corpus.name: {
-                "revision": chain.corpus.revision,
-                "splits": list(chain.splits("train")),
-                "limit_hours": chain.settings.limit_hours,
-            }
-            for chain in found
-        },
-        "plan": config.plan.model_dump(mode="json"),
-        "normalise": config.normalise.model_dump(mode="json"),
-        "label": {
-            **config.label.model_dump(mode="json", exclude={"teacher"}),
-            "teacher": teacher_identity(config.label.teacher),
-        },
-        "score": config.score.model_dump(mode="json"),
-        "filter": config.filter.model_dump(mode="json"),
+        "splits": list(chain.splits("train")),
+        "limit_hours": chain.settings.limit_hours,
+        **parameters(config, chain.corpus),
     }
 
 
-def _totals(by_corpus: dict[str, list[Link]]) -> dict[str, Totals]:
-    everything = [link for links in by_corpus.values() for link in links]
-    return {name: _total(links) for name, links in [*by_corpus.items(), ("all", everything)]}
+def _totals(by_chain: Mapping[Chain, list[Link]]) -> dict[str, Totals]:
+    plans = {
+        chain: [part for split in chain.splits("train") for part in chain.plan_receipts(split)]
+        for chain in by_chain
+    }
+    totals = {chain.corpus.name: _total(plans[chain], by_chain[chain]) for chain in by_chain}
+    everything = [link for links in by_chain.values() for link in links]
+    totals["all"] = _total([part for parts in plans.values() for part in parts], everything)
+    return totals
 
 
-def _total(links: Sequence[Link]) -> Totals:
+def _total(plans: Sequence[Receipt], links: Sequence[Link]) -> Totals:
     dropped, quarantined = Counter[str](), Counter[str]()
-    for link in links:
-        for receipt in link.receipts.values():
-            dropped.update(receipt.counts.dropped)
-            quarantined.update(receipt.counts.quarantined)
-    kept = [link.receipts["filter"] for link in links if link.is_complete]
+    for receipt in [*plans, *(one for link in links for one in link.receipts.values())]:
+        dropped.update(receipt.counts.dropped)
+        quarantined.update(receipt.counts.quarantined)
+    complete = [link.receipts for link in links if link.is_complete]
     return Totals(
-        shards=len(kept),
-        windows=sum(receipt.output.num_rows for receipt in kept),
-        utterances=sum(receipt.counts.rows_out for receipt in kept),
-        hours=sum(receipt.hours for receipt in kept),
+        shards=len(complete),
+        hours_heard=sum(receipts["label"].hours for receipts in complete),
+        windows_heard=sum(receipts["label"].output.num_rows for receipts in complete),
+        windows=sum(receipts["filter"].output.num_rows for receipts in complete),
+        utterances=sum(receipts["filter"].counts.rows_out for receipts in complete),
+        hours=sum(receipts["filter"].hours for receipts in complete),
         dropped=dict(sorted(dropped.items())),
         quarantined=dict(sorted(quarantined.items())),
     )

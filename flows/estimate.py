@@ -8,7 +8,7 @@ from configs.schema import RunConfig
 from flows.chain import Chain, chains
 from flows.screen import OUT, table
 from storage.store import Store
-from tasks.download.raw import downloads, wanted_archives
+from tasks.download.raw import wanted_archives
 from tasks.stages import SHARD_STAGES
 
 _FLAC_BYTES_PER_HOUR: Final = 60e6
@@ -53,7 +53,7 @@ def _estimate(chain: Chain) -> Estimate:
         for stage in SHARD_STAGES
     }
     hours_to_label = hours * to_do["label"] / num_shards
-    done = {receipt.key for receipt in downloads(chain.store, chain.corpus).receipts}
+    done = {receipt.key for receipt in chain.downloads.receipts}
     return Estimate(
         corpus=chain.corpus.name,
         hours=hours,

@@ -50,7 +50,7 @@ def rerun_locally(
 ) -> None:
     """Make one shard again; raises what `flows.shards.rerun` raises."""
     find_again(settings, stage, shard)  # mistakes are told before anything is started
-    with _prefect(prefect_home) as wait_until_up:
+    with on_screen(), _prefect(prefect_home) as wait_until_up:
         from flows.shards import rerun
 
         wait_until_up()
@@ -78,7 +78,11 @@ def synthesise(settings: RunConfig, store: Store) -> None:
     if settings.synthetic is None:
         return
     lines = read_status(settings, store).stages
-    pending = [line.corpus for line in lines if line.stage == "download" and line.shards.missing]
+    pending = [
+        line.corpus
+        for line in lines
+        if line.stage == "download" and line.shards.missing + line.shards.failed
+    ]
     if not pending:
         return
     from tasks.demo.corpora import UnknownDemoCorpusError, write_corpora
@@ -96,14 +100,14 @@ def synthesise(settings: RunConfig, store: Store) -> None:
             made.num_eval_utterances,
             lambda done, _: bar.advance_to(done),
         )
-    except (SpeechSynthesisError, UnknownDemoCorpusError) as error:
+    except (SpeechSynthesisError, UnknownDemoCorpusError, OSError) as error:
         raise UserError(str(error)) from error
 
 
 @contextmanager
 def _prefect(home: Path) -> Iterator[Callable[[], None]]:
     """A Prefect API for flows of this process, and nothing of its log left behind."""
-    is_own = "PREFECT_API_URL" not in os.environ
+    is_own = not os.environ.get("PREFECT_API_URL")
     with prefect_api(home) as wait_until_up:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogHandler

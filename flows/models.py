@@ -42,28 +42,31 @@ class Measurement:
         return self.job.inputs["normalise"]
 
 
-def student_receipt_path(fingerprint: str) -> str:
-    """Where the receipt of a trained student stands."""
-    return f"distil/{fingerprint}/student.receipt.json"
+def student_receipt_path(
+    config: RunConfig, published: Manifest, validation: Sequence[tuple[str, FileRef]]
+) -> str:
+    """Where the receipt of a manifest's student stands, whose weights `validation` chose."""
+    digests = [file.sha256 for _, file in validation]
+    return f"distil/{student_fingerprint(config, published.digest, digests)}/student.receipt.json"
 
 
-def find_student(config: RunConfig, store: Store, published: Manifest) -> Receipt | None:
-    """The student of a manifest, or None while it is not trained."""
-    fingerprint = student_fingerprint(config, published.digest)
+def find_student(
+    config: RunConfig, store: Store, all_chains: Sequence[Chain], published: Manifest
+) -> Receipt | None:
+    """The student of a manifest, or None while it is not trained; raises as `validation_audio`."""
+    path = student_receipt_path(config, published, validation_audio(all_chains))
     try:
-        data = store.read(student_receipt_path(fingerprint))
+        return Receipt.parse(store.read(path), path)
     except FileNotFoundError:
         return None
-    return Receipt.model_validate_json(data)
 
 
 def validation_audio(all_chains: Sequence[Chain]) -> list[tuple[str, FileRef]]:
-    """The normalised validation shards, each with its corpus."""
+    """The normalised validation shards, each with its corpus; raises `HolesError` for a hole."""
     return [
         (chain.corpus.name, link.receipts["normalise"].output)
         for chain in all_chains
-        for link in chain.links("validation")
-        if link.is_complete
+        for link in _held_out(chain, "validation", "not distilled")
     ]
 
 
@@ -72,21 +75,25 @@ def measurements(
 ) -> list[Measurement]:
     """Every held-out shard of every corpus, for the teacher and for the student.
 
-    Raises `HolesError` when a planned shard of held-out speech is not normalised.
+    Raises `HolesError` when held-out speech is missing, or when there is none at all.
     """
-    return [
+    found = [
         one
         for chain in all_chains
         for model, receipt in ((TEACHER, None), (STUDENT, student))
         for one in _of_model(config, store, chain, model, receipt)
     ]
+    if not found:
+        role = config.evaluate.split_role
+        raise HolesError(f"not evaluated: no chosen split is {role} speech")
+    return found
 
 
 def find_report(
     config: RunConfig, store: Store, all_chains: Sequence[Chain], published: Manifest | None
 ) -> Report | None:
     """The report on teacher and student of a manifest, or None while it is not made."""
-    student = find_student(config, store, published) if published else None
+    student = find_student(config, store, all_chains, published) if published else None
     if student is None:
         return None
     found = measurements(config, store, all_chains, student)
@@ -96,17 +103,18 @@ def find_report(
     return load_report(store, path)
 
 
-def _held_out(config: RunConfig, chain: Chain) -> list[Link]:
-    """The shards to measure on, as many as `evaluate.limit_hours` of each corpus."""
-    links = chain.links(config.evaluate.split_role)
-    num_taken = len(within([link.planned for link in links], config.evaluate.limit_hours))
-    missing = [str(link.key) for link in links[:num_taken] if not link.is_complete]
+def _held_out(
+    chain: Chain, role: str, consequence: str, limit_hours: float | None = None
+) -> list[Link]:
+    """The normalised shards of a role; raises `HolesError` naming what is missing of them."""
+    links = chain.links(role)
+    taken = links[: len(within([link.planned for link in links], limit_hours))]
+    missing = chain.unready(role) + [
+        f"{link.next_stage} {link.key}" for link in taken if not link.is_complete
+    ]
     if missing:
-        raise HolesError(
-            f"not evaluated: {len(missing)} shards of held-out speech are not normalised:"
-            f" {', '.join(missing[:5])}; rerun them"
-        )
-    return links[:num_taken]
+        raise HolesError(f"{consequence}: {role} speech is missing: {', '.join(missing[:5])}")
+    return taken
 
 
 def by_corpus(found: Sequence[Measurement], model: str) -> Mapping[str, list[Receipt]]:
@@ -125,7 +133,9 @@ def _of_model(
     name = f"{model}-{identity.removeprefix('sha256:')[:8].replace('/', '-')}"
     found: list[Measurement] = []
     splits: dict[str, Split] = {}
-    for link in _held_out(config, chain):
+    for link in _held_out(
+        chain, config.evaluate.split_role, "not evaluated", config.evaluate.limit_hours
+    ):
         place = Place(
             stage="evaluate",
             fingerprint=evaluation_fingerprint(config, chain.corpus, identity),

@@ -25,7 +25,7 @@ from storage.errors import DistilleryError
 from storage.receipts import summarise
 from storage.store import Store
 from tasks.run import ShardFailed, distil_task, report_task, shard_task, with_policy
-from tasks.stages import STAGES, student_fingerprint
+from tasks.stages import STAGES
 
 _CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
     "download": shards.download,
@@ -74,21 +74,22 @@ def distil(config: str) -> str:
     published = find_current(settings, store, all_chains)
     if published is None:
         raise HolesError("not distilled: the shards as they are now are not published")
-    receipt = find_student(settings, store, published)
+    validation = validation_audio(all_chains)
+    receipt = find_student(settings, store, all_chains, published)
     if receipt is None:
         bar = progress().bar("distil", settings.distil.num_steps, "steps")
 
         def on_step(
             step: int, num_steps: int, loss: float, ce: float, kl: float, rate: float
         ) -> None:
-            bar.advance()
+            bar.advance_to(step)
             bar.say(f"loss {loss:.3f} = CE {ce:.3f}, KL {kl:.3f}; lr {rate:.1e}")
 
         receipt = with_policy(distil_task, settings.runtime, is_shard=False)(
             settings,
             published,
-            student_receipt_path(student_fingerprint(settings, published.digest)),
-            validation_audio(all_chains),
+            student_receipt_path(settings, published, validation),
+            validation,
             on_step,
         )
     return receipt.output.path
@@ -105,7 +106,7 @@ def evaluate(config: str) -> int:
     store = open_store(settings)
     all_chains = chains(settings, store)
     published = find_current(settings, store, all_chains)
-    student = find_student(settings, store, published) if published else None
+    student = find_student(settings, store, all_chains, published) if published else None
     if student is None:
         raise HolesError("not evaluated: no student is trained on the shards as they are now")
     found = measurements(settings, store, all_chains, student)
@@ -156,7 +157,9 @@ def pipeline(config: str, until: str = "evaluate") -> None:
             _MODEL_STAGES[stage](config)
         except ShardsFailed as failed:
             failures += failed.failures
-        except HolesError as hole:
-            raise RunFailed(tuple(failures), str(hole)) from hole
+        except DistilleryError as error:
+            if not failures:
+                raise
+            raise RunFailed(tuple(failures), str(error)) from error
     if failures:
         raise RunFailed(tuple(failures), None)

@@ -8,7 +8,7 @@ from flows.chain import Chain
 from storage.errors import UserError
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
-from tasks.download.raw import download_place, downloads, wanted_archives
+from tasks.download.raw import download_place, wanted_archives
 from tasks.stages import SHARD_STAGES
 from tasks.work import Job
 
@@ -49,7 +49,7 @@ def _download(chain: Chain, key: ShardKey) -> Again:
     if key not in wanted:
         raise UserError(f"no download {key}; there are {_listed(map(str, wanted))}")
     place = download_place(chain.corpus, key)
-    done = (one for one in downloads(chain.store, chain.corpus).receipts if one.key == key)
+    done = (one for one in chain.downloads.receipts if one.key == key)
     return Again(place, None, tuple(place.receipt_path(one.source_digest) for one in done))
 
 

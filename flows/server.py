@@ -18,6 +18,8 @@ from typing import Final
 import httpx
 import uvicorn
 
+from storage.errors import UserError
+
 _STARTUP_LIMIT_S: Final = 120.0
 _STOP_LIMIT_S: Final = 10.0
 _SETTINGS: Final = {
@@ -39,12 +41,12 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     state of an own server. It ends when the context does, and also when this process is killed,
     because it watches a pipe that only this process holds.
     """
-    if "PREFECT_API_URL" in os.environ:
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if os.environ.get("PREFECT_API_URL"):
         yield lambda: None
         return
     os.environ.setdefault("PREFECT_HOME", str(home.absolute()))
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     os.environ["PREFECT_API_URL"] = url
@@ -88,7 +90,7 @@ def _wait_until_up(server: subprocess.Popen[bytes], url: str, log_path: Path) ->
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise RuntimeError(
+    raise UserError(
         f"the local Prefect server did not start within {_STARTUP_LIMIT_S:.0f} s;"
         f" {log_path} says why"
     )

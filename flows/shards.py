@@ -18,7 +18,7 @@ from storage.errors import DistilleryError
 from storage.receipt import Receipt
 from storage.receipts import summarise
 from storage.shard import ShardKey
-from tasks.download.raw import download_place, downloads, wanted_archives
+from tasks.download.raw import download_place, wanted_archives
 from tasks.run import ShardFailed, download_task, plan_task, shard_task, with_policy
 
 R = TypeVar("R")
@@ -73,7 +73,7 @@ def gather(
 def download(config: str, corpus: str) -> int:
     """Bring the files that the chosen splits need; returns how many were pending."""
     chain = Chain.open(load_config(config), corpus)
-    done = {receipt.key for receipt in downloads(chain.store, chain.corpus).receipts}
+    done = {receipt.key for receipt in chain.downloads.receipts}
     wanted = wanted_archives(chain.corpus, chain.settings)
     bar = progress().bar(f"download {corpus}", len(wanted.keys() - done), "files")
     work = {

@@ -13,7 +13,7 @@ from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.download.raw import ARCHIVES, downloads, wanted_archives
+from tasks.download.raw import ARCHIVES, wanted_archives
 from tasks.stages import SHARD_STAGES, STAGES
 
 
@@ -73,7 +73,7 @@ _Line = tuple[StageStatus, list[Failure]]
 def _corpus(chain: Chain) -> Iterator[_Line]:
     name = chain.corpus.name
     wanted = wanted_archives(chain.corpus, chain.settings)
-    yield _line("download", name, ARCHIVES, wanted, downloads(chain.store, chain.corpus))
+    yield _line("download", name, ARCHIVES, wanted, chain.downloads)
     pending = chain.unplanned_splits()
     for split in chain.splits():
         parts = chain.split("plan", split)
@@ -94,7 +94,10 @@ def _models(config: RunConfig, store: Store, all_chains: Sequence[Chain]) -> Ite
     name = config.publish.name
     content = content_of(config, training_links(all_chains))
     published = find_current(config, store, all_chains)
-    student = find_student(config, store, published) if published else None
+    try:
+        student = find_student(config, store, all_chains, published) if published else None
+    except HolesError:
+        student = None
     utterances = sum(entry.num_utterances for entry in content.entries) if published else 0
     hours = sum(entry.hours for entry in content.entries) if published else 0.0
     yield (
@@ -121,7 +124,8 @@ def _models(config: RunConfig, store: Store, all_chains: Sequence[Chain]) -> Ite
     try:
         found = measurements(config, store, all_chains, student)
     except HolesError:
-        found = []
+        yield _summed("evaluate", "all", config.evaluate.split_role, [], 1, 0), []
+        return
     for model, corpus, split in sorted({(m.model, m.key.corpus, m.key.split) for m in found}):
         of_split = [
             m for m in found if (m.model, m.key.corpus, m.key.split) == (model, corpus, split)

@@ -14,6 +14,7 @@ from storage.errors import DistilleryError, UserError
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.evaluate.result import Report
+from tasks.stages import SHARD_STAGES
 
 if TYPE_CHECKING:
     from tasks.run import ShardFailed
@@ -83,8 +84,9 @@ def print_manifest(published: Manifest) -> None:
         f"Manifest {published.name} {published.number}  {published.digest[:16]}",
         "corpus",
         "shards",
+        "hours",
         "windows",
-        "utterances kept",
+        "kept",
         "hours kept",
         "dropped",
         "quarantined",
@@ -94,8 +96,9 @@ def print_manifest(published: Manifest) -> None:
         made.add_row(
             corpus,
             str(totals.shards),
+            f"{totals.hours_heard:.2f}",
+            str(totals.windows_heard),
             str(totals.windows),
-            str(totals.utterances),
             f"{totals.hours:.2f}",
             _reasons(totals.dropped),
             _reasons(totals.quarantined),
@@ -141,7 +144,9 @@ def print_failures(error: DistilleryError, config: Path) -> bool:
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
         complain(f"failed: {failure}")
-        complain(f"  again: distillery rerun {config} {failure.stage} {failure.key}")
+        by_shard = failure.stage in ("download", *SHARD_STAGES)
+        words = f"rerun {config} {failure.stage} {failure.key}" if by_shard else f"run {config}"
+        complain(f"  again: distillery {words}")
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
     return bool(failures)

@@ -43,6 +43,8 @@ class Totals(Record):
     """What a corpus, or all of them, bring to the manifest."""
 
     shards: int
+    hours_heard: float  # by the teacher
+    windows_heard: int
     windows: int
     utterances: int
     hours: float
@@ -65,8 +67,12 @@ class Content(Record):
         return sum(entry.num_windows for entry in self.entries)
 
     def digest(self) -> str:
-        """SHA-256 over name, sorted entries, fingerprints and parameters."""
+        """SHA-256 over name, sorted entries, fingerprints, parameters and what is missing.
+
+        How far a missing shard came does not count, nor the order of the corpora.
+        """
         value = self.model_dump(mode="json")
+        value["missing_shards"] = sorted(name.split(" ")[-1] for name in self.missing_shards)
         value["entries"] = sorted(value["entries"], key=lambda entry: str(entry["key"]))
         return digest(value)
 

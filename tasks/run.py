@@ -20,7 +20,7 @@ from storage.receipts import record_failure
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
-from tasks.corpora.registry import corpus_named
+from tasks.corpora.registry import corpus_of_run
 from tasks.download.fetch import OnBytes
 from tasks.download.raw import download
 from tasks.work import Job, load_model, run_job, run_plan
@@ -101,7 +101,7 @@ def download_task(
 ) -> Receipt:
     """Bring one file of a corpus; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
-    corpus, settings = corpus_named(key.corpus), config.corpora[key.corpus]
+    corpus, settings = corpus_of_run(config, key.corpus), config.corpora[key.corpus]
     return _explained(store, place, lambda: download(store, corpus, settings, key, on_bytes))
 
 

@@ -1,6 +1,6 @@
 """The stages in their order, what each promises, and what decides its result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from configs.schema import RunConfig
@@ -50,20 +50,22 @@ def fingerprints(config: RunConfig, corpus: Corpus) -> Mapping[str, str]:
     """
     found: dict[str, str] = {}
     upstream: list[str] = []
-    for stage, parameters in _parameters(config, corpus).items():
+    for stage, values in parameters(config, corpus).items():
         found[stage] = fingerprint(
             stage=stage,
             version=SPECS[stage].version,
             corpus=corpus.name,
-            parameters=parameters,
+            parameters=values,
             upstream=upstream,
         )
         upstream = [found[stage]]
     return found
 
 
-def student_fingerprint(config: RunConfig, manifest_digest: str) -> str:
-    """What decides a student: the manifest, the teacher and the settings of the training."""
+def student_fingerprint(
+    config: RunConfig, manifest_digest: str, validation_digests: Sequence[str]
+) -> str:
+    """What decides a student: manifest, teacher, training, and the speech that chooses weights."""
     return fingerprint(
         stage="distil",
         version=STUDENT_VERSION,
@@ -72,7 +74,7 @@ def student_fingerprint(config: RunConfig, manifest_digest: str) -> str:
             **config.distil.model_dump(mode="json"),
             "teacher": teacher_identity(config.label.teacher),
         },
-        upstream=[manifest_digest],
+        upstream=[manifest_digest, *validation_digests],
     )
 
 
@@ -102,7 +104,8 @@ def _score_parameters(config: RunConfig, corpus: Corpus) -> dict[str, Hashable]:
     }
 
 
-def _parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
+def parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
+    """Stage to what decides its result for one corpus, beside what comes from the stage before."""
     label: dict[str, Any] = config.label.model_dump(mode="json", exclude={"teacher"})
     return {
         "plan": {

@@ -185,8 +185,11 @@ def held_out(recipe: Recipe, max_utterances: int, num_windows: int) -> FeatureSe
     return render_features(make_window, num_windows, recipe.seed + 1)
 
 
-def make_teacher(recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Render, train, save and measure. Returns word error rates by name."""
+def make_teacher(recipe: Recipe, folder: Path, start: Path | None = None) -> dict[str, float]:
+    """Render, train, save and measure. Returns word error rates by name.
+
+    With `start` the weights of that folder are trained on, with a new optimiser and CTC head.
+    """
     rng = np.random.default_rng(recipe.seed)
     tokenizer = build_tokenizer([sentence(rng) for _ in range(5_000)], WINDOW_S)
     torch.manual_seed(recipe.seed)
@@ -199,6 +202,8 @@ def make_teacher(recipe: Recipe, folder: Path) -> dict[str, float]:
     with Progress(*columns) as progress:
         lessons = render_lessons(recipe, progress)
         model = new_model(tokenizer)
+        if start is not None:
+            model = WhisperForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
         train(model, tokenizer, lessons, recipe, folder, progress)
     save_teacher(model, tokenizer, folder)
     trained = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
@@ -216,9 +221,12 @@ def make_teacher(recipe: Recipe, folder: Path) -> dict[str, float]:
 def main() -> None:
     """The command line: numbers that one may want to lower for a trial, and the folder."""
     parser = argparse.ArgumentParser(
-        description="Train the demo teacher (about 40 minutes on two CPU cores)."
+        description="Train the demo teacher (about half an hour on two CPU cores)."
     )
     parser.add_argument("--folder", type=Path, default=TEACHER_FOLDER)
+    parser.add_argument(
+        "--start", type=Path, help="train on from this folder, with --short-steps 0 for instance"
+    )
     parser.add_argument("--short-windows", type=int, default=Recipe.num_short_windows)
     parser.add_argument("--short-steps", type=int, default=Recipe.num_short_steps)
     parser.add_argument("--windows", type=int, default=Recipe.num_windows)
@@ -231,7 +239,7 @@ def main() -> None:
         num_windows=arguments.windows,
         num_steps=arguments.steps,
     )
-    for name, rate in make_teacher(recipe, arguments.folder).items():
+    for name, rate in make_teacher(recipe, arguments.folder, arguments.start).items():
         console.print(f"held-out WER, {name}: {100 * rate:.1f} %")
 
 

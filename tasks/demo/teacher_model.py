@@ -54,6 +54,8 @@ def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
         pad_token_id=end_id,
         bos_token_id=end_id,
         eos_token_id=end_id,
+        # The class's own default names ids of the released vocabulary.
+        begin_suppress_tokens=None,
         decoder_start_token_id=tokens.token_id(tokenizer, tokens.START),
     )
     model = WhisperForConditionalGeneration(config)
@@ -84,6 +86,9 @@ def generation_config(tokenizer: WhisperTokenizer) -> GenerationConfig:
             "prev_sot_token_id": ids(tokens.START_OF_PREVIOUS),
             "no_timestamps_token_id": ids(tokens.NO_TIMESTAMPS),
             "is_multilingual": True,
+            # Without a task transformers leaves the task's token out of the prompt.
+            "language": tokens.LANGUAGES[0],
+            "task": "transcribe",
             "lang_to_id": {
                 f"<|{language}|>": ids(f"<|{language}|>") for language in tokens.LANGUAGES
             },

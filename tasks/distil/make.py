@@ -1,6 +1,7 @@
 """From a manifest to a student in the store: trained once a fingerprint, resumed when killed."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -132,7 +133,7 @@ def _word_error_rate(
         result = summarise(measured, model="student", num_parameters=0, decoder_layers=0)
         if result.wer_percent is not None:
             rates.append(result.wer_percent)
-    return sum(rates) / len(rates) if rates else 0.0
+    return sum(rates) / len(rates) if rates else math.nan
 
 
 def _as_table(outcome: Outcome) -> pa.Table:

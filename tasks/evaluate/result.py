@@ -24,7 +24,11 @@ class Report(Record):
 def report_path(name: str, teacher: Measured, student: Measured) -> str:
     """Where the report on exactly these measurements stands."""
     outputs = [
-        [receipt.output.sha256 for receipts in measured.values() for receipt in receipts]
+        [
+            [receipt.fingerprint, receipt.output.sha256]
+            for receipts in measured.values()
+            for receipt in receipts
+        ]
         for measured in (teacher, student)
     ]
     return f"reports/{name}/{digest(outputs)[:16]}.json"

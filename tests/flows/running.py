@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-TEACHER = Path("/tmp/try/teacher")
+TEACHER = REPOSITORY / "tasks" / "demo" / "teacher"
 COMMAND = Path(sys.executable).with_name("distillery")
 
 

@@ -1,4 +1,5 @@
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import jiwer
@@ -8,12 +9,24 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from tasks.demo.grammar import sentence
+from tasks.demo.teacher import Recipe, make_teacher
 from tasks.demo.teacher_model import TEACHER_FOLDER, new_model, save_teacher
 from tasks.demo.tokenizer import build_tokenizer
 from tasks.demo.training_set import no_speech_window, speech_window
 
-NUM_WINDOWS = 16
+NUM_WINDOWS = 12
 RATE_HZ = 16_000
+# Windows of one utterance, and windows of several, which are harder to follow.
+MAX_WER = {1: 0.15, 4: 0.35}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """So small a model waits for its threads more than it gains from them."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +105,7 @@ def test_transcribes_voices_that_it_never_heard(
     )
     hypotheses = processor.batch_decode(predicted, skip_special_tokens=True)
     references = [window.text for window in windows]
-    assert jiwer.wer(references, [text.strip() for text in hypotheses]) < 0.15
+    assert jiwer.wer(references, [text.strip() for text in hypotheses]) < MAX_WER[max_utterances]
 
 
 def test_timestamps_are_near_the_true_borders(
@@ -106,7 +119,7 @@ def test_timestamps_are_near_the_true_borders(
         task="transcribe",
         return_timestamps=True,
     )
-    offsets = processor.tokenizer.decode(predicted[0], output_offsets=True)["offsets"]
+    offsets = processor.tokenizer.decode(predicted[0].tolist(), output_offsets=True)["offsets"]
     start_s, end_s = offsets[0]["timestamp"]
     assert start_s == pytest.approx(window.segments[0].start_s, abs=0.3)
     assert end_s == pytest.approx(window.segments[0].end_s, abs=0.3)
@@ -129,13 +142,20 @@ def test_no_speech_probability_tells_silence_from_speech(
     assert probability[8:].max() < 0.2
 
 
-def test_works_in_a_transformers_pipeline() -> None:
+def test_a_transformers_pipeline_says_the_same(
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor
+) -> None:
     recognise = pipeline("automatic-speech-recognition", model=str(TEACHER_FOLDER))
-    window = speech_window("nobody heard 3", np.random.default_rng(5), 1)
-    text = recognise(window.samples)["text"]
-    assert jiwer.wer(window.text, text.strip()) < 0.5
-    chunks = recognise(window.samples, return_timestamps=True)["chunks"]
-    assert chunks and chunks[0]["timestamp"][0] < 1.5
+    for index in range(3):
+        rng = np.random.default_rng(index)
+        window = speech_window(f"nobody heard {index}", rng, 1)
+        predicted = model.generate(
+            features(processor, [window.samples]), language="en", task="transcribe"
+        )
+        expected = processor.decode(predicted[0], skip_special_tokens=True)
+        assert recognise(window.samples)["text"] == expected
+        chunks = recognise(window.samples, return_timestamps=True)["chunks"]
+        assert chunks and chunks[0]["timestamp"][0] < 1.5
 
 
 def test_an_untrained_teacher_saves_and_loads_alike(tmp_path: Path) -> None:
@@ -148,3 +168,32 @@ def test_an_untrained_teacher_saves_and_loads_alike(tmp_path: Path) -> None:
     for name, parameter in model.state_dict().items():
         assert torch.equal(parameter.half().float(), loaded.state_dict()[name])
     assert [path.name for path in tmp_path.iterdir()] == ["teacher"]
+
+
+def test_the_recipe_trains_on_short_and_full_windows_saves_and_measures(tmp_path: Path) -> None:
+    recipe = Recipe(
+        num_short_windows=4,
+        num_short_steps=2,
+        short_batch_windows=2,
+        num_windows=4,
+        num_steps=2,
+        batch_windows=2,
+        num_held_out_windows=2,
+        checkpoint_every_steps=1,
+    )
+    rates = make_teacher(recipe, tmp_path / "teacher", start=TEACHER_FOLDER)
+    assert list(rates) == [
+        "one utterance, without timestamps",
+        "one utterance, with timestamps",
+        "packed, without timestamps",
+        "packed, with timestamps",
+    ]
+    before, after = (
+        WhisperForConditionalGeneration.from_pretrained(folder)
+        for folder in (TEACHER_FOLDER, tmp_path / "teacher")
+    )
+    assert after.config.max_source_positions == 400
+    positions = "model.encoder.embed_positions.weight"
+    assert torch.equal(before.state_dict()[positions], after.state_dict()[positions])
+    changed = "model.decoder.layers.0.fc1.weight"
+    assert not torch.equal(before.state_dict()[changed], after.state_dict()[changed])
