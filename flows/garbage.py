@@ -47,7 +47,7 @@ def _named_by_manifests(store: Store) -> Iterator[FileRef]:
 def collect(settings: RunConfig, store: Store, grace_hours: float, *, delete: bool) -> None:
     """List what may go, and remove it if asked to."""
     num_files = num_bytes = 0
-    for path, size_bytes in list(garbage(store, grace_hours)):
+    for path, size_bytes in garbage(store, grace_hours):
         OUT.print(path, markup=False, highlight=False)
         num_files, num_bytes = num_files + 1, num_bytes + size_bytes
         if delete:

@@ -80,7 +80,7 @@ def tag(info: Mapping[str, Any]) -> str:
 
 def written_at(info: Mapping[str, Any]) -> float:
     """When a listed file was written, in seconds since 1970."""
-    time = info.get("mtime") or info.get("LastModified") or info["created"]
+    time = next(info[name] for name in ("mtime", "LastModified", "created") if name in info)
     return float(time.timestamp() if isinstance(time, datetime) else time)
 
 

@@ -157,7 +157,7 @@ def test_garbage_goes_and_nothing_else(finished: Run, tmp_path: Path) -> None:
     garbage = [folder / "00000.deadbeef.parquet", folder / ".0123.part"]
     for path in garbage:
         path.write_bytes(b"left by a writer that was killed")
-        os.utime(path, (0, 0))
+        os.utime(path, (1e6, 1e6))
     young = folder / "00001.deadbeef.parquet"
     young.write_bytes(b"of a writer at work")
     assert "2 files" in run.distillery("gc", "tiny.yaml").stdout

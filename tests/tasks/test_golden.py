@@ -34,6 +34,7 @@ KEY = ShardKey("librispeech", "train-clean-100", 0)
 GOLDEN = {
     "plan": (1, "bc60018a6a00ebbf"),
     "normalise": (1, "0f94e0f751f4b1ae"),
+    "label": (1, "1ff59becbca3ea6b"),
     "score": (1, "768732933ed2761b"),
     "filter": (1, "4b31ae2a183db70f"),
 }
