@@ -44,7 +44,9 @@ def content(name: str = "demo", num_entries: int = 2, **changes: Any) -> Content
 
 
 def publish(store: Store, content: Content, published_at: str = "now") -> tuple[Manifest, bool]:
-    totals = Totals(shards=2, windows=6, utterances=10, hours=1.0)
+    totals = Totals(
+        shards=2, hours_heard=2.0, windows_heard=20, windows=6, utterances=10, hours=1.0
+    )
     return manifest.publish(
         store,
         content,
