@@ -13,7 +13,7 @@ from storage.stage import Place, combined_digest
 from storage.store import Store
 from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
-from tasks.download.raw import archives_of, chosen_splits, downloads
+from tasks.download.parts import Downloads, chosen_splits
 from tasks.normalise.plan import within
 from tasks.stages import SHARD_STAGES, fingerprints
 from tasks.work import Job
@@ -93,9 +93,9 @@ class Chain:
         return self._splits[folder]
 
     @cached_property
-    def downloads(self) -> Split:
-        """What is downloaded, and what failed."""
-        return downloads(self.store, self.corpus)
+    def downloads(self) -> Downloads:
+        """What is to be downloaded, what of it is here, and what failed."""
+        return Downloads.load(self.store, self.corpus, self.settings)
 
     def splits(self, *roles: str) -> tuple[str, ...]:
         """The chosen splits of these roles; of all roles when none is given."""
@@ -112,10 +112,10 @@ class Chain:
         A split is planned only once all of these are there: an annotation whose audio is still to
         come is not one whose audio is missing.
         """
-        done = {receipt.key: receipt for receipt in self.downloads.receipts}
+        done = self.downloads.receipts
         found: dict[ShardKey, tuple[Receipt, ...]] = {}
         for split in self.splits():
-            wanted = archives_of(self.corpus, split)
+            wanted = self.downloads.of(split)
             parts = self.plan_receipts(split)
             planned = {source for part in parts for source in part.sources}
             files = tuple(done[key] for key in wanted if key in done)
@@ -125,10 +125,11 @@ class Chain:
 
     def unready(self, *roles: str) -> list[str]:
         """What keeps splits of these roles from being planned in full: `download …`, `plan …`."""
-        done = {receipt.key for receipt in self.downloads.receipts}
         splits = self.splits(*roles)
         missing = [
-            f"download {key}" for key in archives_of(self.corpus, *splits) if key not in done
+            f"download {key}"
+            for key, part in self.downloads.missing().items()
+            if part.is_for(splits)
         ]
         return missing + [f"plan {key}" for key in self.unplanned_splits() if key.split in splits]
 

@@ -55,21 +55,63 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be done; do nothing.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --plan: JSON for programs.")
+    ] = False,
 ) -> None:
     """The whole story, with progress; what is done already is not done again."""
-    from flows.estimate import print_estimate
     from flows.local import run_locally
     from flows.summary import print_summary
 
     settings, store = _open(config)
     _stage(until)
     if plan:
-        print_estimate(settings, store)
+        _tell_plan(settings, store, as_json=as_json)
         return
     store.check()
     with _failures_told(config):
         run_locally(config, settings, store, until, _PREFECT_HOME)
     print_summary(settings, store)
+
+
+def _tell_plan(settings: RunConfig, store: Store, *, as_json: bool) -> None:
+    from flows.estimate import estimate, print_estimate, total
+
+    found = estimate(settings, store)
+    if as_json:
+        values = {
+            "corpora": [one.model_dump() for one in found],
+            "total": total(found).model_dump(),
+        }
+        typer.echo(json.dumps(values, indent=1))
+    else:
+        print_estimate(found)
+
+
+@app.command()
+def corpora(as_json: AsJson = False) -> None:
+    """The corpora that there are: hours, source, licence, what one must sign or bring."""
+    from flows.ledger import print_ledger, read_ledger
+
+    found = read_ledger()
+    if as_json:
+        typer.echo(json.dumps([entry.model_dump(mode="json") for entry in found], indent=1))
+    else:
+        print_ledger(found)
+
+
+@app.command()
+def doctor(config: Config, as_json: AsJson = False) -> None:
+    """What is missing for a run, and how to get it; exit status 1 when there is a problem."""
+    from flows.doctor import examine, print_checks
+
+    checks = examine(load_config(config))
+    if as_json:
+        typer.echo(json.dumps([check.model_dump() for check in checks], indent=1))
+    else:
+        print_checks(checks)
+    if any(check.state == "problem" for check in checks):
+        raise typer.Exit(_FAILED)
 
 
 @app.command()
@@ -204,10 +246,12 @@ def main() -> None:
     # OpenMP's threads spin while they wait; where a core is shared, that alone can make a small
     # model twenty times as slow. Read when torch is imported, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         app()
     except (ConfigError, UserError) as error:
-        screen.complain(str(error))
+        for problem in getattr(error, "problems", (str(error),)):
+            screen.complain(problem)
         sys.exit(_MISTAKE)
     except DistilleryError as error:
         screen.complain(str(error))

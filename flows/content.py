@@ -3,6 +3,7 @@
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -11,7 +12,7 @@ from configs.schema import RunConfig
 from flows.chain import Chain, Link, chains
 from storage import manifest
 from storage.errors import DistilleryError
-from storage.manifest import Content, Manifest, ManifestEntry, Totals
+from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.stages import SHARD_STAGES, parameters
@@ -56,7 +57,7 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
         content,
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=library_versions(),
-        licences={chain.corpus.name: chain.corpus.licence.name for chain in by_chain},
+        licences={chain.corpus.name: Terms(**asdict(chain.corpus.licence)) for chain in by_chain},
         totals=_totals(by_chain),
     )
 

@@ -1,37 +1,71 @@
 """What a run would do and cost, told before anything is downloaded."""
 
-from typing import Final
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.chain import Chain, chains
+from flows.chain import EVALUATION_STAGES, Chain, chains
 from flows.screen import OUT, table
 from storage.store import Store
-from tasks.download.raw import wanted_archives
+from tasks.corpora.base import Role
+from tasks.corpora.sources import Archive, Delivery, HubFiles
+from tasks.download.parts import Part
 from tasks.stages import SHARD_STAGES
 
 _FLAC_BYTES_PER_HOUR: Final = 60e6
 """Speech at 16 kHz, 16 bit, one channel, as FLAC: LibriSpeech's 960 h take 60 GB."""
 
+_DISTRIBUTED_BYTES_PER_HOUR: Final = 57.6e6
+"""Where a distributor does not say: 16 kB for each second."""
+
 _LABEL_SPEED: Final = 144.5
 """Hours labelled in an hour: large-v2 in transformers, batch 64, on an A100; the Open ASR
 Leaderboard's RTFx."""
 
+_UTTERANCE_S: Final = 3.5
+"""What an utterance lasts, roughly, that is made up here."""
+
+_TERABYTE: Final = 1e12
+_MANY_HOURS: Final = 10.0
+_BASIS: Final = 2  # the number of its column
+LABEL: Final = "label"
+
+_LEGEND: Final = (
+    "hours: of training speech, to be labelled; held out: of validation and test speech, only"
+    " normalised.\n"
+    "~: no size is published, estimated from the hours; +: and the files that a listing will"
+    " show.\n"
+    f"GPU hours at {_LABEL_SPEED}x real time (large-v2, one A100). Nothing was run."
+)
+
 
 class Estimate(BaseModel):
-    """For one corpus: what it holds, what it takes, and how much of it is still to do."""
+    """For one corpus: what it holds, what it takes, and how much of it is still to do.
+
+    `hours` are to be labelled and `held_out_hours` only normalised; terabytes to write are those
+    that are not yet in the store. `basis` is where the hours come from.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     corpus: str
+    basis: str
     hours: float
+    held_out_hours: float
+    paper_hours: float | None
     shards: int
-    terabytes: float
+    terabytes_to_download: float
+    is_size_estimated: bool
+    terabytes_to_keep: float
+    terabytes_to_write: float
     gpu_hours: float
     files_to_download: int
-    shards_to_do: dict[str, int]
-    is_planned: bool
+    has_unlisted_files: bool
+    shards_to_do: Mapping[str, int]
 
 
 def estimate(settings: RunConfig, store: Store) -> list[Estimate]:
@@ -39,58 +73,186 @@ def estimate(settings: RunConfig, store: Store) -> list[Estimate]:
     return [_estimate(chain) for chain in chains(settings, store)]
 
 
-def _estimate(chain: Chain) -> Estimate:
-    links = chain.links("train")
-    target = chain.config.plan.target_shard_hours
-    if links:
-        hours = sum(link.planned.hours for link in links)
-        num_shards = len(links)
-    else:
-        hours = min(chain.corpus.hours, chain.settings.limit_hours or chain.corpus.hours)
-        num_shards = max(1, round(hours / target))
-    to_do = {
-        stage: sum(stage not in link.receipts for link in links) if links else num_shards
-        for stage in SHARD_STAGES
-    }
-    hours_to_label = hours * to_do["label"] / num_shards
-    done = {receipt.key for receipt in chain.downloads.receipts}
+def total(found: Sequence[Estimate]) -> Estimate:
+    """The sum over all corpora."""
     return Estimate(
-        corpus=chain.corpus.name,
-        hours=hours,
-        shards=num_shards,
-        terabytes=2 * hours * _FLAC_BYTES_PER_HOUR / 1e12,  # as distributed, and normalised
-        gpu_hours=hours_to_label / _LABEL_SPEED,
-        files_to_download=len(wanted_archives(chain.corpus, chain.settings).keys() - done),
-        shards_to_do=to_do,
-        is_planned=bool(links),
+        corpus="in all",
+        basis="",
+        hours=sum(one.hours for one in found),
+        held_out_hours=sum(one.held_out_hours for one in found),
+        paper_hours=sum(one.paper_hours or 0.0 for one in found),
+        shards=sum(one.shards for one in found),
+        terabytes_to_download=sum(one.terabytes_to_download for one in found),
+        is_size_estimated=any(one.is_size_estimated for one in found),
+        terabytes_to_keep=sum(one.terabytes_to_keep for one in found),
+        terabytes_to_write=sum(one.terabytes_to_write for one in found),
+        gpu_hours=sum(one.gpu_hours for one in found),
+        files_to_download=sum(one.files_to_download for one in found),
+        has_unlisted_files=any(one.has_unlisted_files for one in found),
+        shards_to_do={
+            stage: sum(one.shards_to_do[stage] for one in found) for stage in SHARD_STAGES
+        },
     )
 
 
-def print_estimate(settings: RunConfig, store: Store) -> None:
-    """The estimates as a table."""
-    found = estimate(settings, store)
+def _estimate(chain: Chain) -> Estimate:
+    hours_of = _told_hours(chain)
+    work = [one for split in chain.splits() for one in _work(chain, split, hours_of[split])]
+    hours = sum(one.hours for one in work)
+    to_label = sum(one.hours for one in work if LABEL in one.stages)
+    raw, is_published = _raw_bytes(chain, hours_of)
+    parts, missing = chain.downloads.parts, chain.downloads.missing()
+    raw_missing = raw * len(missing) / max(1, len(parts))
+    return Estimate(
+        corpus=chain.corpus.name,
+        basis=_basis(chain),
+        hours=to_label,
+        held_out_hours=hours - to_label,
+        paper_hours=chain.corpus.paper_hours,
+        shards=len(work),
+        terabytes_to_download=raw_missing / _TERABYTE,
+        is_size_estimated=not is_published,
+        terabytes_to_keep=(raw + hours * _FLAC_BYTES_PER_HOUR) / _TERABYTE,
+        terabytes_to_write=(raw_missing + _hours_to_do(work, "normalise") * _FLAC_BYTES_PER_HOUR)
+        / _TERABYTE,
+        gpu_hours=_hours_to_do(work, LABEL) / _LABEL_SPEED,
+        files_to_download=len(missing),
+        has_unlisted_files=any(
+            isinstance(part.source, HubFiles) and part.file is None for part in missing.values()
+        ),
+        shards_to_do={
+            stage: sum(stage in one.stages and stage not in one.done for one in work)
+            for stage in SHARD_STAGES
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One shard, planned or to be expected."""
+
+    hours: float
+    stages: Collection[str]
+    done: Collection[str] = ()
+
+
+def _work(chain: Chain, split: str, told_hours: float) -> list[_Work]:
+    """The shards of a split; while it has no plan, as many as its hours will fill."""
+    if chain.plan_receipts(split):
+        links = chain.links_of(split)
+        return [_Work(link.planned.hours, link.stages, link.receipts) for link in links]
+    hours = min(told_hours, chain.settings.limit_hours or told_hours)
+    stages = SHARD_STAGES if chain.corpus.splits[split] == "train" else EVALUATION_STAGES
+    num_shards = math.ceil(hours / chain.config.plan.target_shard_hours)
+    return [_Work(hours / num_shards, stages)] * num_shards
+
+
+def _hours_to_do(work: Iterable[_Work], stage: str) -> float:
+    return sum(one.hours for one in work if stage in one.stages and stage not in one.done)
+
+
+def _told_hours(chain: Chain) -> Mapping[str, float]:
+    """Hours by split: as published, or of as many utterances as are made up here."""
+    made = chain.config.synthetic
+    if made is None or chain.settings.local is not None:
+        return chain.corpus.hours
+    hours = dict.fromkeys(chain.corpus.splits, 0.0)
+    for role in get_args(Role):
+        num_utterances = made.num_train_utterances if role == "train" else made.num_eval_utterances
+        for split in chain.splits(role)[:1]:
+            hours[split] = num_utterances * _UTTERANCE_S / 3600
+    return hours
+
+
+def _basis(chain: Chain) -> str:
+    if all(chain.plan_receipts(split) for split in chain.splits()):
+        return "planned"
+    if chain.settings.local is not None:
+        return "as configured" if chain.settings.local.hours else "not known"
+    return "published" if chain.config.synthetic is None else "made up here"
+
+
+def _raw_bytes(chain: Chain, hours_of: Mapping[str, float]) -> tuple[float, bool]:
+    """What the chosen splits take as distributed, and whether the distributor says so.
+
+    What is delivered is not copied; files that come beside a delivery are small.
+    """
+    corpus, is_made_up = chain.corpus, chain.config.synthetic is not None
+    sizes = [_size_bytes(part) for part in chain.downloads.parts.values()]
+    known = [size for size in sizes if size is not None]
+    is_delivered = any(isinstance(one, Delivery) for one in corpus.sources)
+    if not is_made_up and (len(known) == len(sizes) or is_delivered):
+        return sum(known), len(known) == len(sizes)
+    hours = sum(_hours_to_bring(chain, hours_of).values())
+    all_hours = sum(corpus.hours.values())
+    if corpus.distributed_gb is None or not all_hours or is_made_up:
+        return hours * _DISTRIBUTED_BYTES_PER_HOUR, False
+    return corpus.distributed_gb * 1e9 * hours / all_hours, True
+
+
+def _size_bytes(part: Part) -> int | None:
+    """None: not known, as of the files of a Hub data set before these are listed."""
+    if isinstance(part.source, Delivery):
+        return 0
+    if isinstance(part.source, Archive):
+        return part.source.size_bytes
+    return part.file.size_bytes or None if part.file is not None else None
+
+
+def _hours_to_bring(chain: Chain, hours_of: Mapping[str, float]) -> Mapping[str, float]:
+    """Hours by split that come with the chosen ones: files that hold several come whole."""
+    sources, limit_hours = chain.corpus.sources, chain.settings.limit_hours
+    is_whole = any(isinstance(one, Archive) and not one.splits for one in sources)
+    splits = tuple(chain.corpus.splits) if is_whole else chain.splits()
+    is_pilot = chain.corpus.self_contained and limit_hours is not None
+    return {
+        split: min(hours_of[split], limit_hours) if is_pilot and limit_hours else hours_of[split]
+        for split in splits
+    }
+
+
+def print_estimate(found: Sequence[Estimate]) -> None:
+    """The estimates as a table, with their sum."""
     made = table(
         "What a run would do",
         "corpus",
         "hours",
+        "",
+        "held out",
         "shards",
-        "terabytes",
+        "TB to bring",
+        "TB to keep",
         "files",
         *SHARD_STAGES,
         "GPU h",
+        words=[""],
     )
-    for one in found:
+    for number, one in enumerate([*found, total(found)], start=1):
         made.add_row(
             one.corpus,
-            f"{one.hours:,.1f}{'' if one.is_planned else ' published'}",
-            str(one.shards),
-            f"{one.terabytes:.3f}",
-            str(one.files_to_download),
-            *(str(one.shards_to_do[stage]) for stage in SHARD_STAGES),
-            f"{one.gpu_hours:.2f}",
+            _shown(one.hours),
+            one.basis,
+            _shown(one.held_out_hours),
+            f"{one.shards:,}",
+            f"{'~' if one.is_size_estimated else ''}{one.terabytes_to_download:.3f}",
+            f"{one.terabytes_to_keep:.3f}",
+            f"{one.files_to_download:,}{'+' if one.has_unlisted_files else ''}",
+            *(f"{one.shards_to_do[stage]:,}" for stage in SHARD_STAGES),
+            f"{one.gpu_hours:,.2f}",
+            end_section=number == len(found),
         )
+    made.columns[_BASIS].no_wrap = True
     OUT.print(made)
-    OUT.print(
-        f"GPU hours at {_LABEL_SPEED}x real time (large-v2, one A100); nothing was run.",
-        markup=False,
-    )
+    if published := [one for one in found if one.paper_hours and one.basis == "published"]:
+        named = ", ".join(f"{one.corpus} {one.paper_hours:,.0f}" for one in published)
+        hours = total(published).paper_hours or 0.0
+        OUT.print(
+            f"Hours that the paper took: {named}; {hours:,.0f} in all, which would be"
+            f" {hours / _LABEL_SPEED:,.0f} GPU h.",
+            markup=False,
+        )
+    OUT.print(_LEGEND, markup=False)
+
+
+def _shown(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= _MANY_HOURS else f"{hours:.2f}"

@@ -23,7 +23,9 @@ from flows.progress import progress
 from flows.shards import ShardsFailed, gather
 from storage.errors import DistilleryError
 from storage.receipts import summarise
+from storage.shard import ShardKey
 from storage.store import Store
+from tasks.corpora.registry import corpus_of_run
 from tasks.run import ShardFailed, distil_task, report_task, shard_task, with_policy
 from tasks.stages import STAGES
 
@@ -123,10 +125,15 @@ def evaluate(config: str) -> int:
     with_policy(report_task, settings.runtime, is_shard=False)(
         settings,
         (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
-        [one.audio for one in found if one.model == TEACHER],
+        [one.audio for one in found if one.model == TEACHER and _is_short(settings, one.key)],
         student,
     )
     return len(pending)
+
+
+def _is_short(settings: RunConfig, key: ShardKey) -> bool:
+    """Whether a shard has utterances by which models can be timed side by side."""
+    return not corpus_of_run(settings, key.corpus).whole_recordings
 
 
 _MODEL_STAGES: Final[dict[str, Callable[[str], object]]] = {

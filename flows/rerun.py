@@ -8,18 +8,19 @@ from flows.chain import Chain
 from storage.errors import UserError
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
-from tasks.download.raw import download_place, wanted_archives
+from tasks.download.parts import Part, download_place
 from tasks.stages import SHARD_STAGES
 from tasks.work import Job
 
 
 @dataclass(frozen=True)
 class Again:
-    """A shard to make again, its job (None for a download), and the receipts that are to go."""
+    """A shard to make again, by its job or as a part of a download; the receipts that are to go."""
 
     place: Place
-    job: Job | None
     stale: tuple[str, ...]
+    job: Job | None = None
+    part: Part | None = None
 
     @property
     def key(self) -> ShardKey:
@@ -45,12 +46,13 @@ def find_again(config: RunConfig, stage: str, shard: str) -> tuple[Chain, Again]
 
 
 def _download(chain: Chain, key: ShardKey) -> Again:
-    wanted = wanted_archives(chain.corpus, chain.settings)
+    wanted = chain.downloads.parts
     if key not in wanted:
         raise UserError(f"no download {key}; there are {_listed(map(str, wanted))}")
     place = download_place(chain.corpus, key)
-    done = (one for one in chain.downloads.receipts if one.key == key)
-    return Again(place, None, tuple(place.receipt_path(one.source_digest) for one in done))
+    receipt = chain.downloads.receipts.get(key)
+    stale = () if receipt is None else (place.receipt_path(receipt.source_digest),)
+    return Again(place, stale, part=wanted[key])
 
 
 def _shard(chain: Chain, stage: str, key: ShardKey) -> Again:
@@ -71,7 +73,7 @@ def _shard(chain: Chain, stage: str, key: ShardKey) -> Again:
     if lacking := [name for name in before if name not in link.receipts]:
         raise UserError(f"{stage} {key} needs its {lacking[0]} first; rerun that")
     job = chain.job(link, stage)
-    return Again(job.place, job, (job.place.receipt_path(combined_digest(job.sources)),))
+    return Again(job.place, (job.place.receipt_path(combined_digest(job.sources)),), job=job)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from storage.errors import DistilleryError
 from storage.receipt import Receipt
 from storage.receipts import summarise
 from storage.shard import ShardKey
-from tasks.download.raw import download_place, wanted_archives
+from tasks.download.parts import Part, download_place
 from tasks.run import ShardFailed, download_task, plan_task, shard_task, with_policy
 
 R = TypeVar("R")
@@ -72,24 +72,35 @@ def gather(
 @flow(name="download", flow_run_name="download {corpus}")
 def download(config: str, corpus: str) -> int:
     """Bring the files that the chosen splits need; returns how many were pending."""
-    chain = Chain.open(load_config(config), corpus)
-    done = {receipt.key for receipt in chain.downloads.receipts}
-    wanted = wanted_archives(chain.corpus, chain.settings)
-    bar = progress().bar(f"download {corpus}", len(wanted.keys() - done), "files")
+    settings = load_config(config)
+    brought: set[ShardKey] = set()
+    chain = Chain.open(settings, corpus)
+    while (pending := chain.downloads.missing()).keys() - brought:
+        brought |= _bring(chain, pending)
+        chain = Chain.open(settings, corpus)  # a listing that has come shows further files
+    return len(brought)
+
+
+def _bring(chain: Chain, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
+    bar = progress().bar(f"download {chain.corpus.name}", len(pending), "files")
     work = {
         key: {
             "config": chain.config,
-            "key": key,
+            "part": part,
             "place": download_place(chain.corpus, key),
-            "on_bytes": lambda num_bytes, name=archive.name: bar.say(
+            "on_bytes": lambda num_bytes, name=part.name: bar.say(
                 f"{name} {num_bytes / 1e6:,.0f} MB"
             ),
         }
-        for key, archive in wanted.items()
-        if key not in done
+        for key, part in pending.items()
     }
     runtime = chain.config.runtime
-    return len(gather(with_policy(download_task, runtime), "download", work, runtime.workers, bar))
+    try:
+        policed = with_policy(download_task, runtime)
+        return set(gather(policed, "download", work, runtime.workers, bar))
+    finally:
+        for folder in {download_place(chain.corpus, key).folder for key in work}:
+            summarise(chain.store, folder)
 
 
 @flow(name="plan", flow_run_name="plan {corpus}")
@@ -148,7 +159,7 @@ def rerun(config: str, stage: str, shard: str) -> None:
     task: Task[..., Receipt] = download_task if again.job is None else shard_task
     arguments: dict[str, Any] = {"config": settings}
     if again.job is None:
-        arguments |= {"key": again.key, "place": again.place}
+        arguments |= {"part": again.part, "place": again.place}
     else:
         arguments |= {"job": again.job}
     bar = progress().bar(f"{stage} {again.key}", 1, "shards")

@@ -13,7 +13,7 @@ from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.download.raw import ARCHIVES, wanted_archives
+from tasks.download.parts import ARCHIVES
 from tasks.stages import SHARD_STAGES, STAGES
 
 
@@ -72,8 +72,9 @@ _Line = tuple[StageStatus, list[Failure]]
 
 def _corpus(chain: Chain) -> Iterator[_Line]:
     name = chain.corpus.name
-    wanted = wanted_archives(chain.corpus, chain.settings)
-    yield _line("download", name, ARCHIVES, wanted, chain.downloads)
+    here = chain.downloads
+    brought = Split(tuple(here.receipts.values()), here.failures)
+    yield _line("download", name, ARCHIVES, here.parts, brought)
     pending = chain.unplanned_splits()
     for split in chain.splits():
         parts = chain.split("plan", split)

@@ -39,6 +39,17 @@ class ManifestEntry(Record):
         return (self.audio, self.label, self.evidence, self.kept)
 
 
+class Terms(Record):
+    """What one may do with a corpus, as it was told when the manifest was published."""
+
+    name: str
+    commercial_use: bool
+    derivatives: bool
+    redistribution: bool
+    to_sign: str = ""
+    note: str = ""
+
+
 class Totals(Record):
     """What a corpus, or all of them, bring to the manifest."""
 
@@ -86,7 +97,7 @@ class Manifest(Record):
     published_at: str
     root: str
     versions: Mapping[str, str]  # of code and libraries
-    licences: Mapping[str, str]  # by corpus
+    licences: Mapping[str, Terms]  # by corpus
     totals: Mapping[str, Totals]  # by corpus, and `all`
     content: Content
 
@@ -136,7 +147,7 @@ def publish(
     *,
     published_at: str,
     versions: Mapping[str, str],
-    licences: Mapping[str, str],
+    licences: Mapping[str, Terms],
     totals: Mapping[str, Totals],
 ) -> tuple[Manifest, bool]:
     """Claim the next number for `content`; equal content keeps the number that it has.

@@ -1,45 +1,38 @@
 """Audio as Whisper takes it: decoded, one channel, 16 kHz, and back into FLAC."""
 
-import re
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
-import av
-import av.error
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
 from storage.schema import SAMPLE_RATE_HZ
+from tasks.ffmpeg import decode_with_ffmpeg
+from tasks.pcm import Audio, AudioError, Pcm, refuse_truncated
+from tasks.sphere import SPHERE_MAGIC, decode_sphere
+from tasks.wave import refuse_truncated_wave
+
+__all__ = [
+    "Audio",
+    "AudioError",
+    "Pcm",
+    "Samples",
+    "cut",
+    "decode",
+    "decode_flac",
+    "encode_flac",
+    "is_normalised_flac",
+    "to_whisper_rate",
+]
 
 Samples = npt.NDArray[np.float32]
-Pcm = npt.NDArray[np.int16]
 
 _BLOCK_SAMPLES: Final = 1 << 20
 _LOWEST_RATE_HZ: Final = 1_000
 _HIGHEST_RATE_HZ: Final = 1_000_000
 _UNTOLD_FRAMES: Final = 1 << 36  # more than FLAC can tell
-_SPHERE_HEADER_BYTES: Final = 2048
-_SAMPLE_COUNT = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
-
-
-class AudioError(ValueError):
-    """Bytes that are not whole, readable audio."""
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """Decoded audio: `samples` is (frames, channels) int16 at `rate_hz`."""
-
-    samples: Pcm
-    rate_hz: int
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return len(self.samples) / self.rate_hz
 
 
 def decode(data: bytes) -> Audio:
@@ -47,16 +40,26 @@ def decode(data: bytes) -> Audio:
 
     Raises `AudioError` when the bytes are no audio or end before their header says.
     """
+    if data.startswith(SPHERE_MAGIC):
+        audio = decode_sphere(data)
+    else:
+        refuse_truncated_wave(data)
+        audio = _decode_by_content(data)
+    if not _LOWEST_RATE_HZ <= audio.rate_hz <= _HIGHEST_RATE_HZ:
+        raise AudioError(f"a sample rate of {audio.rate_hz} Hz")
+    return audio
+
+
+def _decode_by_content(data: bytes) -> Audio:
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
             audio = Audio(_read_all(file), file.samplerate)
             num_frames = file.frames
     except soundfile.LibsndfileError as error:
         # without the address of the buffer, which would make the detail of a row differ each time
-        audio, num_frames = _decode_with_ffmpeg(data, error.error_string), 0
-    _refuse_truncated(data, expected=num_frames, found=len(audio.samples))
-    if not _LOWEST_RATE_HZ <= audio.rate_hz <= _HIGHEST_RATE_HZ:
-        raise AudioError(f"a sample rate of {audio.rate_hz} Hz")
+        return decode_with_ffmpeg(data, error.error_string)
+    if num_frames < _UNTOLD_FRAMES:
+        refuse_truncated(found=len(audio.samples), expected=num_frames)
     return audio
 
 
@@ -74,41 +77,6 @@ def _to_pcm(samples: Samples) -> Pcm:
     scaled = np.rint(np.nan_to_num(samples) * 32768.0)
     pcm: Pcm = np.clip(scaled, -32768, 32767).astype(np.int16)
     return pcm
-
-
-def _decode_with_ffmpeg(data: bytes, reason: str) -> Audio:
-    try:
-        with av.open(BytesIO(data), "r") as container:
-            if not container.streams.audio:
-                raise AudioError(f"no audio in it ({reason})")
-            stream = container.streams.audio[0]
-            if stream.codec_context is None:
-                raise AudioError(f"of an unknown codec ({reason})")
-            # interleaved, since PyAV reads the planes of more than eight channels out of bounds
-            resampler = av.AudioResampler(format="s16")
-            blocks = [
-                converted.to_ndarray().reshape(-1, converted.layout.nb_channels)
-                for frame in container.decode(stream)
-                for converted in resampler.resample(frame)
-            ]
-            if not blocks:
-                raise AudioError(f"no samples in it ({reason})")
-            return Audio(np.concatenate(blocks), stream.codec_context.sample_rate)
-    except AudioError:
-        raise
-    except (av.error.FFmpegError, ValueError) as error:
-        raise AudioError(f"cannot be decoded: {error} ({reason})") from error
-
-
-def _refuse_truncated(data: bytes, *, expected: int, found: int) -> None:
-    """Libsndfile takes what is there; a SPHERE header says per channel how much there should be."""
-    is_sphere = data.startswith(b"NIST_1A")
-    if is_sphere and (match := _SAMPLE_COUNT.search(data[:_SPHERE_HEADER_BYTES])):
-        expected = int(match[1])
-    elif expected >= _UNTOLD_FRAMES:
-        return
-    if found < expected:
-        raise AudioError(f"truncated: {found} of {expected} samples")
 
 
 def cut(audio: Audio, channel: int, start_s: float, end_s: float | None) -> Audio:

@@ -22,6 +22,7 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.fetch import OnBytes
+from tasks.download.parts import Part
 from tasks.download.raw import download
 from tasks.work import Job, load_model, run_job, run_plan
 
@@ -95,14 +96,19 @@ def shard_task(config: RunConfig, job: Job) -> Receipt:
     return _explained(store, job.place, lambda: run_job(config, job))
 
 
-@task(name="download", task_run_name="download {key}")
+@task(name="download", task_run_name="download {part.key} {part.name}")
 def download_task(
-    config: RunConfig, key: ShardKey, place: Place, on_bytes: OnBytes | None = None
+    config: RunConfig, part: Part, place: Place, on_bytes: OnBytes | None = None
 ) -> Receipt:
-    """Bring one file of a corpus; raises `ShardFailed` with the reason in one line."""
+    """Bring one part of a corpus; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
-    corpus, settings = corpus_of_run(config, key.corpus), config.corpora[key.corpus]
-    return _explained(store, place, lambda: download(store, corpus, settings, key, on_bytes))
+    corpus, settings = corpus_of_run(config, part.key.corpus), config.corpora[part.key.corpus]
+    num_per_host = config.runtime.downloads_per_host
+
+    def bring() -> Receipt:
+        return download(store, corpus, settings, part, on_bytes, num_per_host)
+
+    return _explained(store, place, bring)
 
 
 @task(name="plan", task_run_name="plan {place.key}")

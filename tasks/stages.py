@@ -26,7 +26,7 @@ STAGES: Final = (
 SPECS: Final = {
     spec.name: spec
     for spec in (
-        StageSpec(name="plan", version=1, schema=PLAN, row_group_bytes=None),
+        StageSpec(name="plan", version=2, schema=PLAN, row_group_bytes=None),
         StageSpec(name="normalise", version=1, schema=NORMALISED),
         StageSpec(name="label", version=1, schema=LABELS),
         StageSpec(name="score", version=1, schema=EVIDENCE),

@@ -1,5 +1,6 @@
 """One shard of one stage: what it reads, the pure transform that it calls, and the commit."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from storage.receipts import Split
 from storage.schema import row_ids
 from storage.stage import Place, combined_digest, find_receipt
 from storage.store import Store
-from tasks.corpora.registry import corpus_named
-from tasks.download.raw import RawFiles
+from tasks.corpora.registry import corpus_of_run
+from tasks.download.files import Files, RawFiles
 from tasks.filter.shard import filter_shard
 from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
@@ -87,18 +88,20 @@ def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Re
     Segments that an earlier part has stay where they are. Raises what `run_job` raises.
     """
     store = Store(config.root, config.runtime.scratch)
-    corpus = corpus_named(place.key.corpus)
+    corpus, settings = corpus_of_run(config, place.key.corpus), config.corpora[place.key.corpus]
     sources = tuple(archive.output.sha256 for archive in archives)
     if (done := find_receipt(store, place, combined_digest(sources))) is not None:
         return done
     earlier = Split.load(store, place.folder).receipts
+    raw = RawFiles(store, archives, settings.mirror)
     part = plan_part(
-        corpus.read(RawFiles(store, archives)),
+        corpus.read(raw),
         split=place.key.split,
         known_ids=frozenset(_planned_ids(store, earlier)),
         first_shard=sum(len(receipt.planned) for receipt in earlier),
         target_shard_hours=config.plan.target_shard_hours,
-        file_digests={archive.output.path: archive.output.sha256 for archive in archives},
+        file_digests=raw.digests,
+        self_contained=corpus.self_contained,
     )
     commit = Commit(
         store=store,
@@ -131,10 +134,11 @@ def _normalise(config: RunConfig, store: Store, job: Job, open_files: ExitStack)
     plan = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["plan"])))
     segments = plan.read_row_group(job.row_group)
 
-    def read(file: str, offset: int, size: int) -> bytes:
-        return store.read(file, offset, offset + size)
-
-    outcomes = normalise_shard(segments, read, job.place.key, config.normalise)
+    key, settings = job.place.key, config.normalise
+    if corpus_of_run(config, key.corpus).whole_recordings:
+        settings = settings.model_copy(update={"max_duration_s": math.inf})
+    files = Files(store, config.corpora[key.corpus].mirror)
+    outcomes = normalise_shard(segments, files.audio, key, settings)
     return _Reading(row_ids(segments), outcomes)
 
 
@@ -157,7 +161,7 @@ def _score(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> 
     # the audio in the same file is not read, so neither is it hashed again
     audio = open_files.enter_context(store.fetch(job.inputs["normalise"], verify=False))
     references = pq.read_table(audio, columns=["id", "raw_text"])
-    clean = corpus_named(job.place.key.corpus).clean
+    clean = corpus_of_run(config, job.place.key.corpus).clean
     return _Reading(row_ids(labels), score_shard(labels, references, clean, config.score))
 
 
@@ -170,13 +174,15 @@ def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) 
     from tasks.evaluate.shard import measure_shard
 
     audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
+    corpus = corpus_of_run(config, job.place.key.corpus)
     outcomes = measure_shard(
-        _batches(audio),
+        _batches(audio, 1 if corpus.whole_recordings else _BATCH_ROWS),
         load_model(config, store, job.student),
-        corpus_named(job.place.key.corpus).clean,
+        corpus.clean,
         config.label,
         config.score,
         config.runtime.label_batch_size,
+        whole_recordings=corpus.whole_recordings,
     )
     return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
 
@@ -195,8 +201,8 @@ def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "Tra
     return load_teacher(settings, config.label.dtype, config.runtime.device)
 
 
-def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    yield from file.iter_batches(_BATCH_ROWS)
+def _batches(file: pq.ParquetFile, num_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    yield from file.iter_batches(num_rows)
 
 
 _READERS: Mapping[str, Callable[[RunConfig, Store, Job, ExitStack], _Reading]] = {

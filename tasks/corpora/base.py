@@ -1,11 +1,13 @@
-"""What a corpus is: a frozen value with its source, its splits, its licence and its readers."""
+"""What a corpus is: a frozen value with its sources, its splits, its licence and its readers."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import Final, Literal, Protocol
+from typing import BinaryIO, Final, Literal, Protocol, TypeAlias
 
 from storage.outcome import LeftOut, quarantined
+from tasks.corpora.sources import Source
 
 Role = Literal["train", "validation", "test"]
 
@@ -16,56 +18,53 @@ _SHOWN_CHARS: Final = 80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Archive:
-    """A file as its distributor publishes it; a digest is None where none is published."""
-
-    url: str
-    md5: str | None = None
-    sha256: str | None = None
-    size_bytes: int | None = None
-    splits: tuple[str, ...] = ()  # those that it holds; empty: all
-
-    @property
-    def name(self) -> str:
-        """The file name, which a mirror keeps."""
-        return self.url.rsplit("/", 1)[-1]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Licence:
-    """What one may do with a corpus."""
+    """What one may do with a corpus, as far as its distributor says; no legal advice."""
 
     name: str
     commercial_use: bool
     derivatives: bool
     redistribution: bool
-    to_sign: str = ""
+    to_sign: str = ""  # or to bring: an account, a form, a membership
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file inside a stored archive: its bytes are `[offset, offset + size)` of `file`."""
+    """A file among the stored ones: its bytes are `[offset, offset + size)` of `file`.
+
+    With a `column`, it is a value in a Parquet file instead: that of `row`, counted from 0.
+    """
 
     file: str
     name: str
     offset: int
     size: int
     duration_s: float | None = None
+    column: str | None = None
+    row: int | None = None
 
 
 class Raw(Protocol):
     """The stored files of one corpus, as a reader sees them."""
 
     def members(self, suffix: str = "") -> Iterable[Member]:
-        """The members of all archives whose names end in `suffix`, in order of name."""
+        """The members of all files whose names end in `suffix`, in order of name."""
 
     def read(self, member: Member) -> bytes:
         """The bytes of one member."""
 
+    def open(self, member: Member) -> BinaryIO:
+        """One member to read and seek in, without bringing all of it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """A stretch of annotated speech and its audio; `end_s` None is the end of the file."""
+    """A stretch of annotated speech and its audio; `end_s` None is the end of the file.
+
+    Where `pieces_s` are given, the speech is these stretches (start, end) of the recording, one
+    after the other, and `start_s` and `end_s` are where the first begins and the last ends.
+    """
 
     id: str
     split: str
@@ -76,6 +75,7 @@ class Segment:
     channel: int = 0
     start_s: float = 0.0
     end_s: float | None = None
+    pieces_s: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +84,17 @@ class Unplanned:
 
     split: str
     row: LeftOut
+
+
+@dataclass(frozen=True, slots=True)
+class NoReference:
+    """A transcript that a corpus's rules drop; `reason` is a snake_case word that is counted."""
+
+    reason: str
+
+
+Clean: TypeAlias = Callable[[str], str | NoReference]
+"""From a transcript as distributed to a reference."""
 
 
 def numbered_lines(data: bytes) -> Iterator[tuple[int, str]]:
@@ -102,24 +113,49 @@ def malformed(split: str, transcript: Member, number: int, line: str) -> Unplann
     return Unplanned(split=split, row=quarantined(place, "malformed_line", line[:_SHOWN_CHARS]))
 
 
+def split_by_hash(recording_id: str, percents: Mapping[str, float], rest: str) -> str:
+    """The split of a recording in a corpus without official ones: by its name alone, for ever.
+
+    The name's SHA-256, read as a share of 100, falls into the first of `percents` that reaches it.
+
+    >>> split_by_hash("sw02001", {"dev": 2.5, "test": 2.5}, "train")
+    'train'
+    """
+    share = int.from_bytes(sha256(recording_id.encode()).digest()[:8], "big") / 2**64 * 100
+    reached = 0.0
+    for split, percent in percents.items():
+        reached += percent
+        if share < reached:
+            return split
+    return rest
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """One of the corpora. `version` is raised when `read` or `clean` changes its meaning.
+    """One of the corpora, in one form of distribution.
 
     `read` yields one value for each annotated segment, in an order that new files do not disturb.
-    `clean` turns a transcript as distributed into a reference; None: the corpus's rules drop it.
+    `clean` turns a transcript as distributed into a reference, or says why there is none;
+    `examples` shows it, and is its test. `hours` are those of each split, as published or, where
+    nothing is, estimated. The versions are raised when `read` or `clean` changes its meaning.
     """
 
     name: str
     title: str
     homepage: str
-    hours: float
-    paper_hours: float | None
     licence: Licence
     revision: str
-    archives: tuple[Archive, ...]
+    sources: tuple[Source, ...]
     splits: Mapping[str, Role]
+    hours: Mapping[str, float]
     read: Callable[[Raw], Iterator[Segment | Unplanned]]
-    clean: Callable[[str], str | None]
+    clean: Clean
+    examples: Mapping[str, str | NoReference]
+    form: str = ""  # of several: hub, release
+    paper_hours: float | None = None  # in Distil-Whisper's training set; None: not in it
+    distributed_gb: float | None = None  # None: not published
+    self_contained: bool = False  # every file has its own annotations: no shard crosses files
+    whole_recordings: bool = False  # for long-form evaluation: no utterance is too long
     read_version: int = 1
     clean_version: int = 1
+    notes: tuple[str, ...] = field(default=())  # what a user should know

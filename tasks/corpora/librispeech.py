@@ -9,7 +9,6 @@ from storage.errors import ShardError
 from storage.outcome import quarantined
 from tasks.corpora.base import (
     UNDECODABLE,
-    Archive,
     Corpus,
     Licence,
     Member,
@@ -19,6 +18,7 @@ from tasks.corpora.base import (
     malformed,
     numbered_lines,
 )
+from tasks.corpora.sources import Archive
 
 _BASE: Final = "https://www.openslr.org/resources/12"
 _ID: Final = re.compile(r"([^-]+)-([^-]+)-[^-]+")
@@ -61,7 +61,7 @@ def _split(transcript: Member) -> str:
     return parts[-_DEPTH]
 
 
-def clean(raw_text: str) -> str | None:
+def clean(raw_text: str) -> str:
     """The reference; LibriSpeech has no tags, only upper case.
 
     >>> clean("IT'S A FERRY")
@@ -78,11 +78,20 @@ LIBRISPEECH: Final = Corpus(
     name="librispeech",
     title="LibriSpeech",
     homepage="https://www.openslr.org/12",
-    hours=960.9,
+    hours={
+        "train-clean-100": 100.6,
+        "train-clean-360": 363.6,
+        "train-other-500": 496.7,
+        "dev-clean": 5.4,
+        "dev-other": 5.3,
+        "test-clean": 5.4,
+        "test-other": 5.1,
+    },
+    distributed_gb=61.8,
     paper_hours=960,
     licence=Licence(name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True),
     revision="openslr-12",
-    archives=(
+    sources=(
         _archive("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 6_387_309_499),
         _archive("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa"),
         _archive("train-other-500", "d1a0fd59409feb2c614ce4d30c387708"),
@@ -102,4 +111,5 @@ LIBRISPEECH: Final = Corpus(
     },
     read=read,
     clean=clean,
+    examples={"IT'S A FERRY": "it's a ferry", "THE LAMP WAS LIT": "the lamp was lit"},
 )

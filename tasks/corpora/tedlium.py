@@ -8,7 +8,6 @@ from typing import Final
 from storage.outcome import dropped, quarantined
 from tasks.corpora.base import (
     UNDECODABLE,
-    Archive,
     Corpus,
     Licence,
     Member,
@@ -19,6 +18,7 @@ from tasks.corpora.base import (
     malformed,
     numbered_lines,
 )
+from tasks.corpora.sources import Archive
 
 _SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
 _NOT_SCORED: Final = "ignore_time_segment_in_scoring"
@@ -35,13 +35,13 @@ _UTTERANCE_ID = re.compile(r"\s*\(\S+-\d+\)\s*$")
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
     """A segment per STM line, whose first field, not its file name, names the talk."""
-    for split, talks, stm in _by_split(raw):
+    for split, talks, stm in transcripts_by_split(raw):
         for number, line in numbered_lines(raw.read(stm)):
             if not line.startswith(";;"):
-                yield _segment(split, talks, line) or malformed(split, stm, number, line)
+                yield stm_item(split, talks, line) or malformed(split, stm, number, line)
 
 
-def _by_split(raw: Raw) -> Iterator[tuple[str, dict[str, Member], Member]]:
+def transcripts_by_split(raw: Raw) -> Iterator[tuple[str, dict[str, Member], Member]]:
     """The transcripts, each with its split and the talks of that split by name."""
     talks: dict[str, dict[str, Member]] = {split: {} for split in _SPLITS}
     for member in raw.members(".sph"):
@@ -61,7 +61,7 @@ def _split(name: str) -> str | None:
     return "train" if "data" in parts else None
 
 
-def _segment(split: str, talks: dict[str, Member], line: str) -> Segment | Unplanned | None:
+def stm_item(split: str, talks: dict[str, Member], line: str) -> Segment | Unplanned | None:
     """What a line annotates; None where it has another form than an STM line."""
     fields = line.split(maxsplit=_NUM_FIELDS - 1)
     if len(fields) < _NUM_FIELDS - 1 or UNDECODABLE in line:
@@ -91,7 +91,7 @@ def _segment(split: str, talks: dict[str, Member], line: str) -> Segment | Unpla
     )
 
 
-def clean(raw_text: str) -> str | None:
+def clean(raw_text: str) -> str:
     """The reference: without marks of what was not understood, with rejoined apostrophes.
 
     >>> clean("so it 's the first <unk> we built")
@@ -110,13 +110,14 @@ TEDLIUM: Final = Corpus(
     name="tedlium",
     title="TED-LIUM 3",
     homepage="https://www.openslr.org/51",
-    hours=452,
+    hours={"train": 452.0, "dev": 1.6, "test": 2.6},
+    distributed_gb=50,
     paper_hours=450,
     licence=Licence(
         name="CC-BY-NC-ND-3.0", commercial_use=False, derivatives=False, redistribution=True
     ),
     revision="openslr-51",
-    archives=(
+    sources=(
         Archive(
             url="https://www.openslr.org/resources/51/TEDLIUM_release-3.tgz",
             sha256="ad1e454d14d1ad550bc2564c462d87c7a7ec83d4dc2b9210f22ab4973b9eccdb",
@@ -125,4 +126,14 @@ TEDLIUM: Final = Corpus(
     splits=_SPLITS,
     read=read,
     clean=clean,
+    examples={
+        "so it 's the first <unk> we built": "so it's the first we built",
+        "we 're sure they 've gone": "we're sure they've gone",
+        "i 'm here and i 'll stay": "i'm here and i'll stay",
+        "he 'd say it isn 't five o 'clock y 'all": "he'd say it isn't five o'clock y'all",
+        "' cause they don 't": "'cause they don't",
+        "{NOISE} well {COUGH} then {SMACK}": "well then",
+        "<sil> for(2) the<sil> people": "for the people",
+        "hello there (JaneDoe-12)": "hello there",
+    },
 )

@@ -1,6 +1,7 @@
-"""Archives that are the same bytes at every build, and whole or absent, never half written.
+"""Files and archives that are the same bytes at every build, whole or absent, never half written.
 
-Knows tar, gzip, checksums and the marker of a finished folder; knows neither speech nor corpora.
+Knows tar, zip, gzip, checksums and the marker of a finished folder; knows neither speech nor
+corpora.
 """
 
 import gzip
@@ -9,6 +10,7 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ CHECKSUMS_NAME = "SHA256SUMS"
 MARKER_NAME = "complete.json"
 # Speech hardly compresses and the demo should not wait for it.
 _GZIP_LEVEL = 1
+_EARLIEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 Parameter = str | int
 
@@ -33,31 +36,34 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A gzipped tar; `members` makes its files one by one, so that one is in memory."""
+    """A tar, gzipped tar or zip, as its name says; `members` makes its files one by one."""
 
     name: str
     members: Callable[[], Iterator[Member]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """Files that lie in the folder itself, each under its own path."""
+
+    members: Callable[[], Iterator[Member]]
+
+
 def write_archives(
-    folder: Path, archives: tuple[Archive, ...], parameters: Mapping[str, Parameter]
+    folder: Path, contents: tuple[Archive | Tree, ...], parameters: Mapping[str, Parameter]
 ) -> None:
-    """Write the archives, `SHA256SUMS` beside them and, last, the marker with the parameters.
+    """Write the contents, `SHA256SUMS` beside them and, last, the marker with the parameters.
 
     Each file appears whole under its name or not at all. A folder whose marker has other parameters
     is written anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER_NAME).unlink(missing_ok=True)
-    lines = []
-    for archive in archives:
-        path = folder / archive.name
-        with _appearing_whole(path) as file:
-            _write_tar_gz(file, archive.members())
-        lines.append(f"{_sha256(path)}  {archive.name}\n")
+    written = [name for content in contents for name in _write(folder, content)]
+    lines = [f"{_sha256(folder / name)}  {name}\n" for name in written]
     with _appearing_whole(folder / CHECKSUMS_NAME) as file:
         file.write("".join(lines).encode())
-    sizes = {archive.name: (folder / archive.name).stat().st_size for archive in archives}
+    sizes = {name: (folder / name).stat().st_size for name in written}
     marker = {"parameters": dict(parameters), "bytes": sizes}
     with _appearing_whole(folder / MARKER_NAME) as file:
         file.write((json.dumps(marker, indent=2, sort_keys=True) + "\n").encode())
@@ -80,13 +86,37 @@ def is_complete(folder: Path, parameters: Mapping[str, Parameter]) -> bool:
     )
 
 
-def _write_tar_gz(file: BinaryIO, members: Iterator[Member]) -> None:
-    with (
-        gzip.GzipFile(
-            filename="", mode="wb", fileobj=file, compresslevel=_GZIP_LEVEL, mtime=0
-        ) as zipped,
-        tarfile.open(mode="w", fileobj=zipped, format=tarfile.PAX_FORMAT) as tar,
-    ):
+def _write(folder: Path, content: Archive | Tree) -> Iterator[str]:
+    """The names of what was written."""
+    if isinstance(content, Tree):
+        for member in content.members():
+            path = folder / member.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _appearing_whole(path) as file:
+                file.write(member.content)
+            yield member.path
+        return
+    with _appearing_whole(folder / content.name) as file:
+        if content.name.endswith(".zip"):
+            _write_zip(file, content.members())
+        elif content.name.endswith(".tar"):
+            _write_tar(file, content.members())
+        else:
+            with gzip.GzipFile(
+                filename="", mode="wb", fileobj=file, compresslevel=_GZIP_LEVEL, mtime=0
+            ) as zipped:
+                _write_tar(zipped, content.members())
+    yield content.name
+
+
+def _write_zip(file: BinaryIO, members: Iterator[Member]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in members:
+            archive.writestr(zipfile.ZipInfo(member.path, _EARLIEST_ZIP_TIME), member.content)
+
+
+def _write_tar(file: BinaryIO | gzip.GzipFile, members: Iterator[Member]) -> None:
+    with tarfile.open(mode="w", fileobj=file, format=tarfile.PAX_FORMAT) as tar:
         for member in members:
             # A fresh TarInfo has time, user and group 0 and no names: nothing of this machine gets
             # in.

@@ -7,23 +7,37 @@ enter it here.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tasks.demo.archives import Archive, Parameter, is_complete, write_archives
+from tasks.demo.ami import ami_archives
+from tasks.demo.archives import Archive, Parameter, Tree, is_complete, write_archives
+from tasks.demo.common_voice import common_voice_archives
+from tasks.demo.fisher import fisher_archives
+from tasks.demo.gigaspeech import gigaspeech_archives
 from tasks.demo.librispeech import librispeech_archives
+from tasks.demo.peoples_speech import peoples_speech_archives
+from tasks.demo.switchboard import switchboard_archives
 from tasks.demo.tedlium import tedlium_archives
+from tasks.demo.voxpopuli import voxpopuli_archives
 
 # Raised when the same parameters begin to give other bytes, so that folders of an older version are
 # made anew.
 VERSION = 1
 
-CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive, ...]]
+CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive | Tree, ...]]
 """(seed, num_train_utterances, num_eval_utterances, spoken) to archives.
 
 `spoken` is to be called after each utterance.
 """
 
 MAKERS: dict[str, CorpusMaker] = {
+    "peoples_speech": peoples_speech_archives,
+    "gigaspeech": gigaspeech_archives,
+    "common_voice": common_voice_archives,
     "librispeech": librispeech_archives,
+    "voxpopuli": voxpopuli_archives,
     "tedlium": tedlium_archives,
+    "fisher": fisher_archives,
+    "switchboard": switchboard_archives,
+    "ami": ami_archives,
 }
 
 
@@ -41,7 +55,7 @@ def write_corpora(
 ) -> dict[str, Path]:
     """Write each corpus into `folder/{name}`: its archives and `SHA256SUMS`.
 
-    Returns those folders by name.     `num_train_utterances` counts the transcribed lines of the
+    Returns those folders by name. `num_train_utterances` counts the transcribed lines of the
     training part, defects included (see `tasks.demo.utterances.defect_at`); `num_eval_utterances`
     those of the development part and again of the test part. The same arguments give the same
     bytes. A corpus that is already there with these arguments is left alone. `progress(done,

@@ -21,7 +21,7 @@ from storage.outcome import Outcome
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.corpora.registry import corpus_named
+from tasks.corpora.registry import corpus_of_run
 from tasks.distil.reader import ManifestReader
 from tasks.distil.student import save_student
 from tasks.distil.tokens import SpecialTokens
@@ -122,7 +122,7 @@ def _word_error_rate(
         outcomes = measure_shard(
             batches,
             student,
-            corpus_named(corpus).clean,
+            corpus_of_run(config, corpus).clean,
             config.label,
             config.score,
             config.runtime.label_batch_size,

@@ -4,6 +4,7 @@ import gzip
 import posixpath
 import shutil
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -21,27 +22,57 @@ _COPY_BYTES: Final = 1 << 20
 _HEAD_BYTES: Final = 1 << 13
 _FLAC_FRAMES_BITS: Final = 36
 _GZIPPED_TAR: Final = (".tar.gz", ".tgz")
+_GZIPPED: Final = (".gz", ".tgz")
+_ENCRYPTED: Final = 1  # of a zip member's flags
 
 
 def stored_name(name: str) -> str:
-    """The name under which a distributor's file is kept: a compressed tar is kept plain.
+    """The name under which a distributor's file is kept: plain, and a zip as the tar of its files.
 
-    >>> stored_name("dev-clean.tar.gz"), stored_name("TEDLIUM_release-3.tgz"), stored_name("a.tsv")
-    ('dev-clean.tar', 'TEDLIUM_release-3.tar', 'a.tsv')
+    >>> stored_name("dev-clean.tar.gz"), stored_name("TEDLIUM_release-3.tgz"), stored_name("a.zip")
+    ('dev-clean.tar', 'TEDLIUM_release-3.tar', 'a.tar')
+    >>> stored_name("asr_en.tsv.gz"), stored_name("clean/test-00000-of-00009.parquet")
+    ('asr_en.tsv', 'clean/test-00000-of-00009.parquet')
     """
-    for suffix in _GZIPPED_TAR:
+    for suffix in (*_GZIPPED_TAR, ".zip"):
         if name.endswith(suffix):
             return name.removesuffix(suffix) + ".tar"
-    return name
+    return name.removesuffix(".gz")
 
 
 def unpack(source: Path, name: str, sink: HashingSink) -> None:
-    """Write what is kept of `source`, the distributor's file `name`, to `sink`."""
+    """Write what is kept of `source`, the distributor's file `name`, to `sink`.
+
+    Raises `ShardError` when the file is not whole, or holds what cannot be unpacked.
+    """
+    if name.endswith(".zip"):
+        try:
+            _zip_to_tar(source, sink)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise ShardError(f"{name} is not a whole zip archive: {error}") from error
+        return
     try:
-        with gzip.open(source) if name.endswith(_GZIPPED_TAR) else source.open("rb") as file:
+        with gzip.open(source) if name.endswith(_GZIPPED) else source.open("rb") as file:
             shutil.copyfileobj(file, sink, _COPY_BYTES)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ShardError(f"{name} is not a whole gzip file: {error}") from error
+
+
+def _zip_to_tar(source: Path, sink: HashingSink) -> None:
+    """The same files without compression, so that each can be read by its range."""
+    with zipfile.ZipFile(source) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            if info.flag_bits & _ENCRYPTED:
+                raise zipfile.BadZipFile(f"its member {info.filename} is encrypted")
+            member = tarfile.TarInfo(info.filename)
+            member.size = info.file_size
+            sink.write(member.tobuf(tarfile.PAX_FORMAT))
+            with archive.open(info) as content:
+                shutil.copyfileobj(content, sink, _COPY_BYTES)
+            sink.write(bytes(-info.file_size % tarfile.BLOCKSIZE))
+    sink.write(bytes(2 * tarfile.BLOCKSIZE))
 
 
 def index(path: Path, name: str) -> pa.Table:
@@ -51,8 +82,8 @@ def index(path: Path, name: str) -> pa.Table:
     links that lead out of it, devices and the like are no members. Raises `ShardError` when the
     archive is not whole.
     """
-    if not stored_name(name).endswith(".tar"):
-        return _table([(name, 0, path.stat().st_size, None)])
+    if not (kept := stored_name(name)).endswith(".tar"):
+        return _table([(kept, 0, path.stat().st_size, None)])
     try:
         return _table(sorted(_tar_members(path)))
     except tarfile.TarError as error:
@@ -110,4 +141,5 @@ def _flac_duration_s(name: str, head: bytes) -> float | None:
 
 def _table(rows: list[tuple[str, int, int, float | None]]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-    return pa.table([list(column) for column in columns], schema=INDEX)
+    unhashed = pa.nulls(len(rows), pa.string())
+    return pa.table([*(list(column) for column in columns), unhashed], schema=INDEX)

@@ -1,151 +1,257 @@
-"""The raw files of a corpus in the store: brought by `download`, read by those after it."""
+"""The raw files of a corpus brought into the store, each verified and told by a receipt."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import CorpusSettings
 from storage.errors import UserError, without_secrets
 from storage.fingerprint import digest
-from storage.receipt import Counts, Receipt
-from storage.receipts import Split
-from storage.shard import ShardKey
-from storage.stage import Place
+from storage.receipt import Counts, FileRef, Receipt
+from storage.schema import INDEX
+from storage.stage import Place, find_receipt
 from storage.store import Store
-from tasks.corpora.base import Archive, Corpus, Member
+from tasks.corpora.base import Corpus
+from tasks.corpora.sources import Archive, Delivery, HubFiles
 from tasks.download.archive import index, stored_name, unpack
 from tasks.download.fetch import Digest, OnBytes, fetched, read_small
+from tasks.download.hub import HubFile, HubListing, auth_headers, file_url, list_files
+from tasks.download.parts import (
+    LISTING,
+    LISTING_NAME,
+    Part,
+    delivered,
+    download_place,
+    listing_digest,
+    mirror_of,
+)
 
-STAGE: Final = "download"
-ARCHIVES: Final = "archives"
-"""The name that stands where later stages have a split."""
-
-
-def wanted_archives(corpus: Corpus, settings: CorpusSettings) -> dict[ShardKey, Archive]:
-    """The files that the chosen splits need, by key."""
-    return archives_of(corpus, *chosen_splits(corpus, settings))
-
-
-def archives_of(corpus: Corpus, *splits: str) -> dict[ShardKey, Archive]:
-    """The files that hold any of these splits, by key: the place in the corpus's list."""
-    return {
-        ShardKey(corpus.name, ARCHIVES, number): archive
-        for number, archive in enumerate(corpus.archives)
-        if not archive.splits or not set(splits).isdisjoint(archive.splits)
-    }
-
-
-def chosen_splits(corpus: Corpus, settings: CorpusSettings) -> tuple[str, ...]:
-    """The splits that a configuration takes, in order; raises `UserError` for unknown ones."""
-    if settings.splits is None:
-        return tuple(corpus.splits)
-    if unknown := set(settings.splits) - set(corpus.splits):
-        raise UserError(
-            f"corpora.{corpus.name}.splits: no split {min(unknown)!r};"
-            f" there are {', '.join(corpus.splits)}"
-        )
-    return tuple(split for split in corpus.splits if split in settings.splits)
-
-
-def download_place(corpus: Corpus, key: ShardKey) -> Place:
-    """Where a downloaded file is kept, by the corpus's revision in place of a fingerprint."""
-    return Place(stage=STAGE, fingerprint=corpus.revision, key=key)
-
-
-def downloads(store: Store, corpus: Corpus) -> Split:
-    """What is downloaded of a corpus, and what failed."""
-    return Split.load(store, download_place(corpus, ShardKey(corpus.name, ARCHIVES, 0)).folder)
+INDEX_NAME: Final = "index.parquet"
+_HASH_CHUNK_BYTES: Final = 8 << 20
 
 
 def download(
     store: Store,
     corpus: Corpus,
     settings: CorpusSettings,
-    key: ShardKey,
+    part: Part,
     on_bytes: OnBytes | None = None,
+    num_per_host: int = 4,
 ) -> Receipt:
-    """Bring one file, verify it, keep it with an index of its members, and say so in a receipt.
+    """Bring one part of a corpus, verify it, and say so in a receipt.
 
-    Raises what `fetched` raises; `UserError` when no digest is published for the file.
+    A file is kept with an index of its members; a delivery stays where it is and only its index is
+    kept. Raises what `fetched` raises, and `UserError` for what has to be brought by hand.
     """
-    archive, place = corpus.archives[key.index], download_place(corpus, key)
-    for receipt in downloads(store, corpus).receipts:
-        if receipt.key == key:
-            return receipt
-    url, expected = _source(corpus, archive, settings)
-    source_digest = digest([expected.algorithm, expected.hexadecimal])
+    if isinstance(part.source, Delivery):
+        return _download_delivery(store, corpus, settings, part, part.source)
+    if isinstance(part.source, HubFiles) and part.file is None:
+        return _download_listing(store, corpus, settings, part, part.source)
+    url, expected = _address(corpus, settings, part)
+    identity = [expected.algorithm, expected.hexadecimal] if expected else ["first", part.name]
+    place, source_digest = download_place(corpus, part.key), digest(identity)
+    if (done := find_receipt(store, place, source_digest)) is not None:
+        return done
+    is_hub = part.file is not None and settings.mirror is None
     with (
-        fetched(url, expected, store.scratch_folder(), on_bytes) as source,
+        fetched(
+            url,
+            expected,
+            store.scratch_folder(),
+            on_bytes,
+            size_bytes=part.file.size_bytes or None if part.file else None,
+            headers=auth_headers() if is_hub else None,
+            num_per_host=num_per_host,
+        ) as source,
         store.sink(place.folder) as sink,
     ):
-        unpack(source, archive.name, sink)
+        unpack(source, part.name, sink)
         sink.close()
-        members = index(sink.path, archive.name)
-        stored = store.keep(sink, place.file_path(sink.sha256, stored_name(archive.name)))
+        members = index(sink.path, part.name)
+        name = PurePosixPath(stored_name(part.name)).name
+        stored = store.keep(sink, place.file_path(sink.sha256, name))
+    recorded = {"source": without_secrets(url)}
+    if expected is not None:
+        recorded[expected.algorithm] = expected.hexadecimal
+    return _receipt(
+        store,
+        place,
+        source_digest,
+        output=stored.model_copy(update={"num_rows": 1}),
+        beside=(_keep_index(store, place, members),),
+        num_files=1,
+        recorded=recorded,
+    )
+
+
+def _download_listing(
+    store: Store, corpus: Corpus, settings: CorpusSettings, part: Part, source: HubFiles
+) -> Receipt:
+    """Keep what files a Hub data set has: at its commit, or on a mirror with checksums."""
+    patterns = tuple(pattern for found in source.patterns.values() for pattern in found)
+    if settings.checksums == "sha256sums":
+        found = _listed_on_mirror(corpus, settings, source, patterns)
+    else:
+        found = list_files(source.repo, source.revision, source.gated, patterns)
+    if not found.files:
+        raise UserError(
+            f"{source.repo} at {found.commit} has no file {' or '.join(patterns)}; its layout is"
+            f" another than {corpus.title} is known to have: name a revision that has them"
+        )
+    place = download_place(corpus, part.key)
+    with store.sink(place.folder) as sink:
+        sink.write(LISTING.dump_json(found, indent=1))
+        kept = store.keep(sink, place.file_path(sink.sha256, LISTING_NAME))
+    return _receipt(
+        store,
+        place,
+        digest(["listing", source.repo, source.revision]),
+        output=kept.model_copy(update={"num_rows": 1}),
+        beside=(),
+        num_files=1,
+        recorded={"source": source.repo, "commit": found.commit},
+    )
+
+
+def _download_delivery(
+    store: Store, corpus: Corpus, settings: CorpusSettings, part: Part, source: Delivery
+) -> Receipt:
+    """Hash the files of a delivery where they lie."""
+    mirror = mirror_of(corpus, settings, source)
+    listing = delivered(mirror.list(""), source)
+    if not listing:
+        raise UserError(
+            f"{source.name} ({source.title}) is not below {mirror.root}: found no file"
+            f" {' or '.join(source.files)}; {source.how}"
+        )
+    rows = [
+        (path, 0, entry.size_bytes, None, _sha256(mirror, path, entry.size_bytes))
+        for path, entry in listing.items()
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    place = download_place(corpus, part.key)
+    kept = _keep_index(store, place, pa.table(columns, schema=INDEX))
+    return _receipt(
+        store,
+        place,
+        listing_digest(listing),
+        output=kept,
+        beside=(),
+        num_files=len(rows),
+        recorded={"source": source.name},
+    )
+
+
+def _sha256(mirror: Store, path: str, size_bytes: int) -> str:
+    found = hashlib.sha256()
+    for start in range(0, size_bytes, _HASH_CHUNK_BYTES):
+        found.update(mirror.read(path, start, min(start + _HASH_CHUNK_BYTES, size_bytes)))
+    return found.hexdigest()
+
+
+def _keep_index(store: Store, place: Place, members: pa.Table) -> FileRef:
     with store.sink(place.folder) as sink:
         pq.write_table(members, sink, compression="zstd")
-        listed = store.keep(sink, place.file_path(sink.sha256, "index.parquet"))
+        kept = store.keep(sink, place.file_path(sink.sha256, INDEX_NAME))
+    return kept.model_copy(update={"num_rows": members.num_rows})
+
+
+def _receipt(
+    store: Store,
+    place: Place,
+    source_digest: str,
+    *,
+    output: FileRef,
+    beside: tuple[FileRef, ...],
+    num_files: int,
+    recorded: dict[str, str],
+) -> Receipt:
+    """Put the receipt of a part; the first one stands."""
     receipt = Receipt(
-        stage=STAGE,
-        fingerprint=corpus.revision,
-        key=key,
+        stage=place.stage,
+        fingerprint=place.fingerprint,
+        key=place.key,
         source_digest=source_digest,
-        output=stored.model_copy(update={"num_rows": 1}),
-        beside=(listed.model_copy(update={"num_rows": members.num_rows}),),
-        counts=Counts(rows_in=1, rows_out=1),
-        recorded={"source": without_secrets(url), expected.algorithm: expected.hexadecimal},
+        output=output,
+        beside=beside,
+        counts=Counts(rows_in=num_files, rows_out=num_files),
+        recorded=recorded,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    data = receipt.model_dump_json(indent=1).encode()
-    store.put_if_absent(place.receipt_path(source_digest), data)
-    return receipt
+    path = place.receipt_path(source_digest)
+    if store.put_if_absent(path, receipt.model_dump_json(indent=1).encode()):
+        return receipt
+    return Receipt.parse(store.read(path), path)
 
 
-def _source(corpus: Corpus, archive: Archive, settings: CorpusSettings) -> tuple[str, Digest]:
-    """Where a file comes from and what it must hash to."""
-    url = f"{settings.mirror.rstrip('/')}/{archive.name}" if settings.mirror else archive.url
+def _address(corpus: Corpus, settings: CorpusSettings, part: Part) -> tuple[str, Digest | None]:
+    """Where a file comes from and what it must hash to; None where nothing is published."""
+    source, file, mirror = part.source, part.file, settings.mirror
+    if isinstance(source, HubFiles):
+        assert file is not None
+        url = (
+            f"{mirror.rstrip('/')}/{file.path}"
+            if mirror
+            else file_url(source.repo, part.commit, file.path)
+        )
+        return url, file.digest
+    assert isinstance(source, Archive)
+    if mirror is None and source.by_hand:
+        raise UserError(
+            f"{source.name} is brought by hand: {source.by_hand};"
+            f" then name its folder as corpora.{corpus.name}.mirror"
+        )
+    if mirror is not None and not source.by_hand and _only_delivered(corpus, mirror, source):
+        mirror = None
+    url = f"{mirror.rstrip('/')}/{source.name}" if mirror else source.url
     if settings.checksums == "sha256sums":
         return url, _listed_digest(url)
-    if archive.sha256 is not None:
-        return url, Digest(algorithm="sha256", hexadecimal=archive.sha256)
-    if archive.md5 is not None:
-        return url, Digest(algorithm="md5", hexadecimal=archive.md5)
-    raise UserError(
-        f"{corpus.title} publishes no digest of {archive.name}; put it on a mirror with a"
-        f" SHA256SUMS file and set corpora.{corpus.name}.checksums: sha256sums"
-    )
+    if source.sha256 is not None:
+        return url, Digest(algorithm="sha256", hexadecimal=source.sha256)
+    return url, Digest(algorithm="md5", hexadecimal=source.md5) if source.md5 else None
+
+
+def _only_delivered(corpus: Corpus, mirror: str, source: Archive) -> bool:
+    """Whether a mirror holds what one brings by hand, and not this file, which one need not."""
+    has_deliveries = any(isinstance(other, Delivery) for other in corpus.sources)
+    return has_deliveries and not Store(mirror).exists(source.name)
 
 
 def _listed_digest(url: str) -> Digest:
     folder, name = url.rsplit("/", 1)
+    listed = _checksums(folder)
+    if name not in listed:
+        raise UserError(f"{folder}/SHA256SUMS does not list {name}")
+    return listed[name]
+
+
+def _listed_on_mirror(
+    corpus: Corpus, settings: CorpusSettings, source: HubFiles, patterns: tuple[str, ...]
+) -> HubListing:
+    if settings.mirror is None:
+        raise UserError(
+            f"corpora.{corpus.name}.checksums: sha256sums needs corpora.{corpus.name}.mirror,"
+            " the folder or URL with the SHA256SUMS file"
+        )
+    listed = _checksums(settings.mirror.rstrip("/"))
+    files = tuple(
+        HubFile(path=path, size_bytes=0, digest=found)
+        for path, found in sorted(listed.items())
+        if any(fnmatchcase(path, pattern) for pattern in patterns)
+    )
+    return HubListing(repo=source.repo, commit="mirror", files=files)
+
+
+def _checksums(folder: str) -> dict[str, Digest]:
+    """The digests that a mirror's SHA256SUMS lists, by path."""
+    found: dict[str, Digest] = {}
     for line in read_small(f"{folder}/SHA256SUMS").splitlines():
         hexadecimal, _, listed = line.partition(" ")
-        if listed.strip().lstrip("*").removeprefix("./") == name:
-            return Digest(algorithm="sha256", hexadecimal=hexadecimal.lower())
-    raise UserError(f"{folder}/SHA256SUMS does not list {name}")
-
-
-class RawFiles:
-    """The members of downloaded archives; satisfies `tasks.corpora.base.Raw`."""
-
-    def __init__(self, store: Store, receipts: Sequence[Receipt]) -> None:
-        self._store = store
-        self._members: list[Member] = []
-        for receipt in receipts:
-            with store.fetch(receipt.beside[0]) as path:
-                table = pq.read_table(path)
-            columns = (table.column(name).to_pylist() for name in table.schema.names)
-            self._members += [
-                Member(receipt.output.path, *row) for row in zip(*columns, strict=True)
-            ]
-        self._members.sort(key=lambda member: member.name)
-
-    def members(self, suffix: str = "") -> Iterable[Member]:
-        """The members of all archives whose names end in `suffix`, in order of name."""
-        return (member for member in self._members if member.name.endswith(suffix))
-
-    def read(self, member: Member) -> bytes:
-        """The bytes of one member, by one ranged read."""
-        return self._store.read(member.file, member.offset, member.offset + member.size)
+        name = listed.strip().lstrip("*").removeprefix("./")
+        found[name] = Digest(algorithm="sha256", hexadecimal=hexadecimal.lower())
+    return found

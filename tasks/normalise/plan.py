@@ -1,9 +1,10 @@
-"""Which segment goes to which shard: deterministic, append-only, speakers together."""
+"""Which segment goes to which shard: deterministic, append-only, what belongs together kept so."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -13,8 +14,12 @@ from storage.receipt import PlannedShard
 from storage.schema import PLAN
 from tasks.corpora.base import Segment, Unplanned
 
-_ESTIMATED_BYTES_PER_S: Final = 16_000
-"""What a second of compressed 16 kHz speech takes, for files that do not say how long they are."""
+_ESTIMATED_BYTES_PER_S: Final = {".mp3": 6_000, ".opus": 4_000, ".ogg": 8_000, ".wav": 32_000}
+_ESTIMATED_FLAC_BYTES_PER_S: Final = 16_000
+"""What a second of speech takes, for files that do not say how long they are."""
+
+_USUAL_UTTERANCE_S: Final = 10.0
+"""For values of Parquet files that do not say it either."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,15 @@ def plan_part(
     first_shard: int,
     target_shard_hours: float,
     file_digests: Mapping[str, str],
+    self_contained: bool = False,
 ) -> PlannedPart:
     """Group the segments of `split` that no earlier part has into shards from `first_shard` on.
 
-    A shard takes whole recordings, and all recordings of a speaker unless they alone fill more
-    than a shard. `file_digests` are of the stored files, by path; a shard's digest covers its rows
-    with these in place of the paths. A second segment of the same id is quarantined. In what order
-    the segments come makes no difference.
+    A shard takes whole recordings, and all recordings of people who speak together unless these
+    alone fill more than a shard. Where files are `self_contained` it takes neighbours of one file
+    instead, so that a file that comes later moves nothing. `file_digests` are of the stored files,
+    by path; a shard's digest covers its rows with these in place of the paths. A second segment of
+    the same id is quarantined. In what order the segments come makes no difference.
     """
     wanted = (item for item in segments if item.split == split and _id(item) not in known_ids)
     kept: list[Segment] = []
@@ -54,7 +61,9 @@ def plan_part(
             left_out.append(quarantined(f"{row_id}#{number}", "duplicate_id"))
     outcomes: list[Outcome] = []
     shards: list[PlannedShard] = []
-    for index, members in enumerate(_shards(kept, target_shard_hours), start=first_shard):
+    groups = _files(kept) if self_contained else [_together(kept, target_shard_hours)]
+    filled = (members for group in groups for members in _shards(group, target_shard_hours))
+    for index, members in enumerate(filled, start=first_shard):
         rows = [_row(index, segment) for segment in members]
         identity = [
             {**row, "shard": None, "file": file_digests[segment.audio.file]}
@@ -84,10 +93,10 @@ def within(shards: Sequence[PlannedShard], limit_hours: float | None) -> tuple[P
     return tuple(taken)
 
 
-def _shards(segments: list[Segment], target_hours: float) -> list[list[Segment]]:
+def _shards(groups: Iterable[list[Segment]], target_hours: float) -> list[list[Segment]]:
     shards: list[list[Segment]] = []
     hours = target_hours
-    for group in _groups(segments, target_hours):
+    for group in groups:
         if hours >= target_hours:
             shards.append([])
             hours = 0.0
@@ -96,11 +105,23 @@ def _shards(segments: list[Segment], target_hours: float) -> list[list[Segment]]
     return shards
 
 
-def _groups(segments: list[Segment], target_hours: float) -> Iterable[list[Segment]]:
-    """What stays together: a speaker's recordings, or one recording of a speaker with too many."""
-    ordered = sorted(segments, key=lambda s: (_owner(s), s.recording_id, s.start_s, s.id))
-    for _, owned in groupby(ordered, key=_owner):
-        group = list(owned)
+def _files(segments: list[Segment]) -> Iterable[Iterable[list[Segment]]]:
+    """The segments of each file, in the order in which they stand there, each for itself."""
+    ordered = sorted(segments, key=lambda s: (s.audio.file, s.audio.row or 0, s.start_s, s.id))
+    for _, of_file in groupby(ordered, key=lambda s: s.audio.file):
+        yield [[segment] for segment in of_file]
+
+
+def _together(segments: list[Segment], target_hours: float) -> Iterable[list[Segment]]:
+    """What stays together: recordings that share speakers, or one of too many of them.
+
+    A recording keeps its order: by file, so that each is decoded once, then by channel, speaker and
+    time.
+    """
+    circle = _circles(segments)
+    ordered = sorted(segments, key=lambda s: (circle[s.recording_id], *_order(s)))
+    for _, circled in groupby(ordered, key=lambda s: circle[s.recording_id]):
+        group = list(circled)
         if sum(map(_hours, group)) <= target_hours:
             yield group
         else:
@@ -108,29 +129,68 @@ def _groups(segments: list[Segment], target_hours: float) -> Iterable[list[Segme
                 yield list(recording)
 
 
+def _order(segment: Segment) -> tuple[str, str, int, int, str, float, str]:
+    audio, speaker = segment.audio, segment.speaker_id or ""
+    return (
+        segment.recording_id,
+        audio.name,
+        audio.offset,
+        segment.channel,
+        speaker,
+        segment.start_s,
+        segment.id,
+    )
+
+
+def _circles(segments: Iterable[Segment]) -> dict[str, str]:
+    """Recording to the first recording that it is linked with by speakers (union-find)."""
+    parent: dict[str, str] = {}
+    first_of: dict[str, str] = {}
+
+    def root(recording: str) -> str:
+        while (above := parent.setdefault(recording, recording)) != recording:
+            parent[recording] = parent[above]
+            recording = parent[recording]
+        return recording
+
+    for segment in segments:
+        own = root(segment.recording_id)
+        if segment.speaker_id is not None:
+            other = root(first_of.setdefault(segment.speaker_id, segment.recording_id))
+            parent[max(own, other)] = min(own, other)
+    return {recording: root(recording) for recording in parent}
+
+
 def _id(item: Segment | Unplanned) -> str:
     return item.id if isinstance(item, Segment) else item.row.id
 
 
-def _rank(item: Segment | Unplanned) -> tuple[str, bool, str, int, float, float, str]:
+def _rank(item: Segment | Unplanned) -> tuple[str, bool, str, int, int, float, float, str]:
     """Of several items with one id the first stands: a segment, and always the same one."""
     if isinstance(item, Unplanned):
-        return item.row.id, True, item.row.reason, 0, 0.0, 0.0, item.row.detail
+        return item.row.id, True, item.row.reason, 0, 0, 0.0, 0.0, item.row.detail
     audio, end_s = item.audio, -1.0 if item.end_s is None else item.end_s
-    return item.id, False, audio.name, audio.offset, item.start_s, end_s, item.raw_text
-
-
-def _owner(segment: Segment) -> str:
-    return segment.speaker_id or segment.recording_id
+    place = audio.name, audio.offset, audio.row or 0
+    return item.id, False, *place, item.start_s, end_s, item.raw_text
 
 
 def _hours(segment: Segment) -> float:
     if segment.end_s is not None:
         return (segment.end_s - segment.start_s) / 3600
-    return (segment.audio.duration_s or segment.audio.size / _ESTIMATED_BYTES_PER_S) / 3600
+    return (_told_s(segment) or segment.audio.size / _bytes_per_s(segment.audio.name)) / 3600
 
 
-def _row(shard: int, segment: Segment) -> dict[str, str | int | float | None]:
+def _told_s(segment: Segment) -> float | None:
+    audio = segment.audio
+    # a value of a Parquet file says nothing by the size of the file
+    return audio.duration_s or (_USUAL_UTTERANCE_S if audio.column is not None else None)
+
+
+def _bytes_per_s(name: str) -> int:
+    return _ESTIMATED_BYTES_PER_S.get(PurePosixPath(name).suffix, _ESTIMATED_FLAC_BYTES_PER_S)
+
+
+def _row(shard: int, segment: Segment) -> dict[str, Any]:
     return {
         "shard": shard,
         "id": segment.id,
@@ -139,8 +199,11 @@ def _row(shard: int, segment: Segment) -> dict[str, str | int | float | None]:
         "file": segment.audio.file,
         "offset": segment.audio.offset,
         "size": segment.audio.size,
+        "column": segment.audio.column,
+        "row": segment.audio.row,
         "channel": segment.channel,
         "start_s": segment.start_s,
         "end_s": segment.end_s,
+        "pieces_s": [list(piece) for piece in segment.pieces_s] or None,
         "raw_text": segment.raw_text,
     }

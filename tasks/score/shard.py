@@ -1,12 +1,13 @@
 """One shard's labels and references become one shard's evidence."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
 from configs.schema import Score
 from storage.errors import ShardError
 from storage.outcome import LeftOut, Outcomes, dropped
+from tasks.corpora.base import Clean, NoReference
 from tasks.score.evidence import ToCompare, evidence_batch
 from tasks.text import normaliser
 
@@ -26,14 +27,14 @@ _LABEL_COLUMNS = [
 def score_shard(
     labels: pa.Table,
     references: pa.Table,
-    clean: Callable[[str], str | None],
+    clean: Clean,
     settings: Score,
 ) -> Outcomes:
     """Evidence (EVIDENCE) for the windows of `labels` (LABELS), in their order.
 
     `references` has the columns `id` and `raw_text` and is joined by id. `clean` turns a transcript
-    as distributed into a reference; where it gives None, the corpus's rules drop that utterance
-    (`text_rule`) and with it those that share its window (`window_of_dropped_utterance`). Raises
+    as distributed into a reference; where it gives none, that utterance is dropped for its reason,
+    and with it those that share its window (`window_of_dropped_utterance`). Raises
     `ShardError` for an utterance that has no row in `references`, or two.
     """
     raw_texts = _by_id(references)
@@ -45,7 +46,7 @@ def score_shard(
                 utterance_id: clean(_raw_text(raw_texts, utterance_id, label["window_id"]))
                 for utterance_id in label["utterance_ids"]
             }
-            known = [text for text in texts.values() if text is not None]
+            known = [text for text in texts.values() if isinstance(text, str)]
             if len(known) < len(texts):
                 yield from _drop_window(texts, raw_texts)
             else:
@@ -76,11 +77,11 @@ def _raw_text(raw_texts: Mapping[str, str], utterance_id: str, window_id: str) -
 
 
 def _drop_window(
-    texts: Mapping[str, str | None], raw_texts: Mapping[str, str]
+    texts: Mapping[str, str | NoReference], raw_texts: Mapping[str, str]
 ) -> Iterator[LeftOut]:
-    offending = [utterance_id for utterance_id, text in texts.items() if text is None]
-    for utterance_id in texts:
-        if utterance_id in offending:
-            yield dropped(utterance_id, "text_rule", raw_texts[utterance_id])
+    offending = next(name for name, text in texts.items() if isinstance(text, NoReference))
+    for utterance_id, text in texts.items():
+        if isinstance(text, NoReference):
+            yield dropped(utterance_id, text.reason, raw_texts[utterance_id])
         else:
-            yield dropped(utterance_id, "window_of_dropped_utterance", f"with {offending[0]}")
+            yield dropped(utterance_id, "window_of_dropped_utterance", f"with {offending}")

@@ -9,7 +9,7 @@ import pytest
 
 from storage import manifest
 from storage.errors import IntegrityError, UserError
-from storage.manifest import Content, Manifest, ManifestEntry, Totals
+from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.store import Store
@@ -52,7 +52,11 @@ def publish(store: Store, content: Content, published_at: str = "now") -> tuple[
         content,
         published_at=published_at,
         versions={"python": published_at},
-        licences={"librispeech": "CC-BY-4.0"},
+        licences={
+            "librispeech": Terms(
+                name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True
+            )
+        },
         totals={"all": totals},
     )
 

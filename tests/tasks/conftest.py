@@ -1,15 +1,22 @@
-"""Normalised speech of noise, and a Whisper of random weights that hears it."""
+"""Corpora read from genuine files; speech of noise, and a Whisper of random weights for it."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from configs.schema import Label, Teacher
+from configs.schema import CorpusSettings, Label, Teacher
 from storage.schema import NORMALISED, SAMPLE_RATE_HZ
+from storage.store import Store
 from tasks.audio import encode_flac
+from tasks.corpora.base import Corpus, Segment, Unplanned
+from tasks.download.files import RawFiles
+from tasks.download.parts import Downloads
+from tasks.download.raw import download
 
 if TYPE_CHECKING:
     from tasks.label.teacher import Transcriber
@@ -17,6 +24,32 @@ if TYPE_CHECKING:
 WINDOW_S = 2
 
 Normalised = Callable[..., pa.RecordBatch]
+ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], RawFiles]]
+
+
+@pytest.fixture
+def read_corpus(tmp_path: Path, store: Store) -> ReadCorpus:
+    """What a corpus reads from files by path, by way of a mirror, and the raw files that it reads."""
+
+    def read(
+        corpus: Corpus, files: Mapping[str, bytes], splits: tuple[str, ...] | None = None
+    ) -> tuple[list[Segment | Unplanned], RawFiles]:
+        mirror = tmp_path / "mirror"
+        lines = []
+        for name, data in files.items():
+            (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+            (mirror / name).write_bytes(data)
+            lines.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+        (mirror / "SHA256SUMS").write_text("".join(lines))
+        settings = CorpusSettings(mirror=str(mirror), checksums="sha256sums", splits=splits)
+        while pending := Downloads.load(store, corpus, settings).missing():
+            for part in pending.values():
+                download(store, corpus, settings, part)
+        receipts = list(Downloads.load(store, corpus, settings).receipts.values())
+        raw = RawFiles(store, receipts, settings.mirror)
+        return list(corpus.read(raw)), raw
+
+    return read
 
 
 @pytest.fixture

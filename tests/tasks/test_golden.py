@@ -32,7 +32,7 @@ TEACHER = Path(__file__).parents[2] / "tasks" / "demo" / "teacher"
 KEY = ShardKey("librispeech", "train-clean-100", 0)
 
 GOLDEN = {
-    "plan": (1, "bc60018a6a00ebbf"),
+    "plan": (2, "dc6f20dbd8d01164"),
     "normalise": (1, "0f94e0f751f4b1ae"),
     "label": (1, "1ff59becbca3ea6b"),
     "score": (1, "768732933ed2761b"),
@@ -76,7 +76,7 @@ def planned() -> pa.Table:
 
 def normalised() -> list[Outcome]:
     by_size = {len(data): data for data in recordings().values()}
-    return list(normalise_shard(planned(), lambda _, __, size: by_size[size], KEY, Normalise()))
+    return list(normalise_shard(planned(), lambda place: by_size[place.size], KEY, Normalise()))
 
 
 def labelled() -> list[Outcome]:

@@ -117,7 +117,7 @@ def test_an_archive_of_another_layout_is_refused(read_corpus: ReadCorpus) -> Non
 
 
 def test_the_published_digests_are_those_of_openslr() -> None:
-    published = {archive.name: archive.md5 for archive in LIBRISPEECH.archives}
+    published = {archive.name: archive.md5 for archive in LIBRISPEECH.sources}
     assert published == {
         "dev-clean.tar.gz": "42e2234ba48799c1f50f24a7926300a1",
         "dev-other.tar.gz": "c8d0bcc9cca99d4f8b62fcc847357931",
@@ -129,5 +129,5 @@ def test_the_published_digests_are_those_of_openslr() -> None:
     }
     assert {
         split: archive.splits
-        for split, archive in zip(LIBRISPEECH.splits, LIBRISPEECH.archives, strict=True)
+        for split, archive in zip(LIBRISPEECH.splits, LIBRISPEECH.sources, strict=True)
     } == {split: (split,) for split in LIBRISPEECH.splits}

@@ -157,7 +157,7 @@ def test_a_transcript_becomes_a_reference(raw_text: str, reference: str) -> None
 
 
 def test_the_published_digest_is_that_of_openslr() -> None:
-    [archive] = TEDLIUM.archives
+    [archive] = TEDLIUM.sources
     assert archive.name == "TEDLIUM_release-3.tgz"
     assert archive.sha256 == "ad1e454d14d1ad550bc2564c462d87c7a7ec83d4dc2b9210f22ab4973b9eccdb"
     assert TEDLIUM.splits == {"train": "train", "dev": "validation", "test": "test"}

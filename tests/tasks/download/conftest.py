@@ -1,58 +1,80 @@
-"""A web server of files that behaves as servers on the way do."""
+"""Web servers of files that behave as servers on the way do, and waits that take no time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from typing import Any
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
+import huggingface_hub
 import pytest
+
+from tasks.download import web
+from tests.file_server import Wire, serving
+from tests.hub_server import HubServer, hub_server
 
 
 @dataclass
-class FileServer:
+class FileServer(Wire):
     """Files by name, and how the next requests are answered."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
+    etag: str | None = None
+    modified: str | None = None
     status: int | None = None  # an error for every request
-    takes_ranges: bool = True
-    breaks_after: int | None = None  # bytes of a body, before the connection goes
-    waits_for: Event | None = None  # before a body is sent
+    refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # of what comes next
+    redirects_to: str | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # name, range
     encodings: set[str | None] = field(default_factory=set)  # that the requests took
+    authorizations: list[str | None] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        name, asked_range = request.path.lstrip("/"), request.headers.get("Range")
-        self.asked.append((name, asked_range))
+        name = request.path.lstrip("/").partition("?")[0]
+        self.asked.append((name, request.headers.get("Range")))
         self.encodings.add(request.headers.get("Accept-Encoding"))
-        status = self.status or (200 if name in self.files else 404)
-        body = self.files.get(name, b"") if status == 200 else b"an error page"
-        if status == 200 and asked_range and self.takes_ranges:
-            start = int(asked_range.removeprefix("bytes=").removesuffix("-"))
-            status, body = (206, body[start:]) if start < len(body) else (416, b"")
+        self.authorizations.append(request.headers.get("Authorization"))
+        status, headers = self.status or (200 if name in self.files else 404), {}
+        if self.refusals:
+            status, headers = self.refusals.pop(0)
+        elif self.redirects_to is not None:
+            status, headers = 302, {"Location": f"{self.redirects_to}/{name}"}
+        if status == 200:
+            versions = {"ETag": self.etag, "Last-Modified": self.modified}
+            told = {header: value for header, value in versions.items() if value is not None}
+            self.send(request, name, self.files[name], told)
+            return
         request.send_response(status)
-        request.send_header("Content-Length", str(len(body)))
+        for header, value in {**headers, "Content-Length": "13"}.items():
+            request.send_header(header, value)
         request.end_headers()
-        if self.waits_for is not None:
-            self.waits_for.wait(10)
-        request.wfile.write(body[: self.breaks_after])
+        request.wfile.write(b"an error page")
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that a download would have waited before it asked again."""
+    waited: list[float] = []
+    monkeypatch.setattr(web, "sleep", waited.append)
+    return waited
 
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     """A server on loopback."""
     files = FileServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            files.answer(self)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        files.url = f"http://127.0.0.1:{running.server_port}"
-        Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with serving(files.answer) as files.url:
         yield files
-        running.shutdown()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A Hub on loopback without data sets, which `HF_ENDPOINT` names; nobody is logged in."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", constants.HF_HUB_DISABLE_TELEMETRY)
+    with hub_server({}) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running

@@ -3,6 +3,8 @@ import pyarrow as pa
 from configs.schema import Score
 from storage.outcome import LeftOut
 from storage.schema import MEASURED
+from tasks.corpora.base import NoReference
+from tasks.evaluate.long_form import cut_at_pauses
 from tasks.evaluate.shard import measure_shard
 from tasks.label.rules import decoding_rules
 from tasks.label.shard import utterances
@@ -11,12 +13,12 @@ from tasks.text import normaliser
 
 
 def clean(raw_text):
-    return None if raw_text == "IGNORE" else raw_text
+    return NoReference("marked_as_noise") if raw_text == "IGNORE" else raw_text
 
 
-def measured(batches, transcriber, label_settings, batch_size=3):
+def measured(batches, transcriber, label_settings, batch_size=3, **how):
     outcomes = list(
-        measure_shard(batches, transcriber, clean, label_settings, Score(), batch_size=batch_size)
+        measure_shard(batches, transcriber, clean, label_settings, Score(), batch_size, **how)
     )
     tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
@@ -72,8 +74,33 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(
     table, left_out = measured([batch], tiny_teacher, label_settings)
     assert table.column("id").to_pylist() == ["full"]
     assert [(one.id, one.outcome, one.reason) for one in left_out] == [
-        ("marked", "dropped", "text_rule"),
+        ("marked", "dropped", "marked_as_noise"),
         ("hummed", "dropped", "empty_reference"),
         ("long", "dropped", "longer_than_window"),
         ("broken", "quarantined", "unreadable_audio"),
     ]
+
+
+def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings, row, normalised):
+    """However its pieces and those of its neighbours fall into batches."""
+    batch = normalised(
+        row("a", 70_001), row("hummed", 5, raw_text="hmm"), row("b"), row("c", 99_999)
+    )
+    table, left_out = measured([batch], tiny_teacher, label_settings, whole_recordings=True)
+    assert [one.reason for one in left_out] == ["empty_reference"]
+    assert table.column("id").to_pylist() == ["a", "b", "c"]
+    assert table.column("duration_s").to_pylist()[0] == 70_001 / 16_000
+    model = tiny_teacher.model
+    rules = decoding_rules(model.generation_config, model.config, label_settings)
+    kept = [one for one in utterances([batch]) if one.id != "hummed"]
+    for one, hypothesis in zip(kept, table.column("hypothesis").to_pylist(), strict=True):
+        heard = [
+            transcribe(tiny_teacher, [one.samples[start:end]], rules)[0].text
+            for start, end in cut_at_pauses(one.samples, tiny_teacher.window_samples)
+        ]
+        assert hypothesis == normaliser("english")(" ".join(heard))
+    for batch_size in (1, 2, 16):
+        again, _ = measured(
+            [batch], tiny_teacher, label_settings, batch_size, whole_recordings=True
+        )
+        assert again == table

@@ -20,6 +20,7 @@ from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.audio import decode
+from tasks.download.files import AudioPlace
 from tasks.normalise.shard import normalise_shard
 from tasks.stages import SPECS
 from tests.builders import Pcm, encoded, flac, noise, sine, sphere
@@ -39,9 +40,9 @@ class Files:
             self._places[name] = (offset, len(content))
             offset += len(content)
 
-    def read(self, file: str, offset: int, size: int) -> bytes:
-        assert file == "raw/all.tar"
-        [name] = [name for name, place in self._places.items() if place == (offset, size)]
+    def read(self, place: AudioPlace) -> bytes:
+        assert place.file == "raw/all.tar"
+        [name] = [name for name, at in self._places.items() if at == place[1:3]]
         self.reads[name] += 1
         return self._contents[name]
 
@@ -58,9 +59,12 @@ class Files:
             "file": "raw/all.tar",
             "offset": offset,
             "size": size,
+            "column": None,
+            "row": None,
             "channel": 0,
             "start_s": start_s,
             "end_s": end_s,
+            "pieces_s": None,
             "raw_text": f"TEXT OF {name}",
             **changes,
         }

@@ -102,9 +102,12 @@ def test_a_row_says_where_its_audio_lies() -> None:
             "file": FILE,
             "offset": 512,
             "size": 1000,
+            "column": None,
+            "row": None,
             "channel": 1,
             "start_s": 1.5,
             "end_s": 2.5,
+            "pieces_s": None,
             "raw_text": "text of s.a-0",
         }
     ]
@@ -140,6 +143,58 @@ def test_without_a_speaker_the_recording_stays_together() -> None:
         ["talka-0", "talka-1"],
         ["talkb-0", "talkb-1"],
     ]
+
+
+def test_the_two_sides_of_a_call_stay_together_and_side_by_side() -> None:
+    items = [
+        segment(
+            f"call{call}-{side}{index}", 0.1, speaker_id=f"{side}{call}", channel="ab".index(side)
+        )
+        for index in range(2)
+        for call in range(2)
+        for side in "ab"
+    ]
+    assert ids_by_shard(planned(items, target_shard_hours=0.3)) == {
+        0: ["call0-a0", "call0-a1", "call0-b0", "call0-b1"],
+        1: ["call1-a0", "call1-a1", "call1-b0", "call1-b1"],
+    }
+
+
+def test_people_who_speak_with_each_other_stay_together_while_they_fit() -> None:
+    pairs = {"x": ("ann", "ben"), "y": ("ben", "cem"), "z": ("dan", "eve")}
+    items = [
+        segment(f"{call}-{name}", 0.2, speaker_id=name)
+        for call, names in pairs.items()
+        for name in names
+    ]
+    assert ids_by_shard(planned(items, target_shard_hours=0.8)) == {
+        0: ["x-ann", "x-ben", "y-ben", "y-cem"],
+        1: ["z-dan", "z-eve"],
+    }
+    assert list(ids_by_shard(planned(items, target_shard_hours=0.4))) == [0, 1, 2]
+
+
+def in_parquet(file: str, row: int, hours: float = 0.125) -> Segment:
+    audio = Member(file, f"{file}#{row}", 0, 10**9, hours * HOUR_S, "audio", row)
+    return segment(f"{file}-{row:03d}", audio=audio, start_s=0.0, end_s=None)
+
+
+def test_files_with_their_own_annotations_are_planned_one_by_one() -> None:
+    digests = {"0.parquet": "a" * 64, "1.parquet": "b" * 64, "2.parquet": "c" * 64}
+    items = [in_parquet(file, row) for file in digests for row in range(12)]
+    whole = planned(items, file_digests=digests, self_contained=True)
+    assert [shard.num_rows for shard in whole.shards] == [8, 4, 8, 4, 8, 4]
+    assert ids_by_shard(whole)[1] == [f"0.parquet-{row:03d}" for row in range(8, 12)]
+
+    pilot = planned(items[:12], file_digests=digests, self_contained=True)
+    rest = planned(
+        items,
+        known_ids={item.id for item in items[:12]},
+        first_shard=len(pilot.shards),
+        file_digests=digests,
+        self_contained=True,
+    )
+    assert pilot.shards + rest.shards == whole.shards
 
 
 def test_segments_of_a_recording_are_in_order_of_time() -> None:
@@ -218,6 +273,7 @@ def test_a_digest_is_the_same_wherever_the_shard_and_its_file_are() -> None:
         {"end_s": 100.0},
         {"end_s": None},
         {"channel": 1},
+        {"pieces_s": ((0.0, 1.0), (2.0, 3.0))},
         {"speaker_id": None},
         {"audio": Member(FILE, "s.a.flac", 1024, 1000)},
         {"audio": Member(FILE, "s.a.flac", 512, 1001)},

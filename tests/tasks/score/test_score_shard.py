@@ -8,6 +8,7 @@ from configs.schema import Score
 from storage.errors import ShardError
 from storage.outcome import LeftOut
 from storage.schema import EVIDENCE, LABELS, row_ids
+from tasks.corpora.base import NoReference
 from tasks.score.shard import score_shard
 
 
@@ -30,7 +31,7 @@ def label(*ids, text, **changes):
 
 
 def clean(raw_text):
-    return None if raw_text == "IGNORE" else raw_text.removeprefix("<s> ")
+    return NoReference("ignored") if raw_text == "IGNORE" else raw_text.removeprefix("<s> ")
 
 
 def scored(labels, texts, settings=None):
@@ -101,7 +102,7 @@ def test_a_text_that_the_corpus_drops_takes_its_window_along():
     assert [row["window_id"] for row in rows] == ["d"]
     assert left_out == [
         LeftOut("a", "dropped", "window_of_dropped_utterance", "with b"),
-        LeftOut("b", "dropped", "text_rule", "IGNORE"),
+        LeftOut("b", "dropped", "ignored", "IGNORE"),
         LeftOut("c", "dropped", "window_of_dropped_utterance", "with b"),
     ]
 

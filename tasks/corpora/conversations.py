@@ -1,0 +1,103 @@
+"""Telephone calls with a channel for each side: what the corpora of the LDC share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from storage.outcome import quarantined
+from tasks.corpora.base import Licence, Member, Raw, Role, Segment, Unplanned, split_by_hash
+
+CHANNELS: Final = {"A": 0, "B": 1}
+SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
+"""Where there are no official ones: 2.5 % of the calls each are held out, by their names."""
+
+SECONDS: Final = r"(\d+(?:\.\d*)?|\.\d+)"
+"""A time in an annotation, as a pattern with one group; never negative."""
+
+LDC_LICENCE: Final = Licence(
+    name="LDC User Agreement for Non-Members",
+    commercial_use=False,
+    derivatives=False,
+    redistribution=False,
+    to_sign="the agreement of the Linguistic Data Consortium, with each order",
+    note=(
+        "For noncommercial linguistic research and education. An organisation that has the data as"
+        " a for-profit member of the LDC may use them commercially. What the agreement says on"
+        " derived works is not established here, so they count as not allowed."
+    ),
+)
+
+_HELD_OUT_PERCENTS: Final = {"dev": 2.5, "test": 2.5}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What one side of a call says from `start_s` to `end_s`, as annotated."""
+
+    id: str
+    split: str
+    call: str
+    side: str
+    speaker_id: str
+    start_s: float
+    end_s: float
+    text: str
+
+    def located(self, calls: Mapping[str, Member]) -> Segment | Unplanned:
+        """The turn with its audio among the calls by name, or why it cannot be planned."""
+        if self.end_s <= self.start_s:
+            detail = f"{self.start_s} to {self.end_s} s"
+            row = quarantined(self.id, "reversed_times", detail)
+            return Unplanned(split=self.split, row=row)
+        if self.call not in calls:
+            return Unplanned(split=self.split, row=quarantined(self.id, "no_audio", self.call))
+        return Segment(
+            id=self.id,
+            split=self.split,
+            recording_id=self.call,
+            speaker_id=self.speaker_id,
+            audio=calls[self.call],
+            raw_text=self.text,
+            channel=CHANNELS[self.side],
+            start_s=self.start_s,
+            end_s=self.end_s,
+        )
+
+
+def audio_by_call(raw: Raw) -> dict[str, Member]:
+    """The SPHERE files by the name of their call; old discs write names in capitals."""
+    return {
+        PurePosixPath(member.name).stem.lower(): member
+        for suffix in (".SPH", ".sph")
+        for member in raw.members(suffix)
+    }
+
+
+def split_of(call: str) -> str:
+    """The split that both sides of a call are in."""
+    return split_by_hash(call, _HELD_OUT_PERCENTS, "train")
+
+
+def centiseconds(start_s: float, end_s: float) -> tuple[int, int]:
+    """The times as they stand in the names of utterances."""
+    return round(start_s * 100), round(end_s * 100)
+
+
+def whole_words(text: str) -> str:
+    """The text without broken-off words, which begin or end in a dash.
+
+    Whisper mostly leaves false starts out, and where it writes one its spelling is anybody's guess.
+    """
+    return " ".join(word for word in text.split() if not is_fragment(word))
+
+
+def is_fragment(word: str) -> bool:
+    """Whether a word is broken off at its beginning or end; a dash by itself counts as one."""
+    return word.startswith("-") or word.endswith("-")
+
+
+def order_of(*numbers: str) -> str:
+    """How one gets a delivery."""
+    pages = " and ".join(f"https://catalog.ldc.upenn.edu/{number}" for number in numbers)
+    return f"order it from the Linguistic Data Consortium under its user agreement: {pages}"

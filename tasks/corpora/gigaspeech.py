@@ -1,0 +1,232 @@
+"""GigaSpeech, subset L: audiobooks, podcasts and YouTube, upper-case transcripts with tags.
+
+The data set on the Hub has Parquet files with cut segments in them; the release has whole
+recordings in Opus and one large JSON file of their segments.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import ijson
+
+from storage.errors import ShardError
+from storage.outcome import quarantined
+from tasks.corpora.base import (
+    Corpus,
+    Licence,
+    Member,
+    NoReference,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    malformed,
+)
+from tasks.corpora.sources import Delivery, Expected, HubFiles
+from tasks.corpora.tables import audio_in, parquet_rows
+
+_SPLITS: Final[dict[str, Role]] = {"l": "train", "dev": "validation", "test": "test"}
+_SUBSETS: Final = {"{L}": "l", "{DEV}": "dev", "{TEST}": "test"}
+_UNKNOWN_SPEAKERS: Final = (None, "", "N/A")
+_COLUMNS: Final = ("segment_id", "speaker", "text", "begin_time", "end_time", "audio_id")
+
+_MARKS: Final = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPOINT>": "!"}
+_GARBAGE: Final = frozenset({"<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"})
+
+
+def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
+    """A segment per row of each `<split>/*.parquet`, whose audio is already cut."""
+    for file in raw.members(".parquet"):
+        split = PurePosixPath(file.name).parent.name
+        for number, row in parquet_rows(raw, file, _COLUMNS):
+            if any(row[key] is None for key in ("segment_id", "text", "audio_id")):
+                yield malformed(split, file, number, f"segment {row['segment_id']!r}")
+                continue
+            begin_s, end_s = row["begin_time"] or 0.0, row["end_time"] or 0.0
+            duration_s = end_s - begin_s if end_s > begin_s else None
+            yield Segment(
+                id=row["segment_id"],
+                split=split,
+                recording_id=row["audio_id"],
+                speaker_id=_speaker(row["speaker"]),
+                audio=replace(audio_in(file, number), duration_s=duration_s),
+                raw_text=row["text"],
+            )
+
+
+def read_release(raw: Raw) -> Iterator[Segment | Unplanned]:
+    """A segment per entry of `GigaSpeech.json` that L, DEV or TEST counts as its own.
+
+    It is the subsets of a segment that count, not those of its recording; a segment of none of the
+    three is none of this corpus, and nothing is said of it. An end after that of the recording is
+    kept as annotated. Raises `ShardError` where the file is not whole.
+    """
+    recordings = {PurePosixPath(member.name).stem: member for member in raw.members(".opus")}
+    for metadata in raw.members("GigaSpeech.json"):
+        for number, (aid, entry) in enumerate(_entries(raw, metadata), start=1):
+            subsets = entry.get("subsets") or ()
+            split = next((_SUBSETS[name] for name in subsets if name in _SUBSETS), None)
+            if split is not None:
+                found = _segment(split, aid, recordings.get(aid), entry)
+                yield found or malformed(split, metadata, number, f"{aid}: {entry}")
+
+
+def _entries(raw: Raw, metadata: Member) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name of the recording and entry of each segment, a recording at a time of the gigabytes."""
+    with raw.open(metadata) as file:
+        try:
+            for recording in ijson.items(file, "audios.item", use_float=True):
+                for entry in recording["segments"]:
+                    yield recording["aid"], entry
+        except (ijson.JSONError, KeyError, TypeError) as error:
+            raise ShardError(f"{metadata.name} is not whole, or not that of GigaSpeech") from error
+
+
+def _segment(
+    split: str, aid: str, audio: Member | None, entry: Mapping[str, Any]
+) -> Segment | Unplanned | None:
+    """What an entry annotates; None where it lacks what a segment has."""
+    sid, text = entry.get("sid"), entry.get("text_tn")
+    begin_s, end_s = entry.get("begin_time"), entry.get("end_time")
+    if not (isinstance(sid, str) and isinstance(text, str)):
+        return None
+    if not (isinstance(begin_s, int | float) and isinstance(end_s, int | float)):
+        return None
+    if end_s <= begin_s or begin_s < 0:
+        row = quarantined(sid, "reversed_times", f"{begin_s} to {end_s} s")
+        return Unplanned(split=split, row=row)
+    if audio is None:
+        return Unplanned(split=split, row=quarantined(sid, "no_audio", aid))
+    return Segment(
+        id=sid,
+        split=split,
+        recording_id=aid,
+        speaker_id=_speaker(entry.get("speaker")),
+        audio=audio,
+        raw_text=text,
+        start_s=float(begin_s),
+        end_s=float(end_s),
+    )
+
+
+def _speaker(name: str | None) -> str | None:
+    return None if name in _UNKNOWN_SPEAKERS else name
+
+
+def clean(raw_text: str) -> str | NoReference:
+    """The reference: in lower case, with punctuation in place of its tags.
+
+    Where a tag of something that is no speech stands among words, the whole utterance goes: the
+    tag may stand for words that nobody wrote down.
+
+    >>> clean("WELL <COMMA> THAT IS NEW <PERIOD>")
+    'well, that is new.'
+    >>> clean("<MUSIC>")
+    NoReference(reason='no_speech')
+    >>> clean("THAT IS <NOISE> NEW <PERIOD>")
+    NoReference(reason='garbage_tag')
+    """
+    words: list[str] = []
+    has_garbage = False
+    for token in raw_text.split():
+        tag = token.upper()
+        if tag in _GARBAGE:
+            has_garbage = True
+        elif tag not in _MARKS:
+            words.append(token.lower())
+        elif words:
+            words[-1] += _MARKS[tag]
+    if has_garbage:
+        return NoReference("garbage_tag" if words else "no_speech")
+    return " ".join(words)
+
+
+_EXAMPLES: Final[Mapping[str, str | NoReference]] = {
+    "WELL <COMMA> THAT IS NEW <PERIOD>": "well, that is new.",
+    "IS IT <QUESTIONMARK> YES <EXCLAMATIONPOINT>": "is it? yes!",
+    "<COMMA> AND THEN IT'S GONE": "and then it's gone",
+    "<SIL>": NoReference("no_speech"),
+    "<MUSIC>": NoReference("no_speech"),
+    "<NOISE>": NoReference("no_speech"),
+    "<OTHER>": NoReference("no_speech"),
+    "<SIL> <PERIOD>": NoReference("no_speech"),
+    "SO <OTHER> WE BEGIN <PERIOD>": NoReference("garbage_tag"),
+    "<PERIOD>": "",
+    "": "",
+}
+_NOTES: Final = (
+    "SpeechColab does not own the audio; who has it may pass it on to associates who accept the"
+    " same terms.",
+    "The corpus's own scorer also leaves out uh, uhh, um, eh, mm, hm, ah, huh, ha and er.",
+)
+
+GIGASPEECH: Final = Corpus(
+    name="gigaspeech",
+    form="hub",
+    title="GigaSpeech (L)",
+    homepage="https://github.com/SpeechColab/GigaSpeech",
+    hours={"l": 2_500.0, "dev": 12.0, "test": 40.0},
+    paper_hours=2_500,
+    licence=Licence(
+        name="GigaSpeech terms of access",
+        commercial_use=False,
+        derivatives=False,
+        redistribution=False,
+        to_sign="the terms of access: on the Hub with an account, or by SpeechColab's form",
+        note="non-commercial research and education only; the terms do not speak of derived works",
+    ),
+    revision="main",
+    sources=(
+        HubFiles(
+            repo="speechcolab/gigaspeech",
+            revision="main",
+            # "*/train-*" would take the shards of other subsets
+            patterns={
+                "l": ("l/train-*.parquet",),
+                "dev": ("dev/validation-*.parquet",),
+                "test": ("test/test-*.parquet",),
+            },
+            gated=True,
+        ),
+    ),
+    splits=_SPLITS,
+    self_contained=True,
+    read=read_hub,
+    clean=clean,
+    examples=_EXAMPLES,
+    notes=(
+        *_NOTES,
+        "The data set on the Hub has been Parquet since 2026. The paths of its files are not"
+        " established; those taken here follow the Hub's way of naming, subset/split-number.",
+        "Whether l/train holds all of L there, or only what M lacks, is not established.",
+    ),
+)
+
+GIGASPEECH_RELEASE: Final = replace(
+    GIGASPEECH,
+    form="release",
+    revision="v1.0.0",
+    sources=(
+        Delivery(
+            name="GigaSpeech",
+            title="GigaSpeech 1.0.0",
+            files=("*GigaSpeech.json", "*.opus"),
+            expected=(
+                Expected(pattern="*GigaSpeech.json", what="the segments of all recordings"),
+                Expected(pattern="*audio/*/*.opus", what="the recordings"),
+            ),
+            how="fill in the form that https://github.com/SpeechColab/GigaSpeech names, and bring"
+            " GigaSpeech.json and the folder audio with the script that it offers",
+        ),
+    ),
+    self_contained=False,
+    read=read_release,
+    notes=(
+        *_NOTES,
+        "GigaSpeech.json of version 1.0.0 has the MD5 19c777dc296ff3eb714bc677a80620a3, and names"
+        " the MD5 of each recording.",
+        "The distributor advises more than 500 GB of free space for the whole of it.",
+    ),
+)

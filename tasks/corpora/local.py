@@ -1,0 +1,157 @@
+"""A corpus of one's own, described in a configuration: no adapter, no code.
+
+Its splits are patterns of files: audio with a `.txt` beside each, JSON Lines, or Parquet.
+"""
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Final
+
+from configs.schema import Columns, CorpusSettings, LocalCorpus
+from storage.errors import UserError
+from storage.fingerprint import digest
+from tasks.corpora.base import UNDECODABLE, Corpus, Licence, Member, Raw, Segment, Unplanned
+from tasks.corpora.local_rows import (
+    AUDIO_SUFFIXES,
+    TABLE_SUFFIXES,
+    Place,
+    stem_of,
+    suffix_of,
+    table_items,
+)
+from tasks.corpora.sources import Delivery, Expected, HubFiles, Source
+
+_TEXT: Final = ".txt"
+
+
+def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
+    """The corpus that the block `local` of `corpora.{name}` describes.
+
+    Its revision covers patterns and columns: the files are known by their digests. Raises
+    `UserError` without such a block.
+    """
+    local = settings.local
+    if local is None:
+        raise UserError(f"corpora.{name} has no block `local`")
+    described = local.model_dump(mode="json", include={"hub", "splits", "columns"})
+    return Corpus(
+        name=name,
+        title=local.title or name,
+        homepage=f"https://huggingface.co/datasets/{local.hub}" if local.hub else "",
+        licence=Licence(**local.licence.model_dump(), note="as the configuration states it"),
+        revision=f"local-{digest([settings.revision, described])[:8]}",
+        sources=(_source(name, local, settings.revision),),
+        splits={split: found.role for split, found in local.splits.items()},
+        hours=_hours(local),
+        read=partial(_read, local),
+        clean=clean,
+        examples={" two  words\n": "two words", "As  it is [laughs].": "As it is [laughs]."},
+        self_contained=local.hub is not None,
+    )
+
+
+def clean(raw_text: str) -> str:
+    """The reference: the text as it is, with single spaces.
+
+    >>> clean(" two  words ")
+    'two words'
+    """
+    return " ".join(raw_text.split())
+
+
+def _source(name: str, local: LocalCorpus, revision: str | None) -> Source:
+    patterns = {split: found.files for split, found in local.splits.items()}
+    if local.hub is not None:
+        return HubFiles(repo=local.hub, revision=revision or "main", patterns=patterns)
+    every = [pattern for found in patterns.values() for pattern in found]
+    has_tables = any(suffix_of(pattern) in TABLE_SUFFIXES for pattern in every)
+    named = map(_in_any_case, AUDIO_SUFFIXES) if has_tables else ()
+    return Delivery(
+        name=name,
+        title=local.title or name,
+        files=(*every, *map(_text_pattern, every), *named),
+        expected=tuple(
+            Expected(pattern=pattern, what=f"files of the split {split}")
+            for split, found in patterns.items()
+            for pattern in found
+        ),
+        how=f"put its files below one folder, or mend corpora.{name}.local.splits",
+    )
+
+
+def _hours(local: LocalCorpus) -> dict[str, float]:
+    """Those that are stated, shared by the training splits where there are any."""
+    train = [split for split, found in local.splits.items() if found.role == "train"]
+    sharing = train or list(local.splits)
+    return {
+        split: local.hours / len(sharing) if split in sharing else 0.0 for split in local.splits
+    }
+
+
+def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
+    """A segment per row of the tables of a split; where it has none, per audio file."""
+    files = {member.name: member for member in raw.members()}
+    for split, members in _by_split(local, files.values()).items():
+        tables = [one for one in members if suffix_of(one.name) in TABLE_SUFFIXES]
+        if not tables:
+            yield from _with_texts(raw, split, members, local.columns)
+        for table in tables:
+            yield from table_items(raw, table, split, local.columns, files)
+
+
+def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[str, list[Member]]:
+    """The files of each split; one that the patterns of several match is the first one's."""
+    found: dict[str, list[Member]] = {split: [] for split in local.splits}
+    patterns = {
+        split: (*wanted.files, *map(_text_pattern, wanted.files))
+        for split, wanted in local.splits.items()
+    }
+    for member in members:
+        for split, wanted in patterns.items():
+            if any(fnmatchcase(member.name, pattern) for pattern in wanted):
+                found[split].append(member)
+                break
+    return found
+
+
+def _with_texts(
+    raw: Raw, split: str, members: Iterable[Member], columns: Columns
+) -> Iterator[Segment | Unplanned]:
+    """A segment per audio file, its transcript in the file of that name that ends in `.txt`."""
+    audio = [one for one in members if suffix_of(one.name) in AUDIO_SUFFIXES]
+    texts = {stem_of(one.name): one for one in members if suffix_of(one.name) == _TEXT}
+    for member in audio:
+        place = Place(split, stem_of(member.name))
+        text = "" if columns.text is None else None
+        if text is None and place.name in texts:
+            text = raw.read(texts[place.name]).decode("utf-8-sig", errors="replace").strip()
+        if text is None:
+            yield place.left_out("no_text", f"there is no {place.name}{_TEXT}")
+        elif UNDECODABLE in text:
+            yield place.left_out("malformed_line", text)
+        else:
+            yield Segment(
+                id=place.name,
+                split=split,
+                recording_id=place.name,
+                speaker_id=None,
+                audio=member,
+                raw_text=text,
+            )
+    if columns.text is not None:
+        for stem in sorted(texts.keys() - {stem_of(member.name) for member in audio}):
+            yield Place(split, stem).left_out("no_audio", f"beside {texts[stem].name}")
+
+
+def _text_pattern(pattern: str) -> str:
+    """Where the transcripts lie of the audio files that a pattern matches."""
+    if suffix_of(pattern) in ("", *TABLE_SUFFIXES):
+        return pattern
+    return str(PurePosixPath(pattern).with_suffix(_TEXT))
+
+
+def _in_any_case(suffix: str) -> str:
+    """The pattern of names that end in a suffix, `*.[wW][aA][vV]`."""
+    return "*" + "".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in suffix)

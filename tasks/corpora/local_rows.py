@@ -1,0 +1,193 @@
+"""The rows of a corpus of one's own: from a line of JSON or a row of Parquet to a segment."""
+
+import json
+import math
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from configs.schema import Columns
+from storage.outcome import quarantined
+from tasks.corpora.base import Member, Raw, Segment, Unplanned
+from tasks.corpora.tables import audio_in, parquet_rows
+
+AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".sph")
+PARQUET: Final = ".parquet"
+TABLE_SUFFIXES: Final = (".jsonl", ".ndjson", ".json", PARQUET)
+
+_SHOWN_CHARS: Final = 80
+
+
+def suffix_of(name: str) -> str:
+    """What a path ends in, in lower case."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def stem_of(name: str) -> str:
+    """The path without its suffix."""
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands; its `name` is its id unless it has one of its own."""
+
+    split: str
+    name: str
+
+    def left_out(self, reason: str, detail: object) -> Unplanned:
+        """The row, quarantined."""
+        row = quarantined(self.name, reason, str(detail)[:_SHOWN_CHARS])
+        return Unplanned(split=self.split, row=row)
+
+
+class _DefectError(ValueError):
+    """Why a row cannot be planned."""
+
+    def __init__(self, reason: str, detail: object) -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
+
+
+def table_items(
+    raw: Raw, table: Member, split: str, columns: Columns, files: Mapping[str, Member]
+) -> Iterator[Segment | Unplanned]:
+    """A segment per row of a table; `files` are those that its paths may name.
+
+    Raises `ShardError` for a Parquet file that is not whole or lacks a column.
+    """
+    rows = _parquet if suffix_of(table.name) == PARQUET else _lines
+    for number, values, embedded in rows(raw, table, columns):
+        place = Place(split, f"{stem_of(table.name)}:{number}")
+        if isinstance(values, str):
+            yield place.left_out("malformed_line", values)
+            continue
+        audio = embedded or values.get(columns.audio)
+        yield _item(place, table, values, audio, columns, files)
+
+
+_Row = tuple[int, dict[str, Any] | str, Member | None]
+"""Number, values by column (of a line that is no object: its text), audio if in the table."""
+
+
+def _lines(raw: Raw, table: Member, columns: Columns) -> Iterator[_Row]:
+    with raw.open(table) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield number, _object(line), None
+
+
+def _object(line: bytes) -> dict[str, Any] | str:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else line.decode(errors="replace").strip()
+
+
+def _parquet(raw: Raw, table: Member, columns: Columns) -> Iterator[_Row]:
+    wanted = {name for name in columns.model_dump().values() if name is not None}
+    if is_inside := _has_bytes(raw, table, columns.audio):
+        wanted -= {columns.audio}
+    for number, row in parquet_rows(raw, table, sorted(wanted)):
+        yield number, row, audio_in(table, number, columns.audio) if is_inside else None
+
+
+def _has_bytes(raw: Raw, table: Member, column: str) -> bool:
+    """Whether a column holds audio, not paths; what else is wrong is told where rows are read."""
+    with raw.open(table) as file:
+        try:
+            schema = pq.read_schema(file)
+        except pa.ArrowInvalid:
+            return False
+    if column not in schema.names:
+        return False
+    kind = schema.field(column).type
+    return not (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _item(
+    place: Place,
+    table: Member,
+    values: Mapping[str, Any],
+    audio: object,
+    columns: Columns,
+    files: Mapping[str, Member],
+) -> Segment | Unplanned:
+    """A segment of `audio`: a member, or the path of one."""
+    try:
+        if columns.id is not None:
+            if (own := _word(values.get(columns.id))) is None:
+                raise _DefectError("no_id", f"{columns.id} of {place.name}")
+            place = replace(place, name=own)
+        heard = audio if isinstance(audio, Member) else _located(audio, table, files)
+        text = "" if columns.text is None else values.get(columns.text)
+        if not isinstance(text, str):
+            raise _DefectError("no_text", f"{columns.text} is {text!r}")
+        start_s, end_s, told_s = _times(values, columns)
+    except _DefectError as defect:
+        return place.left_out(defect.reason, defect.detail)
+    whole = place.name if heard is audio else stem_of(heard.name)
+    return Segment(
+        id=place.name,
+        split=place.split,
+        recording_id=_word(values.get(columns.recording or "")) or whole,
+        speaker_id=_word(values.get(columns.speaker or "")),
+        audio=replace(heard, duration_s=told_s or heard.duration_s),
+        raw_text=text,
+        start_s=start_s,
+        end_s=end_s,
+    )
+
+
+def _times(values: Mapping[str, Any], columns: Columns) -> tuple[float, float | None, float | None]:
+    """Start, end (None: that of the audio), and how long the audio is if a row tells that."""
+    start_s, end_s, duration_s = (
+        None if name is None else _seconds(values.get(name))
+        for name in (columns.start_s, columns.end_s, columns.duration_s)
+    )
+    first_s = start_s or 0.0
+    if end_s is None and duration_s is not None and columns.start_s is not None:
+        end_s = first_s + duration_s
+    if end_s is not None and end_s <= first_s:
+        raise _DefectError("reversed_times", f"{first_s} to {end_s} s")
+    return first_s, end_s, duration_s if columns.start_s is None else None
+
+
+def _located(path: object, table: Member, files: Mapping[str, Member]) -> Member:
+    """The file of a path, which is taken from the table's folder or from the mirror."""
+    if not isinstance(path, str) or not path:
+        raise _DefectError("no_audio", f"{path!r} is no path")
+    places = (posixpath.join(posixpath.dirname(table.name), path), path)
+    inside = [
+        found
+        for found in map(posixpath.normpath, places)
+        if not posixpath.isabs(found) and found.split("/")[0] != ".."
+    ]
+    if not inside or "://" in path:
+        raise _DefectError("outside_the_mirror", path)
+    for found in inside:
+        if found in files and suffix_of(found) in AUDIO_SUFFIXES:
+            return files[found]
+    raise _DefectError("no_audio", path)
+
+
+def _seconds(value: object) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < 0:
+        raise _DefectError("malformed_times", f"{value!r} is no time in seconds")
+    return seconds
+
+
+def _word(value: object) -> str | None:
+    return None if value is None or value == "" else str(value)

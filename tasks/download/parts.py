@@ -1,0 +1,195 @@
+"""What a corpus is downloaded as: its files, the listing of a Hub data set, a delivery on disk."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Self
+
+from pydantic import TypeAdapter
+
+from configs.schema import CorpusSettings
+from storage.errors import DistilleryError, UserError
+from storage.fingerprint import digest
+from storage.receipt import Receipt
+from storage.receipts import Failure, Split
+from storage.shard import ShardKey
+from storage.stage import Place
+from storage.store import Entry, Store
+from tasks.corpora.base import Corpus
+from tasks.corpora.sources import Archive, Delivery, HubFiles
+from tasks.download.hub import HubFile, HubListing
+
+STAGE: Final = "download"
+ARCHIVES: Final = "archives"
+"""The name that stands where later stages have a split."""
+
+LISTING_NAME: Final = "listing.json"
+LISTING: Final = TypeAdapter(HubListing)
+
+_PCM_BYTES_PER_HOUR: Final = 32_000 * 3_600
+"""At 16 kHz and 16 bit: compressed speech of that many bytes is never shorter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One unit of download, of a receipt, and of `rerun`; without `splits` all of them need it."""
+
+    key: ShardKey
+    name: str
+    source: Archive | HubFiles | Delivery
+    splits: tuple[str, ...] = ()
+    file: HubFile | None = None  # of a Hub data set; None: its listing
+    commit: str = ""  # that the listing was made of
+    found: str = ""  # digest of what lies there of a delivery
+
+    def is_for(self, splits: Collection[str]) -> bool:
+        """Whether one of these splits needs it."""
+        return not self.splits or not set(splits).isdisjoint(self.splits)
+
+
+def download_place(corpus: Corpus, key: ShardKey) -> Place:
+    """Where a downloaded file is kept, by the corpus's revision in place of a fingerprint."""
+    return Place(stage=STAGE, fingerprint=corpus.revision, key=key)
+
+
+def chosen_splits(corpus: Corpus, settings: CorpusSettings) -> tuple[str, ...]:
+    """The splits that a configuration takes, in order; raises `UserError` for unknown ones."""
+    if settings.splits is None:
+        return tuple(corpus.splits)
+    if unknown := set(settings.splits) - set(corpus.splits):
+        raise UserError(
+            f"corpora.{corpus.name}.splits: no split {min(unknown)!r};"
+            f" there are {', '.join(corpus.splits)}"
+        )
+    return tuple(split for split in corpus.splits if split in settings.splits)
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """What the chosen splits of a corpus need, and what of it is here.
+
+    A Hub data set shows its files only once its listing is here; a delivery that has changed
+    counts as not here.
+    """
+
+    parts: Mapping[ShardKey, Part]
+    receipts: Mapping[ShardKey, Receipt]
+    failures: tuple[Failure, ...]
+
+    @classmethod
+    def load(cls, store: Store, corpus: Corpus, settings: CorpusSettings) -> Self:
+        """Read the receipts and look at what lies on the mirror; nothing is asked of a network."""
+        done = Split.load(store, download_place(corpus, ShardKey(corpus.name, ARCHIVES, 0)).folder)
+        parts = {
+            part.key: part
+            for part in _parts(store, corpus, settings, done)
+            if part.is_for(chosen_splits(corpus, settings))
+        }
+        receipts = {
+            key: receipt
+            for key, part in parts.items()
+            if (receipt := _receipt_of(part, done)) is not None
+        }
+        return cls(parts, receipts, done.failures)
+
+    def missing(self) -> dict[ShardKey, Part]:
+        """The parts that are still to be brought."""
+        return {key: part for key, part in self.parts.items() if key not in self.receipts}
+
+    def of(self, *splits: str) -> dict[ShardKey, Part]:
+        """The parts that these splits need."""
+        return {key: part for key, part in self.parts.items() if part.is_for(splits)}
+
+
+def _parts(store: Store, corpus: Corpus, settings: CorpusSettings, done: Split) -> Iterator[Part]:
+    """All parts: the sources in their order, after them the files of a Hub data set in theirs."""
+    is_delivered = any(isinstance(source, Delivery) for source in corpus.sources)
+    below = _seen_below(settings.mirror) if is_delivered else {}
+    for number, source in enumerate(corpus.sources):
+        key = ShardKey(corpus.name, ARCHIVES, number)
+        if isinstance(source, Archive):
+            yield Part(key=key, name=source.name, source=source, splits=source.splits)
+        elif isinstance(source, Delivery):
+            listing = delivered(below, source)
+            found = listing_digest(listing) if listing else ""
+            yield Part(key=key, name=source.name, source=source, splits=source.splits, found=found)
+        else:
+            part = Part(key=key, name=LISTING_NAME, source=source)
+            yield part
+            if (receipt := _receipt_of(part, done)) is not None:
+                yield from _hub_files(store, corpus, settings, source, receipt)
+
+
+def _hub_files(
+    store: Store, corpus: Corpus, settings: CorpusSettings, source: HubFiles, receipt: Receipt
+) -> Iterator[Part]:
+    """The listed files that the chosen splits need; of a pilot as many as have its hours."""
+    listed = LISTING.validate_json(store.read(receipt.output.path))
+    bytes_taken = dict.fromkeys(corpus.splits, 0)
+    is_pilot = settings.limit_hours is not None and corpus.self_contained
+    limit_bytes = (settings.limit_hours or 0) * _PCM_BYTES_PER_HOUR
+    for number, file in enumerate(listed.files, start=len(corpus.sources)):
+        splits = splits_of(source, file.path)
+        if is_pilot and splits and all(bytes_taken[split] >= limit_bytes for split in splits):
+            continue
+        for split in splits:
+            bytes_taken[split] += file.size_bytes
+        yield Part(
+            key=ShardKey(corpus.name, ARCHIVES, number),
+            name=file.path,
+            source=source,
+            splits=splits,
+            file=file,
+            commit=listed.commit,
+        )
+
+
+def splits_of(source: HubFiles, path: str) -> tuple[str, ...]:
+    """The splits whose patterns a file matches; empty for one that all of them need."""
+    return tuple(
+        split
+        for split, patterns in source.patterns.items()
+        if split and any(fnmatchcase(path, pattern) for pattern in patterns)
+    )
+
+
+def delivered(below: Mapping[str, Entry], source: Delivery) -> dict[str, Entry]:
+    """The files of a delivery that readers may ask for, among all that lie below a mirror."""
+    return {
+        path: entry
+        for path, entry in below.items()
+        if any(fnmatchcase(path, pattern) for pattern in source.files)
+    }
+
+
+def listing_digest(listing: Mapping[str, Entry]) -> str:
+    """What changes when a file of a delivery comes, goes or is written anew."""
+    return digest([[path, entry.size_bytes, entry.tag] for path, entry in listing.items()])
+
+
+def _seen_below(mirror: str | None) -> Mapping[str, Entry]:
+    """What lies on a mirror, as far as that can be seen from here."""
+    if mirror is None:
+        return {}
+    try:
+        return Store(mirror).list("")
+    except (DistilleryError, OSError):
+        return {}
+
+
+def _receipt_of(part: Part, done: Split) -> Receipt | None:
+    """The receipt of a part as it is now; of a delivery that is out of sight, the newest."""
+    receipts = [receipt for receipt in done.receipts if receipt.key == part.key]
+    if part.found:
+        receipts = [receipt for receipt in receipts if receipt.source_digest == part.found]
+    return max(receipts, key=lambda receipt: receipt.finished_at, default=None)
+
+
+def mirror_of(corpus: Corpus, settings: CorpusSettings, source: Delivery) -> Store:
+    """Where a delivery lies; raises `UserError` saying how one gets it where no place is named."""
+    if settings.mirror is None:
+        raise UserError(
+            f"{source.name} ({source.title}) is brought by hand: {source.how};"
+            f" then name its folder as corpora.{corpus.name}.mirror"
+        )
+    return Store(settings.mirror)

@@ -1,0 +1,37 @@
+"""Decoding by FFmpeg, of what libsndfile does not know."""
+
+from io import BytesIO
+
+import av
+import av.error
+import numpy as np
+
+from tasks.pcm import Audio, AudioError
+
+
+def decode_with_ffmpeg(data: bytes, reason: str) -> Audio:
+    """Decode the first audio stream of a file.
+
+    Raises `AudioError`, which ends in `reason`: why FFmpeg was asked.
+    """
+    try:
+        with av.open(BytesIO(data), "r") as container:
+            if not container.streams.audio:
+                raise AudioError(f"no audio in it ({reason})")
+            stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError(f"of an unknown codec ({reason})")
+            # interleaved, since PyAV reads the planes of more than eight channels out of bounds
+            resampler = av.AudioResampler(format="s16")
+            blocks = [
+                converted.to_ndarray().reshape(-1, converted.layout.nb_channels)
+                for frame in container.decode(stream)
+                for converted in resampler.resample(frame)
+            ]
+            if not blocks:
+                raise AudioError(f"no samples in it ({reason})")
+            return Audio(np.concatenate(blocks), stream.codec_context.sample_rate)
+    except AudioError:
+        raise
+    except (av.error.FFmpegError, ValueError) as error:
+        raise AudioError(f"cannot be decoded: {error} ({reason})") from error

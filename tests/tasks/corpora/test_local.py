@@ -1,0 +1,255 @@
+"""Corpora of one's own, in each form that a configuration can describe."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from configs.schema import CorpusSettings
+from storage.errors import ShardError, UserError
+from storage.outcome import quarantined
+from tasks.audio import decode
+from tasks.corpora.base import Corpus, Segment, Unplanned
+from tasks.corpora.local import local_corpus
+from tasks.corpora.sources import Delivery, HubFiles
+from tests.builders import flac, noise
+
+ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], Any]]
+
+FIRST, SECOND = noise(16_000, seed=1), noise(24_000, seed=2)
+FOLDER = {"train": {"files": ["train/*.flac"]}}
+LINES = {"train": {"files": ["lists/train.jsonl"]}}
+PARQUET = {"train": {"files": ["data/train-*.parquet"]}}
+
+
+def corpus(splits: dict[str, Any] = FOLDER, **local: Any) -> Corpus:
+    return local_corpus("own", CorpusSettings(local={"splits": splits, **local}))
+
+
+def lines(*rows: object) -> bytes:
+    return "".join(
+        (row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows
+    ).encode()
+
+
+def parquet(**columns: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def in_brief(item: Segment | Unplanned) -> object:
+    if isinstance(item, Unplanned):
+        return item.row
+    return item.id, item.recording_id, item.speaker_id, item.start_s, item.end_s, item.raw_text
+
+
+def test_audio_files_have_their_text_beside_them(read_corpus: ReadCorpus) -> None:
+    items, raw = read_corpus(
+        corpus({**FOLDER, "test": {"files": ["test/*.flac"], "role": "test"}}),
+        {
+            "train/ann/1.flac": flac(FIRST),
+            "train/ann/1.txt": "\ufeffA ferry  leaves.\n".encode(),
+            "train/ann/2.flac": flac(SECOND),
+            "train/ann/3.txt": b"whose audio is missing",
+            "train/ann/4.flac": flac(SECOND),
+            "train/ann/4.txt": b"\xff\xfe",
+            "train/notes.md": b"not of the corpus",
+            "test/5.flac": flac(SECOND),
+            "test/5.txt": b"",
+        },
+    )
+    assert [in_brief(item) for item in items] == [
+        ("train/ann/1", "train/ann/1", None, 0.0, None, "A ferry  leaves."),
+        quarantined("train/ann/2", "no_text", "there is no train/ann/2.txt"),
+        quarantined("train/ann/4", "malformed_line", "\ufffd\ufffd"),
+        quarantined("train/ann/3", "no_audio", "beside train/ann/3.txt"),
+        ("test/5", "test/5", None, 0.0, None, ""),
+    ]
+    assert [item.split for item in items] == ["train"] * 4 + ["test"]
+    assert np.array_equal(decode(raw.audio(items[0].audio)).samples, FIRST)
+
+
+def test_audio_without_any_texts_is_read_when_no_text_is_asked_for(
+    read_corpus: ReadCorpus,
+) -> None:
+    items, _ = read_corpus(
+        corpus({"train": {"files": ["*.FLAC", "*.flac"]}}, columns={"text": None}),
+        {"a.flac": flac(FIRST), "b.FLAC": flac(SECOND), "b.txt": b"not asked for"},
+    )
+    assert [in_brief(item)[0] for item in items] == ["a", "b"]
+    assert {item.raw_text for item in items} == {""}
+
+
+def test_a_file_of_two_splits_is_that_of_the_first(read_corpus: ReadCorpus) -> None:
+    items, _ = read_corpus(
+        corpus({"test": {"files": ["held/*"], "role": "test"}, "train": {"files": ["*"]}}),
+        {"held/1.flac": flac(FIRST), "held/1.txt": b"x", "2.flac": flac(FIRST), "2.txt": b"y"},
+    )
+    assert {(item.split, item.id) for item in items} == {("test", "held/1"), ("train", "2")}
+
+
+COLUMNS = {
+    "audio": "wav", "text": "said", "id": "key", "speaker": "who", "recording": "tape",
+    "start_s": "from", "end_s": "to", "duration_s": "lasts",
+}  # fmt: skip
+
+
+def test_a_line_of_json_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> None:
+    items, raw = read_corpus(
+        corpus(LINES, columns=COLUMNS),
+        {
+            "audio/1.flac": flac(FIRST),
+            "lists/2.FLAC": flac(SECOND),
+            "lists/train.jsonl": lines(
+                {"key": "a", "wav": "../audio/1.flac", "said": "one", "who": 7, "tape": "t"},
+                {"key": "b", "wav": "2.FLAC", "said": "two", "from": "0.25", "lasts": 1},
+                {"key": "c", "wav": "audio/1.flac", "said": "", "from": 0.5, "to": 0.75},
+                "",
+                "{broken",
+                "[1]",
+                {"wav": "2.FLAC", "said": "who am I"},
+                {"key": "d", "wav": "../../etc/1.flac", "said": "x"},
+                {"key": "e", "wav": "/audio/1.flac", "said": "x"},
+                {"key": "f", "wav": "https://example.org/1.flac", "said": "x"},
+                {"key": "g", "wav": "9.flac", "said": "x"},
+                {"key": "h", "wav": None, "said": "x"},
+                {"key": "i", "wav": "2.FLAC"},
+                {"key": "j", "wav": "2.FLAC", "said": "x", "from": 0.5, "to": 0.5},
+                {"key": "k", "wav": "2.FLAC", "said": "x", "from": -1},
+                {"key": "l", "wav": "2.FLAC", "said": "x", "to": "noon"},
+                {"key": "m", "wav": "2.FLAC", "said": "x", "to": True},
+                {"key": "n", "wav": "train.jsonl", "said": "x"},
+            ),
+        },
+    )
+    assert [in_brief(item) for item in items] == [
+        ("a", "t", "7", 0.0, None, "one"),
+        ("b", "lists/2", None, 0.25, 1.25, "two"),
+        ("c", "audio/1", None, 0.5, 0.75, ""),
+        quarantined("lists/train:5", "malformed_line", "{broken"),
+        quarantined("lists/train:6", "malformed_line", "[1]"),
+        quarantined("lists/train:7", "no_id", "key of lists/train:7"),
+        quarantined("d", "outside_the_mirror", "../../etc/1.flac"),
+        quarantined("e", "outside_the_mirror", "/audio/1.flac"),
+        quarantined("f", "outside_the_mirror", "https://example.org/1.flac"),
+        quarantined("g", "no_audio", "9.flac"),
+        quarantined("h", "no_audio", "None is no path"),
+        quarantined("i", "no_text", "said is None"),
+        quarantined("j", "reversed_times", "0.5 to 0.5 s"),
+        quarantined("k", "malformed_times", "-1 is no time in seconds"),
+        quarantined("l", "malformed_times", "'noon' is no time in seconds"),
+        quarantined("m", "malformed_times", "True is no time in seconds"),
+        quarantined("n", "no_audio", "train.jsonl"),
+    ]
+    assert np.array_equal(decode(raw.audio(items[1].audio)).samples, SECOND)
+
+
+def test_rows_without_an_id_are_known_by_their_place(read_corpus: ReadCorpus) -> None:
+    files = {"1.flac": flac(FIRST)}
+    row = {"audio": "1.flac", "text": "one", "seconds": 1.0}
+    items, _ = read_corpus(
+        corpus({"train": {"files": ["*.jsonl"]}}, columns={"duration_s": "seconds"}),
+        {**files, "a/x.jsonl": lines({**row, "audio": "../1.flac"}), "b.jsonl": lines(row, row)},
+    )
+    assert [item.id for item in items] == ["a/x:1", "b:1", "b:2"]
+    assert {(item.end_s, item.audio.duration_s) for item in items} == {(None, 1.0)}
+
+
+def test_parquet_holds_audio_as_bytes_or_as_the_datasets_library_writes_it(
+    read_corpus: ReadCorpus,
+) -> None:
+    plain = parquet(sound=[flac(FIRST), flac(SECOND)], text=["one", None], spk=["ann", ""])
+    structs = parquet(
+        sound=[{"bytes": flac(SECOND), "path": "x.flac"}], text=["three"], spk=["bob"]
+    )
+    items, raw = read_corpus(
+        corpus(PARQUET, columns={"audio": "sound", "speaker": "spk"}),
+        {"data/train-0.parquet": plain, "data/train-1.parquet": structs},
+    )
+    assert [in_brief(item) for item in items] == [
+        ("data/train-0:0", "data/train-0:0", "ann", 0.0, None, "one"),
+        quarantined("data/train-0:1", "no_text", "text is None"),
+        ("data/train-1:0", "data/train-1:0", "bob", 0.0, None, "three"),
+    ]
+    assert np.array_equal(decode(raw.audio(items[0].audio)).samples, FIRST)
+    assert np.array_equal(decode(raw.audio(items[2].audio)).samples, SECOND)
+
+
+def test_parquet_may_name_files_and_need_have_no_text(read_corpus: ReadCorpus) -> None:
+    named = {
+        "data/train-0.parquet": parquet(audio=["a.flac", "b.flac"]),
+        "data/a.flac": flac(FIRST),
+    }
+    items, _ = read_corpus(corpus(PARQUET, columns={"text": None}), named)
+    assert [in_brief(item) for item in items] == [
+        ("data/train-0:0", "data/a", None, 0.0, None, ""),
+        quarantined("data/train-0:1", "no_audio", "b.flac"),
+    ]
+    only_audio = {"data/train-0.parquet": parquet(audio=[flac(FIRST)])}
+    [item], _ = read_corpus(corpus(PARQUET, columns={"text": None}), only_audio)
+    assert item.raw_text == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (parquet(sound=[b""], text=["x"]), "has no column 'audio'; it has sound, text"),
+        (parquet(audio=[b""]), "has no column 'text'; it has audio"),
+        (b"no Parquet", "not a whole Parquet file"),
+    ],
+)
+def test_a_table_that_is_another_than_described_is_told(
+    read_corpus: ReadCorpus, data: bytes, told: str
+) -> None:
+    with pytest.raises(ShardError, match=told):
+        read_corpus(corpus(PARQUET), {"data/train-0.parquet": data})
+
+
+def test_nothing_but_what_may_be_read_is_hashed(read_corpus: ReadCorpus) -> None:
+    _, raw = read_corpus(
+        corpus(LINES),
+        {"lists/train.jsonl": b"", "wav/1.flac": b"", "wav/1.txt": b"", "movie.mkv": b""},
+    )
+    assert [member.name for member in raw.members()] == ["lists/train.jsonl", "wav/1.flac"]
+
+
+def test_a_data_set_of_the_hub_needs_no_mirror() -> None:
+    settings = {"splits": PARQUET, "hub": "someone/speech"}
+    pinned = local_corpus("own", CorpusSettings(local=settings, revision="a" * 40))
+    [source] = pinned.sources
+    assert isinstance(source, HubFiles)
+    assert (source.repo, source.revision) == ("someone/speech", "a" * 40)
+    assert source.patterns == {"train": ("data/train-*.parquet",)}
+    assert pinned.self_contained
+    assert pinned.revision != local_corpus("own", CorpusSettings(local=settings)).revision
+
+
+def test_the_value_says_what_the_configuration_says() -> None:
+    own = corpus(
+        {"a": {"files": ["a/*"]}, "b": {"files": ["b/*"]}, "t": {"files": ["t"], "role": "test"}},
+        title="Our calls",
+        hours=12,
+        licence={"name": "ours", "commercial_use": False},
+    )
+    [source] = own.sources
+    assert isinstance(source, Delivery)
+    assert [one.pattern for one in source.expected] == ["a/*", "b/*", "t"]
+    assert (own.title, own.splits["t"]) == ("Our calls", "test")
+    assert own.hours == {"a": 6.0, "b": 6.0, "t": 0.0}
+    assert (own.licence.name, own.licence.commercial_use) == ("ours", False)
+    assert own.clean(" two  words\n") == "two words"
+
+
+def test_the_revision_is_that_of_patterns_and_columns() -> None:
+    first = corpus()
+    assert corpus(title="another", hours=3).revision == first.revision
+    assert corpus(columns={"speaker": "who"}).revision != first.revision
+    assert corpus({"train": {"files": ["*.flac"]}}).revision != first.revision
+    with pytest.raises(UserError, match=r"corpora\.own has no block"):
+        local_corpus("own", CorpusSettings())

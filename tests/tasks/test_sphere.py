@@ -1,0 +1,331 @@
+"""Every kind of SPHERE file gives its samples, or one line that says why not."""
+
+import contextlib
+import io
+import random
+import resource
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import soundfile
+from desphere_native import shorten_to_pcm
+
+from tasks.audio import Audio, AudioError, decode
+from tasks.demo.sphere import HEADER_BYTES, sphere_file
+from tests.builders import Pcm, encoded, noise
+
+SHORTEN = "embedded-shorten-v2.00"
+MU_LAW_SHORTEN = f"ulaw,{SHORTEN}"
+PCM_SHORTEN = f"pcm,{SHORTEN}"
+
+
+def call(num_frames: int = 8_037, num_channels: int = 2) -> Pcm:
+    """What a telephone hears: tones that come and go over noise, apart for each channel."""
+    time_s = np.arange(num_frames)[:, None] / 8_000
+    tones = np.sin(2 * np.pi * (300 + 150 * np.arange(num_channels)) * time_s)
+    loud = 9_000 * tones * (np.sin(2 * np.pi * 0.7 * time_s) > 0)
+    return (loud + noise(num_frames, num_channels) / 40).astype(np.int16)
+
+
+CALL = call()
+
+
+def companded(samples: Pcm, subtype: str) -> Pcm:
+    """The samples after G.711, by libsndfile alone."""
+    wav = io.BytesIO(encoded(samples, "WAV", subtype, 8_000))
+    heard: Pcm = soundfile.read(wav, dtype="int16", always_2d=True)[0]
+    return heard
+
+
+CODINGS = {
+    "pcm": None,
+    "PCM": None,
+    "ulaw": "ULAW",
+    "mu-law": "ULAW",
+    "ULAW": "ULAW",
+    "alaw": "ALAW",
+    PCM_SHORTEN: None,
+    PCM_SHORTEN.upper(): None,
+    MU_LAW_SHORTEN: "ULAW",
+    f"mu-law,{SHORTEN}": "ULAW",
+}
+
+
+@pytest.mark.parametrize("header_bytes", [HEADER_BYTES, 2 * HEADER_BYTES, 5 * HEADER_BYTES])
+@pytest.mark.parametrize(("coding", "subtype"), CODINGS.items())
+def test_every_coding_gives_its_samples(
+    coding: str, subtype: str | None, header_bytes: int
+) -> None:
+    for num_channels in (1, 2):
+        samples = CALL[:, :num_channels]
+        audio = decode(sphere_file(samples, 8_000, coding=coding, header_bytes=header_bytes))
+        assert audio.rate_hz == 8_000
+        assert audio.samples.dtype == np.int16
+        expected = samples if subtype is None else companded(samples, subtype)
+        assert np.array_equal(audio.samples, expected)
+
+
+@pytest.mark.parametrize("coding", ["pcm", PCM_SHORTEN])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_the_order_of_bytes_is_that_of_the_header(coding: str, big_endian: bool) -> None:
+    audio = decode(sphere_file(CALL, 8_000, coding=coding, big_endian=big_endian))
+    assert np.array_equal(audio.samples, CALL)
+
+
+@pytest.mark.parametrize("coding", list(CODINGS))
+def test_fields_of_a_corpus_may_stand_anywhere_and_fill_a_long_header(coding: str) -> None:
+    fields = {f"comment_{number}": f"-s60 {'x' * 60}" for number in range(40)}
+    content = sphere_file(CALL, 8_000, coding=coding, fields=fields)
+    assert content.index(b"sample_coding") > 2 * HEADER_BYTES
+    plain = decode(sphere_file(CALL, 8_000, coding=coding))
+    assert np.array_equal(decode(content).samples, plain.samples)
+
+
+def test_six_channels_stay_apart() -> None:
+    for coding in ("pcm", "ulaw", MU_LAW_SHORTEN, PCM_SHORTEN):
+        samples = call(1_000, 6)
+        expected = companded(samples, "ULAW") if "ulaw" in coding else samples
+        assert np.array_equal(decode(sphere_file(samples, 8_000, coding=coding)).samples, expected)
+
+
+def without(content: bytes, *names: str) -> bytes:
+    """A file without some of its fields."""
+    lines = content[:HEADER_BYTES].decode().rstrip().split("\n")
+    kept = [line for line in lines if line.partition(" ")[0] not in names]
+    return ("\n".join([*kept, ""])).encode().ljust(HEADER_BYTES) + content[HEADER_BYTES:]
+
+
+def test_what_a_header_may_leave_out() -> None:
+    content = sphere_file(CALL, 8_000)
+    assert np.array_equal(decode(without(content, "sample_coding")).samples, CALL)
+    assert np.array_equal(decode(without(content, "sample_count", "sample_sig_bits")).samples, CALL)
+    mu_law = without(sphere_file(CALL, 8_000, coding="ulaw"), "sample_n_bytes")
+    assert np.array_equal(decode(mu_law).samples, companded(CALL, "ULAW"))
+
+
+@pytest.mark.parametrize(
+    ("coding", "missing"),
+    [
+        ("pcm", "sample_rate"),
+        ("pcm", "channel_count"),
+        ("pcm", "sample_n_bytes"),
+        ("pcm", "sample_byte_format"),
+        ("pcm", "end_head"),
+        (MU_LAW_SHORTEN, "sample_count"),
+        (PCM_SHORTEN, "sample_count"),
+    ],
+)
+def test_what_a_header_may_not_leave_out(coding: str, missing: str) -> None:
+    with pytest.raises(AudioError):
+        decode(without(sphere_file(CALL, 8_000, coding=coding), missing))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"channels_interleaved": "-s5 FALSE"}, "not interleaved"),
+        ({"sample_coding": "-s23 pcm,embedded-wavpack-v1"}, "'pcm,embedded-wavpack-v1', expected"),
+        ({"sample_coding": "-s26 pcm,embedded-shorten-v1.09"}, "shorten-v1.09', expected one of"),
+        ({"sample_coding": "-s27 alaw,embedded-shorten-v2.00"}, "alaw,embedded"),
+        ({"sample_coding": "-s4 mp17"}, "'mp17'"),
+        ({"sample_n_bytes": "-i 4"}, "pcm of 4 bytes"),
+        ({"sample_byte_format": "-s4 3210"}, "order '3210'"),
+        ({"channel_count": "-i 0"}, "channel_count 0"),
+        ({"channel_count": "-i -2"}, "channel_count '-2'"),
+        ({"channel_count": "-i 1000000000000"}, "1000000000000 channels"),
+        ({"sample_rate": "-s4 fast"}, "sample_rate 'fast'"),
+        ({"sample_rate": "-i 0"}, "sample_rate 0"),
+        ({"sample_count": "-i " + "9" * 5_000}, "not a number"),
+        ({"sample_count": "-i 1000000000000"}, "truncated: 8037 of 1000000000000 samples"),
+    ],
+)
+def test_what_is_not_understood_is_refused_in_one_line(
+    fields: Mapping[str, str], words: str
+) -> None:
+    with pytest.raises(AudioError) as raised:
+        decode(sphere_file(CALL, 8_000, fields=fields))
+    assert words in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert len(str(raised.value)) < 200
+
+
+def test_one_channel_is_never_apart() -> None:
+    fields = {"channels_interleaved": "-s5 FALSE"}
+    mono = CALL[:, :1]
+    assert np.array_equal(decode(sphere_file(mono, 8_000, fields=fields)).samples, mono)
+
+
+PLAIN_OR_NOT = ["pcm", "ulaw", PCM_SHORTEN, MU_LAW_SHORTEN]
+
+
+@pytest.mark.parametrize("coding", PLAIN_OR_NOT)
+def test_a_count_of_both_channels_together_is_that_of_a_whole_file(coding: str) -> None:
+    fields = {"sample_count": f"-i {2 * len(CALL)}"}
+    expected = decode(sphere_file(CALL, 8_000, coding=coding))
+    audio = decode(sphere_file(CALL, 8_000, coding=coding, fields=fields))
+    assert np.array_equal(audio.samples, expected.samples)
+
+
+@pytest.mark.parametrize("coding", PLAIN_OR_NOT)
+@pytest.mark.parametrize(
+    ("num_channels", "count"), [(2, 8_038), (2, 2 * 8_037 - 1), (2, 2 * 8_037 + 1), (1, 2 * 8_037)]
+)
+def test_any_other_count_above_what_is_there_is_a_truncated_file(
+    coding: str, num_channels: int, count: int
+) -> None:
+    fields = {"sample_count": f"-i {count}"}
+    with pytest.raises(AudioError, match=f"truncated: 8037 of {count} samples"):
+        decode(sphere_file(CALL[:, :num_channels], 8_000, coding=coding, fields=fields))
+
+
+@pytest.mark.parametrize("coding", PLAIN_OR_NOT)
+def test_what_comes_after_the_last_sample_is_left_out(coding: str) -> None:
+    fields = {"sample_count": "-i 8000"}
+    content = sphere_file(CALL, 8_000, coding=coding, fields=fields)
+    whole = decode(sphere_file(CALL, 8_000, coding=coding))
+    assert np.array_equal(decode(content + b"\0" * 99).samples, whole.samples[:8_000])
+
+
+@pytest.mark.parametrize("coding", PLAIN_OR_NOT)
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_a_file_that_ends_too_soon_is_refused(coding: str, kept: float) -> None:
+    content = sphere_file(CALL, 8_000, coding=coding)
+    body = content[HEADER_BYTES:]
+    with pytest.raises(AudioError):
+        decode(content[:HEADER_BYTES] + body[: int(len(body) * kept)])
+
+
+def test_a_stream_of_other_channels_than_its_header_is_refused() -> None:
+    for coding in (PCM_SHORTEN, MU_LAW_SHORTEN):
+        stream = sphere_file(CALL[:, :1], 8_000, coding=coding)[HEADER_BYTES:]
+        header = sphere_file(CALL, 8_000, coding=coding)[:HEADER_BYTES]
+        with pytest.raises(AudioError, match="1 channels in a shorten stream, 2 in its"):
+            decode(header + stream)
+
+
+def test_two_decoders_of_shortened_pcm_agree() -> None:
+    for num_channels in (1, 2):
+        samples = call(20_001, num_channels) + np.int16(700)
+        content = sphere_file(samples, 16_000, coding=PCM_SHORTEN)
+        found, _, heard = shorten_to_pcm(content[HEADER_BYTES:])
+        assert found == num_channels
+        assert np.array_equal(np.frombuffer(heard, "<i2").reshape(samples.shape), samples)
+        assert np.array_equal(decode(content).samples, samples)
+
+
+def test_low_bits_that_were_shifted_away_come_back() -> None:
+    samples = (noise(9_000, 2) // 8 + 100) * 8
+    audio = decode(sphere_file(samples, 16_000, coding=PCM_SHORTEN))
+    assert np.array_equal(audio.samples, samples)
+
+
+class Bits:
+    """A shorten stream, number by number."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def number(self, value: int, width: int) -> None:
+        """Its high part as zeros and a one, then its low bits."""
+        low = f"{value & (1 << width) - 1:0{width}b}" if width else ""
+        self.codes.append("0" * (value >> width) + "1" + low)
+
+    def long(self, value: int) -> None:
+        self.number(value.bit_length(), 2)
+        self.number(value, value.bit_length())
+
+    def stream(self) -> bytes:
+        text = "".join(self.codes)
+        padded = text + "0" * (-len(text) % 32)
+        return b"ajkg\x02" + int(padded, 2).to_bytes(len(padded) // 8, "big")
+
+
+def bomb(kind: int, num_blocks: int, block_frames: int) -> bytes:
+    """A few bytes that stand for many samples."""
+    bits = Bits()
+    for value in (kind, 1, min(block_frames, 65_535), 0, 0, 0):
+        bits.long(value)
+    if kind == 8:  # which FFmpeg does not read, and which may grow
+        bits.number(5, 2)
+        bits.long(block_frames)
+    for _ in range(num_blocks):
+        bits.number(8, 2)
+    bits.number(4, 2)
+    return bits.stream()
+
+
+@pytest.mark.parametrize("count", ["1000", "10000000", "1000000000000"])
+@pytest.mark.parametrize(
+    ("coding", "stream"),
+    [(PCM_SHORTEN, bomb(5, 300_000, 65_535)), (MU_LAW_SHORTEN, bomb(8, 63, 1 << 24))],
+    ids=["pcm", "ulaw"],
+)
+def test_few_bytes_for_many_samples_take_little_memory_and_time(
+    coding: str, stream: bytes, count: str
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started_s = time.monotonic()
+    header = sphere_file(CALL[:, :1], 8_000, coding=coding, fields={"sample_count": f"-i {count}"})
+    with contextlib.suppress(AudioError):
+        assert len(decode(header[:HEADER_BYTES] + stream).samples) == int(count)
+    assert time.monotonic() - started_s < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000
+
+
+def test_a_stream_that_keeps_its_decoder_busy_is_given_up() -> None:
+    bits = Bits()
+    for value in (8, 1, 1, 0, 65_536, 0):  # a mean of 65,536 blocks for each block of one sample
+        bits.long(value)
+    for _ in range(300_000):
+        for value, width in ((0, 2), (0, 3), (0, 1)):  # DIFF0, its width, its sample
+            bits.number(value, width)
+    bits.number(4, 2)
+    header = sphere_file(CALL[:1, :1], 8_000, coding=MU_LAW_SHORTEN)[:HEADER_BYTES]
+    started_s = time.monotonic()
+    with pytest.raises(AudioError, match="cannot be decoded"):
+        decode(header + bits.stream())
+    assert time.monotonic() - started_s < 20
+
+
+def shortened_body(content: bytes, chance: random.Random) -> bytes:
+    """Damage to the stream alone, mostly near its start, where it does most harm."""
+    mutated = bytearray(content)
+    within = chance.choice([16, 200, len(content) - HEADER_BYTES])
+    for _ in range(chance.choice([1, 3, 30])):
+        mutated[HEADER_BYTES + chance.randrange(within)] ^= 1 << chance.randrange(8)
+    return bytes(mutated)
+
+
+def header_bits(content: bytes, chance: random.Random) -> bytes:
+    """Damage to what a header says."""
+    mutated = bytearray(content)
+    for _ in range(chance.choice([1, 2, 5])):
+        mutated[chance.randrange(200)] ^= 1 << chance.randrange(8)
+    return bytes(mutated)
+
+
+def cut_short(content: bytes, chance: random.Random) -> bytes:
+    """A download that stopped."""
+    return content[: chance.randrange(len(content))]
+
+
+@pytest.mark.parametrize("mutate", [shortened_body, header_bits, cut_short])
+@pytest.mark.parametrize("coding", PLAIN_OR_NOT)
+def test_damage_is_an_audio_error_or_audio_and_soon(
+    coding: str, mutate: Callable[[bytes, random.Random], bytes]
+) -> None:
+    chance = random.Random(0)
+    content = sphere_file(CALL[:2_000], 8_000, coding=coding)
+    started_s = time.monotonic()
+    for _ in range(30):
+        try:
+            audio = decode(mutate(content, chance))
+        except AudioError:
+            continue
+        assert isinstance(audio, Audio)
+        assert audio.samples.ndim == 2
+        assert audio.samples.dtype == np.int16
+    assert time.monotonic() - started_s < 60
