@@ -36,6 +36,7 @@ check: $(STAMP)  ## lint, format and types
 
 bench: $(STAMP)  ## measured against the floor, side by side in one run
 	$(BIN)/python -m benchmarks.normalise
+	$(BIN)/python -m benchmarks.sphere
 
 teacher: $(STAMP)  ## train the demo's teacher anew
 	$(BIN)/python -m tasks.demo.teacher

@@ -32,7 +32,7 @@ _UTTERANCE_S: Final = 3.5
 _TERABYTE: Final = 1e12
 _MANY_HOURS: Final = 10.0
 _BASIS: Final = 2  # the number of its column
-LABEL: Final = "label"
+_LABEL: Final = "label"
 
 _LEGEND: Final = (
     "hours: of training speech, to be labelled; held out: of validation and test speech, only"
@@ -98,57 +98,60 @@ def total(found: Sequence[Estimate]) -> Estimate:
 def _estimate(chain: Chain) -> Estimate:
     hours_of = _told_hours(chain)
     work = [one for split in chain.splits() for one in _work(chain, split, hours_of[split])]
+    train = [one for one in work if _LABEL in one.stages]
     hours = sum(one.hours for one in work)
-    to_label = sum(one.hours for one in work if LABEL in one.stages)
     raw, is_published = _raw_bytes(chain, hours_of)
     parts, missing = chain.downloads.parts, chain.downloads.missing()
     raw_missing = raw * len(missing) / max(1, len(parts))
     return Estimate(
         corpus=chain.corpus.name,
         basis=_basis(chain),
-        hours=to_label,
-        held_out_hours=hours - to_label,
+        hours=sum(one.hours for one in train),
+        held_out_hours=sum(one.hours for one in work if _LABEL not in one.stages),
         paper_hours=chain.corpus.paper_hours,
-        shards=len(work),
+        shards=sum(one.num_shards for one in work),
         terabytes_to_download=raw_missing / _TERABYTE,
         is_size_estimated=not is_published,
         terabytes_to_keep=(raw + hours * _FLAC_BYTES_PER_HOUR) / _TERABYTE,
-        terabytes_to_write=(raw_missing + _hours_to_do(work, "normalise") * _FLAC_BYTES_PER_HOUR)
+        terabytes_to_write=(
+            raw_missing
+            + sum(one.hours for one in _pending(work, "normalise")) * _FLAC_BYTES_PER_HOUR
+        )
         / _TERABYTE,
-        gpu_hours=_hours_to_do(work, LABEL) / _LABEL_SPEED,
+        gpu_hours=sum(one.hours for one in _pending(work, _LABEL)) / _LABEL_SPEED,
         files_to_download=len(missing),
         has_unlisted_files=any(
             isinstance(part.source, HubFiles) and part.file is None for part in missing.values()
         ),
         shards_to_do={
-            stage: sum(stage in one.stages and stage not in one.done for one in work)
-            for stage in SHARD_STAGES
+            stage: sum(one.num_shards for one in _pending(work, stage)) for stage in SHARD_STAGES
         },
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One shard, planned or to be expected."""
+    """A planned shard, or as many as a split that has no plan will fill."""
 
     hours: float
+    num_shards: int
     stages: Collection[str]
     done: Collection[str] = ()
 
 
 def _work(chain: Chain, split: str, told_hours: float) -> list[_Work]:
-    """The shards of a split; while it has no plan, as many as its hours will fill."""
+    """The shards of a split."""
     if chain.plan_receipts(split):
         links = chain.links_of(split)
-        return [_Work(link.planned.hours, link.stages, link.receipts) for link in links]
+        return [_Work(link.planned.hours, 1, link.stages, link.receipts) for link in links]
     hours = min(told_hours, chain.settings.limit_hours or told_hours)
     stages = SHARD_STAGES if chain.corpus.splits[split] == "train" else EVALUATION_STAGES
     num_shards = math.ceil(hours / chain.config.plan.target_shard_hours)
-    return [_Work(hours / num_shards, stages)] * num_shards
+    return [_Work(hours, num_shards, stages)]
 
 
-def _hours_to_do(work: Iterable[_Work], stage: str) -> float:
-    return sum(one.hours for one in work if stage in one.stages and stage not in one.done)
+def _pending(work: Iterable[_Work], stage: str) -> list[_Work]:
+    return [one for one in work if stage in one.stages and stage not in one.done]
 
 
 def _told_hours(chain: Chain) -> Mapping[str, float]:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from pytest import approx
 
 from configs.load import load_config
 from configs.schema import RunConfig
@@ -14,6 +13,8 @@ from flows.estimate import Estimate, estimate, total
 from storage.store import Store
 from tasks.corpora.registry import CORPORA
 from tests.flows.running import REPOSITORY, TEACHER, Run
+
+approx = pytest.approx
 
 
 def told(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
@@ -32,7 +33,8 @@ def told(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
 
 def test_hours_are_those_of_the_chosen_splits() -> None:
     one = told({"librispeech": {"splits": ["train-clean-100", "dev-clean"]}})["librispeech"]
-    assert (one.hours, one.held_out_hours, one.basis) == (100.6, 5.4, "published")
+    assert (one.hours, one.held_out_hours) == approx((100.6, 5.4))
+    assert one.basis == "published"
     assert one.gpu_hours == approx(100.6 / 144.5)
     assert one.shards_to_do == {"normalise": 14, "label": 13, "score": 13, "filter": 13}
 
@@ -40,7 +42,8 @@ def test_hours_are_those_of_the_chosen_splits() -> None:
 def test_a_limit_is_one_for_each_split() -> None:
     settings = {"splits": ["train-clean-100", "train-clean-360", "dev-clean"], "limit_hours": 10}
     one = told({"librispeech": settings}, plan={"target_shard_hours": 4})["librispeech"]
-    assert (one.hours, one.held_out_hours, one.shards) == (20, 5.4, 3 + 3 + 2)
+    assert (one.hours, one.held_out_hours) == approx((20, 5.4))
+    assert one.shards == 3 + 3 + 2
 
 
 def test_published_sizes_are_taken_where_all_are_known() -> None:
@@ -87,7 +90,8 @@ def test_a_corpus_of_ones_own_has_the_hours_that_are_stated(tmp_path: Path) -> N
             "silent": {"mirror": str(tmp_path), "local": {"splits": splits}},
         }
     )
-    assert (found["stated"].hours, found["stated"].basis) == (20, "as configured")
+    assert found["stated"].basis == "as configured"
+    assert found["stated"].hours == approx(20)
     assert (found["silent"].hours, found["silent"].basis) == (0, "not known")
     assert found["silent"].shards == 0
 

@@ -82,10 +82,10 @@ def test_all_codes_of_mu_law_come_back() -> None:
     assert heard == decode(plain + codes.tobytes()).samples.astype("<i2").tobytes()
 
 
-def test_speech_gets_shorter_and_silence_much() -> None:
-    tone = sine(2.0, rate_hz=8_000)[:, None]
+def test_a_tone_gets_shorter_and_silence_much() -> None:
+    tone = sine(2.0, rate_hz=8_000, frequency_hz=100.0)[:, None]
     stream = shorten_stream(tone, SampleType.PCM16_LITTLE_ENDIAN)
-    assert len(stream) < 0.7 * tone.nbytes
+    assert len(stream) < 0.5 * tone.nbytes
     silence = shorten_stream(np.zeros((80_000, 2), np.int16), SampleType.PCM16_LITTLE_ENDIAN)
     assert len(silence) < 1_000
 

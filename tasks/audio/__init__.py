@@ -9,10 +9,11 @@ import soundfile
 import soxr
 
 from storage.schema import SAMPLE_RATE_HZ
-from tasks.ffmpeg import decode_with_ffmpeg
-from tasks.pcm import Audio, AudioError, Pcm, refuse_truncated
-from tasks.sphere import SPHERE_MAGIC, decode_sphere
-from tasks.wave import refuse_truncated_wave
+from tasks.audio.ffmpeg import decode_with_ffmpeg
+from tasks.audio.mp3 import tells_length
+from tasks.audio.pcm import Audio, AudioError, Pcm, refuse_truncated
+from tasks.audio.sphere import SPHERE_MAGIC, decode_sphere
+from tasks.audio.wave import refuse_truncated_wave
 
 __all__ = [
     "Audio",
@@ -32,6 +33,7 @@ Samples = npt.NDArray[np.float32]
 _BLOCK_SAMPLES: Final = 1 << 20
 _LOWEST_RATE_HZ: Final = 1_000
 _HIGHEST_RATE_HZ: Final = 1_000_000
+_PCM_BITS: Final = 16
 _UNTOLD_FRAMES: Final = 1 << 36  # more than FLAC can tell
 
 
@@ -40,6 +42,8 @@ def decode(data: bytes) -> Audio:
 
     Raises `AudioError` when the bytes are no audio or end before their header says.
     """
+    if not data:
+        raise AudioError("there are no bytes")
     if data.startswith(SPHERE_MAGIC):
         audio = decode_sphere(data)
     else:
@@ -53,6 +57,8 @@ def decode(data: bytes) -> Audio:
 def _decode_by_content(data: bytes) -> Audio:
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
+            if file.format == "MP3" and not tells_length(data):
+                return decode_with_ffmpeg(data, "an MP3 file that does not tell its length")
             audio = Audio(_read_all(file), file.samplerate)
             num_frames = file.frames
     except soundfile.LibsndfileError as error:
@@ -111,8 +117,13 @@ def is_normalised_flac(data: bytes, audio: Audio) -> bool:
         data.startswith(b"fLaC")
         and audio.rate_hz == SAMPLE_RATE_HZ
         and audio.samples.shape[1] == 1
-        and soundfile.info(BytesIO(data)).subtype == "PCM_16"
+        and _flac_bits(data) == _PCM_BITS
     )
+
+
+def _flac_bits(data: bytes) -> int:
+    """Bits a sample as STREAMINFO, always the first block, tells them (RFC 9639, section 8.2)."""
+    return ((data[20] & 1) << 4 | data[21] >> 4) + 1
 
 
 def decode_flac(data: bytes) -> Samples:

@@ -11,16 +11,18 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from re import fullmatch, match
 from typing import Final
 
 import numpy as np
 import soundfile
 
-from tasks import unshorten
-from tasks.pcm import Audio, AudioError, Pcm, refuse_truncated
+from tasks.audio.pcm import Audio, AudioError, Pcm, refuse_truncated
 
 SPHERE_MAGIC: Final = b"NIST_1A"
+
+_UNSHORTEN: Final = str(Path(__file__).with_name("unshorten.py"))
 
 _PCM: Final = {"01": "<i2", "10": ">i2"}
 _ALIASES: Final = {"mu-law": "ulaw", "mulaw": "ulaw", "a-law": "alaw"}
@@ -161,7 +163,7 @@ def _unshortened(decoder: str, data: bytes, header: _Header) -> Pcm:
         )
     max_bytes = _OTHER_BYTES + _BYTES_PER_SAMPLE * num_samples
     max_s = _OTHER_S + num_samples // _SAMPLES_PER_S
-    command = [sys.executable, "-I", unshorten.__file__, decoder, str(max_bytes), str(max_s)]
+    command = [sys.executable, "-I", _UNSHORTEN, decoder, str(max_bytes), str(max_s)]
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode == -signal.SIGKILL:  # by the system, which is no fault of the stream
         raise RuntimeError("the decoder of shortened audio was killed")

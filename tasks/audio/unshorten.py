@@ -14,9 +14,6 @@ import resource
 import sys
 from io import BytesIO
 
-import av
-from desphere_native import shorten_to_pcm
-
 
 def main() -> None:
     """Decode standard input to standard output."""
@@ -35,21 +32,25 @@ def main() -> None:
 
 
 def _by_desphere(stream: bytes) -> tuple[int, bytes]:
+    from desphere_native import shorten_to_pcm
+
     num_channels, _, pcm = shorten_to_pcm(stream)
     return num_channels, pcm
 
 
 def _by_ffmpeg(file: bytes) -> tuple[int, bytes]:
+    import av  # only where needed: it takes longer than most calls take to decode
+
     pcm = bytearray()
     num_channels = 0
     resampler = av.AudioResampler(format="s16")
-    with av.open(BytesIO(file)) as container:
+    with av.open(BytesIO(file), "r") as container:
         for frame in container.decode(audio=0):
             for converted in resampler.resample(frame):
                 num_channels = converted.layout.nb_channels
                 plane = memoryview(converted.planes[0])
                 pcm += plane[: 2 * num_channels * converted.samples]
-    return num_channels, pcm
+    return num_channels, bytes(pcm)
 
 
 if __name__ == "__main__":

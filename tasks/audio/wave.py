@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tasks.pcm import refuse_truncated
+from tasks.audio.pcm import refuse_truncated
 
 _UNTOLD_BYTES: Final = 0x7FFF_F000
 """From here on the size of a streamed WAV stands for "until the end", as 0 does."""

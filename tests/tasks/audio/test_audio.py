@@ -1,10 +1,12 @@
 """Bytes become samples, or an `AudioError`: never a crash, never half a recording."""
 
+import io
 import random
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import soundfile
 
 from tasks.audio import (
     Audio,
@@ -116,6 +118,47 @@ def test_flac_that_does_not_tell_its_length_is_read_to_its_end() -> None:
 def test_a_truncated_file_is_refused(content: bytes) -> None:
     with pytest.raises(AudioError):
         decode(content)
+
+
+def wave_of(samples: Pcm, container: str, endian: str = "FILE") -> bytes:
+    """A WAV of one of the kinds that tell their size differently."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format=container, subtype="PCM_16", endian=endian)
+    return file.getvalue()
+
+
+WAVES = {
+    "RIFF": wave_of(SPEECH_LIKE, "WAV"),
+    "RIFX": wave_of(SPEECH_LIKE, "WAV", "BIG"),
+    "WAVEX": wave_of(SPEECH_LIKE, "WAVEX"),
+    "RF64": wave_of(SPEECH_LIKE, "RF64"),
+}
+
+
+@pytest.mark.parametrize("kind", list(WAVES))
+def test_a_truncated_wave_is_refused(kind: str) -> None:
+    content = WAVES[kind]
+    assert np.array_equal(decode(content).samples, SPEECH_LIKE)
+    for missing in (1, 2, 5_000, 16_000):
+        with pytest.raises(AudioError, match=f"truncated: {16_000 - missing} of 16000 bytes"):
+            decode(content[: len(content) - missing])
+
+
+@pytest.mark.parametrize("size", [0x7FFF_F000, 0x7FFF_FFFF, 0xFFFF_FFFF])
+@pytest.mark.parametrize("kept", [len(WAVES["RIFF"]), 10_044])
+def test_a_wave_whose_writer_did_not_know_its_size_is_read_to_its_end(size: int, kept: int) -> None:
+    content = bytearray(WAVES["RIFF"])
+    place = content.index(b"data") + 4
+    content[place : place + 4] = size.to_bytes(4, "little")
+    samples = decode(bytes(content[:kept])).samples
+    assert np.array_equal(samples, SPEECH_LIKE[: (kept - 44) // 2])
+    content[place : place + 4] = bytes(4)
+    assert not len(decode(bytes(content)).samples)  # of size 0 it is empty, no error
+
+
+def test_chunks_after_the_samples_may_be_cut_off() -> None:
+    content = WAVES["RIFF"] + b"LIST" + (400).to_bytes(4, "little") + b"INFO"
+    assert np.array_equal(decode(content).samples, SPEECH_LIKE)
 
 
 @pytest.mark.parametrize("rate_hz", [1, 999, 2_000_000])

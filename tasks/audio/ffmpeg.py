@@ -6,7 +6,7 @@ import av
 import av.error
 import numpy as np
 
-from tasks.pcm import Audio, AudioError
+from tasks.audio.pcm import Audio, AudioError
 
 
 def decode_with_ffmpeg(data: bytes, reason: str) -> Audio:

@@ -1,0 +1,309 @@
+"""What the doctor finds, and what a run refuses to begin with; nothing is downloaded."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from configs.schema import RunConfig
+from flows.check import Check
+from flows.cli import app
+from flows.doctor import HopelessError, examine, refuse_hopeless
+from storage.store import Store
+from tests.builders import flac, noise
+from tests.file_server import serving
+from tests.flows.running import TEACHER
+from tests.hub_server import MEMBER, HubServer, hub_server
+
+UNREACHABLE = "http://127.0.0.1:9"
+LOCAL = {"splits": {"train": {"files": ["*.flac"]}}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A mirror with a corpus of one's own."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "1.flac").write_bytes(flac(noise(16_000)))
+    (mirror / "1.txt").write_text("one")
+    return mirror
+
+
+def settings(tmp_path: Path, corpora: dict[str, Any], **blocks: Any) -> dict[str, Any]:
+    return {
+        "root": str(tmp_path / "root"),
+        "corpora": corpora,
+        "label": {"teacher": {"path": str(TEACHER)}},
+        "publish": {"name": "examined"},
+        "runtime": {"device": "cpu"},
+        **blocks,
+    }
+
+
+def config(tmp_path: Path, corpora: dict[str, Any], **blocks: Any) -> RunConfig:
+    return RunConfig.model_validate(settings(tmp_path, corpora, **blocks))
+
+
+def checks_of(found: RunConfig, subject: str) -> list[Check]:
+    return [check for check in examine(found) if check.subject == subject]
+
+
+def check_of(found: RunConfig, subject: str) -> Check:
+    [check] = checks_of(found, subject)
+    return check
+
+
+def test_nothing_is_wrong_with_what_is_whole(tmp_path: Path, folder: Path) -> None:
+    found = examine(config(tmp_path, {"own": {"mirror": str(folder), "local": LOCAL}}))
+    assert {check.state for check in found} == {"ok"}
+    assert {check.subject for check in found} >= {"storage", "disk", "scratch", "teacher", "own"}
+    assert not list((tmp_path / "root").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "subject", "told"),
+    [
+        ({"root": "memroy://x"}, "storage", "memroy"),
+        ({"root": "/proc/nowhere"}, "storage", "/proc/nowhere"),
+        ({"runtime": {"scratch": "/proc/nowhere"}}, "scratch", "/proc/nowhere"),
+        ({"label": {"teacher": {"path": "nowhere"}}}, "teacher", "no teacher at 'nowhere'"),
+        (
+            {"label": {"teacher": {"path": str(TEACHER)}, "language": "xx"}},
+            "teacher",
+            "'xx'",
+        ),
+        ({"licence": "commercial", "corpora": {"tedlium": {}}}, "licence", "CC-BY-NC-ND-3.0"),
+        ({"corpora": {"librispeach": {}}}, "librispeach", "no corpus 'librispeach'"),
+        ({"corpora": {"tedlium": {"splits": ["dv"]}}}, "tedlium", "no split 'dv'"),
+        ({"corpora": {"fisher": {}}}, "fisher", "LDC2004S13"),
+        ({"corpora": {"common_voice": {}}}, "common_voice", "brought by hand"),
+        ({"corpora": {"fisher": {"mirror": UNREACHABLE}}}, "fisher", "is read where it lies"),
+        ({"corpora": {"tedlium": {"mirror": UNREACHABLE}}}, "tedlium", "cannot reach"),
+    ],
+)
+def test_each_fault_is_a_problem_with_a_next_step(
+    tmp_path: Path, blocks: dict[str, Any], subject: str, told: str
+) -> None:
+    found = config(tmp_path, **{"corpora": {"tedlium": {"mirror": UNREACHABLE}}, **blocks})
+    problems = [check for check in checks_of(found, subject) if check.state == "problem"]
+    assert problems
+    assert told in problems[0].found
+    assert problems[0].next_step or subject in ("storage", "scratch", "tedlium")
+
+
+def test_a_gpu_that_is_not_there_is_a_problem(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    wanted = config(tmp_path, own, runtime={"device": "cuda"})
+    assert check_of(wanted, "device").state == "problem"
+    assert check_of(config(tmp_path, own, runtime={"device": "auto"}), "device").state == "ok"
+    store = Store(wanted.root)
+    refuse_hopeless(wanted, store, until="normalise")
+    with pytest.raises(HopelessError, match="finds no GPU"):
+        refuse_hopeless(wanted, store, until="label")
+
+
+def test_a_disk_that_is_too_small_is_a_problem(tmp_path: Path, folder: Path) -> None:
+    local = {**LOCAL, "hours": 1e9}
+    found = check_of(config(tmp_path, {"own": {"mirror": str(folder), "local": local}}), "disk")
+    assert found.state == "problem"
+    assert "limit_hours" in found.next_step
+
+
+def test_what_is_missing_of_a_delivery_is_named(tmp_path: Path) -> None:
+    disc = tmp_path / "fisher" / "fe_03_p1_sph1" / "audio" / "000"
+    disc.mkdir(parents=True)
+    (disc / "fe_03_00001.sph").write_bytes(b"")
+    found = checks_of(config(tmp_path, {"fisher": {"mirror": str(tmp_path / "fisher")}}), "fisher")
+    told = [check.found for check in found]
+    assert not any("speech disc 1 of 7, part 1" in one for one in told)
+    assert any("missing: speech disc 2 of 7, part 1" in one for one in told)
+    assert any("nothing of LDC2005T19" in one for one in told)
+    assert all(check.next_step for check in found)
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, folder: Path) -> None:
+    splits = {**LOCAL["splits"], "test": {"files": ["held/*.flac"], "role": "test"}}
+    own = {"own": {"mirror": str(folder), "local": {"splits": splits}}}
+    [check] = checks_of(config(tmp_path, own), "own")
+    assert (check.state, "held/*.flac" in check.found) == ("problem", True)
+
+
+def test_the_files_on_a_mirror_have_their_names_and_sizes(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    chosen = {"mirror": str(mirror), "splits": ["train-clean-100", "dev-clean"]}
+    published = config(tmp_path, {"librispeech": chosen})
+    check = check_of(published, "librispeech")
+    assert "train-clean-100.tar.gz, dev-clean.tar.gz" in check.found
+    for name in ("train-clean-100.tar.gz", "dev-clean.tar.gz"):
+        (mirror / name).write_bytes(b"small")
+    assert "published are 6,387,309,499" in check_of(published, "librispeech").found
+    own = config(tmp_path, {"librispeech": {**chosen, "checksums": "sha256sums"}})
+    assert "SHA256SUMS" in check_of(own, "librispeech").found
+    (mirror / "SHA256SUMS").write_text("")
+    assert check_of(own, "librispeech").state == "ok"
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, dict[str, int], list[str]]]:
+    """A server with a status for each name, and the methods that it was asked by."""
+    statuses: dict[str, int] = {}
+    asked: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.command)
+        request.send_response(statuses.get(request.path.lstrip("/"), 404))
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+
+    with serving(answer) as url:
+        yield url, statuses, asked
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "told"),
+    [
+        (200, "ok", "is there, the first of 2"),
+        (401, "problem", "is gated"),
+        (403, "problem", "is gated"),
+        (404, "problem", "is not found"),
+        (503, "warning", "answers 503"),
+    ],
+)
+def test_a_server_is_asked_for_the_first_file_alone(
+    tmp_path: Path,
+    server: tuple[str, dict[str, int], list[str]],
+    status: int,
+    state: str,
+    told: str,
+) -> None:
+    url, statuses, asked = server
+    statuses["train-clean-360.tar.gz"] = status
+    chosen = {"mirror": url, "splits": ["train-clean-360", "dev-other"]}
+    check = check_of(config(tmp_path, {"librispeech": chosen}), "librispeech")
+    assert check.state == state
+    assert told in check.found
+    assert asked == ["HEAD"]
+
+
+def test_a_file_of_another_size_is_another_release(
+    tmp_path: Path, server: tuple[str, dict[str, int], list[str]]
+) -> None:
+    url, statuses, _ = server
+    statuses["dev-clean.tar.gz"] = 200
+    chosen = {"mirror": url, "splits": ["dev-clean"]}
+    check = check_of(config(tmp_path, {"librispeech": chosen}), "librispeech")
+    assert "has 1,000 bytes, published are 337,926,286" in check.found
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A Hub on loopback with one data set; nobody is logged in."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    files = {"clean/train-0.parquet": b"PAR1", "README.md": b"read me"}
+    with hub_server({"someone/speech": files}) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+def on_hub(tmp_path: Path, pattern: str = "clean/*.parquet") -> RunConfig:
+    local = {"hub": "someone/speech", "splits": {"train": {"files": [pattern]}}}
+    return config(tmp_path, {"own": {"local": local}})
+
+
+def test_a_data_set_of_the_hub_is_listed(tmp_path: Path, hub: HubServer) -> None:
+    check = check_of(on_hub(tmp_path), "own")
+    assert (check.state, "someone/speech: 1 files" in check.found) == ("ok", True)
+    check = check_of(on_hub(tmp_path, "dirty/*.parquet"), "own")
+    assert (check.state, "no file dirty/*.parquet" in check.found) == ("problem", True)
+
+
+def test_a_gated_data_set_needs_a_token(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.gated.add("someone/speech")
+    check = check_of(on_hub(tmp_path), "own")
+    assert (check.state, "gated" in check.found) == ("problem", True)
+    monkeypatch.setenv("HF_TOKEN", MEMBER)
+    assert check_of(on_hub(tmp_path), "own").state == "ok"
+
+
+def test_a_hub_that_is_out_of_reach_is_a_problem(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", UNREACHABLE)
+    assert "cannot reach" in check_of(on_hub(tmp_path), "own").found
+
+
+def test_a_gated_corpus_without_a_token_is_told_without_asking(
+    tmp_path: Path, hub: HubServer
+) -> None:
+    gated = config(tmp_path, {"gigaspeech": {"form": "hub"}})
+    with pytest.raises(HopelessError, match="gigaspeech is gated"):
+        refuse_hopeless(gated, Store(gated.root))
+    assert hub.asked == []
+
+
+def test_a_run_without_hope_is_refused_with_all_of_its_problems(tmp_path: Path) -> None:
+    found = config(
+        tmp_path,
+        {
+            "fisher": {},
+            "common_voice": {},
+            "tedlium": {"mirror": str(tmp_path / "nowhere")},
+            "librispeech": {"mirror": UNREACHABLE},
+        },
+        licence="commercial",
+    )
+    with pytest.raises(HopelessError) as raised:
+        refuse_hopeless(found, Store(found.root))
+    told = raised.value.problems
+    subjects = {one.partition(":")[0] for one in told}
+    assert subjects == {"licence", "fisher", "common_voice", "tedlium"}
+    assert all("\n" not in one for one in told)
+
+
+def test_a_run_with_what_it_needs_is_not_refused(tmp_path: Path, folder: Path) -> None:
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    made = {"folder": "unused", "num_train_utterances": 1, "num_eval_utterances": 1}
+    for found in (
+        config(tmp_path, own),
+        config(tmp_path, {"librispeech": {}, "voxpopuli": {"mirror": UNREACHABLE}}),
+        config(tmp_path, {"fisher": {"mirror": "not-yet-made"}}, synthetic=made),
+    ):
+        refuse_hopeless(found, Store(found.root))
+
+
+def test_the_command_says_it_in_a_table_and_by_its_status(tmp_path: Path, folder: Path) -> None:
+    file = tmp_path / "run.yaml"
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    file.write_text(yaml.safe_dump(settings(tmp_path, own)))
+    well = CliRunner().invoke(app, ["doctor", str(file)])
+    assert (well.exit_code, "own: 2 files below" in well.stdout) == (0, True)
+    file.write_text(yaml.safe_dump(settings(tmp_path, {**own, "fisher": {}})))
+    ill = CliRunner().invoke(app, ["doctor", str(file), "--json"])
+    assert ill.exit_code == 1
+    states = {check["state"] for check in json.loads(ill.stdout) if check["subject"] == "fisher"}
+    assert states == {"problem"}
+
+
+def test_what_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "fe_03_p1_sph1").mkdir()
+    (tmp_path / "fe_03_p1_sph1" / "fe_03_00001.sph").write_bytes(b"")
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(settings(tmp_path, {"fisher": {"mirror": str(tmp_path)}})))
+    assert "[hd]2" in CliRunner().invoke(app, ["doctor", str(file)]).stdout
