@@ -4,6 +4,7 @@ Settings that change a result enter the fingerprint of their stage; the settings
 all under `runtime`, never do.
 """
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -75,8 +76,8 @@ class CorpusSettings(Settings):
     orders and brings by hand must have one. Without `checksums: sha256sums` the distributor's
     published digests must match; with it the mirror's own SHA256SUMS file is what must match, which
     is how synthetic and private copies are read. `form` chooses among several forms in which a
-    corpus is handed out; `revision` pins that of a data set on the Hub. A corpus of one's own has
-    `local` in place of an adapter.
+    corpus is handed out; `revision` pins that of a data set on the Hub; `without` names deliveries
+    and files that one does not have. A corpus of one's own has `local` in place of an adapter.
     """
 
     mirror: str | None = None
@@ -84,6 +85,7 @@ class CorpusSettings(Settings):
     form: Name | None = None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     splits: tuple[Name, ...] | None = None
+    without: tuple[Name, ...] = ()
     limit_hours: Positive | None = None
     local: LocalCorpus | None = None
 
@@ -113,11 +115,39 @@ class Plan(Settings):
     target_shard_hours: Positive = 8.0
 
 
+class VoiceActivity(Settings):
+    """What counts as speech: likelier than `threshold`, through pauses of up to `max_pause_s`.
+
+    Each stretch keeps up to `pad_s` of what is before and after it.
+    """
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    max_pause_s: Positive = 1.0
+    pad_s: Annotated[float, Field(ge=0)] = 0.2
+
+
 class Normalise(Settings):
-    """What audio becomes: FLAC, mono, 16 bit, at Whisper's 16 kHz."""
+    """What audio becomes: FLAC, mono, 16 bit, at Whisper's 16 kHz.
+
+    With `segment: vad` recordings without a text are cut into stretches of speech where they are
+    longer than `max_duration_s` or have a speaker on each channel; what has a text is never cut.
+    """
 
     max_duration_s: Positive = 30.0
     min_duration_s: Annotated[float, Field(ge=0)] = 0.1
+    segment: Literal["none", "vad"] = "none"
+    voice_activity: VoiceActivity = VoiceActivity()
+
+    @model_validator(mode="after")
+    def _stretches_hold_more_than_their_padding(self) -> Self:
+        least_s = 1.0 + 2 * self.voice_activity.pad_s
+        if self.segment == "vad" and self.max_duration_s < least_s:
+            raise ValueError(
+                f"max_duration_s is {self.max_duration_s:g}, too short to cut speech into with"
+                f" voice_activity.pad_s {self.voice_activity.pad_s:g}; set it to {least_s:g} at"
+                " least"
+            )
+        return self
 
 
 class Teacher(Settings):
@@ -143,9 +173,16 @@ class Teacher(Settings):
 
 
 class Label(Settings):
-    """How the teacher labels: greedy, without previous text as a prompt."""
+    """How the teacher labels: without previous text as a prompt, and greedily first.
 
-    engine: Literal["transformers"] = "transformers"
+    What fails one of Whisper's checks is decoded again at each further of the `temperatures`, until
+    it passes; with `[0.0]` never. The checks: no more repetition than `max_compression_ratio`, an
+    average log-probability of at least `min_avg_logprob` unless the probability of no speech is
+    above `max_no_speech_prob`, and an end before the limit of tokens. Defaults are those of
+    openai/whisper. `engine: ctc` hears with a model of letters, which samples nothing.
+    """
+
+    engine: Literal["whisper", "ctranslate2", "ctc"] = "whisper"
     teacher: Teacher
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     language: str = "en"
@@ -153,6 +190,29 @@ class Label(Settings):
     timestamps: bool = False
     pack: Literal["none", "speaker", "any"] = "speaker"
     max_new_tokens: Count | None = None
+    temperatures: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    max_compression_ratio: Positive = 2.4
+    min_avg_logprob: float = -1.0
+    max_no_speech_prob: Fraction = 0.6
+
+    @field_validator("temperatures")
+    @classmethod
+    def _greedy_first_then_rising(cls, found: tuple[float, ...]) -> tuple[float, ...]:
+        if found[0] != 0 or any(low >= high for low, high in pairwise(found)):
+            raise ValueError(
+                f"temperatures are {list(found)}, expected 0.0 first and then rising ones, such as"
+                " [0.0, 0.2, 0.4]"
+            )
+        return found
+
+    @model_validator(mode="after")
+    def _only_what_the_engine_can_do(self) -> Self:
+        if self.engine == "ctc" and len(self.temperatures) > 1:
+            raise ValueError(
+                f"engine is ctc, which samples nothing, and temperatures are"
+                f" {list(self.temperatures)}; set temperatures: [0.0]"
+            )
+        return self
 
 
 class Score(Settings):
@@ -161,12 +221,34 @@ class Score(Settings):
     normaliser: Literal["english", "basic"] = "english"
 
 
+class WithoutReference(Settings):
+    """What a window without a reference must show in place of a word error rate; None: no rule.
+
+    The compression ratio and the probability of no speech are Whisper's own limits; its own limit
+    of the average log-probability, -1, tells labels that failed, not those worth learning from.
+    Repeats are of a phrase of up to 8 words that follows itself; characters are those of the
+    normalised label without spaces, and the seconds are those of the audio.
+    """
+
+    min_avg_logprob: Annotated[float, Field(le=0)] | None = -0.5
+    max_no_speech_prob: Fraction | None = 0.6
+    max_compression_ratio: Positive | None = 2.4
+    max_repeats: Count | None = 4
+    min_chars_per_s: Annotated[float, Field(ge=0)] | None = 1.0
+    max_chars_per_s: Positive | None = 30.0
+
+
 class Filter(Settings):
-    """Which windows are good enough to learn from."""
+    """Which windows are good enough to learn from.
+
+    Those without a word in their reference are dropped, or with `drop_empty_reference: false`
+    judged by `without_reference`.
+    """
 
     max_wer_percent: Percent = 10.0
     drop_empty_reference: bool = True
     drop_empty_hypothesis: bool = True
+    without_reference: WithoutReference = WithoutReference()
 
 
 class Publish(Settings):
@@ -246,6 +328,21 @@ class RunConfig(Settings):
                 " and the credentials by the environment"
             )
         return root.rstrip("/") if root != "/" else root
+
+    @model_validator(mode="after")
+    def _speech_without_texts_can_be_kept(self) -> Self:
+        for name, corpus in self.corpora.items():
+            local = corpus.local
+            if local is None or local.columns.text is not None:
+                continue
+            is_trained_on = any(split.role == "train" for split in local.splits.values())
+            if is_trained_on and self.filter.drop_empty_reference:
+                raise ValueError(
+                    f"corpora.{name} has no texts (columns.text is null), and"
+                    " filter.drop_empty_reference is true, which would drop all of it after it is"
+                    " labelled; set it to false, and filter.without_reference judges the labels"
+                )
+        return self
 
 
 def holds_credentials(url: str) -> bool:

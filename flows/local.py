@@ -9,6 +9,7 @@ from typing import Final
 from configs.schema import RunConfig
 from flows.chain import chains
 from flows.content import find_current
+from flows.doctor import refuse_hopeless
 from flows.models import find_report
 from flows.progress import progress
 from flows.rerun import find_again
@@ -33,10 +34,12 @@ def run_locally(
 ) -> None:
     """Do what is pending up to `until`; nothing is started when nothing is.
 
-    Raises `flows.pipeline.RunFailed` naming what failed.
+    Raises `HopelessError` for what is known to fail before anything is brought, and
+    `flows.pipeline.RunFailed` naming what failed.
     """
     if not is_pending(settings, store, until):
         return
+    refuse_hopeless(settings, store, until)
     with nullcontext() if quiet else on_screen(), _prefect(prefect_home) as wait_until_up:
         from flows.pipeline import pipeline
 

@@ -25,7 +25,7 @@ from storage.errors import DistilleryError
 from storage.receipts import summarise
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.corpora.registry import corpus_of_run
+from tasks.corpora.registry import corpus_of_run, refuse_unlicensed
 from tasks.run import ShardFailed, distil_task, report_task, shard_task, with_policy
 from tasks.stages import STAGES
 
@@ -151,6 +151,7 @@ def pipeline(config: str, until: str = "evaluate") -> None:
     `RunFailed` with all failures at the end; with a hole nothing is published.
     """
     settings = load_config(config)
+    refuse_unlicensed(settings)
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
         if stage in _CORPUS_STAGES:

@@ -105,7 +105,8 @@ def _delivery(chain: Chain, source: Delivery, *, thorough: bool) -> Iterator[Che
     lacking = absent(source, below)
     for expected in lacking:
         found = f"{source.name}: missing: {expected.what} ({expected.pattern})"
-        yield _told(chain, "problem", found, source.how)
+        next_step = f"{source.how}; what is there is taken without it"
+        yield _told(chain, "warning", found, next_step)
     if not lacking:
         yield _told(chain, "ok", f"{source.name}: {len(files):,} files below {mirror}")
 

@@ -68,10 +68,11 @@ def _source(name: str, local: LocalCorpus, revision: str | None) -> Source:
     every = [pattern for found in patterns.values() for pattern in found]
     has_tables = any(suffix_of(pattern) in TABLE_SUFFIXES for pattern in every)
     named = map(_in_any_case, AUDIO_SUFFIXES) if has_tables else ()
+    texts = map(_text_pattern, every) if local.columns.text is not None else ()
     return Delivery(
         name=name,
         title=local.title or name,
-        files=(*every, *map(_text_pattern, every), *named),
+        files=(*every, *texts, *named),
         expected=tuple(
             Expected(pattern=pattern, what=f"files of the split {split}")
             for split, found in patterns.items()

@@ -107,6 +107,8 @@ def _parts(store: Store, corpus: Corpus, settings: CorpusSettings, done: Split) 
     below = _seen_below(settings.mirror) if is_delivered else {}
     for number, source in enumerate(corpus.sources):
         key = ShardKey(corpus.name, ARCHIVES, number)
+        if not isinstance(source, HubFiles) and source.name in settings.without:
+            continue
         if isinstance(source, Archive):
             yield Part(key=key, name=source.name, source=source, splits=source.splits)
         elif isinstance(source, Delivery):

@@ -29,7 +29,7 @@ ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], RawFiles]]
 
 @pytest.fixture
 def read_corpus(tmp_path: Path, store: Store) -> ReadCorpus:
-    """What a corpus reads from files by path, by way of a mirror, and the raw files that it reads."""
+    """What a corpus reads from files by path, by way of a mirror, and the raw files read."""
 
     def read(
         corpus: Corpus, files: Mapping[str, bytes], splits: tuple[str, ...] | None = None

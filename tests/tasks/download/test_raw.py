@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -321,3 +322,9 @@ def test_a_delivery_that_is_not_there_is_told_with_how_one_gets_it(
     settings = CorpusSettings(mirror=str(tmp_path / "nothing") if is_named else None)
     with pytest.raises(UserError, match=r"LDC0000S00 \(Two Discs\).*order it at its distributor"):
         bring(store, corpus(sources=(DISCS,)), settings)
+
+
+def test_what_one_does_not_have_is_left_out_by_its_name(store: Store, discs: Path) -> None:
+    sources = (DISCS, replace(DISCS, name="LDC0000S01", files=("*.ogg",)))
+    settings = CorpusSettings(mirror=str(discs), without=("LDC0000S01",))
+    assert len(bring_all(store, corpus(sources=sources), settings)) == 1
