@@ -84,7 +84,9 @@ def synthesise(settings: RunConfig, store: Store) -> None:
     pending = [
         line.corpus
         for line in lines
-        if line.stage == "download" and line.shards.missing + line.shards.failed
+        if line.stage == "download"
+        and line.shards.missing + line.shards.failed
+        and settings.corpora[line.corpus].local is None
     ]
     if not pending:
         return
