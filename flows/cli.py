@@ -75,9 +75,9 @@ def run(
 
 
 def _tell_plan(settings: RunConfig, store: Store, *, as_json: bool) -> None:
-    from flows.estimate import estimate, print_estimate, total
+    from flows.estimate import estimate_anywhere, print_estimate, total
 
-    found = estimate(settings, store)
+    found = estimate_anywhere(settings, store)
     if as_json:
         values = {
             "corpora": [one.model_dump() for one in found],

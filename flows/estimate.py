@@ -4,12 +4,14 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
 from flows.chain import EVALUATION_STAGES, Chain, chains
-from flows.screen import OUT, table
+from flows.screen import OUT, complain, table
+from storage.errors import TransientError, UserError
 from storage.store import Store
 from tasks.corpora.base import Role
 from tasks.corpora.sources import Archive, Delivery, HubFiles
@@ -71,6 +73,16 @@ class Estimate(BaseModel):
 def estimate(settings: RunConfig, store: Store) -> list[Estimate]:
     """An estimate for each corpus: by its plan where there is one, else by its published hours."""
     return [_estimate(chain) for chain in chains(settings, store)]
+
+
+def estimate_anywhere(settings: RunConfig, store: Store) -> list[Estimate]:
+    """The same also where the root cannot be reached: everything then counts as still to do."""
+    try:
+        return estimate(settings, store)
+    except (UserError, TransientError) as error:
+        found = estimate(settings, Store(f"memory://{uuid4().hex}"))
+        complain(f"{error}; estimated as if nothing were done")
+        return found
 
 
 def total(found: Sequence[Estimate]) -> Estimate:

@@ -8,10 +8,22 @@ from typer.testing import CliRunner
 
 from configs.load import load_config
 from flows.cli import app
+from tasks.corpora.registry import corpus_of_run
+from tasks.download.parts import chosen_splits
 
 REPOSITORY = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md"))),
+)
 TEXT = "\n".join((REPOSITORY / name).read_text() for name in DOCUMENTS)
+REASONS = "\n".join(
+    line for line in (REPOSITORY / "docs/corpora.md").read_text().splitlines() if "| " in line
+)
+CONFIGURATIONS = [
+    text for text in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL) if "root:" in text
+]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +59,20 @@ def test_each_target_is_in_the_makefile(target: str) -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"configs/[a-z.]+\.yaml", TEXT))))
 def test_each_configuration_is_there_and_valid(path: str) -> None:
     assert load_config(REPOSITORY / path).corpora
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS, ids=lambda text: text.split("\n")[0])
+def test_each_configuration_that_is_shown_is_valid(tmp_path: Path, text: str) -> None:
+    (tmp_path / "shown.yaml").write_text(text)
+    config = load_config(tmp_path / "shown.yaml")
+    for name, settings in config.corpora.items():
+        assert chosen_splits(corpus_of_run(config, name), settings)
+
+
+@pytest.mark.parametrize("reason", sorted(set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", REASONS))))
+def test_each_reason_that_is_told_is_given_somewhere(reason: str) -> None:
+    sources = (REPOSITORY / "tasks").rglob("*.py")
+    assert any(f'"{reason}"' in source.read_text() for source in sources)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -79,6 +79,8 @@ def test_a_corpus_that_is_added_moves_no_shard_of_the_others(nine: Run) -> None:
         "mirror": "demo-data/synthetic/gigaspeech",
         "local": {"splits": {"train": {"files": ["audio/*.opus"]}}},
     }
+    for path in (nine.folder / "demo-data/synthetic/gigaspeech/audio").rglob("*.opus"):
+        path.with_suffix(".txt").write_text("what is said in it")
     nine.config.write_text(yaml.safe_dump(settings))
     nine.run("--until", "normalise")
     after = {stage: receipts(nine, stage) for stage in ("raw", "plan", "normalise")}
