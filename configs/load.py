@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.schema import RunConfig, holds_credentials
+from configs.schema import RunConfig
+from configs.settings import holds_credentials
 
 
 class ConfigError(ValueError):

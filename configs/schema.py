@@ -4,302 +4,88 @@ Settings that change a result enter the fingerprint of their stage; the settings
 all under `runtime`, never do.
 """
 
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-Positive = Annotated[float, Field(gt=0)]
-Percent = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class Settings(BaseModel):
-    """A frozen block of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LocalSplit(Settings):
-    """The files of a split, as patterns of paths below the mirror, and what it is used for."""
-
-    files: Annotated[tuple[str, ...], Field(min_length=1)]
-    role: Literal["train", "validation", "test"] = "train"
-
-
-class Columns(Settings):
-    """What the columns (Parquet) or keys (JSON Lines) are called; None: there is none.
-
-    `audio` holds the path of a file beside the table, or in Parquet the bytes of one. Times are in
-    seconds into that audio. Without `id` a row is known by its file and number.
-    """
-
-    audio: str = "audio"
-    text: str | None = "text"
-    id: str | None = None
-    speaker: str | None = None
-    recording: str | None = None
-    start_s: str | None = None
-    end_s: str | None = None
-    duration_s: str | None = None
-
-
-class LocalLicence(Settings):
-    """What one may do with a corpus of one's own."""
-
-    name: str = "not stated"
-    commercial_use: bool = True
-    derivatives: bool = True
-    redistribution: bool = False
-
-
-class LocalCorpus(Settings):
-    """A corpus without an adapter: audio files with a `.txt` beside each, JSON Lines, or Parquet.
-
-    Its files lie below the corpus's `mirror`, or in the data set `hub` at the corpus's `revision`.
-    """
-
-    title: str = ""
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
-    splits: Annotated[dict[Name, LocalSplit], Field(min_length=1)]
-    columns: Columns = Columns()
-    hours: Annotated[float, Field(ge=0)] = 0.0  # as far as known, for estimates
-    licence: LocalLicence = LocalLicence()
-
-
-class CorpusSettings(Settings):
-    """Which part of a corpus a run takes, and from where.
-
-    `mirror` is a folder or URL that holds the distributor's files under their own names; what one
-    orders and brings by hand must have one. Without `checksums: sha256sums` the distributor's
-    published digests must match; with it the mirror's own SHA256SUMS file is what must match, which
-    is how synthetic and private copies are read. `form` chooses among several forms in which a
-    corpus is handed out; `revision` pins that of a data set on the Hub; `without` names deliveries
-    and files that one does not have. A corpus of one's own has `local` in place of an adapter.
-    """
-
-    mirror: str | None = None
-    checksums: Literal["published", "sha256sums"] = "published"
-    form: Name | None = None
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-    splits: tuple[Name, ...] | None = None
-    without: tuple[Name, ...] = ()
-    limit_hours: Positive | None = None
-    local: LocalCorpus | None = None
-
-    @field_validator("mirror")
-    @classmethod
-    def _mirror_has_no_credentials(cls, mirror: str | None) -> str | None:
-        if mirror is not None and holds_credentials(mirror):
-            raise ValueError(
-                "the mirror holds what looks like credentials; give them by the environment,"
-                " or bring the files to a folder and name that"
-            )
-        return mirror
-
-
-class Synthetic(Settings):
-    """Make the archives on this machine first, in the corpora's genuine distribution formats."""
-
-    folder: str
-    seed: int = 0
-    num_train_utterances: Count
-    num_eval_utterances: Count
-
-
-class Plan(Settings):
-    """How segments are grouped into shards, the unit of work and retry."""
-
-    target_shard_hours: Positive = 8.0
-
-
-class VoiceActivity(Settings):
-    """What counts as speech: likelier than `threshold`, through pauses of up to `max_pause_s`.
-
-    Each stretch keeps up to `pad_s` of what is before and after it.
-    """
-
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    max_pause_s: Positive = 1.0
-    pad_s: Annotated[float, Field(ge=0)] = 0.2
-
-
-class Normalise(Settings):
-    """What audio becomes: FLAC, mono, 16 bit, at Whisper's 16 kHz.
-
-    With `segment: vad` recordings without a text are cut into stretches of speech where they are
-    longer than `max_duration_s` or have a speaker on each channel; what has a text is never cut.
-    """
-
-    max_duration_s: Positive = 30.0
-    min_duration_s: Annotated[float, Field(ge=0)] = 0.1
-    segment: Literal["none", "vad"] = "none"
-    voice_activity: VoiceActivity = VoiceActivity()
-
-    @model_validator(mode="after")
-    def _stretches_hold_more_than_their_padding(self) -> Self:
-        least_s = 1.0 + 2 * self.voice_activity.pad_s
-        if self.segment == "vad" and self.max_duration_s < least_s:
-            raise ValueError(
-                f"max_duration_s is {self.max_duration_s:g}, too short to cut speech into with"
-                f" voice_activity.pad_s {self.voice_activity.pad_s:g}; set it to {least_s:g} at"
-                " least"
-            )
-        return self
-
-
-class Teacher(Settings):
-    """A Whisper in Hugging Face format: a folder, or a hub id with the commit to take."""
-
-    path: str | None = None
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-
-    @model_validator(mode="after")
-    def _one_pinned_source(self) -> Self:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError(
-                f"give either `path`, a folder, or `hub`, an id such as openai/whisper-large-v2;"
-                f" found path={self.path!r} and hub={self.hub!r}"
-            )
-        if self.hub is not None and self.revision is None:
-            raise ValueError(
-                f"the hub model {self.hub!r} needs `revision`, the 40 hexadecimal digits of a"
-                " commit, so that labels say which weights made them"
-            )
-        return self
-
-
-class Label(Settings):
-    """How the teacher labels: without previous text as a prompt, and greedily first.
-
-    What fails one of Whisper's checks is decoded again at each further of the `temperatures`, until
-    it passes; with `[0.0]` never. The checks: no more repetition than `max_compression_ratio`, an
-    average log-probability of at least `min_avg_logprob` unless the probability of no speech is
-    above `max_no_speech_prob`, and an end before the limit of tokens. Defaults are those of
-    openai/whisper. `engine: ctc` hears with a model of letters, which samples nothing.
-    """
-
-    engine: Literal["whisper", "ctranslate2", "ctc"] = "whisper"
-    teacher: Teacher
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    language: str = "en"
-    task: Literal["transcribe", "translate"] = "transcribe"
-    timestamps: bool = False
-    pack: Literal["none", "speaker", "any"] = "speaker"
-    max_new_tokens: Count | None = None
-    temperatures: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    max_compression_ratio: Positive = 2.4
-    min_avg_logprob: float = -1.0
-    max_no_speech_prob: Fraction = 0.6
-
-    @field_validator("temperatures")
-    @classmethod
-    def _greedy_first_then_rising(cls, found: tuple[float, ...]) -> tuple[float, ...]:
-        if found[0] != 0 or any(low >= high for low, high in pairwise(found)):
-            raise ValueError(
-                f"temperatures are {list(found)}, expected 0.0 first and then rising ones, such as"
-                " [0.0, 0.2, 0.4]"
-            )
-        return found
-
-    @model_validator(mode="after")
-    def _only_what_the_engine_can_do(self) -> Self:
-        if self.engine == "ctc" and len(self.temperatures) > 1:
-            raise ValueError(
-                f"engine is ctc, which samples nothing, and temperatures are"
-                f" {list(self.temperatures)}; set temperatures: [0.0]"
-            )
-        return self
-
-
-class Score(Settings):
-    """What counts as the same words."""
-
-    normaliser: Literal["english", "basic"] = "english"
-
-
-class WithoutReference(Settings):
-    """What a window without a reference must show in place of a word error rate; None: no rule.
-
-    The compression ratio and the probability of no speech are Whisper's own limits; its own limit
-    of the average log-probability, -1, tells labels that failed, not those worth learning from.
-    Repeats are of a phrase of up to 8 words that follows itself; characters are those of the
-    normalised label without spaces, and the seconds are those of the audio.
-    """
-
-    min_avg_logprob: Annotated[float, Field(le=0)] | None = -0.5
-    max_no_speech_prob: Fraction | None = 0.6
-    max_compression_ratio: Positive | None = 2.4
-    max_repeats: Count | None = 4
-    min_chars_per_s: Annotated[float, Field(ge=0)] | None = 1.0
-    max_chars_per_s: Positive | None = 30.0
-
-
-class Filter(Settings):
-    """Which windows are good enough to learn from.
-
-    Those without a word in their reference are dropped, or with `drop_empty_reference: false`
-    judged by `without_reference`.
-    """
-
-    max_wer_percent: Percent = 10.0
-    drop_empty_reference: bool = True
-    drop_empty_hypothesis: bool = True
-    without_reference: WithoutReference = WithoutReference()
-
-
-class Publish(Settings):
-    """The name of the manifest, and whether it may have holes."""
-
-    name: Name
-    allow_missing_shards: bool = False
-
-
-class Distil(Settings):
-    """The student and its training; defaults are the paper's (section 4.1 and Table 15)."""
-
-    decoder_layers: Count = 2
-    freeze_encoder: bool = True
-    kl_weight: Annotated[float, Field(ge=0)] = 0.8
-    pseudo_label_weight: Annotated[float, Field(ge=0)] = 1.0
-    temperature: Positive = 2.0
-    num_steps: Count = 80_000
-    batch_size: Count = 256
-    peak_learning_rate: Positive = 1e-4
-    num_warmup_steps: Annotated[int, Field(ge=0)] = 500
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_gradient_norm: Positive = 1.0
-    timestamp_probability: Fraction = 0.5
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    evaluate_every_steps: Count = 5_000
-    num_validation_windows: Count = 1_000
-    seed: int = 0
-
-
-class Evaluate(Settings):
-    """Which held-out speech the teacher and the student are measured on."""
-
-    split_role: Literal["validation", "test"] = "test"
-    limit_hours: Positive | None = None
-    num_timing_rounds: Count = 3
+from pydantic import Field, field_validator, model_validator
+
+from configs.corpora import (
+    Columns,
+    CorpusSettings,
+    LocalCorpus,
+    LocalLicence,
+    LocalSplit,
+    Synthetic,
+)
+from configs.settings import Count, Name, Percent, Positive, Settings, holds_credentials
+from configs.stages import (
+    Distil,
+    Evaluate,
+    Filter,
+    Label,
+    Normalise,
+    Plan,
+    Publish,
+    Score,
+    Teacher,
+    VoiceActivity,
+    WithoutReference,
+)
+
+__all__ = [
+    "Columns",
+    "CorpusSettings",
+    "Distil",
+    "Evaluate",
+    "Filter",
+    "Label",
+    "LocalCorpus",
+    "LocalLicence",
+    "LocalSplit",
+    "Normalise",
+    "Plan",
+    "Publish",
+    "RunConfig",
+    "Runtime",
+    "Score",
+    "Synthetic",
+    "Teacher",
+    "VoiceActivity",
+    "WithoutReference",
+]
 
 
 class Runtime(Settings):
-    """Settings of the machine; none of them enters a fingerprint."""
+    """Settings of the machine; none of them enters a fingerprint.
+
+    With `devices` labels are made by a process for each of them, such as `[cuda:0, cuda:1]`, a
+    shard at a time each; without, by this one on its `device`. `workers` bounds the tasks of the
+    other stages, and the threads that decode audio ahead of a model. `label_draft` is a small model
+    that drafts what the teacher then verifies: labels are the same, and sooner there if it is good.
+    """
 
     workers: Count = 2
     downloads_per_host: Count = 4
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] = ()
     label_batch_size: Count = 16
+    label_draft: Teacher | None = None
     micro_batch_size: Count = 16
     retries: Annotated[int, Field(ge=0)] = 2
     retry_delay_s: Annotated[float, Field(ge=0)] = 10.0
     shard_timeout_s: Positive = 6 * 3600.0
     max_quarantined_percent: Percent = 1.0
     scratch: str | None = None
+
+    @model_validator(mode="after")
+    def _devices_are_of_one_kind(self) -> Self:
+        kinds = {device.partition(":")[0] for device in self.devices}
+        cards = [device for device in self.devices if device != "cpu"]
+        if len(kinds) > 1 or len(set(cards)) < len(cards):
+            raise ValueError(
+                f"devices are {list(self.devices)}, expected different cards such as"
+                " [cuda:0, cuda:1], or cpu for each process"
+            )
+        return self
 
 
 class RunConfig(Settings):
@@ -343,12 +129,3 @@ class RunConfig(Settings):
                     " labelled; set it to false, and filter.without_reference judges the labels"
                 )
         return self
-
-
-def holds_credentials(url: str) -> bool:
-    """Whether a URL has what may log in: no part of it may be shown then.
-
-    >>> holds_credentials("s3://key:sec/ret@bucket/prefix"), holds_credentials("data@home/results")
-    (True, False)
-    """
-    return "@" in url.partition("://")[2]

@@ -13,7 +13,8 @@ import typer
 
 from configs.load import ConfigError, load_config
 from configs.schema import RunConfig
-from flows import screen
+from flows import manifests, screen
+from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
 from tasks.stages import STAGES
@@ -30,16 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-manifests = typer.Typer(help="The published manifests.", no_args_is_help=True)
-app.add_typer(manifests, name="manifest")
-
-Config = Annotated[Path, typer.Argument(help="A configuration, such as configs/demo.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def _open(config: Path) -> tuple[RunConfig, Store]:
-    settings = load_config(config)
-    return settings, Store(settings.root, settings.runtime.scratch)
+app.add_typer(manifests.app, name="manifest")
 
 
 def _stage(name: str) -> str:
@@ -63,7 +55,7 @@ def run(
     from flows.local import run_locally
     from flows.summary import print_summary
 
-    settings, store = _open(config)
+    settings, store = open_run(config)
     _stage(until)
     if plan:
         _tell_plan(settings, store, as_json=as_json)
@@ -120,7 +112,7 @@ def status(config: Config, as_json: AsJson = False) -> None:
     from flows.status import read_status
     from flows.summary import print_status
 
-    settings, store = _open(config)
+    settings, store = open_run(config)
     found = read_status(settings, store)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
@@ -133,7 +125,7 @@ def rerun(config: Config, stage: str, shard: str) -> None:
     """One shard again, such as `label librispeech/train-clean-100/00007`."""
     from flows.local import rerun_locally
 
-    settings, store = _open(config)
+    settings, store = open_run(config)
     store.check()
     with _failures_told(config):
         rerun_locally(config, settings, _stage(stage), shard, _PREFECT_HOME)
@@ -146,7 +138,7 @@ def evaluate(config: Config, as_json: AsJson = False) -> None:
     from flows.local import run_locally
     from flows.summary import current_report, print_report
 
-    settings, store = _open(config)
+    settings, store = open_run(config)
     store.check()
     with _failures_told(config):
         run_locally(config, settings, store, "evaluate", _PREFECT_HOME, quiet=as_json)
@@ -166,63 +158,8 @@ def gc(
     """Files that no receipt and no manifest names, left behind by writers that were killed."""
     from flows.garbage import collect
 
-    settings, store = _open(config)
+    settings, store = open_run(config)
     collect(settings, store, grace_hours, delete=delete)
-
-
-@manifests.command("list")
-def list_manifests(config: Config, as_json: AsJson = False) -> None:
-    """What is published under the root of a configuration."""
-    from flows.summary import print_manifests
-    from storage import manifest
-
-    _, store = _open(config)
-    found = [
-        manifest.load(store, name, number)
-        for name in manifest.names(store)
-        for number in manifest.numbers(store, name)
-    ]
-    if as_json:
-        keys = ("name", "number", "digest", "published_at", "totals")
-        values = [{"name": one.name, **one.model_dump(mode="json")} for one in found]
-        typer.echo(json.dumps([{key: value[key] for key in keys} for value in values], indent=1))
-    else:
-        print_manifests(found)
-
-
-@manifests.command("show")
-def show_manifest(
-    config: Config,
-    number: Annotated[int | None, typer.Argument(help="The newest when left out.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """One manifest: its totals by corpus, and with --json all of it."""
-    from flows.summary import print_manifest
-    from storage import manifest
-
-    settings, store = _open(config)
-    found = manifest.load(store, settings.publish.name, number)
-    if as_json:
-        value = {"name": found.name, **found.model_dump(mode="json")}
-        typer.echo(json.dumps(value, indent=1))
-    else:
-        print_manifest(found)
-
-
-@manifests.command("verify")
-def verify_manifest(config: Config, number: Annotated[int | None, typer.Argument()] = None) -> None:
-    """Hash every file that a manifest names; exit status 1 when one is not what it was."""
-    from storage import manifest
-
-    settings, store = _open(config)
-    found = manifest.load(store, settings.publish.name, number)
-    wrong = [message for _, message in manifest.verify(store, found) if message is not None]
-    for message in wrong:
-        screen.complain(message)
-    if wrong:
-        raise typer.Exit(_FAILED)
-    num_files = len(manifest.all_files(found.content.entries))
-    screen.OUT.print(f"{found.name} {found.number}: all {num_files} files are what they were")
 
 
 @contextmanager

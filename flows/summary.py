@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from rich.markup import escape
 
 from configs.schema import RunConfig
 from flows.chain import chains
@@ -10,6 +12,7 @@ from flows.content import find_current
 from flows.models import find_report
 from flows.screen import OUT, complain, table
 from flows.status import Status, read_status
+from storage.difference import Difference
 from storage.errors import DistilleryError, UserError
 from storage.manifest import Manifest
 from storage.store import Store
@@ -18,6 +21,9 @@ from tasks.stages import SHARD_STAGES
 
 if TYPE_CHECKING:
     from tasks.run import ShardFailed
+
+_CAUSE_WORDS: Final = ("kind", "before", "after", "corpora")
+_MANY_CORPORA: Final = 3
 
 
 def print_summary(settings: RunConfig, store: Store) -> None:
@@ -123,6 +129,44 @@ def print_manifests(found: Sequence[Manifest]) -> None:
     OUT.print(made)
 
 
+def print_difference(found: Difference) -> None:
+    """What came and went by split, then why, then what else is left out than before."""
+    _print_amounts(found)
+    causes = table("Why", "what", "kind", "before", "after", "corpora", words=_CAUSE_WORDS)
+    for cause in found.causes:
+        values = ("-" if value is None else str(value) for value in (cause.before, cause.after))
+        causes.add_row(escape(cause.what), cause.kind, *map(escape, values), _names(cause.corpora))
+    if not found.causes:
+        causes.add_row("nothing that decides a result is another")
+    OUT.print(causes)
+    if found.left_out:
+        made = table(
+            "Left out, rows more or less than before", "corpus", "reasons", words=["reasons"]
+        )
+        for corpus, deltas in found.left_out.items():
+            made.add_row(corpus, ", ".join(f"{name} {delta:+}" for name, delta in deltas.items()))
+        OUT.print(made)
+    OUT.print(
+        f"{len(found.only_before)} shards went, {len(found.only_after)} came and"
+        f" {len(found.changed)} have other files; --json lists them",
+        markup=False,
+    )
+
+
+def _print_amounts(found: Difference) -> None:
+    title = f"Manifest {found.name} {found.before} \N{RIGHTWARDS ARROW} {found.after}"
+    figures = ("hours", "went", "came", "hours now", "rows", "went", "came", "rows now")
+    made = table(title, "corpus/split", *figures)
+    for line in found.splits:
+        parts = (line.before, line.went, line.came, line.after)
+        made.add_row(
+            f"{line.corpus}/{line.split}",
+            *(f"{part.hours:.2f}" for part in parts),
+            *(str(part.utterances) for part in parts),
+        )
+    OUT.print(made)
+
+
 def print_report(report: Report) -> None:
     """Teacher and student side by side."""
     made = table("Evaluation on held-out speech", "", "teacher", "student")
@@ -150,6 +194,12 @@ def print_failures(error: DistilleryError, config: Path) -> bool:
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
     return bool(failures)
+
+
+def _names(corpora: Sequence[str]) -> str:
+    shown = ", ".join(corpora[:_MANY_CORPORA])
+    more = len(corpora) - _MANY_CORPORA
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

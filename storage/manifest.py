@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from storage.card import card
 from storage.errors import IntegrityError, UserError
 from storage.fingerprint import digest
 from storage.receipt import FileRef, Record, Sha256
@@ -14,6 +16,10 @@ from storage.store import Store
 
 _NUMBER = re.compile(r"/(\d{5,})\.json$")
 _MAX_RACES = 100
+_NUM_HASHERS: Final = 4
+
+STAGES: Final = ("normalise", "label", "score", "filter")
+"""Those whose files a manifest names, in the order in which they are made."""
 
 
 class ManifestEntry(Record):
@@ -34,9 +40,14 @@ class ManifestEntry(Record):
         return self.key.corpus
 
     @property
+    def by_stage(self) -> Mapping[str, FileRef]:
+        """Every file that the entry names by the stage that made it, in the order of `STAGES`."""
+        return dict(zip(STAGES, (self.audio, self.label, self.evidence, self.kept), strict=True))
+
+    @property
     def files(self) -> tuple[FileRef, ...]:
         """Every file that the entry names."""
-        return (self.audio, self.label, self.evidence, self.kept)
+        return tuple(self.by_stage.values())
 
 
 class Terms(Record):
@@ -77,6 +88,10 @@ class Content(Record):
         """Windows to learn from."""
         return sum(entry.num_windows for entry in self.entries)
 
+    def settings(self, corpus: str) -> dict[str, Any]:
+        """What decides the result for one corpus, by dotted name such as `label.language`."""
+        return dict(_flat(self.parameters.get(corpus, {})))
+
     def digest(self) -> str:
         """SHA-256 over name, sorted entries, fingerprints, parameters and what is missing.
 
@@ -107,8 +122,25 @@ class Manifest(Record):
         return self.content.name
 
 
-def _path(name: str, number: int) -> str:
-    return f"manifests/{name}/{number:05d}.json"
+class Checked(Record):
+    """A file that a manifest names, the shard and stage that made it, and what is wrong with it."""
+
+    stage: str
+    key: ShardKey
+    file: FileRef
+    wrong: str | None
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _path(name: str, number: int, suffix: str = "json") -> str:
+    return f"manifests/{name}/{number:05d}.{suffix}"
 
 
 def numbers(store: Store, name: str) -> list[int]:
@@ -153,7 +185,7 @@ def publish(
     """Claim the next number for `content`; equal content keeps the number that it has.
 
     Returns the manifest that stands, and whether it is new. Racing publishers get different
-    numbers, or the same one if their content is equal.
+    numbers, or the same one if their content is equal. Its card is put beside it, after it.
     """
     content_digest = content.digest()
     for _ in range(_MAX_RACES):
@@ -161,6 +193,7 @@ def publish(
         if highest:
             newest = load(store, content.name, highest)
             if newest.digest == content_digest:
+                _put_card(store, newest)  # its publisher may have been killed before
                 return newest, False
         manifest = Manifest(
             number=highest + 1,
@@ -175,20 +208,48 @@ def publish(
         )
         data = manifest.model_dump_json(indent=1).encode()
         if store.put_if_absent(_path(content.name, manifest.number), data):
+            _put_card(store, manifest)
             return manifest, True
     raise UserError(
         f"lost {_MAX_RACES} races for a number of {content.name}; are others publishing it too?"
     )
 
 
-def verify(store: Store, manifest: Manifest) -> Iterator[tuple[FileRef, str | None]]:
-    """Hash every file that the manifest names; yields each with None, or with what is wrong."""
-    for file in all_files(manifest.content.entries):
+def read_card(store: Store, manifest: Manifest) -> str:
+    """The card that was put beside a manifest; made from the manifest where there is none."""
+    try:
+        return store.read(_path(manifest.name, manifest.number, "md")).decode()
+    except FileNotFoundError:
+        return card(manifest)
+
+
+def _put_card(store: Store, manifest: Manifest) -> None:
+    store.put_if_absent(_path(manifest.name, manifest.number, "md"), card(manifest).encode())
+
+
+def verify(store: Store, manifest: Manifest) -> Iterator[Checked]:
+    """Hash every file that the manifest names, each once; one `Checked` for each.
+
+    In the order in which what is wrong can be made again: stage by stage, shard by shard.
+    """
+    found: dict[str, Checked] = {}
+    for entry in manifest.content.entries:
+        for stage, file in entry.by_stage.items():
+            found.setdefault(file.path, Checked(stage=stage, key=entry.key, file=file, wrong=None))
+
+    def check(one: Checked) -> Checked:
         try:
-            with store.fetch(file):
-                yield file, None
+            with store.fetch(one.file):
+                return one
         except IntegrityError as error:
-            yield file, str(error)
+            return one.model_copy(update={"wrong": str(error)})
+
+    with ThreadPoolExecutor(_NUM_HASHERS) as pool:
+        yield from pool.map(check, sorted(found.values(), key=_order))
+
+
+def _order(one: Checked) -> tuple[int, ShardKey]:
+    return STAGES.index(one.stage), one.key
 
 
 def all_files(entries: Sequence[ManifestEntry]) -> list[FileRef]:

@@ -96,7 +96,9 @@ LABELS: Final = pa.schema(
         pa.field("avg_logprob", pa.float64(), nullable=False),
         pa.field("no_speech_prob", pa.float64(), nullable=False),
         pa.field("compression_ratio", pa.float64(), nullable=False),
-        pa.field("temperature", pa.float64(), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False),  # at which the kept answer was found
+        # the checks that the kept answer fails, and `no_speech` where it is taken for silence
+        pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("language", pa.string(), nullable=False),
     ]
 )

@@ -33,7 +33,7 @@ def test_each_command_is_there(command: str) -> None:
     assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("word", ["list", "show", "verify"])
+@pytest.mark.parametrize("word", ["list", "show", "verify", "diff", "export"])
 def test_each_word_for_manifests_is_there(word: str) -> None:
     assert f"{word}" in TEXT
     assert CliRunner().invoke(app, ["manifest", word, "--help"]).exit_code == 0

@@ -13,7 +13,13 @@ from storage.errors import IntegrityError, ShardError
 from storage.schema import SAMPLE_RATE_HZ
 from tasks.audio import AudioError, Samples, decode_flac
 from tasks.distil.loss import IGNORED
-from tasks.distil.tokens import SpecialTokens, Tokens, inputs_and_targets, refuse_incomplete
+from tasks.distil.tokens import (
+    SpecialTokens,
+    Tokens,
+    inputs_and_targets,
+    previous_prompt,
+    refuse_incomplete,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +36,18 @@ class Example:
     """A window and the tokens that the teacher heard in it, special tokens included.
 
     The audio stays compressed until it is needed, a quarter of its size, so that many examples can
-    wait to be shuffled.
+    wait to be shuffled. `text` is what the tokens say. What the same speaker said in the window
+    before is None where there is no such window, or where it is not kept itself.
     """
 
     window_id: str
     tokens: Tokens
     duration_s: float
     clips: tuple[Clip, ...]
+    corpus: str = ""
+    text: str = ""
+    previous_tokens: Tokens | None = None
+    previous_text: str | None = None
 
     def samples(self) -> Samples:
         """The window's audio: (samples,) float32 at 16 kHz, zeros between the utterances.
@@ -54,6 +65,14 @@ class Example:
     def with_tokens(self, tokens: Tokens) -> Self:
         """The same window with other target tokens."""
         return replace(self, tokens=tokens)
+
+    def without_previous(self) -> Self:
+        """The same window with nothing before it."""
+        return replace(self, previous_tokens=None, previous_text=None)
+
+    def of_corpus(self, corpus: str) -> Self:
+        """The same window, said to be of a corpus."""
+        return replace(self, corpus=corpus)
 
 
 def _decoded(clip: Clip) -> Samples:
@@ -104,8 +123,19 @@ class Preparer:
         samples = example.samples()
         self._refuse_unfit(example, len(samples))
         features = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
-        inputs, targets = inputs_and_targets(example.tokens, self.special)
+        inputs, targets = inputs_and_targets(example.tokens, self.special, self._previous(example))
         return Prepared(features["input_features"][0].astype(np.float32), inputs, targets)
+
+    def _previous(self, example: Example) -> Tokens:
+        """The previous text as a prompt: at most half of the positions, and what the label leaves.
+
+        The half is that of openai/whisper when it decodes.
+        """
+        if example.previous_tokens is None:
+            return ()
+        num_left = self.max_target_positions - (len(example.tokens) - 1)
+        max_tokens = min(self.max_target_positions // 2, num_left)
+        return previous_prompt(example.previous_tokens, example.tokens, self.special, max_tokens)
 
     def _refuse_unfit(self, example: Example, num_samples: int) -> None:
         refuse_incomplete(example.tokens, self.special, example.window_id)

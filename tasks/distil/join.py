@@ -1,7 +1,7 @@
 """The three files of a manifest entry become examples: joined by id, never by position."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,29 @@ import pyarrow.parquet as pq
 from storage.errors import IntegrityError
 from tasks.distil.examples import Clip, Example
 
-_AUDIO_COLUMNS = ["id", "audio"]
-_LABEL_COLUMNS = ["window_id", "utterance_ids", "offsets_s", "duration_s", "pseudo_tokens"]
+_LABEL_COLUMNS = [
+    "window_id",
+    "utterance_ids",
+    "offsets_s",
+    "duration_s",
+    "pseudo_text",
+    "pseudo_tokens",
+    "previous_window_id",
+]
 
 
 @dataclass(slots=True)
 class _Window:
-    """A kept window and the utterances of it that were read so far."""
+    """A kept window and the audio of it that was read so far."""
 
     id: str
     utterance_ids: list[str]
     offsets_s: list[float]
     duration_s: float
+    text: str
     tokens: tuple[int, ...]
+    previous_id: str | None
+    previous: "_Window | None" = None
     flacs: dict[str, bytes] = field(default_factory=dict)
 
     def example(self) -> Example:
@@ -36,62 +46,78 @@ class _Window:
             clips=tuple(
                 Clip(clip_id, self.flacs[clip_id], offset_s) for clip_id, offset_s in placed
             ),
+            text=self.text,
+            previous_tokens=self.previous.tokens if self.previous else None,
+            previous_text=self.previous.text if self.previous else None,
         )
 
 
-def read_entry(audio: Path, label: Path, kept: Path) -> Iterator[Example]:
+def read_entry(
+    audio: Path, label: Path, kept: Path, positions: Sequence[int] | None = None
+) -> Iterator[Example]:
     """The kept windows of a manifest entry, in the order in which their audio is complete.
 
     `audio`, `label` and `kept` are Parquet files of the schemas `NORMALISED`, `LABELS` and `KEPT`.
-    One row group of audio is in memory at a time, with the windows that wait for a later one; the
-    files may be removed once the first example is out. The order depends on the files alone.
-    Raises `IntegrityError` when a kept window has no label or an utterance of it no audio.
+    With `positions`, which rise, only those of that order, and only the row groups that they need
+    are read. One row group of audio is in memory at a time, with the windows that wait for a later
+    one; the files may be removed once the first example is out. The order depends on the files
+    alone. Raises `IntegrityError` when a kept window has no label or an utterance of it no audio.
     """
     with pq.ParquetFile(audio) as file:
+        ids = file.read(columns=["id"]).column("id").to_pylist()
+        rows = {utterance_id: row for row, utterance_id in enumerate(ids)}
         windows = _kept_windows(label, kept)
-        waiting: defaultdict[str, list[_Window]] = defaultdict(list)
-        for window in windows:
-            for utterance_id in window.utterance_ids:
-                waiting[utterance_id].append(window)
-        for group in range(file.num_row_groups):
-            if not waiting:
-                return
-            for utterance_id, flac in _wanted(file.read_row_group(group, _AUDIO_COLUMNS), waiting):
-                for window in waiting.pop(utterance_id):
-                    window.flacs[utterance_id] = flac
-                    if len(window.flacs) == len(window.utterance_ids):
-                        yield window.example()
-                        window.flacs = {}
-    if waiting:
-        utterance_id, (window, *_) = next(iter(waiting.items()))
-        raise IntegrityError(
-            f"utterance {utterance_id} of the kept window {window.id} is not in the normalised"
-            f" shard {audio} ({len(waiting)} such utterances): label and normalise do not belong"
-            " together; publish again"
-        )
+        _refuse_without_audio(windows, rows, audio)
+        windows.sort(key=lambda window: max(map(rows.__getitem__, window.utterance_ids)))
+        chosen = windows if positions is None else [windows[position] for position in positions]
+        yield from _with_audio(file, chosen, rows)
 
 
-def _wanted(
-    group: pa.Table, waiting: defaultdict[str, list[_Window]]
-) -> Iterator[tuple[str, bytes]]:
-    audio = group.column("audio")
-    for row, utterance_id in enumerate(group.column("id").to_pylist()):
-        if utterance_id in waiting:
-            yield utterance_id, audio[row]["bytes"].as_py()
+def _with_audio(
+    file: pq.ParquetFile, windows: Sequence[_Window], rows: dict[str, int]
+) -> Iterator[Example]:
+    waiting: defaultdict[int, list[tuple[str, _Window]]] = defaultdict(list)
+    for window in windows:
+        for utterance_id in window.utterance_ids:
+            waiting[rows[utterance_id]].append((utterance_id, window))
+    wanted = sorted(waiting)
+    first, place = 0, 0
+    for group in range(file.num_row_groups):
+        start, first = first, first + file.metadata.row_group(group).num_rows
+        if place == len(wanted) or wanted[place] >= first:
+            continue
+        flacs = _flacs(file.read_row_group(group, ["audio"]))
+        while place < len(wanted) and wanted[place] < first:
+            row, place = wanted[place], place + 1
+            flac = flacs[row - start].as_py()
+            for utterance_id, window in waiting.pop(row):
+                window.flacs[utterance_id] = flac
+                if len(window.flacs) == len(window.utterance_ids):
+                    yield window.example()
+                    window.flacs = {}
+
+
+def _flacs(group: pa.Table) -> pa.Array:
+    audio = group.column("audio").combine_chunks()
+    return audio.field("bytes")
 
 
 def _kept_windows(label: Path, kept: Path) -> list[_Window]:
     ids = set(pq.read_table(kept, columns=["window_id"]).column("window_id").to_pylist())
-    windows: list[_Window] = []
+    windows: dict[str, _Window] = {}
     with pq.ParquetFile(label) as file:
         for batch in file.iter_batches(columns=_LABEL_COLUMNS):
-            windows += [_window(row) for row in batch.to_pylist() if row["window_id"] in ids]
-    if missing := ids - {window.id for window in windows}:
+            found = (_window(row) for row in batch.to_pylist() if row["window_id"] in ids)
+            windows.update((window.id, window) for window in found)
+    if missing := ids - windows.keys():
         raise IntegrityError(
             f"{len(missing)} of {len(ids)} kept windows are not in the labels {label}, the first"
             f" {min(missing)}: filter and label do not belong together; publish again"
         )
-    return windows
+    for window in windows.values():
+        if window.previous_id is not None:
+            window.previous = windows.get(window.previous_id)
+    return list(windows.values())
 
 
 def _window(row: dict[str, Any]) -> _Window:
@@ -100,5 +126,23 @@ def _window(row: dict[str, Any]) -> _Window:
         utterance_ids=row["utterance_ids"],
         offsets_s=row["offsets_s"],
         duration_s=row["duration_s"],
+        text=row["pseudo_text"],
         tokens=tuple(row["pseudo_tokens"]),
+        previous_id=row["previous_window_id"],
     )
+
+
+def _refuse_without_audio(windows: Sequence[_Window], rows: dict[str, int], audio: Path) -> None:
+    missing = [
+        (utterance_id, window.id)
+        for window in windows
+        for utterance_id in window.utterance_ids
+        if utterance_id not in rows
+    ]
+    if missing:
+        utterance_id, window_id = missing[0]
+        raise IntegrityError(
+            f"utterance {utterance_id} of the kept window {window_id} is not in the normalised"
+            f" shard {audio} ({len(missing)} such utterances): label and normalise do not belong"
+            " together; publish again"
+        )

@@ -29,7 +29,10 @@ from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.shard import measure_shard
+from tasks.label.engine import Engine
+from tasks.label.engines import refuse_other_than_whisper
 from tasks.label.teacher import Transcriber, load_teacher, silent_transformers
+from tasks.label.whisper import WhisperEngine
 
 _WEIGHTS: Final = "model.safetensors"
 _METRICS: Final = "training.jsonl"
@@ -49,8 +52,9 @@ def make_student_of(
     `validation` are normalised shards of held-out speech, each with its corpus: the weights with
     the lowest word error rate on them are kept. All files go below the folder of `receipt_path`,
     which is named by the student's fingerprint. Raises what `tasks.distil.train.distil` raises,
-    and `UserError` when the manifest keeps nothing to learn from.
+    and `UserError` when the manifest keeps nothing to learn from or the teacher is no Whisper.
     """
+    refuse_other_than_whisper(config.label)
     teacher = load_teacher(config.label.teacher, "float32", config.runtime.device)
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
     examples = ManifestReader(
@@ -59,6 +63,7 @@ def make_student_of(
         SpecialTokens.of(teacher.tokenizer),
         seed=config.distil.seed,
         timestamp_probability=config.distil.timestamp_probability,
+        previous_text_probability=config.distil.previous_text_probability,
     )
     folder = receipt_path.rsplit("/", 1)[0]
     checkpoints = StoreCheckpoints(store, f"{folder}/checkpoints")
@@ -70,7 +75,8 @@ def make_student_of(
             feature_extractor=teacher.feature_extractor,
             tokenizer=teacher.tokenizer,
         )
-        return _word_error_rate(config, as_heard, held_out)
+        engine = WhisperEngine(as_heard, config.runtime.label_batch_size)
+        return _word_error_rate(config, engine, held_out)
 
     result = distil(
         teacher.model,
@@ -113,7 +119,7 @@ def _held_out(
 
 def _word_error_rate(
     config: RunConfig,
-    student: Transcriber,
+    student: Engine,
     held_out: Sequence[tuple[str, list[pa.RecordBatch]]],
 ) -> float:
     """The macro-average over the corpora, as the paper chooses its checkpoints; in per cent."""
@@ -125,7 +131,7 @@ def _word_error_rate(
             corpus_of_run(config, corpus).clean,
             config.label,
             config.score,
-            config.runtime.label_batch_size,
+            num_threads=config.runtime.workers,
         )
         measured = [
             _as_table(outcome) for outcome in outcomes if isinstance(outcome, pa.RecordBatch)

@@ -7,7 +7,7 @@ timestamps, then the end; English-only models have neither language nor task.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from transformers import WhisperTokenizer
 
@@ -15,6 +15,8 @@ from storage.errors import ShardError, UserError
 from tasks.distil.loss import IGNORED
 
 Tokens = tuple[int, ...]
+
+_PREVIOUS: Final = "<|startofprev|>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class SpecialTokens:
     start_id: int
     translate_id: int
     no_timestamps_id: int
+    previous_id: int | None = None  # begins previous text; None: the vocabulary has no such token
 
     @classmethod
     def of(cls, tokenizer: WhisperTokenizer) -> Self:
@@ -41,7 +44,15 @@ class SpecialTokens:
                 f"the tokenizer is not laid out as Whisper's: {', '.join(names)} have the ids"
                 f" {ids}, expected rising ones; take the teacher's own tokenizer"
             )
-        return cls(end_id=ids[0], start_id=ids[1], translate_id=ids[2], no_timestamps_id=ids[3])
+        previous: Any = tokenizer.convert_tokens_to_ids(_PREVIOUS)
+        is_known = previous is not None and ids[2] < previous < ids[3]
+        return cls(
+            end_id=ids[0],
+            start_id=ids[1],
+            translate_id=ids[2],
+            no_timestamps_id=ids[3],
+            previous_id=previous if is_known else None,
+        )
 
     def is_language(self, token: int) -> bool:
         """Whether a token names a language."""
@@ -79,28 +90,55 @@ def with_timestamp_choice(
     num_prompt = special.prompt_length(tokens)
     if special.no_timestamps_id in tokens[:num_prompt]:
         return tokens
-    if _fraction(choice) < probability:
+    if is_chosen("timestamps", choice, probability):
         return tokens
     text = (token for token in tokens[num_prompt:] if not special.is_timestamp(token))
     return (*tokens[:num_prompt], special.no_timestamps_id, *text)
 
 
-def _fraction(name: str) -> float:
-    """A number in [0, 1) that is the same for a name everywhere and looks random between them."""
-    digest = hashlib.sha256(f"timestamps {name}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+def is_chosen(what: str, choice: str, probability: float) -> bool:
+    """A draw with a probability, with the same result for the same names everywhere."""
+    digest = hashlib.sha256(f"{what} {choice}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48 < probability
 
 
-def inputs_and_targets(tokens: Tokens, special: SpecialTokens) -> tuple[Tokens, Tokens]:
+def previous_prompt(
+    previous: Sequence[int], tokens: Sequence[int], special: SpecialTokens, max_tokens: int
+) -> Tokens:
+    """What stands before a label that is told the text before it: its end, of at most `max_tokens`.
+
+    Of the label of the previous window the text stays, and the timestamps where `tokens` has them
+    too. Empty where no text remains or fits. Raises `UserError` for a vocabulary without the token
+    that begins previous text.
+    """
+    if special.previous_id is None:
+        raise UserError(
+            f"the tokenizer has no {_PREVIOUS}, so the model cannot be told previous text; set"
+            " distil.previous_text_probability to 0"
+        )
+    is_timed = special.no_timestamps_id not in tokens[: special.prompt_length(tokens)]
+    text = [
+        token
+        for token in previous
+        if token < special.end_id or (is_timed and special.is_timestamp(token))
+    ]
+    num_kept = min(len(text), max_tokens - 1)
+    return (special.previous_id, *text[-num_kept:]) if num_kept > 0 else ()
+
+
+def inputs_and_targets(
+    tokens: Tokens, special: SpecialTokens, previous: Tokens = ()
+) -> tuple[Tokens, Tokens]:
     """What the decoder reads and what it has to predict there, of equal length.
 
-    Task and timestamps are chosen for the model and never asked of it, so they are `IGNORED`. The
-    language is learnt, as Whisper learns it: `generate` asks for it when none is given, and reads
-    the probability of no speech at the same position.
+    `previous` is read before the label and never learnt. Task and timestamps are chosen for the
+    model and never asked of it, so they are `IGNORED`. The language is learnt, as Whisper learns
+    it: `generate` asks for it when none is given, and reads the probability of no speech at the
+    same position.
     """
     num_prompt = special.prompt_length(tokens)
     targets = tuple(
         token if position >= num_prompt or special.is_language(token) else IGNORED
         for position, token in enumerate(tokens)
     )
-    return tokens[:-1], targets[1:]
+    return (*previous, *tokens)[:-1], ((IGNORED,) * len(previous) + targets)[1:]

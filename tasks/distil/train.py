@@ -9,7 +9,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import Distil
-from tasks.distil.ahead import read_ahead
+from tasks.ahead import read_ahead
 from tasks.distil.checkpoint import Checkpoints
 from tasks.distil.examples import Example, ExampleSource, Preparer
 from tasks.distil.step import Pair, make_pair, mean_loss

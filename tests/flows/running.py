@@ -72,3 +72,9 @@ def tiny(folder: Path, **changes: dict[str, Any]) -> Run:
     config = folder / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings))
     return Run(folder, config)
+
+
+def copied(run: Run, folder: Path) -> Run:
+    """A finished run in a folder of its own."""
+    subprocess.run(["cp", "-r", str(run.folder) + "/.", str(folder)], check=True)
+    return tiny(folder)

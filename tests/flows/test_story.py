@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tasks.stages import STAGES
-from tests.flows.running import Run, environment, tiny
+from tests.flows.running import Run, copied, environment, tiny
 
 STATUS_KEYS = {
     "stage", "corpus", "split", "shards", "rows_in", "created", "rows_out", "dropped",
@@ -189,12 +189,6 @@ def busy_mirror(folder: Path) -> Iterator[str]:
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
-
-
-def copied(run: Run, folder: Path) -> Run:
-    """A finished run in a folder of its own."""
-    subprocess.run(["cp", "-r", str(run.folder) + "/.", str(folder)], check=True)
-    return tiny(folder)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_the_digest_covers_the_content(changes: dict[str, Any]) -> None:
 )
 def test_a_tampered_manifest_is_refused(store: Store, old: bytes, new: bytes) -> None:
     publish(store, content())
-    [path] = store.list("manifests")
+    path, _ = store.list("manifests")
     data = store.read(path)
     assert old in data
     store.delete(path)
@@ -201,15 +201,34 @@ def test_verify_names_the_file_of_which_a_byte_changed(store: Store) -> None:
             refs.append(store.keep(sink, path))
     entries = tuple(map(entry, range(2), refs))
     published, _ = publish(store, content(entries=entries))
-    assert [told for _, told in manifest.verify(store, published)] == [None, None]
+    assert [one.wrong for one in manifest.verify(store, published)] == [None, None]
     store.delete("label/0.parquet")
     store.put_if_absent("label/0.parquet", b"label/0.parqueT")
-    told = {file.path: wrong for file, wrong in manifest.verify(store, published)}
+    told = {one.file.path: one.wrong for one in manifest.verify(store, published)}
     assert told["normalise/0.parquet"] is None
     assert "label/0.parquet has sha256" in str(told["label/0.parquet"])
     store.delete("label/0.parquet")
-    told = {file.path: wrong for file, wrong in manifest.verify(store, published)}
+    told = {one.file.path: one.wrong for one in manifest.verify(store, published)}
     assert "label/0.parquet" in str(told["label/0.parquet"])
+
+
+def test_what_is_wrong_comes_in_the_order_in_which_it_is_made_again(store: Store) -> None:
+    published, _ = publish(store, content(entries=(entry(1), entry(0))))
+    found = [(one.stage, one.key.index) for one in manifest.verify(store, published) if one.wrong]
+    assert found == [(stage, index) for stage in manifest.STAGES for index in (0, 1)]
+
+
+@everywhere
+def test_a_card_stands_beside_each_manifest_and_can_be_made_again(store: Store) -> None:
+    published, _ = publish(store, content())
+    path = "manifests/demo/00001.md"
+    before = store.read(path)
+    assert before.startswith(b"# demo 1\n")
+    store.delete(path)
+    assert manifest.read_card(store, published).encode() == before
+    assert publish(store, content(), "by another, after the first was killed")[1] is False
+    assert store.read(path) == before
+    assert manifest.names(store) == ["demo"]
 
 
 def test_every_file_of_a_manifest_is_listed_once() -> None:

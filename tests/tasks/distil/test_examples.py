@@ -1,5 +1,7 @@
 """Audio to the sample, and batches that padding does not change."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,20 @@ def test_features_are_the_extractors(make_example, preparer, processor) -> None:
         example.samples(), sampling_rate=16_000, return_tensors="np"
     )["input_features"][0]
     assert np.array_equal(preparer(example).features, expected)
+
+
+def test_previous_text_takes_what_the_label_leaves(make_example, preparer, special) -> None:
+    """At most half of the 48 positions, and never the label's own."""
+    before = make_example(1, text="boat " * 40).tokens
+    short, long = make_example(0, text="boat"), make_example(0, text="boat " * 30)
+    for example, num_expected in ((short, 24), (long, 48 - (len(long.tokens) - 1))):
+        row = preparer(replace(example, previous_tokens=before))
+        bare = preparer(example)
+        num_told = len(row.inputs) - len(bare.inputs)
+        assert num_told == num_expected
+        assert row.inputs[0] == special.previous_id
+        assert row.inputs[num_told:] == bare.inputs
+        assert row.targets == (IGNORED,) * num_told + bare.targets
 
 
 def test_rows_are_padded_on_the_right(make_example, preparer, special) -> None:

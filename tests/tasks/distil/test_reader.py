@@ -215,6 +215,53 @@ def test_timestamps_are_chosen_anew_each_epoch(entries) -> None:
     assert 140 < num_timed < 260
 
 
+def _following(tmp_path: Path, dropped: set[str] = frozenset()) -> Entry:
+    """Windows of which each follows the one before, spoken by the same speaker."""
+    entry = _write_entry(tmp_path / "e", _windows("w", 6), dropped)
+    rows = pq.read_table(entry.label.path).to_pylist()
+    for row in rows:
+        number = int(row["window_id"][1:])
+        row["pseudo_text"] = f"text {number}"
+        row["previous_window_id"] = f"w{number - 1}" if number else None
+    _write(Path(entry.label.path), rows, LABELS)
+    return entry
+
+
+def test_previous_text_is_that_of_the_window_before_if_it_is_kept(tmp_path) -> None:
+    examples = read_entry(*_paths(_following(tmp_path, dropped={"w2"})))
+    found = {example.window_id: example for example in examples}
+    assert {name: example.previous_text for name, example in found.items()} == {
+        "w0": None, "w1": "text 0", "w3": None, "w4": "text 3", "w5": "text 4"
+    }  # fmt: skip
+    assert found["w1"].previous_tokens == found["w0"].tokens
+    assert found["w3"].previous_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("probability", "low", "high"), [(0.0, 0, 0), (0.5, 200, 300), (1.0, 500, 500)]
+)
+def test_previous_text_comes_with_its_probability(tmp_path, probability, low, high) -> None:
+    reader = _reader([_following(tmp_path)], previous_text_probability=probability)
+    examples = list(islice(reader.stream(), 600))
+    assert low <= sum(example.previous_tokens is not None for example in examples) <= high
+    assert list(islice(reader.stream(333), 100)) == examples[333:433]
+
+
+def test_only_the_row_groups_of_chosen_windows_are_read(tmp_path, monkeypatch) -> None:
+    entry = _write_entry(tmp_path / "e", {f"w{n}": [n] for n in range(30)})
+    whole = list(read_entry(*_paths(entry)))
+    groups: list[int] = []
+    read = pq.ParquetFile.read_row_group
+
+    def counted(self, group, *args, **options):
+        groups.append(group)
+        return read(self, group, *args, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    assert list(read_entry(*_paths(entry), [4, 5, 28])) == [whole[4], whole[5], whole[28]]
+    assert groups == [1, 9]
+
+
 def test_files_are_let_go(entries) -> None:
     files = Files()
     stream = _reader(entries, files).stream()
@@ -230,14 +277,23 @@ def test_few_files_are_open_at_once(tmp_path) -> None:
     files = Files()
     stream = _reader(many, files, num_open=2, num_buffered=2).stream()
     assert len({example.window_id for example in islice(stream, 36)}) == 36
-    assert files.most_open <= 3 * (2 + 2)
+    assert files.most_open <= 3 * (2 + 1)
 
 
-@pytest.mark.parametrize(("difference", "word"), [(1, "fewer"), (-1, "more")])
-def test_a_wrong_count_is_refused(tmp_path, difference, word) -> None:
+def test_windows_that_wait_to_be_shuffled_hold_no_files(tmp_path) -> None:
+    many = [_write_entry(tmp_path / f"n{n}", _windows(f"n{n}-", 3)) for n in range(12)]
+    files = Files()
+    stream = _reader(many, files, num_open=2, num_buffered=1000).stream()
+    assert len({example.window_id for example in islice(stream, 36)}) == 36
+    assert files.most_open <= 3 * (2 + 1)
+
+
+@pytest.mark.parametrize("difference", [1, -1])
+def test_a_wrong_count_is_refused(tmp_path, difference) -> None:
     entry = _write_entry(tmp_path / "e", _windows("w", 4))
     wrong = Entry("c", entry.audio, entry.label, entry.kept, entry.num_windows + difference)
-    with pytest.raises(IntegrityError, match=f"keeps {word} windows than the {wrong.num_windows}"):
+    told = f"keeps 4 windows, the manifest says {wrong.num_windows}"
+    with pytest.raises(IntegrityError, match=told):
         list(islice(_reader([wrong]).stream(), 10))
 
 

@@ -7,6 +7,7 @@ from tasks.distil.loss import IGNORED
 from tasks.distil.tokens import (
     SpecialTokens,
     inputs_and_targets,
+    previous_prompt,
     refuse_incomplete,
     with_timestamp_choice,
 )
@@ -23,6 +24,7 @@ def test_ids_are_those_of_the_tokenizer(processor, special) -> None:
     assert special.is_language(ids("<|en|>"))
     assert not special.is_language(ids("<|transcribe|>"))
     assert special.is_timestamp(ids("<|0.00|>"))
+    assert special.previous_id == ids("<|startofprev|>")
     tokens = processor.tokenizer(" a boat").input_ids
     assert special.prompt_length(tokens) == 4
     assert tokens[3] == special.no_timestamps_id
@@ -79,3 +81,39 @@ def test_the_choice_is_fixed_by_its_name_and_has_its_probability() -> None:
     again = [with_timestamp_choice(TIMED, SPECIAL, 0.3, f"0 0 w{n}") for n in range(2000)]
     assert chosen == again
     assert chosen.count(TIMED) / 2000 == pytest.approx(0.3, abs=0.04)
+
+
+# as SPECIAL, with 17 to begin previous text and times from 19
+PROMPTED = SpecialTokens(
+    end_id=10, start_id=11, translate_id=14, no_timestamps_id=18, previous_id=17
+)
+UNTIMED_LABEL = (11, 12, 15, 18, 1, 2, 10)
+TIMED_LABEL = (11, 12, 15, 19, 3, 20, 20, 4, 21, 10)
+
+
+def test_previous_text_is_read_and_not_learnt() -> None:
+    prompt = previous_prompt(TIMED_LABEL, UNTIMED_LABEL, PROMPTED, 100)
+    assert prompt == (17, 3, 4)
+    inputs, targets = inputs_and_targets(UNTIMED_LABEL, PROMPTED, prompt)
+    assert inputs == (17, 3, 4, 11, 12, 15, 18, 1, 2)
+    assert targets == (*(IGNORED,) * 3, 12, IGNORED, IGNORED, 1, 2, 10)
+
+
+def test_previous_times_stay_where_the_label_has_times() -> None:
+    assert previous_prompt(TIMED_LABEL, TIMED_LABEL, PROMPTED, 100) == (17, 19, 3, 20, 20, 4, 21)
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "expected"), [(3, (17, 3, 4)), (2, (17, 4)), (1, ()), (0, ()), (-5, ())]
+)
+def test_of_previous_text_the_end_stays(max_tokens, expected) -> None:
+    assert previous_prompt(TIMED_LABEL, UNTIMED_LABEL, PROMPTED, max_tokens) == expected
+
+
+def test_previous_silence_is_no_prompt() -> None:
+    assert previous_prompt((11, 12, 15, 18, 10), UNTIMED_LABEL, PROMPTED, 100) == ()
+
+
+def test_a_vocabulary_without_previous_text_is_the_users_mistake() -> None:
+    with pytest.raises(UserError, match="previous_text_probability"):
+        previous_prompt(PLAIN, PLAIN, SPECIAL, 100)

@@ -18,7 +18,7 @@ def read_ahead(
     """`work` of each item, in the order of the items, computed before it is asked for.
 
     One thread draws the items and `num_threads` do the work, so that the codecs and the features,
-    which release the interpreter lock, run beside the training; at most `num_ahead` results wait.
+    which release the interpreter lock, run beside the model; at most `num_ahead` results wait.
     What drawing or working raises is raised here at its place in the order. Nothing starts before
     the first result is asked for; close the generator to stop the threads.
     """

@@ -1,0 +1,228 @@
+"""Reading a manifest against `datasets`, which streams the same examples from exported Parquet.
+
+    python -m benchmarks.loader [--json]
+
+Decoded examples per second and seconds to the first example, alternating, and the median of the
+ratios of neighbouring rounds: in one process, as each is used by default, and behind a `DataLoader`
+with two workers. `datasets` shuffles with a buffer of the same size, and its bytes are decoded by
+soundfile. A stream that is stopped and goes on must equal one that is not. The audio is noise
+shaped like speech levels; nothing is fetched.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+from torch.utils.data import DataLoader, IterableDataset
+
+from benchmarks.noise_manifest import write_manifest
+from storage.schema import AUDIO, SAMPLE_RATE_HZ
+from storage.store import Store
+from tasks.distil.examples import Example
+from tasks.distil.join import read_entry
+from tasks.distil.sample import Sample
+from tasks.distil.stream import ManifestStream, open_manifest
+
+_NUM_ROUNDS = 5
+_NUM_SHARDS = 8
+_WINDOWS_PER_SHARD = 48
+_DURATION_S = 20.0
+_NUM_BUFFERED = 128
+_NUM_WORKERS = 2
+_EXPORTED = pa.schema(
+    [
+        pa.field("window_id", pa.string()),
+        pa.field("corpus", pa.string()),
+        pa.field("audio", AUDIO),
+        pa.field("text", pa.string()),
+        pa.field("tokens", pa.list_(pa.int64())),
+        pa.field("previous_text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one pass over all examples."""
+
+    examples_per_s: float
+    first_s: float
+
+
+class Rows(IterableDataset[dict[str, Any]]):
+    """A streamed data set of the Hub's library with its bytes decoded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        from datasets import load_dataset
+
+        files = sorted(map(str, self.folder.glob("*.parquet")))
+        rows = load_dataset(
+            "parquet",
+            data_files=files,
+            split="train",
+            streaming=True,
+            cache_dir=str(self.folder / "cache"),
+        )
+        for row in rows.shuffle(seed=0, buffer_size=_NUM_BUFFERED):
+            samples, rate_hz = soundfile.read(BytesIO(row.pop("audio")["bytes"]), dtype="float32")
+            assert rate_hz == SAMPLE_RATE_HZ
+            yield {**row, "samples": samples}
+
+
+def export(store: Store, stream: ManifestStream, folder: Path) -> None:
+    """Write the examples of a manifest as plain Parquet, a file a shard."""
+    for number, entry in enumerate(stream.entries):
+        with (
+            store.fetch(entry.audio) as audio,
+            store.fetch(entry.label) as label,
+            store.fetch(entry.kept) as kept,
+        ):
+            rows = [_exported(example) for example in read_entry(audio, label, kept)]
+        table = pa.Table.from_pylist(rows, schema=_EXPORTED)
+        pq.write_table(table, folder / f"{number:05d}.parquet", row_group_size=24)
+
+
+def _exported(example: Example) -> dict[str, Any]:
+    [clip] = example.clips
+    return {
+        "window_id": example.window_id,
+        "corpus": "noise",
+        "audio": {"bytes": clip.flac, "path": None},
+        "text": example.text,
+        "tokens": list(example.tokens),
+        "previous_text": example.previous_text,
+    }
+
+
+def passed(make: Callable[[], Iterable[Any]]) -> Speed:
+    """Open, and see every example once."""
+    started_s = perf_counter()
+    first_s, num = 0.0, 0
+    for _ in make():
+        num += 1
+        first_s = first_s or perf_counter() - started_s
+    expected = _NUM_SHARDS * _WINDOWS_PER_SHARD
+    assert num == expected, f"{num} examples, expected {expected}"
+    return Speed(num / (perf_counter() - started_s), first_s)
+
+
+def compared(
+    ours: Callable[[], Iterable[Any]], theirs: Callable[[], Iterable[Any]]
+) -> list[tuple[Speed, Speed]]:
+    """Rounds of both, after one that counts for nothing."""
+    passed(ours), passed(theirs)
+    return [(passed(ours), passed(theirs)) for _ in range(_NUM_ROUNDS)]
+
+
+def behind_workers(data: IterableDataset[Any]) -> Iterable[Any]:
+    """A `DataLoader` that passes example by example."""
+    return DataLoader(data, batch_size=None, num_workers=_NUM_WORKERS)
+
+
+def resumes(root: str) -> bool:
+    """Whether a stream stopped in its second epoch goes on as if it had not been."""
+    stream = open_manifest(root, "noise", num_buffered=_NUM_BUFFERED)
+    whole = _seen(islice(stream, 1000))
+    stopped = open_manifest(root, "noise", num_buffered=_NUM_BUFFERED)
+    iterator = iter(stopped)
+    seen = _seen(islice(iterator, 500))
+    state = json.loads(json.dumps(stopped.state_dict()))
+    again = open_manifest(root, "noise", num_buffered=_NUM_BUFFERED)
+    again.load_state_dict(state)
+    return whole == seen + _seen(islice(again, 500))
+
+
+def _seen(samples: Iterable[Sample]) -> list[tuple[str, bytes]]:
+    return [(sample.window_id, sample.samples[:400].tobytes()) for sample in samples]
+
+
+def measured() -> dict[str, Any]:
+    """Ratios, figures and rows."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root, exported = f"{temporary}/root", Path(temporary, "exported")
+        exported.mkdir()
+        store = Store(root)
+        sizes = {"noise": [_WINDOWS_PER_SHARD] * _NUM_SHARDS}
+        write_manifest(store, "noise", sizes, duration_s=_DURATION_S)
+        export(store, open_manifest(root, "noise"), exported)
+
+        def stream(num_threads: int = 2) -> ManifestStream:
+            return open_manifest(
+                root, "noise", num_epochs=1, num_buffered=_NUM_BUFFERED, num_threads=num_threads
+            )
+
+        kinds = {
+            "one process": compared(stream, lambda: Rows(exported)),
+            "two workers": compared(
+                lambda: behind_workers(stream(1)), lambda: behind_workers(Rows(exported))
+            ),
+        }
+        is_equal = resumes(root)
+    ratios = {
+        kind: median(own.examples_per_s / other.examples_per_s for own, other in rounds)
+        for kind, rounds in kinds.items()
+    }
+    alone = kinds["one process"]
+    return {
+        "ratios": {
+            "loader_vs_datasets": ratios["one process"],
+            "loader_vs_datasets_two_workers": ratios["two workers"],
+            "first_example_vs_datasets": median(
+                other.first_s / own.first_s for own, other in alone
+            ),
+        },
+        "figures": {
+            "examples_per_s": median(own.examples_per_s for own, _ in alone),
+            "audio_s_per_s": _DURATION_S * median(own.examples_per_s for own, _ in alone),
+            "first_example_s": median(own.first_s for own, _ in alone),
+            "datasets_examples_per_s": median(other.examples_per_s for _, other in alone),
+            "datasets_first_example_s": median(other.first_s for _, other in alone),
+            "resume_is_equal": is_equal,
+        },
+        "rows": [
+            {"kind": kind, "loader": asdict(own), "datasets": asdict(other)}
+            for kind, rounds in kinds.items()
+            for own, other in rounds
+        ],
+    }
+
+
+def main() -> None:
+    """Measure and print; exit status 1 where a resumed stream is not equal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    as_json = parser.parse_args().json
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before `datasets` is imported, which reads it
+    found = measured()
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    else:
+        for row in found["rows"]:
+            sys.stdout.write(
+                f"{row['kind']:<12} {row['loader']['examples_per_s']:7.1f} examples/s, first after"
+                f" {row['loader']['first_s']:.2f} s; datasets"
+                f" {row['datasets']['examples_per_s']:7.1f}, {row['datasets']['first_s']:.2f} s\n"
+            )
+        for name, value in {**found["ratios"], **found["figures"]}.items():
+            sys.stdout.write(f"{name}: {value:.3g}\n")
+    sys.exit(0 if found["figures"]["resume_is_equal"] else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""A manifest as NeMo reads it: FLAC files, and a JSON line for each, its path beside the table.
+
+The keys are those of NeMo's manifests of speech recognition; it looks for a relative
+`audio_filepath` beside the manifest.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Final
+
+from storage.card import card
+from storage.manifest import Manifest
+from storage.receipt import FileRef
+from storage.store import Store
+from tasks.ahead import read_ahead
+from tasks.export.parts import RECORDS, Part, Written
+from tasks.export.rows import Row, file_name
+
+TABLE: Final = "train_manifest.jsonl"
+
+_NUM_WRITERS: Final = 8
+_NUM_AHEAD: Final = 32
+
+_KEYS: Final = f"""
+## The keys of `{TABLE}`
+
+`audio_filepath`, beside the table; `duration` in seconds; `text`, the reference as it was compared,
+normalised, empty where there is none; `pred_text`, what the teacher heard: learn from that one;
+`lang`; `wer` between the two, 1 for 100 %; and `id`, `corpus`, `split`, `utterance_ids` and
+`offsets_s` of what is in the audio.
+"""
+
+
+class Nemo:
+    """FLAC files below `audio/`, one JSON Lines file of all, and README.md."""
+
+    name = "nemo"
+    version = 1
+    folder = RECORDS
+
+    def write(self, dest: Store, part: Part, rows: Iterator[Row]) -> FileRef:
+        """The audio files of a part, then its lines."""
+        lines = read_ahead(
+            rows,
+            lambda row: _with_audio(dest, row),
+            num_threads=_NUM_WRITERS,
+            num_ahead=_NUM_AHEAD,
+        )
+        num_rows = 0
+        path = f"{self.folder}/{part.name}.jsonl"
+        with dest.sink(path.rpartition("/")[0]) as sink, closing(lines):
+            for line in lines:
+                sink.write(line)
+                num_rows += 1
+            return dest.keep(sink, path).model_copy(update={"num_rows": num_rows})
+
+    def finish(self, dest: Store, manifest: Manifest, written: Sequence[Written]) -> None:
+        """The lines of all parts as one table, and the card."""
+        with dest.sink("") as sink:
+            for one in written:
+                sink.write(dest.read(one.file.path))
+            dest.keep(sink, TABLE)
+        with dest.sink("") as sink:
+            sink.write(f"{card(manifest)}{_KEYS}".encode())
+            dest.keep(sink, "README.md")
+
+
+def _with_audio(dest: Store, row: Row) -> bytes:
+    """Write the audio of a row; returns its line."""
+    path = f"audio/{row.corpus}/{row.split}/{row.shard:05d}/{file_name(row.id)}.flac"
+    dest.put_if_absent(path, row.flac)
+    line = {
+        "audio_filepath": path,
+        "duration": row.duration_s,
+        "text": row.text,
+        "pred_text": row.pseudo_text,
+        "lang": row.language,
+        "wer": None if row.wer_percent is None else row.wer_percent / 100,
+        "id": row.id,
+        "corpus": row.corpus,
+        "split": row.split,
+        "utterance_ids": row.utterance_ids,
+        "offsets_s": row.offsets_s,
+    }
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,157 @@
+"""The rows of an export: a kept window each, its audio as one FLAC file and all that is told of it.
+
+Joined by id from the files of a manifest entry.
+"""
+
+import re
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import soundfile
+
+from storage.errors import IntegrityError
+from storage.manifest import ManifestEntry
+from storage.schema import SAMPLE_RATE_HZ
+from storage.store import Store, sha256_hex
+from tasks.ahead import read_ahead
+from tasks.audio import encode_flac
+from tasks.distil.examples import Example
+from tasks.distil.join import read_entry
+
+_LABEL_COLUMNS: Final = ["window_id", "language"]
+_EVIDENCE_COLUMNS: Final = ["window_id", "utterance_ids", "reference", "wer_percent"]
+_FULL_SCALE: Final = 32768.0
+_NUM_AHEAD: Final = 32  # windows; of 30 s about 15 MB
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]")
+_LONGEST_NAME: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A kept window: FLAC of 16 kHz, what the teacher heard, the reference it is compared with.
+
+    `text` is that reference, normalised and empty where there is none; `offsets_s` say where each
+    utterance begins in the audio.
+    """
+
+    id: str
+    corpus: str
+    split: str
+    shard: int
+    utterance_ids: tuple[str, ...]
+    offsets_s: tuple[float, ...]
+    duration_s: float
+    flac: bytes
+    text: str
+    pseudo_text: str
+    wer_percent: float | None
+    language: str
+
+
+def entry_rows(
+    entry: ManifestEntry, store: Store, first: int, end: int, num_threads: int
+) -> Generator[Row, None, None]:
+    """The rows of the windows `first` to `end` of an entry, in the order of `read_entry`.
+
+    Raises `IntegrityError` when a file is not what the manifest says.
+    """
+    with ExitStack() as files:
+        audio, label, evidence, kept = (files.enter_context(store.fetch(f)) for f in entry.files)
+        _refuse_other_number(entry, kept)
+        told = _told(label, evidence, kept)
+        rows = read_ahead(
+            read_entry(audio, label, kept, range(first, end)),
+            lambda example: _row(entry, example, told[example.window_id]),
+            num_threads=num_threads,
+            num_ahead=_NUM_AHEAD,
+        )
+        yield from files.enter_context(closing(rows))
+
+
+def _refuse_other_number(entry: ManifestEntry, kept: Path) -> None:
+    if (num_kept := pq.read_metadata(kept).num_rows) != entry.num_windows:
+        raise IntegrityError(
+            f"{entry.kept.path} keeps {num_kept} windows, the manifest says {entry.num_windows};"
+            " publish again"
+        )
+
+
+def _told(label: Path, evidence: Path, kept: Path) -> dict[str, dict[str, Any]]:
+    """By window id, what label and evidence tell of the kept windows."""
+    ids = pq.read_table(kept, columns=["window_id"]).column("window_id")
+    found: dict[str, dict[str, Any]] = {}
+    for path, columns in ((label, _LABEL_COLUMNS), (evidence, _EVIDENCE_COLUMNS)):
+        wanted = pc.is_in(pc.field("window_id"), ids.combine_chunks())
+        for row in pq.read_table(path, columns=columns).filter(wanted).to_pylist():
+            found.setdefault(row["window_id"], {}).update(row)
+    return found
+
+
+def _row(entry: ManifestEntry, example: Example, told: dict[str, Any]) -> Row:
+    utterance_ids = tuple(clip.utterance_id for clip in example.clips)
+    if utterance_ids != tuple(told["utterance_ids"]):
+        raise IntegrityError(
+            f"the window {example.window_id} holds {len(utterance_ids)} utterances, its evidence in"
+            f" {entry.evidence.path} is of {len(told['utterance_ids'])}; publish again"
+        )
+    flac, num_samples = _audio(example)
+    return Row(
+        id=example.window_id,
+        corpus=entry.key.corpus,
+        split=entry.key.split,
+        shard=entry.key.index,
+        utterance_ids=utterance_ids,
+        offsets_s=tuple(clip.offset_s for clip in example.clips),
+        duration_s=num_samples / SAMPLE_RATE_HZ,
+        flac=flac,
+        text=told["reference"],
+        pseudo_text=example.text,
+        wer_percent=told["wer_percent"],
+        language=told["language"],
+    )
+
+
+def _audio(example: Example) -> tuple[bytes, int]:
+    """The window as a FLAC file, and its samples; the stored file where it is all of the window."""
+    if len(example.clips) == 1 and example.clips[0].offset_s == 0:
+        flac = example.clips[0].flac
+        num_samples = _num_samples(flac)
+        if num_samples >= round(example.duration_s * SAMPLE_RATE_HZ):
+            return flac, num_samples
+    samples = example.samples()
+    return encode_flac(np.rint(samples * _FULL_SCALE).astype(np.int16)), len(samples)
+
+
+def _num_samples(flac: bytes) -> int:
+    try:
+        return int(soundfile.info(BytesIO(flac)).frames)
+    except soundfile.LibsndfileError:
+        return 0  # decoding it tells what is wrong
+
+
+def file_name(window_id: str) -> str:
+    """A window id as the name of a file: itself where that can be, else with a digest."""
+    name = _UNFIT.sub("_", window_id)[:_LONGEST_NAME]
+    is_itself = name == window_id and not name.startswith(".")
+    return name if is_itself else f"{name.lstrip('.')}-{sha256_hex(window_id.encode())[:8]}"
+
+
+def take(rows: Iterator[Row], num_bytes: int) -> Iterator[list[Row]]:
+    """The rows in groups of about `num_bytes` of audio."""
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += len(row.flac)
+        if size >= num_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

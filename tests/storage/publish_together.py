@@ -1,0 +1,70 @@
+"""Pairs of processes that publish at the same moment; run as a script, for it forks."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from storage import manifest
+from storage.manifest import Content, Totals
+from storage.store import Store
+
+NAME = "raced"
+
+
+def content(value: str) -> Content:
+    return Content(name=NAME, entries=(), fingerprints={}, parameters={"corpus": {"value": value}})
+
+
+def publish(root: str, value: str) -> dict[str, Any]:
+    """Publish and say what stands; every manifest that can be seen meanwhile is whole."""
+    store = Store(root)
+    totals = Totals(shards=0, hours_heard=0, windows_heard=0, windows=0, utterances=0, hours=0)
+    published, is_new = manifest.publish(
+        store,
+        content(value),
+        published_at=f"by {os.getpid()}",
+        versions={},
+        licences={},
+        totals={"all": totals},
+    )
+    for number in manifest.numbers(store, NAME)[-2:]:
+        manifest.load(store, NAME, number)
+    return {
+        "number": published.number,
+        "digest": published.digest,
+        "by": published.published_at,
+        "is_new": is_new,
+    }
+
+
+def together(root: str, values: list[str]) -> list[dict[str, Any]]:
+    """Publish each value in a process of its own, all of them let go by one write."""
+    gate, opener = os.pipe()
+    told: list[int] = []
+    for value in values:
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.close(opener)
+            os.read(gate, 1)  # ends for all of them at once, when the other end is closed
+            os.write(writer, json.dumps(publish(root, value)).encode())
+            os._exit(0)
+        os.close(writer)
+        told.append(reader)
+    os.close(gate)
+    os.close(opener)
+    found = [json.loads(os.fdopen(reader).read() or "null") for reader in told]
+    for _ in values:
+        os.wait()
+    return found
+
+
+def main(root: str, num_rounds: int) -> None:
+    """In even rounds two contents, in odd ones twice the same."""
+    for number in range(num_rounds):
+        second = f"{number}" if number % 2 else f"{number} too"
+        sys.stdout.write(f"{json.dumps(together(root, [str(number), second]))}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

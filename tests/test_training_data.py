@@ -1,0 +1,39 @@
+"""The page about training data is true: its code runs, and goes on where it says."""
+
+import re
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from benchmarks.noise_manifest import write_manifest
+from storage.store import Store
+from tasks.distil.sample import Sample
+
+PAGE = (Path(__file__).parents[1] / "docs" / "training-data.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def _published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_manifest(Store("demo-data"), "demo", {"librispeech": [30, 31], "ami": [20]})
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=["first", "loop", "datasets"])
+def test_each_piece_of_code_runs(code: str) -> None:
+    exec(compile(code, "docs/training-data.md", "exec"), {"__name__": "shown"})
+
+
+def test_the_loop_goes_on_where_it_says() -> None:
+    shown: dict = {"__name__": "shown"}
+    exec(compile(BLOCKS[1], "docs/training-data.md", "exec"), shown)
+    whole = [batch["labels"].tolist() for batch in islice(shown["batches_after"](0), 7)]
+    rest = [batch["labels"].tolist() for batch in islice(shown["batches_after"](5), 2)]
+    assert rest == whole[5:]
+    assert shown["batch"]["labels"].tolist() == whole[5]
+
+
+def test_every_field_is_told() -> None:
+    rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(Sample.__dataclass_fields__)
