@@ -26,7 +26,14 @@ from storage.receipts import summarise
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run, refuse_unlicensed
-from tasks.run import ShardFailed, distil_task, report_task, shard_task, with_policy
+from tasks.run import (
+    ShardFailed,
+    distil_task,
+    num_in_flight,
+    report_task,
+    shard_task,
+    with_policy,
+)
 from tasks.stages import STAGES
 
 _CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
@@ -118,7 +125,8 @@ def evaluate(config: str) -> int:
             one.key: {"config": settings, "job": one.job} for one in pending if one.model == model
         }
         bar = progress().bar(f"evaluate {model}", len(work), "shards")
-        gather(with_policy(shard_task, settings.runtime), "evaluate", work, 1, bar)
+        in_flight = num_in_flight(settings.runtime, "evaluate")
+        gather(with_policy(shard_task, settings.runtime), "evaluate", work, in_flight, bar)
     for folder in {one.job.place.folder for one in pending}:
         summarise(store, folder)
     found = measurements(settings, store, all_chains, student)

@@ -19,12 +19,16 @@ from storage.receipt import Receipt
 from storage.receipts import summarise
 from storage.shard import ShardKey
 from tasks.download.parts import Part, download_place
-from tasks.run import ShardFailed, download_task, plan_task, shard_task, with_policy
+from tasks.run import (
+    ShardFailed,
+    download_task,
+    num_in_flight,
+    plan_task,
+    shard_task,
+    with_policy,
+)
 
 R = TypeVar("R")
-
-_WHOLE_DEVICE: Final = frozenset({"label"})
-"""Stages whose model takes all cores or the card, one shard at a time."""
 
 
 class ShardsFailed(DistilleryError):
@@ -128,9 +132,9 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
         work = {
             link.key: {"config": chain.config, "job": chain.job(link, stage)} for link in pending
         }
-        in_flight = 1 if stage in _WHOLE_DEVICE else runtime.workers
+        policed = with_policy(shard_task, runtime)
         try:
-            made = gather(with_policy(shard_task, runtime), stage, work, in_flight, bar)
+            made = gather(policed, stage, work, num_in_flight(runtime, stage), bar)
         finally:
             for folder in {chain.place(stage, key).folder for key in work}:
                 summarise(chain.store, folder)

@@ -24,6 +24,7 @@ from tasks.corpora.registry import corpus_of_run
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part
 from tasks.download.raw import download
+from tasks.label.pool import device_pool
 from tasks.work import Job, load_model, run_job, run_plan
 
 P = ParamSpec("P")
@@ -34,6 +35,9 @@ OnStep = Callable[[int, int, float, float, float, float], None]
 
 _JITTER: Final = 0.3
 _BACK_OFF: Final = 3
+_ON_DEVICES: Final = frozenset({"label", "evaluate"})
+"""Stages whose model takes all cores or a card: a shard at a time on each."""
+
 _TRANSIENT: Final = (TransientError, ConnectionError, TimeoutError)
 
 
@@ -93,7 +97,22 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
 def shard_task(config: RunConfig, job: Job) -> Receipt:
     """Make one shard of one stage; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
-    return _explained(store, job.place, lambda: run_job(config, job))
+    return _explained(store, job.place, lambda: _run_on_device(config, job))
+
+
+def _run_on_device(config: RunConfig, job: Job) -> Receipt:
+    """By the process of a free device where the stage wants one and the run names some."""
+    devices = config.runtime.devices
+    if not devices or job.place.stage not in _ON_DEVICES:
+        return run_job(config, job)
+    kind = devices[0].partition(":")[0]
+    runtime = config.runtime.model_copy(update={"device": kind})
+    return device_pool(devices).run(run_job, config.model_copy(update={"runtime": runtime}), job)
+
+
+def num_in_flight(runtime: Runtime, stage: str) -> int:
+    """How many shards of a stage may be made at once."""
+    return max(1, len(runtime.devices)) if stage in _ON_DEVICES else runtime.workers
 
 
 @task(name="download", task_run_name="download {part.key} {part.name}")
@@ -129,6 +148,7 @@ def distil_task(
     """Train the student of a manifest; a retry goes on at the last checkpoint."""
     from tasks.distil.make import make_student_of
 
+    device_pool(config.runtime.devices).close()  # the training takes their memory
     store = Store(config.root, config.runtime.scratch)
     return make_student_of(config, store, published, receipt_path, validation, on_step)
 
@@ -143,6 +163,7 @@ def report_task(
     """Sum up and time teacher and student side by side."""
     from tasks.evaluate.report import make_report
 
+    device_pool(config.runtime.devices).close()  # nothing else is at work while time is taken
     store = Store(config.root, config.runtime.scratch)
     models = (load_model(config, store, None), load_model(config, store, student))
     make_report(config, store, models, measured, audio, student)

@@ -28,9 +28,9 @@ SPECS: Final = {
     for spec in (
         StageSpec(name="plan", version=2, schema=PLAN, row_group_bytes=None),
         StageSpec(name="normalise", version=1, schema=NORMALISED),
-        StageSpec(name="label", version=1, schema=LABELS),
+        StageSpec(name="label", version=2, schema=LABELS),
         StageSpec(name="score", version=1, schema=EVIDENCE),
-        StageSpec(name="filter", version=1, schema=KEPT),
+        StageSpec(name="filter", version=2, schema=KEPT),
         StageSpec(name="evaluate", version=1, schema=MEASURED),
     )
 }

@@ -1,8 +1,8 @@
 """One shard of one stage: what it reads, the pure transform that it calls, and the commit."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from configs.schema import RunConfig, Teacher
 from storage.commit import Commit
-from storage.outcome import Outcomes
+from storage.outcome import Outcome, Outcomes
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
 from storage.schema import row_ids
@@ -79,7 +79,9 @@ def run_job(config: RunConfig, job: Job) -> Receipt:
             max_quarantined_percent=config.runtime.max_quarantined_percent,
             recorded=recorded,
         )
-        return commit(_timed(reading.outcomes, started_s, recorded))
+        # closed before the files are, so that no thread reads on when the commit has failed
+        outcomes = open_files.enter_context(closing(_timed(reading.outcomes, started_s, recorded)))
+        return commit(outcomes)
 
 
 def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Receipt:
@@ -125,7 +127,7 @@ def _planned_ids(store: Store, parts: Sequence[Receipt]) -> Iterator[str]:
 
 def _timed(
     outcomes: Outcomes, started_s: float, recorded: dict[str, float | int | str]
-) -> Outcomes:
+) -> Generator[Outcome, None, None]:
     yield from outcomes
     recorded["seconds"] = round(perf_counter() - started_s, 3)
 
@@ -144,14 +146,15 @@ def _normalise(config: RunConfig, store: Store, job: Job, open_files: ExitStack)
 
 def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
     # torch takes seconds to import, and most stages do without
+    from tasks.label.engines import load_engine
     from tasks.label.shard import label_shard
 
     audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
     outcomes = label_shard(
         _batches(audio),
-        load_model(config, store, None),
+        load_engine(config.label, config.runtime),
         config.label,
-        batch_size=config.runtime.label_batch_size,
+        num_threads=config.runtime.workers,
     )
     return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
 
@@ -172,17 +175,18 @@ def _filter(config: RunConfig, store: Store, job: Job, open_files: ExitStack) ->
 
 def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
     from tasks.evaluate.shard import measure_shard
+    from tasks.label.whisper import WhisperEngine
 
     audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
     corpus = corpus_of_run(config, job.place.key.corpus)
     outcomes = measure_shard(
         _batches(audio, 1 if corpus.whole_recordings else _BATCH_ROWS),
-        load_model(config, store, job.student),
+        WhisperEngine(load_model(config, store, job.student), config.runtime.label_batch_size),
         corpus.clean,
         config.label,
         config.score,
-        config.runtime.label_batch_size,
         whole_recordings=corpus.whole_recordings,
+        num_threads=config.runtime.workers,
     )
     return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
 
@@ -190,10 +194,13 @@ def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) 
 def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "Transcriber":
     """The teacher, or the student of a receipt, loaded once a process.
 
-    Raises `IntegrityError` when a file of the student is not what its receipt says.
+    Raises `IntegrityError` when a file of the student is not what its receipt says, `UserError`
+    for a teacher that is no Whisper.
     """
+    from tasks.label.engines import refuse_other_than_whisper
     from tasks.label.teacher import load_teacher
 
+    refuse_other_than_whisper(config.label)
     settings = config.label.teacher
     if student is not None:
         folder = store.local_folder((student.output, *student.beside))

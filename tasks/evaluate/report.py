@@ -14,6 +14,7 @@ from tasks.evaluate.metrics import ModelResult, summarise
 from tasks.evaluate.result import Measured, Report, load_report, report_path
 from tasks.evaluate.timing import decoder_layers, num_parameters, time_side_by_side
 from tasks.label.teacher import Transcriber
+from tasks.label.whisper import WhisperEngine
 
 _NUM_TIMED: Final = 96
 _BATCH_ROWS: Final = 16
@@ -35,12 +36,15 @@ def make_report(
     path = report_path(config.publish.name, *measured)
     if (found := load_report(store, path)) is not None:
         return found
+    teacher, student_model = (
+        WhisperEngine(model, config.runtime.label_batch_size) for model in models
+    )
     timing = time_side_by_side(
-        *models,
+        teacher,
+        student_model,
         _first_waveforms(store, audio),
         config.label,
         num_rounds=config.evaluate.num_timing_rounds,
-        batch_size=config.runtime.label_batch_size,
     )
     seconds = (timing.teacher_s, timing.student_s)
     teacher_result, student_result = (

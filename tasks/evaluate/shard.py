@@ -1,84 +1,101 @@
 """One shard of held-out speech, transcribed by one model and compared with its references."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
 from configs.schema import Label, Score
 from storage.outcome import LeftOut, Outcomes, dropped
 from storage.schema import MEASURED, SAMPLE_RATE_HZ
-from tasks.audio import Samples
 from tasks.corpora.base import Clean, NoReference
 from tasks.evaluate.long_form import cut_at_pauses
-from tasks.label.shard import Utterance, utterances
-from tasks.label.teacher import Transcriber
-from tasks.label.transcribe import Transcript, transcribe_all
+from tasks.label.engine import Engine, Sound
+from tasks.label.safety import Transcript
+from tasks.label.shard import Utterance, ahead, in_batches, utterances
+from tasks.label.transcribe import transcribe_all
 from tasks.label.windows import too_long
 from tasks.text import count_word_errors, normaliser
+
+_BATCH_UTTERANCES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Measurable:
-    """An utterance with the normalised text that its transcript is held against."""
+    """An utterance without its sound, and the text that its transcript is held against."""
 
-    utterance: Utterance
-    reference: str
+    id: str
+    num_samples: int
+    reference: str  # normalised
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What is heard of an utterance at once: all of it, or samples from `start` to `end`."""
+    """What is heard of an utterance at once: all of it, or the samples up to `end`."""
 
     of: _Measurable
-    start: int
     end: int
 
     @property
     def is_last(self) -> bool:
         """Whether nothing of the utterance follows."""
-        return self.end == self.of.utterance.num_samples
+        return self.end == self.of.num_samples
 
 
 def measure_shard(
     batches: Iterable[pa.RecordBatch],
-    transcriber: Transcriber,
+    engine: Engine,
     clean: Clean,
     label: Label,
     score: Score,
-    batch_size: int,
     *,
     whole_recordings: bool = False,
+    num_threads: int = 2,
 ) -> Outcomes:
     """Transcripts and their errors (MEASURED) for normalised batches (NORMALISED), in their order.
 
-    Each utterance is heard alone, by the decoder and under the settings that label, so that teacher
-    and student are compared like with like, but never with timestamps: words are what counts. With
+    Each utterance is heard alone, by an engine and under the settings that label, so that teacher
+    and student are compared like with like, but greedily and without timestamps. With
     `whole_recordings` one that is longer than a window is heard piece by piece, cut at pauses, and
     its transcript is that of its pieces; otherwise it is dropped (`longer_than_window`).
     Dropped: for the reason that `clean` gives where there is no reference, `empty_reference` where
-    nothing of it is left; quarantined: `unreadable_audio`. Raises as `label_shard`.
+    nothing of it is left; quarantined: `unreadable_audio`. `num_threads` and errors as in
+    `label_shard`.
     """
     normalise = normaliser(score.normaliser)
-    window_samples = transcriber.window_samples
-    found = _measurable(utterances(batches), clean, normalise)
-    pieces = _pieces(found, window_samples, whole_recordings=whole_recordings)
-    begun: list[str] = []
-    for heard in transcribe_all(transcriber, pieces, _waveform, words_only(label), batch_size):
-        if isinstance(heard, LeftOut):
-            yield heard
-        elif whole := _joined(heard, begun):
-            yield _measured(whole, normalise)
+    with (
+        closing(_decoded(batches, num_threads, whole_recordings)) as found,
+        closing(
+            ahead(_pieces(found, clean, normalise, engine.window_samples, whole_recordings))
+        ) as pieces,
+    ):
+        heard = transcribe_all(engine, pieces, plainly(label))
+        for batch in in_batches(_joined(heard), _BATCH_UTTERANCES):
+            yield batch if isinstance(batch, LeftOut) else _measured(batch, normalise)
 
 
-def words_only(settings: Label) -> Label:
-    """The same without timestamps, which are no words and take time."""
-    return settings.model_copy(update={"timestamps": False})
+def _decoded(
+    batches: Iterable[pa.RecordBatch], num_threads: int, whole_recordings: bool
+) -> Generator[Utterance | LeftOut, None, None]:
+    if whole_recordings:  # an hour decoded is 230 MB
+        return utterances(batches, num_threads=1, num_ahead=1)
+    return utterances(batches, num_threads)
 
 
-def _measurable(
-    found: Iterable[Utterance | LeftOut], clean: Clean, normalise: Callable[[str], str]
-) -> Iterator[_Measurable | LeftOut]:
+def plainly(settings: Label) -> Label:
+    """The same, heard once and without timestamps, which are no words and take time."""
+    return settings.model_copy(update={"timestamps": False, "temperatures": (0.0,)})
+
+
+def _pieces(
+    found: Iterable[Utterance | LeftOut],
+    clean: Clean,
+    normalise: Callable[[str], str],
+    window_samples: int,
+    whole_recordings: bool,
+) -> Iterator[tuple[_Piece, Sound] | LeftOut]:
     for utterance in found:
         if isinstance(utterance, LeftOut):
             yield utterance
@@ -86,39 +103,29 @@ def _measurable(
             yield dropped(utterance.id, text.reason, utterance.raw_text)
         elif not (reference := normalise(text)):
             yield dropped(utterance.id, "empty_reference", utterance.raw_text)
+        elif not whole_recordings and (left_out := too_long(utterance, window_samples)):
+            yield left_out
         else:
-            yield _Measurable(utterance, reference)
-
-
-def _pieces(
-    found: Iterable[_Measurable | LeftOut], window_samples: int, *, whole_recordings: bool
-) -> Iterator[_Piece | LeftOut]:
-    for one in found:
-        if isinstance(one, LeftOut):
-            yield one
-        elif whole_recordings:
-            for start, end in cut_at_pauses(one.utterance.samples, window_samples):
-                yield _Piece(one, start, end)
-        else:
-            left_out = too_long(one.utterance, window_samples)
-            yield left_out or _Piece(one, 0, one.utterance.num_samples)
-
-
-def _waveform(piece: _Piece) -> Samples:
-    return piece.of.utterance.samples[piece.start : piece.end]
+            whole = _Measurable(utterance.id, utterance.num_samples, reference)
+            for start, end in cut_at_pauses(utterance.samples, window_samples):
+                sound = Sound(f"{utterance.id}@{start}", utterance.samples[start:end])
+                yield _Piece(whole, end), sound
 
 
 def _joined(
-    heard: Sequence[tuple[_Piece, Transcript]], begun: list[str]
-) -> list[tuple[_Measurable, str]]:
-    """The utterances that end here with all their text; `begun` is what of the next was heard."""
-    whole: list[tuple[_Measurable, str]] = []
-    for piece, transcript in heard:
-        begun.append(transcript.text)
+    heard: Iterable[tuple[_Piece, Transcript] | LeftOut],
+) -> Iterator[tuple[_Measurable, str] | LeftOut]:
+    """Each utterance with the text of all its pieces, which follow one another."""
+    texts: list[str] = []
+    for one in heard:
+        if isinstance(one, LeftOut):
+            yield one
+            continue
+        piece, transcript = one
+        texts.append(transcript.text)
         if piece.is_last:
-            whole.append((piece.of, " ".join(begun)))
-            begun.clear()
-    return whole
+            yield piece.of, " ".join(texts)
+            texts = []
 
 
 def _measured(
@@ -128,8 +135,8 @@ def _measured(
     hypotheses = [normalise(text) for _, text in heard]
     rows = [
         {
-            "id": measurable.utterance.id,
-            "duration_s": measurable.utterance.num_samples / SAMPLE_RATE_HZ,
+            "id": measurable.id,
+            "duration_s": measurable.num_samples / SAMPLE_RATE_HZ,
             "reference": measurable.reference,
             "hypothesis": hypothesis,
             "num_reference_words": errors.num_reference_words,

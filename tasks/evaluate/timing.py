@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
+from typing import Final
 
 from configs.schema import Label
 from storage.schema import SAMPLE_RATE_HZ
 from tasks.audio import Samples
-from tasks.evaluate.shard import words_only
+from tasks.evaluate.shard import plainly
+from tasks.label.engine import Engine, Sound
 from tasks.label.teacher import Transcriber
 from tasks.label.transcribe import transcribe_all
+
+_NUM_WARM_UP: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,47 +42,46 @@ class Timing:
 
 
 def time_side_by_side(
-    teacher: Transcriber,
-    student: Transcriber,
+    teacher: Engine,
+    student: Engine,
     waveforms: Sequence[Samples],
     settings: Label,
     *,
     num_rounds: int,
-    batch_size: int,
 ) -> Timing:
     """Seconds from waveforms to text, features included, for both models on the same `waveforms`.
 
     Each waveform is (samples,) float32 at 16 kHz; those that are longer than a window are left out.
     The models take turns, and who is first changes from round to round, so that a machine that
-    slows down slows both; the first batch is transcribed once beforehand and not timed. Raises as
+    slows down slows both; some are transcribed once beforehand and not timed. Raises as
     `transcribe_all`.
     """
     models = (teacher, student)
-    settings = words_only(settings)
+    settings = plainly(settings)
     longest = min(model.window_samples for model in models)
-    waveforms = [waveform for waveform in waveforms if len(waveform) <= longest]
+    sounds = [
+        Sound(str(place), waveform)
+        for place, waveform in enumerate(waveforms)
+        if len(waveform) <= longest
+    ]
     for model in models:
-        _seconds(model, waveforms[:batch_size], settings, batch_size)
+        _seconds(model, sounds[:_NUM_WARM_UP], settings)
     rounds_s: tuple[list[float], list[float]] = ([], [])
     for round_number in range(num_rounds):
         order = (0, 1) if round_number % 2 == 0 else (1, 0)
         for place in order:
-            rounds_s[place].append(_seconds(models[place], waveforms, settings, batch_size))
+            rounds_s[place].append(_seconds(models[place], sounds, settings))
     return Timing(
         teacher_rounds_s=tuple(rounds_s[0]),
         student_rounds_s=tuple(rounds_s[1]),
-        audio_s=sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE_HZ,
+        audio_s=sum(len(sound.samples) for sound in sounds) / SAMPLE_RATE_HZ,
     )
 
 
-def _seconds(
-    transcriber: Transcriber, waveforms: Sequence[Samples], settings: Label, batch_size: int
-) -> float:
+def _seconds(engine: Engine, sounds: Sequence[Sound], settings: Label) -> float:
     """The text is in the memory of the host at the end, so no device is still at work."""
     started_s = perf_counter()
-    for _ in transcribe_all(
-        transcriber, waveforms, lambda waveform: waveform, settings, batch_size
-    ):
+    for _ in transcribe_all(engine, ((None, sound) for sound in sounds), settings):
         pass
     return perf_counter() - started_s
 

@@ -4,36 +4,24 @@ A rule says for each window whether it is dropped, and in words why. Order matte
 only, since each window has one: a text that is missing says more than the rate it leads to.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.schema import Filter
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
-    """`drops` takes a table of EVIDENCE to booleans, one a row, without nulls.
-
-    `detail` says of a row that is dropped, as a mapping of columns, what was found.
-    """
-
-    reason: str
-    drops: Callable[[pa.Table], pa.ChunkedArray]
-    detail: Callable[[dict[str, Any]], str]
+from tasks.filter.rule import Rule
+from tasks.filter.without_reference import rules_without_reference
 
 
 def rules(settings: Filter) -> tuple[Rule, ...]:
     """The rules that `settings` ask for, in the order in which they give the reason."""
-    chosen = [wer(settings.max_wer_percent)]
-    if settings.drop_empty_hypothesis:
-        chosen.insert(0, EMPTY_HYPOTHESIS)
+    chosen: list[Rule] = []
     if settings.drop_empty_reference:
-        chosen.insert(0, EMPTY_REFERENCE)
-    return tuple(chosen)
+        chosen.append(EMPTY_REFERENCE)
+    if settings.drop_empty_hypothesis:
+        chosen.append(EMPTY_HYPOTHESIS)
+    if not settings.drop_empty_reference:
+        chosen += rules_without_reference(settings.without_reference)
+    return (*chosen, wer(settings.max_wer_percent))
 
 
 def wer(max_wer_percent: float) -> Rule:

@@ -7,7 +7,8 @@ import pyarrow as pa
 from configs.schema import Filter
 from storage.outcome import LeftOut, Outcomes, dropped
 from storage.schema import KEPT
-from tasks.filter.rules import Rule, reason_places, rules
+from tasks.filter.rule import Rule
+from tasks.filter.rules import reason_places, rules
 
 
 def filter_shard(evidence: pa.Table, settings: Filter) -> Outcomes:

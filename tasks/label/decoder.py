@@ -1,137 +1,120 @@
-"""Greedy decoding of a batch of windows with a Whisper of transformers.
+"""Many windows decoded together, each at its own step: begun, gone on with and moved by row.
 
-Knows features and token ids; knows no audio, no text and no utterance. The encoder runs once, the
-keys and values of the cross-attention are computed once, and windows that have ended leave the
-batch as soon as half of it has.
+The encoder's output goes in, tokens come out. Knows no window's name and no sound.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
 
+from tasks.label.cache import Cache
+from tasks.label.choice import Choice
+from tasks.label.features import sent
+from tasks.label.graphs import Graphs, few_shapes, gpu_recorder
+from tasks.label.layers import DecoderLayers, Span
 from tasks.label.rules import DecodingRules
-from tasks.label.timestamps import apply_timestamp_rules
+from tasks.label.slots import Slots, Snapshot
+from tasks.label.speculate import NUM_DRAFTED, Drafter
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What was heard in one window; names as in openai/whisper's `DecodingResult`.
+class Decoder:
+    """Memory and rules for up to `num_slots` windows; allocated once, refilled row by row."""
 
-    `tokens` is the full sequence: prompt, text or timestamps, end token. Where the limit of tokens
-    was reached the end is missing, for the model never gave it.
-    """
-
-    tokens: tuple[int, ...]
-    avg_logprob: float
-    no_speech_prob: float
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The windows that are still decoded, one row each; `place` is the row in the results."""
-
-    place: Tensor
-    encoded: Tensor
-    cache: EncoderDecoderCache
-    ended: Tensor
-
-    def leave_out_ended(self) -> Tensor:
-        """Drop the rows that have ended; returns the rows that stay, as indices into the old."""
-        staying = (~self.ended).nonzero().squeeze(1)
-        self.place, self.encoded = self.place[staying], self.encoded[staying]
-        self.ended = self.ended[staying]
-        self.cache.batch_select_indices(staying)
-        return staying
-
-
-@torch.inference_mode()
-def decode(
-    model: WhisperForConditionalGeneration, features: Tensor, rules: DecodingRules
-) -> list[Decoded]:
-    """The likeliest token at each step, for each window.
-
-    `features` is the log-mel spectrogram, (windows, mels, frames), of the model's dtype and on its
-    device. `avg_logprob` is the sum of the log-probabilities of all sampled tokens, the end token
-    among them, over the number of those before the end and one; probabilities are those after
-    suppression. `no_speech_prob` is that of the no-speech token right after the first of the
-    prompt. All three are as in openai/whisper (whisper/decoding.py).
-    """
-    num_windows, device = len(features), features.device
-    shape = (num_windows, rules.max_new_tokens)
-    tokens = torch.full(shape, rules.end_id, dtype=torch.long, device=device)
-    logprobs = torch.zeros(num_windows, device=device)
-    no_speech = torch.zeros(num_windows, device=device)
-    rows = _Rows(
-        place=torch.arange(num_windows, device=device),
-        encoded=model.model.encoder(features).last_hidden_state,
-        cache=EncoderDecoderCache(DynamicCache(), DynamicCache()),
-        ended=torch.zeros(num_windows, dtype=torch.bool, device=device),
-    )
-    forbidden = _forbidden(rules, model.config.vocab_size, device)
-    inputs = torch.tensor(rules.prompt, device=device).expand(num_windows, -1)
-    for step in range(rules.max_new_tokens):
-        hidden = _decoder_step(model, inputs, rows)
-        if step == 0:
-            first = model.proj_out(hidden[:, 0]).float()
-            no_speech = first.softmax(dim=-1)[:, rules.no_speech_id]
-        logits = model.proj_out(hidden[:, -1]).float()
-        logits = logits.masked_fill(forbidden[0 if step == 0 else 1], -torch.inf)
-        if rules.timestamps is not None:
-            logits = apply_timestamp_rules(logits, tokens[rows.place, :step], rules.timestamps)
-        sampled = logits.argmax(dim=-1)
-        logprob = logits.log_softmax(dim=-1).gather(1, sampled[:, None]).squeeze(1)
-        logprobs[rows.place] += logprob.masked_fill(rows.ended, 0.0)
-        sampled = sampled.masked_fill(rows.ended, rules.end_id)
-        tokens[rows.place, step] = sampled
-        rows.ended |= sampled == rules.end_id
-        num_ended = int(rows.ended.sum())
-        if num_ended == len(sampled):
-            break
-        if 2 * num_ended >= len(sampled):
-            sampled = sampled[rows.leave_out_ended()]
-        inputs = sampled[:, None]
-    return _results(tokens.tolist(), logprobs.tolist(), no_speech.tolist(), rules)
-
-
-def _decoder_step(model: WhisperForConditionalGeneration, inputs: Tensor, rows: _Rows) -> Tensor:
-    """The decoder's last hidden states, (rows, new tokens, width); the cache grows by them."""
-    hidden: Tensor = model.model.decoder(
-        input_ids=inputs,
-        encoder_hidden_states=rows.encoded,
-        past_key_values=rows.cache,
-        use_cache=True,
-    ).last_hidden_state
-    return hidden
-
-
-def _forbidden(rules: DecodingRules, vocab_size: int, device: torch.device) -> Tensor:
-    """What may not be the first token, and what may be no token at all: bool (2, vocabulary)."""
-    forbidden = torch.zeros((2, vocab_size), dtype=torch.bool)
-    forbidden[:, list(rules.suppressed_ids)] = True
-    forbidden[0, list(rules.suppressed_first_ids)] = True
-    return forbidden.to(device)
-
-
-def _results(
-    tokens: Sequence[Sequence[int]],
-    logprobs: Sequence[float],
-    no_speech: Sequence[float],
-    rules: DecodingRules,
-) -> list[Decoded]:
-    """Cut each sequence behind its end token, the rest of the row being padding."""
-    results = []
-    for sequence, sum_logprob, no_speech_prob in zip(tokens, logprobs, no_speech, strict=True):
-        has_end = rules.end_id in sequence
-        num_before_end = sequence.index(rules.end_id) if has_end else len(sequence)
-        sampled = sequence[: num_before_end + 1]
-        results.append(
-            Decoded(
-                tokens=(*rules.prompt, *sampled),
-                avg_logprob=sum_logprob / (num_before_end + 1),
-                no_speech_prob=no_speech_prob,
-            )
+    def __init__(
+        self,
+        teacher: DecoderLayers,
+        draft: DecoderLayers | None,
+        rules: DecodingRules,
+        num_slots: int,
+    ) -> None:
+        device = teacher.device
+        self.rules, self.num_slots = rules, num_slots
+        self._device, self._teacher = device, teacher
+        self._prompt = torch.tensor(rules.prompt, device=device)
+        self._choice = Choice(rules, teacher.vocab_size, device)
+        self._slots = Slots(rules, num_slots, NUM_DRAFTED if draft else 0, device)
+        self._num_positions = self._slots.num_positions
+        self._cache = self._new_cache(teacher)
+        self._drafter = (
+            Drafter(draft, self._new_cache(draft), self._choice) if draft is not None else None
         )
-    return results
+        self._graphs = Graphs(gpu_recorder(device) if device.type == "cuda" else None)
+
+    @staticmethod
+    def bytes_per_slot(
+        teacher: DecoderLayers, draft: DecoderLayers | None, rules: DecodingRules
+    ) -> int:
+        """The memory that one more window takes, logits included."""
+        num_drafted = NUM_DRAFTED if draft else 0
+        num_positions = len(rules.prompt) + rules.max_new_tokens + num_drafted
+        models = [teacher] if draft is None else [teacher, draft]
+        caches = sum(one.cache_shape(num_positions).bytes_per_row for one in models)
+        # float32 logits, and about as much again for each thing done with them
+        return caches + 4 * (num_drafted + 1) * teacher.vocab_size * 4
+
+    def set_temperature(self, temperature: float) -> None:
+        """Of all windows from now on: 0 for the likeliest tokens."""
+        self._choice.set_temperature(temperature)
+
+    @torch.inference_mode()
+    def begin(self, rows: Sequence[int], encoded: Sequence[Tensor], seeds: Sequence[int]) -> None:
+        """Put a window in each of `rows` and choose the first token of its answer.
+
+        `encoded` is the output of the encoder, (windows, frames, width), for the teacher and, if
+        there is one, the draft. This is the one time that it is looked at.
+        """
+        placed, seeded = sent(torch.tensor([list(rows), list(seeds)]), self._device)
+        hidden = self._teacher.begin(self._prompt, encoded[0], self._cache, placed)
+        logits = self._teacher.logits(hidden[:, [0, -1]])
+        no_speech = logits[:, 0].softmax(dim=-1)[:, self.rules.no_speech_id]
+        first, logprob = self._choice.first(logits[:, 1], seeded)
+        self._slots.open(placed, first, logprob, no_speech, seeded)
+        if self._drafter is not None:
+            drafter = self._drafter
+            drafter.layers.begin(self._prompt, encoded[1], drafter.cache, placed)
+
+    @torch.inference_mode()
+    def go_on(self, num_rows: int, longest: int, *, speculate: bool) -> int:
+        """One round for the first rows; returns how many tokens each may have gained at most.
+
+        `longest` is the position of the last token of the longest of them, or more. What is not
+        speculated leaves gaps in what the draft has read, which spoils at most its guesses.
+        """
+        num_gained = NUM_DRAFTED + 1 if speculate else 1
+        num_places = min(longest + num_gained, self._num_positions)
+        if self._graphs.are_recorded:
+            num_rows, num_places = few_shapes(
+                num_rows,
+                num_places,
+                num_slots=self.num_slots,
+                num_positions=self._num_positions,
+            )
+        span = Span(num_rows=num_rows, num_places=num_places)
+        key = (span, speculate, self._choice.samples)
+        self._graphs.run(key, lambda: self._round(span, speculate=speculate))
+        return num_gained
+
+    def snapshot(self, num_rows: int) -> Snapshot:
+        """What has been said in the first rows up to now."""
+        return self._slots.snapshot(num_rows)
+
+    @torch.inference_mode()
+    def move(self, source: int, target: int) -> None:
+        """Let a window go on in another row."""
+        self._cache.move(source, target)
+        if self._drafter is not None:
+            self._drafter.cache.move(source, target)
+        self._slots.move(source, target)
+
+    def _round(self, span: Span, *, speculate: bool) -> None:
+        fed, start = self._slots.last_tokens(span.num_rows, 1)
+        if speculate and self._drafter is not None:
+            fed = self._drafter.propose(self._slots, span)
+        hidden = self._teacher(fed, start, self._cache, span)
+        before = self._slots.before(fed)
+        chosen, logprobs = self._choice.next(self._teacher.logits(hidden), before)
+        self._slots.accept(fed, chosen, logprobs)
+
+    def _new_cache(self, layers: DecoderLayers) -> Cache:
+        return Cache(layers.cache_shape(self._num_positions), self.num_slots, self._device)

@@ -68,9 +68,9 @@ def load_teacher(
     model that does not exist and a GPU that is not there, `TransientError` when the hub does not
     answer.
     """
-    on_device = _device(device)
+    on_device = device_name(device)
     with _LOADING:  # so that threads that start together load one copy
-        folder = _folder(settings)
+        folder = model_folder(settings)
         return _load(str(folder), teacher_identity(settings), dtype, on_device)
 
 
@@ -134,7 +134,7 @@ def log_mel(transcriber: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
     return features.to(device=model.device, dtype=model.dtype)
 
 
-def _folder(settings: Teacher) -> Path:
+def model_folder(settings: Teacher) -> Path:
     """The model's local folder, fetched from the hub where need be; raises as `load_teacher`."""
     if settings.path is not None:
         model_files(Path(settings.path))
@@ -167,7 +167,8 @@ def _fetched(hub: str, revision: str) -> Path:
         ) from error
 
 
-def _device(device: Device) -> str:
+def device_name(device: Device) -> str:
+    """The device as torch calls it; raises `UserError` for a GPU that is not there."""
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "runtime.device is cuda and torch finds no GPU; set it to auto or cpu, or install the"

@@ -1,6 +1,7 @@
 """Whisper's rules for timestamp tokens, for a whole batch at once and without leaving the device.
 
-The rules are those of `ApplyTimestampRules` in openai/whisper (whisper/decoding.py).
+The rules are those of `ApplyTimestampRules` in openai/whisper (whisper/decoding.py). What they need
+of a text is little: its last two tokens and its latest time.
 """
 
 import torch
@@ -9,43 +10,43 @@ from torch import Tensor
 from tasks.label.rules import TimestampRules
 
 
-def apply_timestamp_rules(logits: Tensor, sampled: Tensor, rules: TimestampRules) -> Tensor:
+def apply_timestamp_rules(
+    logits: Tensor, before_last: Tensor, last: Tensor, latest: Tensor, rules: TimestampRules
+) -> Tensor:
     """The logits of the next token with what the rules forbid at minus infinity.
 
-    `logits` is float32 (windows, vocabulary), `sampled` int64 (windows, tokens so far without the
-    prompt). An answer opens with a timestamp; timestamps come in pairs, the end of one segment and
-    the start of the next, except before the end of the text; they never decrease, and no segment
-    has no length; and where all timestamps together are likelier than any one text token, one of
-    them it must be.
+    `logits` is float32 (..., vocabulary), the others int64 (...): the two tokens before it, and the
+    highest timestamp so far. An answer's first token opens a segment by itself, as if it followed
+    another timestamp: `before_last` is then any timestamp. Timestamps come in pairs, the end of one
+    segment and the start of the next, except before the end of the text; they never decrease, and
+    no segment has no length; and where all timestamps together are likelier than any one text
+    token, one of them it must be. The token that switches timestamps off is not forbidden here, for
+    it never is allowed.
     """
-    ids = torch.arange(logits.shape[1], device=logits.device)
+    ids = torch.arange(logits.shape[-1], device=logits.device)
     is_time = ids >= rules.first_id
-    forbidden = (ids == rules.no_timestamps_id).expand_as(logits)
-    if sampled.shape[1] == 0:
-        forbidden = forbidden | ~is_time
-        if rules.max_initial_steps is not None:
-            forbidden = forbidden | (ids > rules.first_id + rules.max_initial_steps)
-        return logits.masked_fill(forbidden, -torch.inf)
-
-    was_time = sampled >= rules.first_id
-    last = was_time[:, -1:]
-    # an answer's first timestamp opens a segment by itself, as if it followed another
-    before_last = was_time[:, -2:-1] if sampled.shape[1] > 1 else torch.ones_like(last)
-    closes_segment = last & ~before_last
+    last_is_time = (last >= rules.first_id)[..., None]
+    closes_segment = last_is_time & (before_last < rules.first_id)[..., None]
     # they never decrease, so the latest is the highest
-    latest = sampled.where(was_time, rules.first_id - 1).amax(dim=1, keepdim=True)
-    earliest_next = latest + (~closes_segment).long()
+    earliest_next = latest[..., None] + (~closes_segment).long()
     forbidden = (
-        forbidden
-        | (is_time & (last & before_last))
+        (is_time & last_is_time & ~closes_segment)
         | ((ids < rules.end_id) & closes_segment)
         | (is_time & (ids < earliest_next))
     )
     return _prefer_time(logits.masked_fill(forbidden, -torch.inf), is_time)
 
 
+def latest_times(latest: Tensor, tokens: Tensor, rules: TimestampRules) -> Tensor:
+    """The highest timestamp up to each of `tokens`, int64 (rows, tokens), from that before them.
+
+    `latest` is int64 (rows,); below `rules.first_id` means none so far.
+    """
+    times = tokens.where(tokens >= rules.first_id, rules.first_id - 1)
+    return times.cummax(dim=1).values.maximum(latest[:, None])
+
+
 def _prefer_time(logits: Tensor, is_time: Tensor) -> Tensor:
-    logprobs = logits.log_softmax(dim=-1)
-    time = logprobs.masked_fill(~is_time, -torch.inf).logsumexp(dim=-1, keepdim=True)
-    best_text = logprobs.masked_fill(is_time, -torch.inf).amax(dim=-1, keepdim=True)
+    time = logits.masked_fill(~is_time, -torch.inf).logsumexp(dim=-1, keepdim=True)
+    best_text = logits.masked_fill(is_time, -torch.inf).amax(dim=-1, keepdim=True)
     return logits.masked_fill(~is_time & (time > best_text), -torch.inf)

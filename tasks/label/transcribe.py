@@ -1,135 +1,128 @@
-"""From windows of sound to text and signals, in batches that fit into the memory of the device."""
+"""A stream of windows becomes a stream of transcripts in the same order, in bounded memory.
 
-import logging
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+The engine hears in whatever order suits it. Here what it has heard is put back into line, and
+what failed a check is heard again. Knows neither what a window holds nor how it is heard.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
-
-import torch
+from typing import Final, Generic, TypeVar
 
 from configs.schema import Label
 from storage.errors import ShardError
 from storage.outcome import LeftOut
-from tasks.audio import Samples
-from tasks.label.decoder import Decoded, decode
-from tasks.label.rules import DecodingRules, decoding_rules
-from tasks.label.teacher import Transcriber, log_mel
-
-_LOG = logging.getLogger(__name__)
+from tasks.label.engine import Engine, Sound
+from tasks.label.safety import Transcript, hear_again, transcript_of
 
 T = TypeVar("T")
 
+MAX_IN_LINE: Final = 4_096
+"""Transcripts that may wait for an earlier window; without sound, a few kilobytes each."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transcript:
-    """What was heard in a window; names as in openai/whisper's `DecodingResult`.
-
-    `tokens` is the full sequence, prompt and end token included.
-    """
-
-    text: str
-    tokens: tuple[int, ...]
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+MAX_FAILED: Final = 64
+"""Windows that may wait to be heard again, with their sound: 2 MB each at 30 s."""
 
 
-def compression_ratio(text: str) -> float:
-    """How much shorter zlib makes the text's UTF-8: above 2.4 Whisper suspects a loop.
+@dataclass(slots=True)
+class _Place(Generic[T]):
+    """A window's place in the line: what is known of it, and what was heard once it was."""
 
-    As in openai/whisper (whisper/utils.py).
-    """
-    data = text.encode()
-    return len(data) / len(zlib.compress(data))
-
-
-def transcribe(
-    transcriber: Transcriber, waveforms: Sequence[Samples], rules: DecodingRules
-) -> list[Transcript]:
-    """Transcribe one batch of waveforms, (samples,) float32 at 16 kHz, at most a window long."""
-    decoded = decode(transcriber.model, log_mel(transcriber, waveforms), rules)
-    return [_transcript(transcriber, one, rules) for one in decoded]
+    known: T
+    transcript: Transcript | None = None
 
 
 def transcribe_all(
-    transcriber: Transcriber,
-    windows: Iterable[T | LeftOut],
-    waveform_of: Callable[[T], Samples],
+    engine: Engine,
+    stream: Iterable[tuple[T, Sound] | LeftOut],
     settings: Label,
-    batch_size: int,
-) -> Iterator[list[tuple[T, Transcript]] | LeftOut]:
-    """Transcribe a stream batch by batch, in its order; what is left out passes by.
+    *,
+    max_in_line: int = MAX_IN_LINE,
+    max_failed: int = MAX_FAILED,
+) -> Iterator[tuple[T, Transcript] | LeftOut]:
+    """What was heard in each window of a stream, in its order; what is left out passes by.
 
-    At most a batch of windows is held. When the device has no memory for a batch, half of it is
-    tried, and that size is kept for the rest of the stream: the tokens stay the same. Raises
-    `ShardError` when not even one window fits.
+    A window is a sound and whatever its owner wants to know it by. Held are the sounds that the
+    engine has room for, those that failed and at most `max_in_line` transcripts: a window that
+    takes long, or fails, holds up those behind it, and before they are more the engine gets no
+    further sounds until they are done. The same when `max_failed` windows have failed: then these
+    are heard again, together. Raises what the engine raises, `ShardError` for an engine that does
+    not answer for each sound once.
     """
-    rules = decoding_rules(transcriber.model.generation_config, transcriber.model.config, settings)
-    batches = _Batches(transcriber, rules, batch_size)
-    pending: list[T] = []
-
-    def take() -> list[tuple[T, Transcript]]:
-        heard = batches.transcribe([waveform_of(one) for one in pending[: batches.size]])
-        taken = pending[: len(heard)]
-        del pending[: len(heard)]
-        return list(zip(taken, heard, strict=True))
-
-    for window in windows:
-        if isinstance(window, LeftOut):
-            yield window
-            continue
-        pending.append(window)
-        if len(pending) >= batches.size:
-            yield take()
-    while pending:
-        yield take()
+    line = _Line(iter(stream), max_in_line, max_failed)
+    while not line.is_exhausted:
+        failed: list[Sound] = []
+        for sound, heard in engine.hear(line.sounds(failed), settings):
+            transcript = transcript_of(heard, settings, settings.temperatures[0])
+            if transcript.is_trusted or len(settings.temperatures) == 1:
+                line.settle(sound, transcript)
+                yield from line.leave()
+            else:
+                failed.append(sound)
+        if failed:
+            for sound, transcript in hear_again(engine, failed, settings):
+                line.settle(sound, transcript)
+        line.refuse_unheard()
+        yield from line.leave()
 
 
-class _Batches:
-    """Remembers the size of batch that the device has memory for."""
+class _Line(Generic[T]):
+    """Windows in their order, each until it and all before it are done."""
 
-    def __init__(self, transcriber: Transcriber, rules: DecodingRules, size: int) -> None:
-        self._transcriber = transcriber
-        self._rules = rules
-        self.size = size
+    def __init__(
+        self, stream: Iterator[tuple[T, Sound] | LeftOut], max_in_line: int, max_failed: int
+    ) -> None:
+        self._stream = stream
+        self._max_in_line = max_in_line
+        self._max_failed = max_failed
+        self._line: deque[_Place[T] | LeftOut] = deque()
+        self._unheard: dict[str, _Place[T]] = {}
+        self.is_exhausted = False
 
-    def transcribe(self, waveforms: Sequence[Samples]) -> list[Transcript]:
-        """Transcribe as many of the first waveforms as fit, at least one."""
-        while True:
-            size = min(self.size, len(waveforms))
-            try:
-                return transcribe(self._transcriber, waveforms[:size], self._rules)
-            except torch.OutOfMemoryError as error:
-                if size == 1:
-                    raise ShardError(
-                        f"{self._transcriber.model.device} has no memory for a single window:"
-                        f" {error}; free some, set label.dtype to bfloat16, or runtime.device"
-                        " to cpu"
-                    ) from error
-            # outside of the handler, which holds the tensors of the failed attempt
-            self._halve(size)
+    def sounds(self, failed: list[Sound]) -> Iterator[Sound]:
+        """The next sounds, each put in line as it is taken, for as long as there is room.
 
-    def _halve(self, size: int) -> None:
-        self.size = size // 2
-        _LOG.warning(
-            "no memory for a batch of %d windows on %s; going on with batches of %d",
-            size,
-            self._transcriber.model.device,
-            self.size,
-        )
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        `failed` is looked at before each of them.
+        """
+        while len(self._line) < self._max_in_line and len(failed) < self._max_failed:
+            found = next(self._stream, None)
+            if found is None:
+                self.is_exhausted = True
+                return
+            if isinstance(found, LeftOut):
+                self._line.append(found)
+                continue
+            known, sound = found
+            if sound.id in self._unheard:
+                raise ShardError(f"two windows have the id {sound.id!r}; normalise the shard again")
+            place = _Place(known)
+            self._line.append(place)
+            self._unheard[sound.id] = place
+            yield sound
 
+    def settle(self, sound: Sound, transcript: Transcript) -> None:
+        """Note what was heard; raises `ShardError` for a sound that waits for nothing."""
+        place = self._unheard.pop(sound.id, None)
+        if place is None:
+            raise ShardError(f"the engine heard {sound.id!r}, which it was not given or twice")
+        place.transcript = transcript
 
-def _transcript(transcriber: Transcriber, decoded: Decoded, rules: DecodingRules) -> Transcript:
-    # in every vocabulary of Whisper all text stands before the end token, and nothing else does
-    text_ids = [token for token in decoded.tokens if token < rules.end_id]
-    text = str(transcriber.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)).strip()
-    return Transcript(
-        text=text,
-        tokens=decoded.tokens,
-        avg_logprob=decoded.avg_logprob,
-        no_speech_prob=decoded.no_speech_prob,
-        compression_ratio=compression_ratio(text),
-    )
+    def refuse_unheard(self) -> None:
+        """Raise `ShardError` when the engine has ended and not answered for every sound."""
+        if self._unheard:
+            raise ShardError(
+                f"the engine did not hear {len(self._unheard)} of its windows, the first is"
+                f" {next(iter(self._unheard))!r}"
+            )
+
+    def leave(self) -> Iterator[tuple[T, Transcript] | LeftOut]:
+        """Those at the head of the line that are done."""
+        while self._line:
+            first = self._line[0]
+            if isinstance(first, LeftOut):
+                yield first
+            elif first.transcript is not None:
+                yield first.known, first.transcript
+            else:
+                return
+            self._line.popleft()

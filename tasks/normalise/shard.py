@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from string import ascii_uppercase
 from typing import Any, Final
 
 import numpy as np
@@ -9,12 +10,13 @@ import pyarrow as pa
 
 from configs.schema import Normalise
 from storage.errors import ShardError
-from storage.outcome import LeftOut, Outcomes, dropped, quarantined
+from storage.outcome import Created, LeftOut, Outcomes, dropped, quarantined
 from storage.schema import NORMALISED, SAMPLE_RATE_HZ
 from storage.shard import ShardKey
 from tasks.audio import (
     Audio,
     AudioError,
+    Pcm,
     cut,
     decode,
     encode_flac,
@@ -22,6 +24,7 @@ from tasks.audio import (
     to_whisper_rate,
 )
 from tasks.download.files import AudioPlace
+from tasks.normalise.segment import channels_apart, speech_stretches
 
 _BATCH_BYTES: Final = 1 << 20  # small beside a row group, so that those keep their size
 _END_TOLERANCE_S: Final = 0.1
@@ -38,14 +41,15 @@ def normalise_shard(
 
     `segments` has the schema `PLAN`; `read` gives the encoded audio at a place. Yields batches of
     schema `NORMALISED`. A file that cannot be decoded quarantines its segments; a recording is
-    decoded once for all of them.
+    decoded once for all of them. One that is cut by voice activity is dropped as `segmented`, and
+    its pieces are created; without any speech it is dropped as `no_speech`.
     """
     pending: list[Row] = []
     pending_bytes = 0
     rows = segments.to_pylist()
     for place, group in groupby(rows, key=_place):
         for outcome in _utterances(read, place, list(group), key, settings):
-            if isinstance(outcome, LeftOut):
+            if isinstance(outcome, LeftOut | Created):
                 yield outcome
                 continue
             pending.append(outcome)
@@ -63,7 +67,7 @@ def _place(row: Row) -> AudioPlace:
 
 def _utterances(
     read: ReadAudio, place: AudioPlace, rows: list[Row], key: ShardKey, settings: Normalise
-) -> Iterator[Row | LeftOut]:
+) -> Iterator[Row | LeftOut | Created]:
     try:
         data = read(place)
         recording = decode(data)
@@ -76,13 +80,18 @@ def _utterances(
             detail = f"ends at {end_s:g} s, the recording at {recording.duration_s:g} s"
             yield quarantined(row["id"], "beyond_the_end", detail)
             continue
+        row |= {"corpus": key.corpus, "split": key.split}
         try:
-            stretches = row["pieces_s"] or [(row["start_s"], end_s)]
-            piece = _joined([cut(recording, row["channel"], *stretch) for stretch in stretches])
+            if channels := _channels_to_segment(row, recording, settings):
+                yield from _segmented(row, recording, channels, settings)
+            else:
+                stretches = row["pieces_s"] or [(row["start_s"], end_s)]
+                piece = _joined([cut(recording, row["channel"], *stretch) for stretch in stretches])
+                yield _too_short_or_long(row, piece, settings) or _whole(
+                    row, piece, data, recording
+                )
         except AudioError as error:
             yield quarantined(row["id"], "no_such_channel", str(error))
-            continue
-        yield _checked(row, piece, settings) or _utterance(row, piece, data, recording, key)
 
 
 def _joined(pieces: Sequence[Audio]) -> Audio:
@@ -91,7 +100,56 @@ def _joined(pieces: Sequence[Audio]) -> Audio:
     return Audio(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate_hz)
 
 
-def _checked(row: Row, piece: Audio, settings: Normalise) -> LeftOut | None:
+def _channels_to_segment(row: Row, recording: Audio, settings: Normalise) -> list[int]:
+    """The channels to look for speech in; none where a row stays as it is.
+
+    Without a name for who is heard, each channel is somebody else.
+    """
+    if settings.segment == "none" or row["raw_text"].strip() or row["pieces_s"]:
+        return []
+    channels = [row["channel"]]
+    if row["speaker_id"] is None and recording.samples.shape[1] > 1:
+        channels = channels_apart(recording.samples)
+    end_s = recording.duration_s if row["end_s"] is None else row["end_s"]
+    is_long = end_s - row["start_s"] > settings.max_duration_s
+    return channels if is_long or len(channels) > 1 else []
+
+
+def _segmented(
+    row: Row, recording: Audio, channels: Sequence[int], settings: Normalise
+) -> Iterator[Row | LeftOut | Created]:
+    """Each stretch of speech as a row, `{id}-{start}-{end}` in centiseconds of the recording."""
+    found: list[tuple[Row, Pcm]] = []
+    for channel in channels:
+        samples = to_whisper_rate(cut(recording, channel, row["start_s"], row["end_s"]))
+        voice = f"-{_letter(channel)}" if len(channels) > 1 else ""
+        speaker_id = f"{row['recording_id']}{voice}" if voice else row["speaker_id"]
+        for first, last in speech_stretches(samples, settings):
+            start_s, end_s = (row["start_s"] + at / SAMPLE_RATE_HZ for at in (first, last))
+            times = f"{round(100 * start_s):07d}-{round(100 * end_s):07d}"
+            piece = {
+                "id": f"{row['id']}{voice}-{times}",
+                "speaker_id": speaker_id,
+                "start_s": start_s,
+            }
+            found.append((row | piece, samples[first:last]))
+    if not found:
+        yield dropped(row["id"], "no_speech", f"{recording.duration_s:.2f} s")
+        return
+    yield Created(tuple(piece["id"] for piece, _ in found))
+    yield dropped(row["id"], "segmented", f"into {len(found)}")
+    for piece, samples in found:
+        audio = Audio(samples[:, None], SAMPLE_RATE_HZ)
+        yield _too_short_or_long(piece, audio, settings) or _utterance(
+            piece, encode_flac(samples), len(samples)
+        )
+
+
+def _letter(channel: int) -> str:
+    return ascii_uppercase[channel] if channel < len(ascii_uppercase) else str(channel + 1)
+
+
+def _too_short_or_long(row: Row, piece: Audio, settings: Normalise) -> LeftOut | None:
     """The reason to drop a piece, as far as its audio alone tells."""
     detail = f"{piece.duration_s:.2f} s"
     if piece.duration_s < settings.min_duration_s or not len(piece.samples):
@@ -101,21 +159,17 @@ def _checked(row: Row, piece: Audio, settings: Normalise) -> LeftOut | None:
     return None
 
 
-def _utterance(row: Row, piece: Audio, data: bytes, recording: Audio, key: ShardKey) -> Row:
+def _whole(row: Row, piece: Audio, data: bytes, recording: Audio) -> Row:
     is_whole = row["start_s"] == 0 and row["end_s"] is None and not row["pieces_s"]
     if is_whole and is_normalised_flac(data, recording):
-        flac, num_samples = data, len(recording.samples)
-    else:
-        samples = to_whisper_rate(piece)
-        flac, num_samples = encode_flac(samples), len(samples)
-    return {
-        "id": row["id"],
-        "corpus": key.corpus,
-        "split": key.split,
-        "recording_id": row["recording_id"],
-        "speaker_id": row["speaker_id"],
-        "start_s": row["start_s"],
+        return _utterance(row, data, len(recording.samples))
+    samples = to_whisper_rate(piece)
+    return _utterance(row, encode_flac(samples), len(samples))
+
+
+def _utterance(row: Row, flac: bytes, num_samples: int) -> Row:
+    made = {
         "duration_s": num_samples / SAMPLE_RATE_HZ,
         "audio": {"bytes": flac, "path": f"{row['id']}.flac"},
-        "raw_text": row["raw_text"],
     }
+    return {name: made[name] if name in made else row[name] for name in NORMALISED.names}

@@ -3,13 +3,14 @@ import pyarrow as pa
 from configs.schema import Score
 from storage.outcome import LeftOut
 from storage.schema import MEASURED
+from tasks.audio import decode_flac
 from tasks.corpora.base import NoReference
 from tasks.evaluate.long_form import cut_at_pauses
 from tasks.evaluate.shard import measure_shard
-from tasks.label.rules import decoding_rules
-from tasks.label.shard import utterances
-from tasks.label.transcribe import transcribe
+from tasks.label.engine import Sound
+from tasks.label.whisper import WhisperEngine
 from tasks.text import normaliser
+from tests.tasks.label.fake_engine import FakeEngine, heard
 
 
 def clean(raw_text):
@@ -17,9 +18,8 @@ def clean(raw_text):
 
 
 def measured(batches, transcriber, label_settings, batch_size=3, **how):
-    outcomes = list(
-        measure_shard(batches, transcriber, clean, label_settings, Score(), batch_size, **how)
-    )
+    engine = WhisperEngine(transcriber, batch_size)
+    outcomes = list(measure_shard(batches, engine, clean, label_settings, Score(), **how))
     tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(tables, schema=MEASURED),
@@ -27,21 +27,26 @@ def measured(batches, transcriber, label_settings, batch_size=3, **how):
     )
 
 
+def said(transcriber, label_settings, samples):
+    """What is heard of a sound by itself, normalised."""
+    ((_, heard),) = WhisperEngine(transcriber, 1).hear([Sound("a", samples)], label_settings)
+    return normaliser("english")(heard.text)
+
+
+def sound_of(row):
+    return decode_flac(row["audio"]["bytes"])
+
+
 def test_each_utterance_is_heard_alone_as_a_label_would_be(
     tiny_teacher, label_settings, row, normalised
 ):
-    batch = normalised(*(row(f"u{place}", 4_000 + place) for place in range(7)))
-    table, left_out = measured([batch], tiny_teacher, label_settings)
+    rows = [row(f"u{place}", 4_000 + place) for place in range(7)]
+    table, left_out = measured([normalised(*rows)], tiny_teacher, label_settings)
     assert not left_out
     assert table.column("id").to_pylist() == [f"u{place}" for place in range(7)]
     assert table.column("duration_s").to_pylist()[1] == 4_001 / 16_000
-    model = tiny_teacher.model
-    rules = decoding_rules(model.generation_config, model.config, label_settings)
-    for one, hypothesis in zip(
-        utterances([batch]), table.column("hypothesis").to_pylist(), strict=True
-    ):
-        (transcript,) = transcribe(tiny_teacher, [one.samples], rules)
-        assert hypothesis == normaliser("english")(transcript.text)
+    for one, hypothesis in zip(rows, table.column("hypothesis").to_pylist(), strict=True):
+        assert hypothesis == said(tiny_teacher, label_settings, sound_of(one))
 
 
 def test_timestamps_of_the_labels_are_not_asked_for(tiny_teacher, label_settings, row, normalised):
@@ -83,20 +88,17 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(
 
 def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings, row, normalised):
     """However its pieces and those of its neighbours fall into batches."""
-    batch = normalised(
-        row("a", 70_001), row("hummed", 5, raw_text="hmm"), row("b"), row("c", 99_999)
-    )
+    rows = [row("a", 70_001), row("hummed", 5, raw_text="hmm"), row("b"), row("c", 99_999)]
+    batch = normalised(*rows)
     table, left_out = measured([batch], tiny_teacher, label_settings, whole_recordings=True)
     assert [one.reason for one in left_out] == ["empty_reference"]
     assert table.column("id").to_pylist() == ["a", "b", "c"]
     assert table.column("duration_s").to_pylist()[0] == 70_001 / 16_000
-    model = tiny_teacher.model
-    rules = decoding_rules(model.generation_config, model.config, label_settings)
-    kept = [one for one in utterances([batch]) if one.id != "hummed"]
-    for one, hypothesis in zip(kept, table.column("hypothesis").to_pylist(), strict=True):
+    kept = [sound_of(one) for one in rows if one["id"] != "hummed"]
+    for samples, hypothesis in zip(kept, table.column("hypothesis").to_pylist(), strict=True):
         heard = [
-            transcribe(tiny_teacher, [one.samples[start:end]], rules)[0].text
-            for start, end in cut_at_pauses(one.samples, tiny_teacher.window_samples)
+            said(tiny_teacher, label_settings, samples[start:end])
+            for start, end in cut_at_pauses(samples, tiny_teacher.window_samples)
         ]
         assert hypothesis == normaliser("english")(" ".join(heard))
     for batch_size in (1, 2, 16):
@@ -104,3 +106,11 @@ def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings,
             [batch], tiny_teacher, label_settings, batch_size, whole_recordings=True
         )
         assert again == table
+
+
+def test_what_fails_a_check_is_not_heard_again(label_settings, row, normalised):
+    """Teacher and student are compared by what they say first."""
+    engine = FakeEngine(lambda sound, temperature: heard("the boat", has_end=False))
+    (batch,) = measure_shard([normalised(row("a"))], engine, clean, label_settings, Score())
+    assert batch.column("hypothesis").to_pylist() == ["the boat"]
+    assert {temperature for temperature, _ in engine.calls} == {0.0}

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+
+from tasks.label.decoder import Decoder
+from tasks.label.engine import Sound
+from tasks.label.flight import ON_CPU, Answer, Flight
+from tasks.label.layers import DecoderLayers
+from tasks.label.noise import noise_seed
 
 END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE = range(60, 66)  # text tokens come first
 START_OF_LM, START_OF_PREVIOUS, NO_SPEECH, NO_TIMESTAMPS = range(66, 70)
@@ -14,6 +21,14 @@ END_SCALE = 0.8  # so that some answers end early and some do not
 
 MakeWhisper = Callable[..., WhisperForConditionalGeneration]
 MakeFeatures = Callable[[int], torch.Tensor]
+HearEncoded = Callable[..., list[Answer]]
+
+
+class AlwaysDraft:
+    """In place of a trial: there is nothing to find out."""
+
+    is_over = True
+    speculates = True
 
 
 def generation_config(*, multilingual: bool) -> GenerationConfig:
@@ -79,3 +94,52 @@ def make_features() -> MakeFeatures:
         return torch.randn((num_windows, 80, 100 * WINDOW_S), generator=generator)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def hear_encoded() -> HearEncoded:
+    """Decodes what encoders made, (windows, frames, width) each; the answers, in their order.
+
+    Windows come in `order`; the trial of a draft is skipped unless one is given.
+    """
+
+    def hear(
+        model,
+        encoded,
+        rules,
+        num_slots,
+        *,
+        draft=None,
+        draft_encoded=None,
+        temperature=0.0,
+        pace=ON_CPU,
+        trial=None,
+        order=None,
+    ):
+        layers = DecoderLayers(model)
+        draft_layers = DecoderLayers(draft) if draft is not None else None
+        decoder = Decoder(layers, draft_layers, rules, num_slots)
+        decoder.set_temperature(temperature)
+
+        def encode(sounds):
+            rows = [int(sound.id) for sound in sounds]
+            both = [encoded] if draft is None else [encoded, draft_encoded]
+            return [(encoded if one is None else one)[rows] for one in both]
+
+        def seed_of(sound):
+            return noise_seed(sound.id, temperature)
+
+        if draft is not None and trial is None:
+            trial = AlwaysDraft()
+        flight = Flight(decoder, encode, seed_of, pace, trial)
+        waiting = [Sound(str(row), np.zeros(0, np.float32)) for row in order or range(len(encoded))]
+        answers = {}
+        while waiting or flight.sounds:
+            num_taken = flight.room
+            taken, waiting = waiting[:num_taken], waiting[num_taken:]
+            for sound, answer in flight.turn(taken):
+                assert sound.id not in answers
+                answers[sound.id] = answer
+        return [answers[str(row)] for row in range(len(encoded))]
+
+    return hear

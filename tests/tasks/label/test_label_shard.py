@@ -1,15 +1,19 @@
+import threading
+
 import pyarrow as pa
 import pytest
 
 from storage.outcome import LeftOut
 from storage.schema import LABELS, row_ids
-from tasks.label.shard import label_shard
+from tasks.label.shard import NUM_AHEAD, label_shard
+from tasks.label.whisper import WhisperEngine
+from tests.tasks.label.fake_engine import FakeEngine, heard
 
 FULL_WINDOW = 32_000
 
 
 def labelled(batches, teacher, settings, batch_size=4):
-    outcomes = list(label_shard(batches, teacher, settings, batch_size=batch_size))
+    outcomes = list(label_shard(batches, WhisperEngine(teacher, batch_size), settings))
     tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(tables, schema=LABELS),
@@ -29,7 +33,6 @@ def test_a_shard_becomes_windows_in_its_order(tiny_teacher, label_settings, row,
     assert table.column("offsets_s").to_pylist() == [[0.0, 0.625], [0.0], [0.0, 0.5]]
     assert table.column("duration_s").to_pylist() == [1.875, 0.5, 1.0]
     assert table.column("previous_window_id").to_pylist() == [None, "a+1", None]
-    assert set(table.column("temperature").to_pylist()) == {0.0}
     assert set(table.column("language").to_pylist()) == {"en"}
 
 
@@ -83,18 +86,47 @@ def test_batches_of_any_size_give_the_same_tokens(tiny_teacher, label_settings, 
     assert pieces.select(columns).to_pydict() == whole.select(columns).to_pydict()
 
 
-def test_reading_keeps_pace_with_labelling(tiny_teacher, label_settings, row, normalised):
-    """A shard of any length needs the memory of a batch."""
+def test_reading_keeps_pace_with_labelling(label_settings, row, normalised):
+    """A shard of any length needs the memory of what is read ahead."""
     read = []
 
     def batches():
-        for place in range(50):
+        for place in range(300):
             read.append(place)
             yield normalised(row(f"u{place}", 20_000))
 
-    next(label_shard(batches(), tiny_teacher, label_settings, batch_size=2))
-    assert len(read) <= 3
+    outcomes = label_shard(batches(), FakeEngine(num_slots=2), label_settings)
+    assert next(outcomes).num_rows == 64
+    assert len(read) < 64 + 3 * NUM_AHEAD
+    assert sum(batch.num_rows for batch in outcomes) == 300 - 64
 
 
-def test_an_empty_shard_has_no_labels(tiny_teacher, label_settings):
-    assert list(label_shard([], tiny_teacher, label_settings, batch_size=2)) == []
+def test_threads_end_when_no_more_labels_are_wanted(label_settings, row, normalised):
+    before = threading.active_count()
+    batches = (normalised(row(f"u{place}", 20_000)) for place in range(300))
+    outcomes = label_shard(batches, FakeEngine(), label_settings)
+    next(outcomes)
+    assert threading.active_count() > before
+    outcomes.close()
+    assert threading.active_count() == before
+
+
+def test_an_answer_that_fails_is_heard_again_and_says_so(label_settings, row, normalised):
+    def answer(sound, temperature):
+        if sound.id == "loop":
+            return heard("no " * 200, has_end=temperature > 0.7)
+        return heard("good", avg_logprob=-3.0 if sound.id == "guess" and not temperature else -0.2)
+
+    rows = [row(name, speaker_id=None) for name in ("good", "loop", "guess")]
+    (batch,) = label_shard([normalised(*rows)], FakeEngine(answer), label_settings)
+    found = [(one["window_id"], one["temperature"], one["flags"]) for one in batch.to_pylist()]
+    assert found == [
+        ("good", 0.0, []),
+        ("loop", 1.0, ["compression_ratio"]),
+        ("guess", 0.2, []),
+    ]
+    assert batch.schema.equals(LABELS)
+
+
+def test_an_empty_shard_has_no_labels(label_settings):
+    assert list(label_shard([], FakeEngine(), label_settings)) == []

@@ -1,7 +1,7 @@
 import torch
 
 from tasks.label.rules import TimestampRules
-from tasks.label.timestamps import apply_timestamp_rules
+from tasks.label.timestamps import apply_timestamp_rules, latest_times
 
 TEXT, END, NO_TIMESTAMPS, FIRST = 0, 10, 11, 12
 VOCAB = 12 + 21
@@ -15,29 +15,27 @@ def allowed(sampled, logits=None):
     if logits is None:
         logits = torch.zeros(VOCAB)
         logits[TEXT] = 50.0
-    found = apply_timestamp_rules(
-        logits[None], torch.tensor([sampled], dtype=torch.long).reshape(1, -1), RULES
-    )
-    return set(found[0].isfinite().nonzero().squeeze(1).tolist())
-
-
-def test_an_answer_opens_with_an_early_timestamp():
-    assert allowed([]) == set(range(FIRST, FIRST + 6))
+    # an answer's first token counts as one after a timestamp
+    before_last, last = torch.tensor([FIRST, *sampled][-2:])
+    latest = max([FIRST - 1, *(token for token in sampled if token >= FIRST)])
+    found = apply_timestamp_rules(logits, before_last, last, torch.tensor(latest), RULES)
+    return set(found.isfinite().nonzero().squeeze(1).tolist())
 
 
 def test_text_follows_the_timestamp_that_opens_a_segment():
-    assert allowed([FIRST + 2]) == set(range(FIRST)) - {NO_TIMESTAMPS}
+    assert allowed([FIRST + 2]) == set(range(FIRST))
 
 
 def test_a_closed_segment_is_followed_by_a_timestamp_or_the_end():
     assert allowed([FIRST, TEXT, FIRST + 4], torch.zeros(VOCAB)) == set(range(FIRST + 4, VOCAB))
     logits = torch.zeros(VOCAB)
     logits[END] = 50.0
-    assert allowed([FIRST, TEXT, FIRST + 4], logits) == {END, *range(FIRST + 4, VOCAB)}
+    found = allowed([FIRST, TEXT, FIRST + 4], logits) - {NO_TIMESTAMPS}
+    assert found == {END, *range(FIRST + 4, VOCAB)}
 
 
 def test_after_a_pair_there_is_text_again():
-    assert allowed([FIRST, TEXT, FIRST + 4, FIRST + 4]) == set(range(FIRST)) - {NO_TIMESTAMPS}
+    assert allowed([FIRST, TEXT, FIRST + 4, FIRST + 4]) == set(range(FIRST))
 
 
 def test_a_segment_has_a_length_and_time_does_not_go_back():
@@ -53,5 +51,10 @@ def test_timestamps_that_are_together_likelier_than_any_word_win():
     assert TEXT in allowed([FIRST + 3, TEXT], logits)
 
 
-def test_no_timestamps_is_never_said():
-    assert NO_TIMESTAMPS not in allowed([FIRST, TEXT, TEXT])
+def test_the_latest_time_is_known_at_each_token():
+    tokens = torch.tensor([[FIRST + 2, TEXT, FIRST + 4, TEXT], [TEXT, TEXT, FIRST, FIRST]])
+    latest = torch.tensor([FIRST + 1, FIRST - 1])
+    assert latest_times(latest, tokens, RULES).tolist() == [
+        [FIRST + 2, FIRST + 2, FIRST + 4, FIRST + 4],
+        [FIRST - 1, FIRST - 1, FIRST, FIRST],
+    ]

@@ -1,0 +1,144 @@
+"""What no engine can do without: the products of matrices of an encoder and a decoder.
+
+On a GPU counted, in operations and bytes; on a processor measured, the same products in a bare loop
+with nothing around them: no norms, no choice of tokens, no text.
+"""
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, linear, scaled_dot_product_attention
+
+H200_FLOP_PER_S = 790e12  # reached by dense bf16 products
+H200_BYTES_PER_S = 4.3e12
+_ENCODED_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least seconds that windows take, in the encoder and in the decoder."""
+
+    encoder_s: float
+    decoder_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Both."""
+        return self.encoder_s + self.decoder_s
+
+
+@dataclass(frozen=True)
+class Work:
+    """So many windows and sampled tokens, of which `num_rows` are decoded at once."""
+
+    config: Any  # a WhisperConfig
+    num_windows: int
+    num_tokens: int
+    num_rows: int
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the decoder if no row is ever empty."""
+        return math.ceil(self.num_tokens / self.num_rows)
+
+    @property
+    def mean_said(self) -> int:
+        """Tokens of a window that a step looks back on, on average."""
+        return max(1, self.num_tokens // self.num_windows // 2)
+
+
+def counted(work: Work, bytes_per_value: int) -> Floor:
+    """The floor of an H200 by counting; a step reads the decoder's weights once for all rows."""
+    config = work.config
+    width, ffn, frames = config.d_model, config.encoder_ffn_dim, config.max_source_positions
+    of_layer = 2 * frames * (4 * width**2 + 2 * width * ffn) + 4 * frames**2 * width
+    of_convolutions = 2 * 3 * width * frames * (2 * config.num_mel_bins + width)
+    of_cross = config.decoder_layers * 4 * frames * width**2
+    flop = config.encoder_layers * of_layer + of_convolutions + of_cross
+    per_token = 2 * width * config.decoder_layers * (frames + work.mean_said)
+    layer_weights = 8 * width**2 + 2 * width * config.decoder_ffn_dim
+    weights = config.decoder_layers * layer_weights + config.vocab_size * width
+    read = bytes_per_value * (work.num_tokens * per_token + work.num_steps * weights)
+    return Floor(
+        encoder_s=work.num_windows * flop / H200_FLOP_PER_S,
+        decoder_s=max(read / H200_BYTES_PER_S, 2 * work.num_tokens * weights / H200_FLOP_PER_S),
+    )
+
+
+@torch.inference_mode()
+def measured(work: Work, dtype: torch.dtype, device: torch.device) -> Floor:
+    """The floor of this machine, by the bare products."""
+    started_s = perf_counter()
+    _encode(work, dtype, device)
+    encoded_s = perf_counter()
+    _decode(work, dtype, device)
+    return Floor(encoded_s - started_s, perf_counter() - encoded_s)
+
+
+def _encode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
+    config = work.config
+    width, heads, frames = (
+        config.d_model,
+        config.encoder_attention_heads,
+        config.max_source_positions,
+    )
+
+    def some(*shape: int) -> Tensor:
+        return torch.full(shape, 0.01, dtype=dtype, device=device)
+
+    first, second = some(width, config.num_mel_bins, 3), some(width, width, 3)
+    layers = [
+        (some(3 * width, width), some(width, width), some(4 * width, width), some(width, 4 * width))
+        for _ in range(config.encoder_layers)
+    ]
+    cross = [some(2 * width, width) for _ in range(config.decoder_layers)]
+    for start in range(0, work.num_windows, _ENCODED_AT_ONCE):
+        num_windows = min(_ENCODED_AT_ONCE, work.num_windows - start)
+        sound = conv1d(some(num_windows, config.num_mel_bins, 2 * frames), first, padding=1)
+        state = conv1d(sound, second, stride=2, padding=1).transpose(1, 2).contiguous()
+        for attention, out, wide, narrow in layers:
+            queries, keys, values = (
+                part.reshape(num_windows, frames, heads, -1).transpose(1, 2)
+                for part in linear(state, attention).chunk(3, dim=2)
+            )
+            heard = scaled_dot_product_attention(queries, keys, values)
+            state = linear(heard.transpose(1, 2).flatten(2), out)
+            state = linear(linear(state, wide), narrow)
+        for weight in cross:
+            linear(state, weight)
+
+
+def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
+    config = work.config
+    width, heads, rows = config.d_model, config.decoder_attention_heads, work.num_rows
+    head = width // heads
+
+    def some(*shape: int) -> Tensor:
+        return torch.full(shape, 0.01, dtype=dtype, device=device)
+
+    layers = [
+        (
+            some(3 * width, width), some(width, width), some(width, width), some(width, width),
+            some(4 * width, width), some(width, 4 * width),
+            some(rows, heads, work.mean_said, head), some(rows, heads, work.mean_said, head),
+            some(rows, heads, config.max_source_positions, head),
+            some(rows, heads, config.max_source_positions, head),
+        )
+        for _ in range(config.decoder_layers)
+    ]  # fmt: skip
+    vocabulary = some(config.vocab_size, width)
+    for _ in range(work.num_steps):
+        state = some(rows, width)
+        for attention, out, ask, answer, wide, narrow, *caches in layers:
+            queries = linear(state, attention)[:, :width].view(rows, heads, 1, head)
+            said = scaled_dot_product_attention(queries, caches[0], caches[1])
+            state = linear(said.reshape(rows, width), out)
+            queries = linear(state, ask).view(rows, heads, 1, head)
+            heard = scaled_dot_product_attention(queries, caches[2], caches[3])
+            state = linear(heard.reshape(rows, width), answer)
+            state = linear(linear(state, wide), narrow)
+        linear(state, vocabulary)

@@ -1,0 +1,78 @@
+"""What memory a shard of so many short windows takes to label, in a process of its own."""
+
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from benchmarks.label_speech import Speech, write_speech
+from configs.schema import Label, Teacher
+from tasks.label.engine import Engine, Heard, Sound
+
+EngineKind = Literal["engine", "stub"]
+
+_SECONDS = 0.3
+_WINDOW_SAMPLES = 8 * 16_000
+_DEMO = Teacher(path="tasks/demo/teacher")
+
+
+class Stub:
+    """An engine that hears nothing: it takes sounds by the batch and gives them back reversed."""
+
+    @property
+    def window_samples(self) -> int:
+        """That of the demo's teacher."""
+        return _WINDOW_SAMPLES
+
+    def hear(
+        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
+    ) -> Iterator[tuple[Sound, Heard]]:
+        """A word for each sound."""
+        waiting = iter(sounds)
+        while batch := list(islice(waiting, 64)):
+            for sound in reversed(batch):
+                yield sound, Heard("word", tuple(range(20)), -0.1, 0.0, has_end=True)
+
+
+def peaks_mb(counts: Iterable[int], kind: EngineKind) -> dict[int, float]:
+    """Number of windows to the peak resident memory of labelling them, one utterance each."""
+    fresh = get_context("spawn")  # so that no process inherits the memory of another
+    found = {}
+    for count in counts:
+        with TemporaryDirectory() as folder:
+            speech = write_speech(
+                Path(folder) / "speech.parquet",
+                count * _SECONDS,
+                30.0,
+                spoken=False,
+                max_s=_SECONDS,
+            )
+            with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+                found[len(speech.num_tokens)] = pool.submit(_peak_mb, speech, kind).result()
+    return found
+
+
+def _peak_mb(speech: Speech, kind: EngineKind) -> float:
+    from benchmarks.label_runs import commit_labels
+    from tasks.label.shard import label_shard
+
+    settings = Label(teacher=_DEMO, pack="none", temperatures=(0.0,))
+    with TemporaryDirectory() as folder:
+        outcomes = label_shard(speech.batches(), _engine(kind), settings)
+        commit_labels(Path(folder), speech, outcomes)
+    # ru_maxrss would count what the parent had when this process was made
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(peak) / 1024
+
+
+def _engine(kind: EngineKind) -> Engine:
+    if kind == "stub":
+        return Stub()
+    from tasks.label.teacher import load_teacher
+    from tasks.label.whisper import WhisperEngine
+
+    return WhisperEngine(load_teacher(_DEMO, device="cpu"), 16)

@@ -1,0 +1,265 @@
+"""The models that `benchmarks.label` compares: the demo's teacher, or one of random weights.
+
+Random weights never end a text by themselves. Here the decoder is given the means: each position
+adds to one direction of its state, the first layer's cross-attention takes away what a linear map
+of the encoded sound says, and the end token is what that direction means. So every engine, by
+nothing but the weights, writes about as many tokens as were put into the noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
+)
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+from configs.schema import Teacher
+from tasks.audio import Samples
+from tasks.demo.tokenizer import SPACE
+from tasks.distil.student import kept_layers, make_student
+from tasks.label.teacher import Device, Dtype, Transcriber, load_teacher, log_mel
+
+DEMO: Final = "tasks/demo/teacher"
+DRAFT_LAYERS: Final = 2
+
+# width, layers of encoder and decoder, heads, mel bands
+_GEOMETRIES: Final = {"tiny": (384, 4, 6, 80), "large-v2": (1280, 32, 20, 80)}
+_NUM_TEXT: Final = 50_257
+_NUM_LANGUAGES: Final = 99
+_PROMPT: Final = 4
+_PER_TOKEN: Final = 0.05  # what a position adds: far above rounding, far below the layers' limits
+_END_LOUDNESS: Final = 100.0
+_NUM_TRIES: Final = 7
+_NUM_AGREED: Final = 32  # tokens of each sound
+
+
+@dataclass(frozen=True)
+class Models:
+    """A teacher, the draft that speculates for it, and how often that is right (None: unknown)."""
+
+    teacher: Transcriber
+    draft: Transcriber
+    agreement: float | None = None
+
+
+def demo_models(dtype: Dtype, device: Device, draft: str | None) -> Models:
+    """The demo's teacher; the draft is an untrained student of it unless a folder is given."""
+    teacher = load_teacher(Teacher(path=DEMO), dtype, device)
+    if draft is not None:
+        return Models(teacher, load_teacher(Teacher(path=draft), dtype, device))
+    return Models(teacher, _with_model(teacher, make_student(teacher.model, DRAFT_LAYERS)))
+
+
+def random_models(
+    geometry: str,
+    dtype: Dtype,
+    device: str,
+    sounds: Sequence[Samples],
+    num_tokens: Sequence[int],
+    agreement: float,
+) -> Models:
+    """A teacher that writes about `num_tokens` of `sounds`, which are (samples,) at 16 kHz.
+
+    Its draft has the first and the last of its decoder layers; the weight of those between is set
+    so that both choose the same next token about as often as `agreement` says.
+    """
+    torch.manual_seed(0)
+    with torch.device(device):
+        model: Any = WhisperForConditionalGeneration(_config(geometry))
+    module: nn.Module = model
+    module.eval().requires_grad_(False).to(getattr(torch, dtype))
+    model.generation_config = _generation()
+    teacher = Transcriber(
+        model=model,
+        feature_extractor=WhisperFeatureExtractor(feature_size=model.config.num_mel_bins),
+        tokenizer=_tokenizer(),
+    )
+    encoded = _encoded(teacher, sounds)
+    _teach_ends(model, encoded, num_tokens)
+    found = _agree(model, encoded[:8], agreement)
+    return Models(teacher, _with_model(teacher, make_student(model, DRAFT_LAYERS)), found)
+
+
+def save(teacher: Transcriber, folder: Path) -> None:
+    """Write a model as others read it."""
+    teacher.model.save_pretrained(folder)
+    teacher.tokenizer.save_pretrained(folder)
+    teacher.feature_extractor.save_pretrained(folder)
+
+
+def _with_model(teacher: Transcriber, model: WhisperForConditionalGeneration) -> Transcriber:
+    model.requires_grad_(False)
+    return Transcriber(
+        model=model, feature_extractor=teacher.feature_extractor, tokenizer=teacher.tokenizer
+    )
+
+
+def _config(geometry: str) -> WhisperConfig:
+    width, num_layers, num_heads, num_mels = _GEOMETRIES[geometry]
+    return WhisperConfig(
+        vocab_size=51_865,
+        num_mel_bins=num_mels,
+        d_model=width,
+        encoder_layers=num_layers,
+        decoder_layers=num_layers,
+        encoder_attention_heads=num_heads,
+        decoder_attention_heads=num_heads,
+        encoder_ffn_dim=4 * width,
+        decoder_ffn_dim=4 * width,
+        pad_token_id=_NUM_TEXT,
+        bos_token_id=_NUM_TEXT,
+        eos_token_id=_NUM_TEXT,
+        decoder_start_token_id=_NUM_TEXT + 1,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+
+
+def _generation() -> GenerationConfig:
+    """The settings of a released multilingual model, its special tokens where they are there."""
+    after_languages = _NUM_TEXT + 2 + _NUM_LANGUAGES
+    return GenerationConfig(
+        bos_token_id=_NUM_TEXT,
+        eos_token_id=_NUM_TEXT,
+        pad_token_id=_NUM_TEXT,
+        decoder_start_token_id=_NUM_TEXT + 1,
+        no_timestamps_token_id=after_languages + 5,
+        is_multilingual=True,
+        lang_to_id={"<|en|>": _NUM_TEXT + 2},
+        task_to_id={"translate": after_languages, "transcribe": after_languages + 1},
+        suppress_tokens=list(range(_NUM_TEXT + 1, 51_865)),
+        max_length=448,
+        return_timestamps=False,
+    )
+
+
+def _tokenizer() -> WhisperTokenizer:
+    """The released vocabulary's size and special tokens; its texts are words with numbers."""
+    end = "<|endoftext|>"
+    tokenizer = WhisperTokenizer(
+        vocab={**{f"{SPACE}w{number}": number for number in range(_NUM_TEXT)}, end: _NUM_TEXT},
+        merges=[],
+        unk_token=end,
+        bos_token=end,
+        eos_token=end,
+        pad_token=end,
+    )
+    languages = [f"<|{language}|>" for language in list(LANGUAGES)[:_NUM_LANGUAGES]]
+    special = ["<|startoftranscript|>", *languages, "<|translate|>", "<|transcribe|>"]
+    special += ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+    tokenizer.add_special_tokens({"extra_special_tokens": special})
+    tokenizer.add_tokens([f"<|{step * 0.02:.2f}|>" for step in range(1501)])
+    return tokenizer
+
+
+@torch.inference_mode()
+def _encoded(teacher: Transcriber, sounds: Sequence[Samples]) -> Tensor:
+    """What the decoder hears of each sound, averaged over time: (sounds, width)."""
+    encoder = teacher.model.model.encoder
+    batches = [
+        encoder(log_mel(teacher, sounds[start : start + 8])).last_hidden_state
+        for start in range(0, len(sounds), 8)
+    ]
+    return torch.cat(batches)
+
+
+@torch.no_grad()
+def _teach_ends(model: Any, encoded: Tensor, num_tokens: Sequence[int]) -> None:
+    """Make the end token the likeliest right after `num_tokens`, in one direction of the state."""
+    decoder, width = model.model.decoder, model.config.d_model
+    direction = torch.zeros(width, device=encoded.device)
+    direction[0], direction[1] = 0.5**0.5, -(0.5**0.5)
+    _clear(decoder.embed_tokens.weight, direction)
+    _clear(decoder.embed_positions.weight, direction)
+    for layer in decoder.layers:
+        for linear in (layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2):
+            _clear(linear.weight.T, direction)
+    positions = torch.arange(len(decoder.embed_positions.weight), device=encoded.device)
+    decoder.embed_positions.weight += (_PER_TOKEN * positions[:, None] * direction).to(
+        encoded.dtype
+    )
+    decoder.embed_tokens.weight[_NUM_TEXT] = _END_LOUDNESS * direction.to(encoded.dtype)
+    ends = torch.tensor(num_tokens, device=encoded.device) + _PROMPT - 1.5
+    weight, bias = _least_squares(encoded.float().mean(dim=1), ends.float())
+    listening = decoder.layers[0].encoder_attn
+    listening.q_proj.weight.zero_()
+    listening.q_proj.bias.zero_()
+    listening.v_proj.weight[0] = weight
+    listening.v_proj.bias[0] = bias
+    listening.out_proj.weight[:, 0] = -_PER_TOKEN * direction
+
+
+def _clear(rows: Tensor, direction: Tensor) -> None:
+    """Take a direction out of each row."""
+    along = rows.float() @ direction
+    rows -= (along[:, None] * direction).to(rows.dtype)
+
+
+def _least_squares(found: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
+    """The linear map of least squares with a little ridge, in float64."""
+    found, wanted = found.double(), wanted.double()
+    centred = found - found.mean(dim=0)
+    square = centred.T @ centred
+    ridge = 1e-4 * square.trace() / len(square)
+    square += ridge * torch.eye(len(square), device=square.device, dtype=square.dtype)
+    weight = torch.linalg.solve(square, centred.T @ (wanted - wanted.mean()))
+    return weight, float(wanted.mean() - weight @ found.mean(dim=0))
+
+
+@torch.no_grad()
+def _agree(model: Any, encoded: Tensor, wanted: float) -> float:
+    """Scale the layers that a draft lacks until it agrees with the model as often as wanted."""
+    kept = kept_layers(model.config.decoder_layers, DRAFT_LAYERS)
+    between = [layer for place, layer in enumerate(model.model.decoder.layers) if place not in kept]
+    weights = [
+        linear.weight
+        for layer in between
+        for linear in (layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2)
+    ]
+    originals = [weight.clone() for weight in weights]
+
+    def scaled(scale: float) -> float:
+        for weight, original in zip(weights, originals, strict=True):
+            weight.copy_(original * scale)
+        return _agreement(model, make_student(model, DRAFT_LAYERS), encoded)
+
+    low, high = 0.25, 64.0
+    tried: dict[float, float] = {}
+    for _ in range(_NUM_TRIES):
+        scale = (low * high) ** 0.5
+        tried[scale] = scaled(scale)
+        low, high = (scale, high) if tried[scale] > wanted else (low, scale)
+    return scaled(min(tried, key=lambda scale: abs(tried[scale] - wanted)))
+
+
+def _agreement(model: Any, draft: Any, encoded: Tensor) -> float:
+    """How often a draft chooses the token that the model goes on with, in the model's own text."""
+
+    def choices(one: Any, said: Tensor, cache: EncoderDecoderCache | None = None) -> Tensor:
+        state = one.model.decoder(
+            input_ids=said,
+            encoder_hidden_states=encoded,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+        chosen: Tensor = one.proj_out(state)[..., :_NUM_TEXT].argmax(dim=-1)
+        return chosen
+
+    generator = torch.Generator().manual_seed(0)
+    said = torch.randint(0, _NUM_TEXT, (len(encoded), 1), generator=generator).to(encoded.device)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    for _ in range(_NUM_AGREED):
+        said = torch.cat([said, choices(model, said[:, -1:], cache)], dim=1)
+    drafted = choices(draft, said[:, :-1])
+    return float((drafted == said[:, 1:]).float().mean())

@@ -1,0 +1,140 @@
+"""A shard to label: utterances as long as those of the paper's corpora, scaled to a window.
+
+Spoken by the demo's voices for a teacher that understands them; noise for random weights, with as
+many tokens in it as people say, where `benchmarks.label_models` can hear them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.schema import NORMALISED, SAMPLE_RATE_HZ
+from tasks.audio import encode_flac
+from tasks.demo.grammar import sentence
+from tasks.demo.utterances import pcm16
+from tasks.demo.voices import synthesise, voice_of_speaker
+
+Pcm = npt.NDArray[np.int16]
+
+CORPORA = {
+    "peoples_speech": (12_000, 13.8, 38.5),
+    "gigaspeech": (2_500, 4.0, 12.9),
+    "common_voice": (2_400, 5.6, 31.9),
+    "fisher": (1_960, 3.3, 10.1),
+    "librispeech": (960, 12.1, 32.9),
+    "voxpopuli": (540, 10.3, 26.1),
+    "tedlium": (450, 6.1, 18.3),
+    "switchboard": (260, 4.8, 8.3),
+    "ami": (100, 2.6, 7.3),
+}
+"""Hours, mean seconds and mean words of an utterance (Distil-Whisper, tables 13 and 14)."""
+
+TOKENS_PER_WORD = 1.3  # of Whisper's vocabulary, in English
+MAX_TOKENS_PER_S = 200 / 30  # below the limit of 224 a window
+
+_WINDOW_S = 30.0  # that the table's seconds are of
+_SHAPE = 4.0  # of the gamma distribution about a mean, which the table does not tell
+_MIN_S = 0.3
+_PER_RECORDING = 24
+_NUM_SENTENCES = 400
+_LOUD, _QUIET = 3_000.0, 30.0  # amplitudes of noise: with a token in it, and without
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A normalised shard in a Parquet file, and how many tokens each utterance has, by id."""
+
+    path: Path
+    num_tokens: dict[str, int]
+    audio_s: float
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the shard as the pipeline reads them."""
+        # which otherwise keeps all that it has read
+        yield from pq.ParquetFile(self.path, pre_buffer=False).iter_batches(64)
+
+    def ids(self) -> list[str]:
+        """The ids of the rows."""
+        return list(self.num_tokens)
+
+
+def write_speech(
+    path: Path, audio_s: float, window_s: float, *, spoken: bool, max_s: float | None = None
+) -> Speech:
+    """A shard of at least `audio_s` seconds, recordings of one speaker one after the other.
+
+    Half the rows or so are of one corpus, as in the paper's 22,000 hours. `max_s` is the longest
+    utterance, a window otherwise.
+    """
+    random = np.random.default_rng(0)
+    voice = _Sentences(random) if spoken else None
+    names = list(CORPORA)
+    shares = np.array([hours / mean_s for hours, mean_s, _ in CORPORA.values()])
+    num_tokens: dict[str, int] = {}
+    total_s = 0.0
+    with pq.ParquetWriter(path, NORMALISED, compression="zstd") as writer:
+        while total_s < audio_s:
+            corpus = names[random.choice(len(names), p=shares / shares.sum())]
+            _, mean_s, mean_words = CORPORA[corpus]
+            recording = f"{len(num_tokens):06d}"
+            rows = []
+            for number in range(_PER_RECORDING):
+                drawn_s = random.gamma(_SHAPE, mean_s / _SHAPE) * window_s / _WINDOW_S
+                seconds = min(max(drawn_s, _MIN_S), max_s or window_s)
+                rate = mean_words / mean_s * TOKENS_PER_WORD * random.uniform(0.7, 1.3)
+                tokens = max(1, round(seconds * min(rate, MAX_TOKENS_PER_S)))
+                samples = voice.of(seconds) if voice else noise(seconds, tokens, random)
+                row = _row(corpus, recording, number, samples)
+                num_tokens[row["id"]] = tokens
+                total_s += row["duration_s"]
+                rows.append(row)
+            writer.write_table(pa.Table.from_pylist(rows, schema=NORMALISED))
+    return Speech(path, num_tokens, total_s)
+
+
+def noise(seconds: float, num_tokens: int, random: np.random.Generator) -> Pcm:
+    """Noise, loud for as long as so many tokens take at the highest rate, then quiet."""
+    amplitude = np.full(round(seconds * SAMPLE_RATE_HZ), _QUIET, np.float32)
+    amplitude[: round(num_tokens / MAX_TOKENS_PER_S * SAMPLE_RATE_HZ)] = _LOUD
+    scaled = random.standard_normal(len(amplitude), np.float32) * amplitude
+    samples: Pcm = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+    return samples
+
+
+class _Sentences:
+    """Sentences of the demo's voices, found by how long they take."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        voices = [voice_of_speaker(f"speaker {number}") for number in range(8)]
+        said = [
+            pcm16(synthesise(sentence(random), voices[number % len(voices)]))
+            for number in range(_NUM_SENTENCES)
+        ]
+        self._said = sorted(said, key=len)
+        self._lengths = [len(samples) for samples in self._said]
+
+    def of(self, seconds: float) -> Pcm:
+        """The one that is nearest to so many seconds from below, or the shortest."""
+        return self._said[max(0, bisect_left(self._lengths, seconds * SAMPLE_RATE_HZ) - 1)]
+
+
+def _row(corpus: str, recording: str, number: int, samples: Pcm) -> dict[str, Any]:
+    name = f"{recording}-{number:02d}"
+    return {
+        "id": name,
+        "corpus": corpus,
+        "split": "train",
+        "recording_id": recording,
+        "speaker_id": recording,
+        "start_s": 0.0,
+        "duration_s": len(samples) / SAMPLE_RATE_HZ,
+        "audio": {"bytes": encode_flac(samples), "path": f"{name}.flac"},
+        "raw_text": "",
+    }

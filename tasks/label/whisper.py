@@ -1,0 +1,214 @@
+"""A Whisper of transformers as a labelling engine: windows of sound in, what was heard out.
+
+Sees to memory: how many windows are decoded at once, and that no window is lost when they were too
+many. The decoding itself is elsewhere.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from configs.schema import Label
+from storage.errors import ShardError
+from tasks.label.decoder import Decoder
+from tasks.label.engine import Heard, Sound
+from tasks.label.features import LogMel
+from tasks.label.flight import ON_CPU, ON_GPU, Answer, Flight
+from tasks.label.layers import DecoderLayers
+from tasks.label.noise import noise_seed
+from tasks.label.rules import DecodingRules, decoding_rules
+from tasks.label.speculate import Trial, refuse_other_language, shares_encoder
+from tasks.label.teacher import Transcriber
+
+_LOG = logging.getLogger(__name__)
+
+# the encoder, and a second stream of windows that are heard again, need the rest
+_MEMORY_SHARE: Final = 0.45
+_NUM_IDLE: Final = 2
+
+
+class WhisperEngine:
+    """An `Engine` over a Whisper, and with a `draft` a faster one that hears the very same.
+
+    At most `batch_size` windows are decoded at once; on a GPU fewer if its free memory says so.
+    When there is no memory after all, half as many are, from then on. Several threads may hear at
+    the same time, each with memory of its own. Raises `UserError` for a draft of other tokens.
+    """
+
+    def __init__(
+        self, teacher: Transcriber, batch_size: int, draft: Transcriber | None = None
+    ) -> None:
+        self._teacher, self._num_slots = teacher, batch_size
+        model, self._device = teacher.model, teacher.model.device
+        self._encoders = [model.model.encoder]
+        self._layers = DecoderLayers(model)
+        self._draft_layers: DecoderLayers | None = None
+        self._trial: Trial | None = None
+        if draft is not None:
+            refuse_other_language(teacher, draft)
+            self._draft_layers, self._trial = DecoderLayers(draft.model), Trial()
+            if not shares_encoder(model, draft.model):
+                self._encoders.append(draft.model.model.encoder)
+        self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
+        self._idle: list[Decoder] = []
+        self._lock = threading.Lock()
+
+    @property
+    def window_samples(self) -> int:
+        """The length of what it hears at once, at 16 kHz."""
+        return self._teacher.window_samples
+
+    def hear(
+        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
+    ) -> Iterator[tuple[Sound, Heard]]:
+        """As in `Engine`; log-probabilities and the order may depend on the batch, tokens do not.
+
+        In float32 that is so to the letter; in others two tokens that are equally likely within
+        rounding may change places.
+        """
+        generation, config = self._teacher.model.generation_config, self._teacher.model.config
+        rules = decoding_rules(generation, config, settings)
+        source = _Source(sounds)
+        while source.has_more:
+            failure = yield from self._hear_some(source, rules, temperature)
+            # only now nothing holds the memory of the failed attempt any more
+            if failure is not None:
+                self._halve(failure)
+
+    def _hear_some(
+        self, source: "_Source", rules: DecodingRules, temperature: float
+    ) -> Generator[tuple[Sound, Heard], None, "_NoMemory | None"]:
+        """Until all is heard, or until there was no memory; what is not heard stays in `source`."""
+        num_slots = self._slots_that_fit(rules)
+        failure = None
+        try:
+            flight = self._take_off(rules, num_slots, temperature)
+        except torch.OutOfMemoryError as error:
+            return _NoMemory(num_slots, str(error))
+        while failure is None:
+            taken = source.take(flight.room)
+            if not taken and not flight.sounds:
+                self._give_back(flight.decoder)
+                return None
+            landed = []
+            try:
+                landed = flight.turn(taken)
+            except torch.OutOfMemoryError as error:
+                failure = _NoMemory(flight.decoder.num_slots, str(error))
+            for sound, answer in landed:
+                yield sound, self._heard(answer, rules)
+        source.put_back(flight.sounds)
+        return failure
+
+    def _take_off(self, rules: DecodingRules, num_slots: int, temperature: float) -> Flight:
+        decoder = self._borrow(rules, num_slots)
+        decoder.set_temperature(temperature)
+
+        def seed_of(sound: Sound) -> int:
+            return noise_seed(sound.id, temperature) if temperature else 0
+
+        on_gpu = self._device.type == "cuda"
+        return Flight(decoder, self._encode, seed_of, ON_GPU if on_gpu else ON_CPU, self._trial)
+
+    def _borrow(self, rules: DecodingRules, num_slots: int) -> Decoder:
+        """One that is idle, for its memory and its graphs are dear, or a new one."""
+        with self._lock:
+            for decoder in self._idle:
+                if decoder.rules == rules and decoder.num_slots <= self._num_slots:
+                    self._idle.remove(decoder)
+                    return decoder
+            self._idle.clear()
+        return Decoder(self._layers, self._draft_layers, rules, num_slots)
+
+    def _give_back(self, decoder: Decoder) -> None:
+        with self._lock:
+            if len(self._idle) < _NUM_IDLE and decoder.num_slots <= self._num_slots:
+                self._idle.append(decoder)
+
+    def _slots_that_fit(self, rules: DecodingRules) -> int:
+        if self._device.type != "cuda":
+            return self._num_slots
+        free_bytes, _ = torch.cuda.mem_get_info(self._device)
+        # what torch holds and does not use is free for us
+        free_bytes += torch.cuda.memory_reserved(self._device)
+        free_bytes -= torch.cuda.memory_allocated(self._device)
+        slot_bytes = Decoder.bytes_per_slot(self._layers, self._draft_layers, rules)
+        return min(self._num_slots, max(1, int(_MEMORY_SHARE * free_bytes / slot_bytes)))
+
+    def _halve(self, failure: "_NoMemory") -> None:
+        if failure.num_slots == 1:
+            raise ShardError(
+                f"{self._device} has no memory for a single window: {failure.reason}; free some,"
+                " set label.dtype to bfloat16, or runtime.device to cpu"
+            )
+        with self._lock:
+            self._idle.clear()
+            self._num_slots = min(self._num_slots, failure.num_slots // 2)
+        _LOG.warning(
+            "no memory for a batch of %d windows on %s; going on with batches of %d",
+            failure.num_slots,
+            self._device,
+            self._num_slots,
+        )
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _encode(self, sounds: Sequence[Sound]) -> Sequence[Tensor]:
+        """What the teacher's decoder listens to, and the draft's: often the same."""
+        features = self._log_mel([sound.samples for sound in sounds])
+        outputs = [encoder(features).last_hidden_state for encoder in self._encoders]
+        return outputs if self._draft_layers is None else (outputs[0], outputs[-1])
+
+    def _heard(self, answer: Answer, rules: DecodingRules) -> Heard:
+        tokens = answer.tokens
+        has_end = tokens[-1] == rules.end_id
+        num_before_end = len(tokens) - len(rules.prompt) - has_end
+        # in every vocabulary of Whisper all text stands before the end token, and nothing else does
+        text_ids = [token for token in tokens if token < rules.end_id]
+        text = self._teacher.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
+        return Heard(
+            text=str(text).strip(),
+            tokens=tokens,
+            # the end token counts in the sum, and one more than the others in their number, as in
+            # openai/whisper (whisper/decoding.py)
+            avg_logprob=answer.sum_logprob / (num_before_end + 1),
+            no_speech_prob=answer.no_speech_prob,
+            has_end=has_end,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _NoMemory:
+    """So many windows at once were too many."""
+
+    num_slots: int
+    reason: str
+
+
+class _Source:
+    """Sounds in their order, of which some may come back."""
+
+    def __init__(self, sounds: Iterable[Sound]) -> None:
+        self._returned: deque[Sound] = deque()
+        self._fresh = iter(sounds)
+        self.has_more = True
+
+    def take(self, num_sounds: int) -> list[Sound]:
+        """The next, as many as that if there are."""
+        taken = [self._returned.popleft() for _ in range(min(num_sounds, len(self._returned)))]
+        taken += islice(self._fresh, num_sounds - len(taken))
+        self.has_more = len(taken) == num_sounds
+        return taken
+
+    def put_back(self, sounds: Sequence[Sound]) -> None:
+        """These come first again."""
+        self._returned.extendleft(reversed(sounds))
+        self.has_more = True

@@ -1,0 +1,144 @@
+"""Processes that are bound to a device, and what comes back from them."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from configs.schema import Label, Runtime, Teacher
+from storage.errors import ShardError, TransientError, UserError
+from tasks.label.pool import DevicePool
+from tests.tasks.label.pool_work import (
+    environment,
+    fail,
+    labels_of,
+    log,
+    num_loads,
+    process_id,
+    sleep,
+)
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def make_pool():
+    made = []
+
+    def make(*devices):
+        made.append(DevicePool(devices))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        pool.close()
+
+
+def test_each_device_has_one_process_that_stays(make_pool):
+    pool = make_pool("cpu", "cpu")
+    with ThreadPoolExecutor(2) as threads:
+        first = set(threads.map(lambda _: pool.run(sleep, 1.0), range(2)))
+    again = {pool.run(process_id) for _ in range(2)}
+    assert len(first) == 2
+    assert os.getpid() not in first
+    assert again <= first
+
+
+def test_a_process_sees_its_device_alone(make_pool, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert make_pool("cuda:3").run(environment)["CUDA_VISIBLE_DEVICES"] == "3"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-a7")
+    assert make_pool("cuda:1").run(environment)["CUDA_VISIBLE_DEVICES"] == "GPU-a7"
+    found = make_pool("cpu").run(environment)
+    assert found["CUDA_VISIBLE_DEVICES"] == ""
+    assert int(found["OMP_NUM_THREADS"]) == os.cpu_count()
+
+
+def test_errors_come_back_as_they_are(make_pool):
+    pool = make_pool("cpu")
+    with pytest.raises(UserError, match=r"^no teacher$"):
+        pool.run(fail, UserError("no teacher"))
+    with pytest.raises(KeyError, match="'name'") as raised:
+        pool.run(fail, KeyError("name"))
+    assert "in fail" in raised.value.__notes__[0]
+    with pytest.raises(ShardError, match=r"^it broke$") as raised:
+        pool.run(fail, ShardError("it broke"), TimeoutError("too slow"))
+    assert isinstance(raised.value.__cause__, TimeoutError)
+    with pytest.raises(ShardError) as raised:
+        pool.run(fail, "an error that no other process can read")
+    assert str(raised.value) == "Odd: first line"
+
+
+def test_a_process_that_is_killed_is_one_clear_line_and_replaced(make_pool):
+    pool = make_pool("cpu")
+    number = pool.run(process_id)
+    killing = threading.Timer(0.5, os.kill, (number, signal.SIGKILL))
+    killing.start()
+    with pytest.raises(TransientError, match=r"worked on cpu was ended from outside") as raised:
+        pool.run(sleep, 60)
+    assert "exit code -9" in str(raised.value)
+    assert pool.run(process_id) != number
+
+
+def test_what_is_logged_there_is_logged_here(make_pool, caplog):
+    with caplog.at_level(logging.WARNING):
+        make_pool("cpu").run(log, "no memory for %d windows", 64)
+    assert [record.getMessage() for record in caplog.records] == ["no memory for 64 windows"]
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path):
+    told = tmp_path / "told"
+    code = (
+        "from tasks.label.pool import DevicePool; from tests.tasks.label import pool_work;"
+        f"open({str(told)!r}, 'w').write(str(DevicePool(['cpu']).run(pool_work.process_id)));"
+        "import time; time.sleep(60)"
+    )
+    # a pool in a program that is read from the command line has no module to import again
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as parent:
+        deadline_s = time.monotonic() + 30
+        while not (told.exists() and told.read_text()) and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        parent.kill()
+    number = int(told.read_text())
+    while time.monotonic() < deadline_s and _is_alive(number):
+        time.sleep(0.1)
+    assert not _is_alive(number)
+
+
+def _is_alive(number):
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_two_processes_label_as_one_does(make_pool, row, normalised):
+    """And each loads the model once."""
+    settings = Label(
+        teacher=Teacher(path=str(ROOT / "tasks/demo/teacher")), temperatures=(0.0,),
+        max_new_tokens=8,
+    )  # fmt: skip
+    shards = [normalised(row(f"{n}a"), row(f"{n}b", speaker_id="bob")) for n in range(4)]
+    runtime = Runtime(device="cpu", label_batch_size=2)
+    here = [labels_of(shard, settings, runtime) for shard in shards]
+    pool = make_pool("cpu", "cpu")
+    with ThreadPoolExecutor(2) as threads:
+        there = list(threads.map(lambda one: pool.run(labels_of, one, settings, runtime), shards))
+    for found, expected in zip(chain(*there), chain(*here), strict=True):
+        # the number of threads may decide the last bits
+        assert found.pop("avg_logprob") == pytest.approx(expected.pop("avg_logprob"), abs=1e-4)
+        assert found.pop("no_speech_prob") == pytest.approx(
+            expected.pop("no_speech_prob"), abs=1e-4
+        )
+        assert found == expected
+    assert pool.run(num_loads) == 1

@@ -1,0 +1,179 @@
+"""A draft changes the speed and nothing else."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from transformers import WhisperFeatureExtractor
+
+from configs.schema import Label, Teacher
+from storage.errors import UserError
+from tasks.label.flight import ON_CPU, ON_GPU
+from tasks.label.layers import DecoderLayers
+from tasks.label.rules import decoding_rules
+from tasks.label.speculate import NUM_DRAFTED, Trial, refuse_other_language, shares_encoder
+from tasks.label.teacher import Transcriber
+
+NUM_WINDOWS = 12
+
+
+@pytest.fixture(scope="module")
+def teacher(make_whisper):
+    return make_whisper(3)
+
+
+@pytest.fixture(scope="module")
+def encoded(teacher, make_features):
+    with torch.inference_mode():
+        return teacher.model.encoder(make_features(NUM_WINDOWS)).last_hidden_state
+
+
+def student_of(teacher, amount):
+    """The teacher with its weights disturbed: it agrees often, not always."""
+    student = copy.deepcopy(teacher)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for weight in student.model.decoder.layers.parameters():
+            weight += amount * torch.randn_like(weight)
+    return student
+
+
+def rules_of(model, *, timestamps=False, max_new_tokens=25):
+    settings = Label(
+        teacher=Teacher(path="unused"), timestamps=timestamps, max_new_tokens=max_new_tokens
+    )
+    return decoding_rules(model.generation_config, model.config, settings)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.6])
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("amount", [0.0, 0.02, 1.0])
+def test_speculative_equals_plain(teacher, encoded, hear_encoded, amount, timestamps, temperature):
+    rules, draft = rules_of(teacher, timestamps=timestamps), student_of(teacher, amount)
+    plain = hear_encoded(teacher, encoded, rules, 5, temperature=temperature)
+    for num_slots, pace in ((4, ON_GPU), (NUM_WINDOWS, ON_CPU)):
+        found = hear_encoded(
+            teacher, encoded, rules, num_slots, draft=draft, temperature=temperature, pace=pace
+        )
+        assert [one.tokens for one in found] == [one.tokens for one in plain]
+        assert [one.sum_logprob for one in found] == pytest.approx(
+            [one.sum_logprob for one in plain], abs=1e-3
+        )
+        assert [one.no_speech_prob for one in found] == pytest.approx(
+            [one.no_speech_prob for one in plain], abs=1e-4
+        )
+
+
+@pytest.mark.parametrize("max_new_tokens", range(1, 8))
+def test_the_limit_of_tokens_holds_within_what_was_drafted(
+    teacher, encoded, hear_encoded, max_new_tokens
+):
+    rules = rules_of(teacher, max_new_tokens=max_new_tokens)
+    plain = hear_encoded(teacher, encoded, rules, 4)
+    found = hear_encoded(teacher, encoded, rules, 4, draft=teacher)
+    assert [one.tokens for one in found] == [one.tokens for one in plain]
+
+
+def test_a_limit_at_the_models_last_position(teacher, encoded, hear_encoded):
+    num_positions = teacher.config.max_target_positions
+    rules = rules_of(teacher, max_new_tokens=num_positions - 4)
+    plain = hear_encoded(teacher, encoded, rules, 4)
+    assert max(len(one.tokens) for one in plain) == num_positions
+    found = hear_encoded(teacher, encoded, rules, 4, draft=teacher)
+    assert [one.tokens for one in found] == [one.tokens for one in plain]
+
+
+def test_a_draft_that_agrees_saves_passes(teacher, encoded, hear_encoded, monkeypatch):
+    rules = rules_of(teacher)
+    passes = []
+    run = DecoderLayers.__call__
+
+    def counting(layers, tokens, *others):
+        passes.append(tokens.shape[1])
+        return run(layers, tokens, *others)
+
+    monkeypatch.setattr(DecoderLayers, "__call__", counting)
+    hear_encoded(teacher, encoded, rules, NUM_WINDOWS)
+    num_plain = passes.count(1)
+    passes.clear()
+    hear_encoded(teacher, encoded, rules, NUM_WINDOWS, draft=teacher)
+    num_verified = passes.count(NUM_DRAFTED + 1)
+    assert num_verified <= -(-num_plain // (NUM_DRAFTED + 1)) + 1
+
+
+def test_a_draft_with_its_own_encoder(make_whisper, make_features, teacher, encoded, hear_encoded):
+    other = make_whisper(5)
+    assert not shares_encoder(teacher, other)
+    assert shares_encoder(teacher, student_of(teacher, 0.1))
+    with torch.inference_mode():
+        heard = other.model.encoder(make_features(NUM_WINDOWS)).last_hidden_state
+    rules = rules_of(teacher)
+    plain = hear_encoded(teacher, encoded, rules, 5)
+    found = hear_encoded(teacher, encoded, rules, 5, draft=other, draft_encoded=heard)
+    assert [one.tokens for one in found] == [one.tokens for one in plain]
+
+
+def tried(took_s_with, gained_with, took_s_without):
+    trial = Trial()
+    while not trial.is_over:
+        if trial.speculates:
+            trial.record(took_s_with, gained_with)
+        else:
+            trial.record(took_s_without, 1.0)
+    return trial
+
+
+def test_what_does_not_pay_is_switched_off_and_said_once(caplog):
+    with caplog.at_level(logging.INFO):
+        trial = tried(0.030, 2.5, 0.010)
+    assert not trial.speculates
+    trial.record(1.0, 1.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "speculative labelling is off: verifying 4 drafted tokens gains 2.50 in 30.0 ms, one"
+        " token takes 10.0 ms"
+    ]
+
+
+def test_what_pays_goes_on():
+    assert tried(0.020, 2.5, 0.010).speculates
+
+
+def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, hear_encoded, monkeypatch):
+    monkeypatch.setattr("tasks.label.speculate._WARM_UP_ROUNDS", 1)
+    monkeypatch.setattr("tasks.label.speculate._TRIAL_ROUNDS", 4)
+    rules = rules_of(teacher)
+    plain = hear_encoded(teacher, encoded, rules, 4)
+    for pace in (ON_CPU, ON_GPU):
+        trial = Trial()
+        found = hear_encoded(
+            teacher,
+            encoded,
+            rules,
+            4,
+            draft=student_of(teacher, 0.02),
+            trial=trial,
+            pace=pace,
+        )
+        assert trial.is_over
+        assert [one.tokens for one in found] == [one.tokens for one in plain]
+
+
+def test_a_draft_of_other_features_or_tokens_is_refused(tiny_teacher, make_whisper):
+    refuse_other_language(tiny_teacher, tiny_teacher)
+    longer = Transcriber(
+        model=tiny_teacher.model,
+        feature_extractor=WhisperFeatureExtractor(chunk_length=3),
+        tokenizer=tiny_teacher.tokenizer,
+    )
+    with pytest.raises(UserError, match="windows of 48000 samples, the teacher 32000"):
+        refuse_other_language(tiny_teacher, longer)
+    model = copy.deepcopy(tiny_teacher.model)
+    model.config.num_mel_bins = 128
+    other = Transcriber(
+        model=model,
+        feature_extractor=tiny_teacher.feature_extractor,
+        tokenizer=tiny_teacher.tokenizer,
+    )
+    with pytest.raises(UserError, match="128 mel bands, the teacher 80"):
+        refuse_other_language(tiny_teacher, other)
