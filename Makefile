@@ -37,6 +37,9 @@ check: $(STAMP)  ## lint, format and types
 bench: $(STAMP)  ## measured against the floor, side by side in one run
 	$(BIN)/python -m benchmarks.normalise
 	$(BIN)/python -m benchmarks.sphere
+	$(BIN)/python -m benchmarks.label
+	$(BIN)/python -m benchmarks.filter
+	$(BIN)/python -m benchmarks.loader
 
 teacher: $(STAMP)  ## train the demo's teacher anew
 	$(BIN)/python -m tasks.demo.teacher

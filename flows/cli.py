@@ -13,7 +13,7 @@ import typer
 
 from configs.load import ConfigError, load_config
 from configs.schema import RunConfig
-from flows import manifests, screen
+from flows import manifests, screen, story, sweep
 from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
@@ -32,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(manifests.app, name="manifest")
+app.command("sweep")(sweep.command)
+app.command("explain")(story.command)
 
 
 def _stage(name: str) -> str:

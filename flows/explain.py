@@ -1,0 +1,257 @@
+"""One utterance's whole story, from its source to the decision, as the store tells it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from configs.schema import RunConfig
+from flows.chain import Chain, Link, chains
+from storage.errors import UserError
+from storage.receipt import FileRef, Receipt
+from storage.schema import EVIDENCE, KEPT, LABELS, LEFT_OUT, NORMALISED, PLAN
+from storage.shard import ShardKey
+from storage.store import Store
+from tasks.corpora.base import NoReference
+from tasks.score.alignment import align
+
+_COLUMNS: Final = {
+    # hours of audio are not read to say a few words about it
+    "normalise": [name for name in NORMALISED.names if name != "audio"],
+    "label": LABELS.names,
+    "score": EVIDENCE.names,
+    "filter": KEPT.names,
+}
+_SOURCE: Final = ("file", "offset", "size", "column", "row", "channel", "start_s", "end_s")
+_MORE: Final = re.compile(r"\+\d+$")
+_NUM_CLOSE: Final = 3
+_MANY_CLOSE: Final = 1_000
+
+Row = dict[str, Any]
+
+
+class Decision(BaseModel):
+    """What became of an utterance, and at which stage.
+
+    kept | dropped | quarantined | waiting | held_out: measured on, never learnt from | not_taken.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: str
+    stage: str
+    reason: str = ""
+    detail: str = ""
+
+
+class Story(BaseModel):
+    """All that the store knows of an utterance; None: it did not come so far."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    corpus: str
+    split: str
+    shard: str | None  # None: the plan left it out
+    source: Row | None
+    utterance: Row | None
+    reference: str | None  # by the corpus's text rules
+    no_reference: str | None  # the text rule that gave none
+    label: Row | None
+    evidence: Row | None
+    alignment: list[Row] | None
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where the plan has an id: `row` is None where the plan left it out itself."""
+
+    chain: Chain
+    split: str
+    part: Receipt
+    id: str
+    row: Row | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.chain.corpus.name}/{self.split}"
+
+
+def read_story(config: RunConfig, store: Store, id: str, split: str | None = None) -> Story:
+    """The story of an utterance, of a piece that was cut from one, or of a window's first one.
+
+    `split` as `corpus/split` chooses among several that have the id. Raises `UserError` for an id
+    that is not there, naming those like it, and for one that stands in several splits.
+    """
+    all_chains = chains(config, store)
+    parts = [
+        (chain, name, part)
+        for chain in all_chains
+        for name in chain.splits()
+        if split in (None, f"{chain.corpus.name}/{name}")
+        for part in chain.plan_receipts(name)
+    ]
+    ids = {id, _MORE.sub("", id)}
+    found = [one for at in parts for one in _planned(store, *at, ids)]
+    if not found:
+        found = [one for at in parts for one in _pieces(store, *at, _MORE.sub("", id))]
+    if not found:
+        raise UserError(_unknown(store, [part for _, _, part in parts], id, split))
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise UserError(f"{id!r} stands in {names}; choose one with --split")
+    return _story(config, store, found[0])
+
+
+def _planned(
+    store: Store, chain: Chain, split: str, part: Receipt, ids: set[str]
+) -> Iterator[_Found]:
+    """Those of `ids` in one part of a split's plan."""
+    for row in _rows(store, part.output, "id", ids, PLAN.names):
+        yield _Found(chain, split, part, row["id"], row)
+    for row in _rows(store, part.left_out, "id", ids, LEFT_OUT.names):
+        yield _Found(chain, split, part, row["id"], None)
+
+
+def _pieces(store: Store, chain: Chain, split: str, part: Receipt, id: str) -> Iterator[_Found]:
+    """Where `id` is of a piece that was cut from an utterance: its id begins with that one's."""
+    begins = {id[:length] for length in range(1, len(id))}
+    links = {link.key.index: link for link in chain.links_of(split)}
+    for row in _rows(store, part.output, "id", begins, PLAN.names):
+        link = links.get(row["shard"])
+        made = link.receipts.get("normalise") if link else None
+        if made is not None and any(
+            _rows(store, file, "id", {id}, ["id"]) for file in (made.output, made.left_out)
+        ):
+            yield _Found(chain, split, part, id, row)
+
+
+def _unknown(store: Store, parts: Sequence[Receipt], id: str, split: str | None) -> str:
+    begin = id[: max(1, len(id) // 2)]
+    alike: list[str] = []
+    for part in parts:
+        with store.fetch(part.output) as path:
+            ids = pq.read_table(path, columns=["id"]).column("id")
+        alike += ids.filter(pc.starts_with(ids, begin)).slice(0, _MANY_CLOSE).to_pylist()
+    close = get_close_matches(id, alike, _NUM_CLOSE)
+    hint = f"did you mean {', '.join(close)}?" if close else "nothing is like it"
+    return f"no utterance {id!r} in {split or 'the run'}, among its planned ones; {hint}"
+
+
+def _story(config: RunConfig, store: Store, found: _Found) -> Story:
+    chain, plan = found.chain, found.row
+    links = {link.key.index: link for link in chain.links_of(found.split)}
+    link = None if plan is None else links.get(plan["shard"])
+    rows = {} if link is None else _by_stage(store, link, found.id)
+    utterance = rows.get("normalise")
+    raw_text = (utterance or plan or {}).get("raw_text")
+    reference = None if raw_text is None else chain.corpus.clean(raw_text)
+    evidence = rows.get("score")
+    key = None if plan is None else ShardKey(chain.corpus.name, found.split, plan["shard"])
+    told = utterance or {
+        name: (plan or {}).get(name) for name in ("recording_id", "speaker_id", "raw_text")
+    }
+    return Story(
+        id=found.id,
+        corpus=chain.corpus.name,
+        split=found.split,
+        shard=None if key is None else str(key),
+        source=None if plan is None else {name: plan[name] for name in _SOURCE},
+        utterance=None if plan is None else told,
+        reference=reference if isinstance(reference, str) else None,
+        no_reference=reference.reason if isinstance(reference, NoReference) else None,
+        label=rows.get("label"),
+        evidence=evidence,
+        alignment=None if evidence is None else _aligned(evidence),
+        decision=_decision(config, store, found, link, rows),
+    )
+
+
+def _aligned(evidence: Mapping[str, Any]) -> list[Row]:
+    return [
+        {"kind": one.kind, "reference": one.reference, "hypothesis": one.hypothesis}
+        for one in align(evidence["reference"], evidence["hypothesis"])
+    ]
+
+
+def _by_stage(store: Store, link: Link, id: str) -> dict[str, Row]:
+    """The row of each stage that the utterance came through."""
+    found: dict[str, Row] = {}
+    for stage, receipt in link.receipts.items():
+        column = "id" if stage == "normalise" else "utterance_ids"
+        rows = _rows(store, receipt.output, column, {id}, _COLUMNS[stage])
+        if rows:
+            found[stage] = rows[0]
+    return found
+
+
+def _decision(
+    config: RunConfig,
+    store: Store,
+    found: _Found,
+    link: Link | None,
+    rows: Mapping[str, Row],
+) -> Decision:
+    if found.row is None:
+        return _left_out(store, "plan", found.part, found.id)
+    if link is None:
+        limit = config.corpora[found.chain.corpus.name].limit_hours
+        return Decision(
+            outcome="not_taken", stage="plan", reason="limit_hours", detail=f"beyond {limit:g} h"
+        )
+    for stage, receipt in link.receipts.items():
+        if stage not in rows:
+            return _left_out(store, stage, receipt, found.id)
+    if link.next_stage is not None:
+        failures = found.chain.split(link.next_stage, found.split).failures
+        detail = next((one.reason for one in failures if one.key == link.key), "")
+        return Decision(
+            outcome="waiting",
+            stage=link.next_stage,
+            reason="failed" if detail else "not_done_yet",
+            detail=detail,
+        )
+    if "filter" in rows:
+        return Decision(outcome="kept", stage="filter")
+    return Decision(
+        outcome="held_out", stage="evaluate", reason=found.chain.corpus.splits[found.split]
+    )
+
+
+def _left_out(store: Store, stage: str, receipt: Receipt, id: str) -> Decision:
+    for row in _rows(store, receipt.left_out, "id", {id}, LEFT_OUT.names):
+        return Decision(
+            outcome=row["outcome"], stage=stage, reason=row["reason"], detail=row["detail"]
+        )
+    raise UserError(
+        f"{id!r} went into {stage} {receipt.key} and neither comes out nor is left out;"
+        " run `distillery manifest verify`"
+    )
+
+
+def _rows(
+    store: Store, file: FileRef | None, column: str, ids: set[str], columns: Sequence[str]
+) -> list[Row]:
+    """The rows of a stored table that have one of `ids` in `column`, which may be of lists."""
+    if file is None:
+        return []
+    # nothing is made from what is read, and audio in the same file is not read: nothing is hashed
+    with store.fetch(file, verify=False) as path:
+        names = pq.read_table(path, columns=[column]).column(column).combine_chunks()
+        wanted = pa.array(sorted(ids), pa.string())
+        if pa.types.is_list(names.type):
+            parents = pc.list_parent_indices(names)
+            places = parents.filter(pc.is_in(pc.list_flatten(names), wanted)).unique()
+        else:
+            places = pc.indices_nonzero(pc.is_in(names, wanted))
+        if not len(places):
+            return []
+        rows: list[Row] = pq.read_table(path, columns=list(columns)).take(places).to_pylist()
+        return rows
