@@ -24,10 +24,11 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from configs.schema import Teacher
+from configs.schema import Label, Teacher
 from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
+from tasks.label.rules import decoding_rules
 from tasks.label.teacher import Device, Dtype, Transcriber, load_teacher, log_mel
 
 DEMO: Final = "tasks/demo/teacher"
@@ -40,7 +41,8 @@ _NUM_LANGUAGES: Final = 99
 _PROMPT: Final = 4
 _PER_TOKEN: Final = 0.05  # what a position adds: far above rounding, far below the layers' limits
 _END_LOUDNESS: Final = 100.0
-_NUM_TRIES: Final = 7
+_PLACE_LOUDNESS: Final = 8.0
+_NUM_TRIES: Final = 10
 _NUM_AGREED: Final = 32  # tokens of each sound
 
 
@@ -185,6 +187,8 @@ def _teach_ends(model: Any, encoded: Tensor, num_tokens: Sequence[int]) -> None:
     for layer in decoder.layers:
         for linear in (layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2):
             _clear(linear.weight.T, direction)
+    # so that each place has words of its own, else a text is one word over and over
+    decoder.embed_positions.weight *= _PLACE_LOUDNESS
     positions = torch.arange(len(decoder.embed_positions.weight), device=encoded.device)
     decoder.embed_positions.weight += (_PER_TOKEN * positions[:, None] * direction).to(
         encoded.dtype
@@ -234,7 +238,7 @@ def _agree(model: Any, encoded: Tensor, wanted: float) -> float:
             weight.copy_(original * scale)
         return _agreement(model, make_student(model, DRAFT_LAYERS), encoded)
 
-    low, high = 0.25, 64.0
+    low, high = 1e-3, 8.0
     tried: dict[float, float] = {}
     for _ in range(_NUM_TRIES):
         scale = (low * high) ** 0.5
@@ -256,10 +260,12 @@ def _agreement(model: Any, draft: Any, encoded: Tensor) -> float:
         chosen: Tensor = one.proj_out(state)[..., :_NUM_TEXT].argmax(dim=-1)
         return chosen
 
-    generator = torch.Generator().manual_seed(0)
-    said = torch.randint(0, _NUM_TEXT, (len(encoded), 1), generator=generator).to(encoded.device)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    settings = Label(teacher=Teacher(path=DEMO))
+    prompt = decoding_rules(model.generation_config, model.config, settings).prompt
+    said = torch.tensor([prompt], device=encoded.device).expand(len(encoded), -1)
+    fed, cache = said, EncoderDecoderCache(DynamicCache(), DynamicCache())
     for _ in range(_NUM_AGREED):
-        said = torch.cat([said, choices(model, said[:, -1:], cache)], dim=1)
-    drafted = choices(draft, said[:, :-1])
-    return float((drafted == said[:, 1:]).float().mean())
+        fed = choices(model, fed, cache)[:, -1:]
+        said = torch.cat([said, fed], dim=1)
+    drafted = choices(draft, said[:, :-1])[:, len(prompt) - 1 :]
+    return float((drafted == said[:, len(prompt) :]).float().mean())

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.files import Files, RawFiles
 from tasks.filter.shard import filter_shard
+from tasks.label.identity import teacher_identity
 from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
 from tasks.score.shard import score_shard
@@ -50,10 +51,11 @@ class Job:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a transform yields, and the ids of the rows that went into it."""
+    """What a transform yields, the ids of the rows that went into it, and what is recorded."""
 
     ids_in: list[str]
     outcomes: Outcomes
+    recorded: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
 def run_job(config: RunConfig, job: Job) -> Receipt:
@@ -70,6 +72,7 @@ def run_job(config: RunConfig, job: Job) -> Receipt:
     recorded: dict[str, float | int | str] = {}
     with ExitStack() as open_files:
         reading = _READERS[stage](config, store, job, open_files)
+        recorded.update(reading.recorded)
         commit = Commit(
             store=store,
             spec=SPECS[stage],
@@ -156,7 +159,12 @@ def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> 
         config.label,
         num_threads=config.runtime.workers,
     )
-    return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
+    draft = config.runtime.label_draft
+    recorded = {
+        "most_at_once": config.runtime.label_batch_size,
+        "draft": teacher_identity(draft) if draft else "none",
+    }
+    return _Reading(row_ids(audio.read(columns=["id"])), outcomes, recorded)
 
 
 def _score(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
@@ -175,13 +183,13 @@ def _filter(config: RunConfig, store: Store, job: Job, open_files: ExitStack) ->
 
 def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
     from tasks.evaluate.shard import measure_shard
-    from tasks.label.whisper import WhisperEngine
+    from tasks.label.engines import whisper_engine
 
     audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
     corpus = corpus_of_run(config, job.place.key.corpus)
     outcomes = measure_shard(
         _batches(audio, 1 if corpus.whole_recordings else _BATCH_ROWS),
-        WhisperEngine(load_model(config, store, job.student), config.runtime.label_batch_size),
+        whisper_engine(load_model(config, store, job.student), config.runtime.label_batch_size),
         corpus.clean,
         config.label,
         config.score,

@@ -1,12 +1,15 @@
 """Which engine hears, by the configuration; each is made once a process."""
 
 import functools
+from typing import Final
 
 from configs.schema import Label, Runtime
 from storage.errors import UserError
 from tasks.label.engine import Engine
 from tasks.label.teacher import Transcriber, load_teacher
 from tasks.label.whisper import WhisperEngine
+
+_NUM_KEPT: Final = 2  # a teacher and a student
 
 
 def load_engine(settings: Label, runtime: Runtime) -> Engine:
@@ -18,9 +21,11 @@ def load_engine(settings: Label, runtime: Runtime) -> Engine:
         from tasks.label.ctc import load_ctc
 
         return load_ctc(settings, runtime.device)
-    whisper = _whisper(
-        load_teacher(settings.teacher, settings.dtype, runtime.device), runtime.label_batch_size
-    )
+    teacher = load_teacher(settings.teacher, settings.dtype, runtime.device)
+    draft = None
+    if runtime.label_draft is not None:
+        draft = load_teacher(runtime.label_draft, settings.dtype, runtime.device)
+    whisper = whisper_engine(teacher, runtime.label_batch_size, draft)
     if settings.engine == "whisper":
         return whisper
     try:
@@ -42,7 +47,9 @@ def refuse_other_than_whisper(settings: Label) -> None:
         )
 
 
-@functools.lru_cache(maxsize=1)
-def _whisper(transcriber: Transcriber, batch_size: int) -> WhisperEngine:
-    """Kept from shard to shard, with what it has made ready on the device."""
-    return WhisperEngine(transcriber, batch_size)
+@functools.lru_cache(maxsize=_NUM_KEPT)
+def whisper_engine(
+    transcriber: Transcriber, batch_size: int, draft: Transcriber | None = None
+) -> WhisperEngine:
+    """The engine over a Whisper, kept from shard to shard with what it has made ready."""
+    return WhisperEngine(transcriber, batch_size, draft)

@@ -179,13 +179,14 @@ class Flight:
         self.decoder.snapshot(num_rows).wait()
         windows = [row for row in self._rows[:num_rows] if row is not None]
         before = sum(window.reach for window in windows)
+        speculate = trial.speculates
         started_s = perf_counter()
-        seen = self._go_on(num_rows, 1, speculate=trial.speculates)
+        seen = self._go_on(num_rows, 1, speculate=speculate)
         seen.snapshot.wait()
         took_s = perf_counter() - started_s
         landed = list(self._land(seen))
         after = sum(window.reach for window in windows)
-        trial.record(took_s, (after - before) / num_rows)
+        trial.record(took_s, (after - before) / num_rows, speculated=speculate)
         return landed
 
     def _land(self, seen: _Sight | None) -> Iterator[tuple[Sound, Answer]]:

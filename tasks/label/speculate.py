@@ -99,14 +99,11 @@ class Trial:
             return self._pays
         return len(self._gains[True]) < _WARM_UP_ROUNDS + _TRIAL_ROUNDS
 
-    def record(self, seconds: float, tokens_per_row: float) -> None:
-        """How long the round took that `speculates` asked for, and what each window gained."""
-        if self._pays is not None:
-            return
-        with_draft = self.speculates
-        self._seconds[with_draft].append(seconds)
-        self._gains[with_draft].append(tokens_per_row)
-        if len(self._gains[False]) == _WARM_UP_ROUNDS + _TRIAL_ROUNDS:
+    def record(self, seconds: float, tokens_per_row: float, *, speculated: bool) -> None:
+        """How long a round took, and how many tokens a window gained by it."""
+        self._seconds[speculated].append(seconds)
+        self._gains[speculated].append(tokens_per_row)
+        if self._pays is None and len(self._gains[False]) >= _WARM_UP_ROUNDS + _TRIAL_ROUNDS:
             self._decide()
 
     def _decide(self) -> None:

@@ -118,9 +118,9 @@ def tried(took_s_with, gained_with, took_s_without):
     trial = Trial()
     while not trial.is_over:
         if trial.speculates:
-            trial.record(took_s_with, gained_with)
+            trial.record(took_s_with, gained_with, speculated=True)
         else:
-            trial.record(took_s_without, 1.0)
+            trial.record(took_s_without, 1.0, speculated=False)
     return trial
 
 
@@ -128,7 +128,8 @@ def test_what_does_not_pay_is_switched_off_and_said_once(caplog):
     with caplog.at_level(logging.INFO):
         trial = tried(0.030, 2.5, 0.010)
     assert not trial.speculates
-    trial.record(1.0, 1.0)
+    trial.record(1e-6, 5.0, speculated=True)
+    assert not trial.speculates
     assert [record.getMessage() for record in caplog.records] == [
         "speculative labelling is off: verifying 4 drafted tokens gains 2.50 in 30.0 ms, one"
         " token takes 10.0 ms"
