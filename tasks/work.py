@@ -160,7 +160,7 @@ def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> 
         num_threads=config.runtime.workers,
     )
     draft = config.runtime.label_draft
-    recorded = {
+    recorded: dict[str, float | int | str] = {
         "most_at_once": config.runtime.label_batch_size,
         "draft": teacher_identity(draft) if draft else "none",
     }
