@@ -38,6 +38,7 @@ bench: $(STAMP)  ## measured against the floor, side by side in one run
 	$(BIN)/python -m benchmarks.normalise
 	$(BIN)/python -m benchmarks.sphere
 	$(BIN)/python -m benchmarks.label
+	$(BIN)/python -m benchmarks.label --memory stub
 	$(BIN)/python -m benchmarks.filter
 	$(BIN)/python -m benchmarks.loader
 

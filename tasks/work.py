@@ -152,7 +152,7 @@ def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> 
     from tasks.label.engines import load_engine
     from tasks.label.shard import label_shard
 
-    audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
+    audio = _audio(job, store, open_files)
     outcomes = label_shard(
         _batches(audio),
         load_engine(config.label, config.runtime),
@@ -185,7 +185,7 @@ def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) 
     from tasks.evaluate.shard import measure_shard
     from tasks.label.engines import whisper_engine
 
-    audio = pq.ParquetFile(open_files.enter_context(store.fetch(job.inputs["normalise"])))
+    audio = _audio(job, store, open_files)
     corpus = corpus_of_run(config, job.place.key.corpus)
     outcomes = measure_shard(
         _batches(audio, 1 if corpus.whole_recordings else _BATCH_ROWS),
@@ -214,6 +214,12 @@ def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "Tra
         folder = store.local_folder((student.output, *student.beside))
         settings = Teacher(path=str(folder))
     return load_teacher(settings, config.label.dtype, config.runtime.device)
+
+
+def _audio(job: Job, store: Store, open_files: ExitStack) -> pq.ParquetFile:
+    """The normalised shard of a job; with a buffer all that was read would stay in memory."""
+    path = open_files.enter_context(store.fetch(job.inputs["normalise"]))
+    return pq.ParquetFile(path, pre_buffer=False)
 
 
 def _batches(file: pq.ParquetFile, num_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:

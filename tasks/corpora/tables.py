@@ -19,7 +19,7 @@ def parquet_rows(
     """The rows of a Parquet file from 0 on, with these columns only; raises `ShardError`."""
     try:
         with raw.open(file) as opened:
-            table = pq.ParquetFile(opened)
+            table = pq.ParquetFile(opened, pre_buffer=False)
             if missing := set(columns) - set(table.schema_arrow.names):
                 raise ShardError(
                     f"{file.name} has no column {min(missing)!r}; it has"

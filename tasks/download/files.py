@@ -74,7 +74,7 @@ class Files:
         self, file: str, offset: int, size: int
     ) -> tuple[pq.ParquetFile, Sequence[int]]:
         """The file, and the number of the first row of each of its row groups and of none."""
-        table = pq.ParquetFile(self.open(file, offset, size))
+        table = pq.ParquetFile(self.open(file, offset, size), pre_buffer=False)
         sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
         return table, [0, *accumulate(sizes)]
 
