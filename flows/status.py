@@ -52,11 +52,6 @@ class Status(BaseModel):
     stages: list[StageStatus]
     failures: list[Failure]
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(not line.shards.missing and not line.shards.failed for line in self.stages)
-
 
 def read_status(config: RunConfig, store: Store) -> Status:
     """The status as the receipts tell it; reads no data and imports no model."""

@@ -7,17 +7,15 @@ line without a file, a line with an id and no words, an utterance longer than th
 wrong transcripts.
 """
 
-import io
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-import soundfile
 
 from tasks.demo.archives import Archive, Member
+from tasks.demo.flac import flac_file
 from tasks.demo.utterances import (
     Defect,
-    FloatArray,
     close_recording,
     defect_at,
     pcm16,
@@ -69,7 +67,7 @@ def _members(
             defect = defect_at(index) if part.startswith("train") else None
             utterance_id = f"{speaker}-{chapter}-{index - first:04d}"
             spoken_now = utterance(f"librispeech {speaker}", rng, defect)
-            flac = _flac(close_recording(spoken_now.samples, rng))
+            flac = flac_file(pcm16(close_recording(spoken_now.samples, rng)), SAMPLE_RATE_HZ)
             if defect is Defect.UNREADABLE_AUDIO:
                 flac = flac[:4] + bytes(byte ^ 0xFF for byte in flac[4:])
             if defect is not Defect.MISSING_AUDIO:
@@ -80,10 +78,3 @@ def _members(
             spoken()
         transcript_path = f"LibriSpeech/{part}/{speaker}/{chapter}/{speaker}-{chapter}.trans.txt"
         yield Member(path=transcript_path, content="".join(lines).encode())
-
-
-def _flac(samples: FloatArray) -> bytes:
-    """16-bit mono FLAC at 16 kHz."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, pcm16(samples), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
