@@ -47,6 +47,7 @@ def examine(config: RunConfig) -> list[Check]:
         ("device", lambda: _device(config)),
         ("teacher", lambda: _teacher(config)),
         ("voices", lambda: _voices(config)),
+        ("voice activity", lambda: _voice_activity(config)),
         ("licence", lambda: _licence(config)),
         *((name, _sources_of(config, store, name)) for name in config.corpora),
     ]
@@ -185,6 +186,13 @@ def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
         return
     next_step = "change label.language, or take another teacher"
     yield Check(subject="teacher", state="problem", found=found, next_step=next_step)
+
+
+def _voice_activity(config: RunConfig) -> Iterator[Check]:
+    """What cutting recordings without texts needs."""
+    if config.normalise.segment == "vad" and importlib.util.find_spec("silero_vad") is None:
+        found, next_step = "silero-vad is not installed", "pip install 'distillery[vad]'"
+        yield Check(subject="voice activity", state="problem", found=found, next_step=next_step)
 
 
 def _voices(config: RunConfig) -> Iterator[Check]:
