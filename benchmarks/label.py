@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--windows", type=int, default=96, help="packed ones, about")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, help="of our engine: 16, on a GPU 512")
+    parser.add_argument("--batch-size", type=int, help="of our engine: 64, on a GPU 512")
     parser.add_argument("--draft", help="the folder of a student of the demo's teacher")
     parser.add_argument("--agreement", type=float, default=0.8, help="of random drafts, about")
     parser.add_argument("--only", type=lambda text: text.split(","), help="keys of rows")
@@ -77,7 +77,7 @@ def _options() -> argparse.Namespace:
         parser.error("weights are at hand for the geometry demo alone: --random-weights for others")
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
-    options.batch_size = options.batch_size or (16 if options.device == "cpu" else 512)
+    options.batch_size = options.batch_size or (64 if options.device == "cpu" else 512)
     return options
 
 

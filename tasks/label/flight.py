@@ -40,7 +40,7 @@ class Pace:
     looks_back: bool
 
 
-ON_CPU = Pace(num_encoded=2, num_rounds=1, looks_back=False)
+ON_CPU = Pace(num_encoded=4, num_rounds=1, looks_back=False)
 ON_GPU = Pace(num_encoded=8, num_rounds=4, looks_back=True)
 
 

@@ -6,6 +6,7 @@ speculative decoding", 2023); the tokens are the teacher's own in any case.
 """
 
 import logging
+import threading
 from statistics import median
 from typing import Final
 
@@ -80,9 +81,13 @@ def refuse_other_language(teacher: Transcriber, draft: Transcriber) -> None:
 
 
 class Trial:
-    """Whether drafting pays, found out on the first windows: rounds with it, then without it."""
+    """Whether drafting pays, found out on the first windows: rounds with it, then without it.
+
+    Several flights may tell of their rounds at the same time.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._seconds: dict[bool, list[float]] = {True: [], False: []}
         self._gains: dict[bool, list[float]] = {True: [], False: []}
         self._pays: bool | None = None
@@ -101,10 +106,11 @@ class Trial:
 
     def record(self, seconds: float, tokens_per_row: float, *, speculated: bool) -> None:
         """How long a round took, and how many tokens a window gained by it."""
-        self._seconds[speculated].append(seconds)
-        self._gains[speculated].append(tokens_per_row)
-        if self._pays is None and len(self._gains[False]) >= _WARM_UP_ROUNDS + _TRIAL_ROUNDS:
-            self._decide()
+        with self._lock:
+            self._seconds[speculated].append(seconds)
+            self._gains[speculated].append(tokens_per_row)
+            if self._pays is None and len(self._gains[False]) >= _WARM_UP_ROUNDS + _TRIAL_ROUNDS:
+                self._decide()
 
     def _decide(self) -> None:
         tried = slice(_WARM_UP_ROUNDS, None)

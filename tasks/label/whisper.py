@@ -25,13 +25,14 @@ from tasks.label.layers import DecoderLayers
 from tasks.label.noise import noise_seed
 from tasks.label.rules import DecodingRules, decoding_rules
 from tasks.label.speculate import Trial, refuse_other_language, shares_encoder
+from tasks.label.streams import num_streams, side_by_side
 from tasks.label.teacher import Transcriber
 
 _LOG = logging.getLogger(__name__)
 
 # the encoder, and a second stream of windows that are heard again, need the rest
 _MEMORY_SHARE: Final = 0.45
-_NUM_IDLE: Final = 2
+_NUM_HEARING: Final = 2
 
 
 class WhisperEngine:
@@ -87,25 +88,31 @@ class WhisperEngine:
     ) -> Generator[tuple[Sound, Heard], None, "_NoMemory | None"]:
         """Until all is heard, or until there was no memory; what is not heard stays in `source`."""
         num_slots = self._slots_that_fit(rules)
-        failure = None
+        num_flights = num_streams(num_slots, self._device)
+        slots_each = num_slots // num_flights
+        # a flight that waits for the slowest has enough to go on with, and one alone never waits
+        num_ahead = slots_each if num_flights > 1 else 0
+        flights: list[Flight] = []
+        failures: list[str] = []
         try:
-            flight = self._take_off(rules, num_slots, temperature)
+            flights += (self._take_off(rules, slots_each, temperature) for _ in range(num_flights))
         except torch.OutOfMemoryError as error:
-            return _NoMemory(num_slots, str(error))
-        while failure is None:
-            taken = source.take(flight.room)
-            if not taken and not flight.sounds:
-                self._give_back(flight.decoder)
-                return None
-            landed = []
-            try:
-                landed = flight.turn(taken)
-            except torch.OutOfMemoryError as error:
-                failure = _NoMemory(flight.decoder.num_slots, str(error))
-            for sound, answer in landed:
-                yield sound, self._heard(answer, rules)
-        source.put_back(flight.sounds)
-        return failure
+            failures = [str(error)]
+        with side_by_side(num_flights) as fly:
+            while not failures:
+                wanted = [flight.room and max(flight.room, num_ahead) for flight in flights]
+                given = list(zip(flights, source.deal(wanted), strict=True))
+                if not any(sounds or flight.sounds for flight, sounds in given):
+                    for flight in flights:
+                        self._give_back(flight.decoder)
+                    return None
+                legs = fly(given, not source.has_more)
+                for leg in legs:
+                    for sound, answer in leg.landed:
+                        yield sound, self._heard(answer, rules)
+                failures = [leg.no_memory for leg in legs if leg.no_memory is not None]
+        source.put_back([sound for flight in flights for sound in flight.sounds])
+        return _NoMemory(num_slots, failures[0])
 
     def _take_off(self, rules: DecodingRules, num_slots: int, temperature: float) -> Flight:
         decoder = self._borrow(rules, num_slots)
@@ -129,7 +136,8 @@ class WhisperEngine:
 
     def _give_back(self, decoder: Decoder) -> None:
         with self._lock:
-            if len(self._idle) < _NUM_IDLE and decoder.num_slots <= self._num_slots:
+            num_kept = _NUM_HEARING * num_streams(self._num_slots, self._device)
+            if len(self._idle) < num_kept and decoder.num_slots <= self._num_slots:
                 self._idle.append(decoder)
 
     def _slots_that_fit(self, rules: DecodingRules) -> int:
@@ -205,8 +213,17 @@ class _Source:
         """The next, as many as that if there are."""
         taken = [self._returned.popleft() for _ in range(min(num_sounds, len(self._returned)))]
         taken += islice(self._fresh, num_sounds - len(taken))
-        self.has_more = len(taken) == num_sounds
+        if len(taken) < num_sounds:
+            self.has_more = False
         return taken
+
+    def deal(self, wanted: Sequence[int]) -> list[list[Sound]]:
+        """The next in turns to as many takers, each as many as it wants if there are."""
+        dealt: list[list[Sound]] = [[] for _ in wanted]
+        for number in range(max(wanted)):
+            for hand, num_wanted in zip(dealt, wanted, strict=True):
+                hand += self.take(int(number < num_wanted))
+        return dealt
 
     def put_back(self, sounds: Sequence[Sound]) -> None:
         """These come first again."""

@@ -1,0 +1,70 @@
+"""Flights side by side on the cores of a processor, each with its own windows and its own thread.
+
+The products of one step are too small to be shared by cores: waking the others takes longer than
+the work. Whole flights share nothing but the weights. Which sounds a flight gets depends on their
+order alone, never on who was faster, so that what is heard is repeatable to the last bit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final
+
+import torch
+
+from tasks.label.engine import Sound
+from tasks.label.flight import Answer, Flight
+
+_FEWEST_SLOTS: Final = 8
+
+
+def num_streams(num_slots: int, device: torch.device) -> int:
+    """How many flights share so many slots: one a core, as long as each has enough to do."""
+    if device.type != "cpu":
+        return 1
+    return max(1, min(torch.get_num_threads(), num_slots // _FEWEST_SLOTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What a flight heard until it had use for more sounds, or until there was no memory."""
+
+    landed: Sequence[tuple[Sound, Answer]]
+    no_memory: str | None = None
+
+
+Fly = Callable[[Sequence[tuple[Flight, Sequence[Sound]]], bool], Sequence[Leg]]
+"""Gives each flight its sounds and waits for all of them; to the end where no more will come."""
+
+
+@contextmanager
+def side_by_side(num_flights: int) -> Iterator[Fly]:
+    """A thread for each of so many flights, between which the threads of torch are divided."""
+    if num_flights == 1:
+        yield lambda given, is_last: [_fly(one, sounds, is_last) for one, sounds in given]
+        return
+    num_threads = torch.get_num_threads()
+    share = max(1, num_threads // num_flights)
+    with ThreadPoolExecutor(
+        num_flights, "flight", initializer=torch.set_num_threads, initargs=(share,)
+    ) as pool:
+        try:
+            yield lambda given, is_last: list(
+                pool.map(_fly, *zip(*given, strict=True), repeat(is_last))
+            )
+        finally:
+            # a thread's number is its own, but what threads to come begin with is everybody's
+            torch.set_num_threads(num_threads)
+
+
+def _fly(flight: Flight, sounds: Sequence[Sound], is_last: bool) -> Leg:
+    landed: list[tuple[Sound, Answer]] = []
+    try:
+        landed += flight.turn(sounds)
+        while flight.sounds and (is_last or not flight.room):
+            landed += flight.turn(())
+    except torch.OutOfMemoryError as error:
+        return Leg(landed, str(error))
+    return Leg(landed)
