@@ -1,7 +1,7 @@
 """What memory a shard of so many short windows takes to label, in a process of its own."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
@@ -11,7 +11,7 @@ from typing import Literal
 
 from benchmarks.label_speech import Speech, write_speech
 from configs.schema import Label, Teacher
-from tasks.label.engine import Engine, Heard, Sound
+from tasks.label.engine import Engine, Heard, Hearing, Sound
 
 EngineKind = Literal["engine", "stub"]
 
@@ -28,9 +28,7 @@ class Stub:
         """That of the demo's teacher."""
         return _WINDOW_SAMPLES
 
-    def hear(
-        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
-    ) -> Iterator[tuple[Sound, Heard]]:
+    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
         """A word for each sound."""
         waiting = iter(sounds)
         while batch := list(islice(waiting, 64)):

@@ -18,8 +18,8 @@ class Before:
     """What was said before the tokens to choose, one after each of `tokens`, int64 (rows, tokens).
 
     Of each row, int64 (rows,): `earlier` is the token before the first of them, `latest` the
-    highest timestamp before them, `steps` the number of the first token to choose, from 0, and
-    `seeds` what decides its noise.
+    highest timestamp before them, `steps` the number of the first token to choose, from 0, `seeds`
+    what decides its noise and `temperatures`, float32, how much of it there is; None: nowhere any.
     """
 
     tokens: Tensor
@@ -27,16 +27,14 @@ class Before:
     latest: Tensor
     steps: Tensor
     seeds: Tensor
+    temperatures: Tensor | None
 
 
 class Choice:
-    """The rules of a stream of windows, ready on the device of the logits; greedy at first."""
+    """The rules of a stream of windows, ready on the device of the logits."""
 
     def __init__(self, rules: DecodingRules, vocab_size: int, device: torch.device) -> None:
         self._times = rules.timestamps
-        self.samples = False
-        # a recorded round reads it from where it is
-        self._temperature = torch.ones((), device=device)
         first, later = torch.zeros((2, vocab_size))
         later[list(rules.suppressed_ids)] = -torch.inf
         if rules.timestamps is not None:
@@ -49,17 +47,14 @@ class Choice:
         # added to logits: minus infinity forbids
         self._first, self._later = (first + later).to(device), later.to(device)
 
-    def set_temperature(self, temperature: float) -> None:
-        """Sample at this temperature from now on, or take the likeliest at 0."""
-        self.samples = temperature > 0.0
-        self._temperature.fill_(temperature)
-
-    def first(self, logits: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    def first(
+        self, logits: Tensor, seeds: Tensor, temperatures: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The first token of an answer and its log-probability, (rows,), after the rules.
 
-        `logits` is float32 (rows, vocabulary), `seeds` int64 (rows,).
+        `logits` is float32 (rows, vocabulary); the others are as in `Before`.
         """
-        return self._pick(logits + self._first, seeds, torch.zeros_like(seeds))
+        return _pick(logits + self._first, seeds, torch.zeros_like(seeds), temperatures)
 
     def next(self, logits: Tensor, before: Before) -> tuple[Tensor, Tensor]:
         """The next token after each of the last that were said, and its log-probability.
@@ -73,14 +68,25 @@ class Choice:
             latest = latest_times(before.latest, said, self._times)[:, asked]
             logits = apply_timestamp_rules(logits, before_last, said[:, asked], latest, self._times)
         steps = before.steps[:, None] + torch.arange(said.shape[1], device=said.device)[asked]
-        return self._pick(logits, before.seeds[:, None].expand_as(steps), steps)
+        heat = before.temperatures
+        return _pick(
+            logits,
+            before.seeds[:, None].expand_as(steps),
+            steps,
+            None if heat is None else heat[:, None].expand(steps.shape),
+        )
 
-    def _pick(self, logits: Tensor, seeds: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities are without the temperature, as in openai/whisper."""
-        if not self.samples:
-            best, tokens = logits.max(dim=-1)
-            return tokens, best - logits.logsumexp(dim=-1)
+
+def _pick(
+    logits: Tensor, seeds: Tensor, steps: Tensor, temperatures: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities are without the temperature, as in openai/whisper."""
+    best, tokens = logits.max(dim=-1)
+    if temperatures is not None:
         noise = gumbel(seeds, steps, logits.shape[-1])
-        tokens = (logits / self._temperature + noise).argmax(dim=-1)
-        picked = logits.gather(-1, tokens[..., None]).squeeze(-1)
-        return tokens, picked - logits.logsumexp(dim=-1)
+        # a temperature of 0 asks for the likeliest, which without noise is that at any other too
+        divisors = temperatures.where(temperatures > 0, 1.0)[..., None]
+        sampled = (logits / divisors + noise).argmax(dim=-1)
+        tokens = sampled.where(temperatures > 0, tokens)
+        best = logits.gather(-1, tokens[..., None]).squeeze(-1)
+    return tokens, best - logits.logsumexp(dim=-1)

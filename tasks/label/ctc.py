@@ -6,7 +6,7 @@ Graves and others, 2006). The example of how small an engine can be: text withou
 
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer, P
 from configs.schema import Label
 from storage.errors import ShardError, UserError
 from storage.schema import SAMPLE_RATE_HZ
-from tasks.label.engine import Heard, Sound
+from tasks.label.engine import Heard, Hearing, Sound
 from tasks.label.identity import teacher_identity
 from tasks.label.teacher import Device, Dtype, device_name, model_folder, silent_transformers
 
@@ -39,18 +39,18 @@ class CtcEngine:
         """`WINDOW_S` at 16 kHz."""
         return WINDOW_S * SAMPLE_RATE_HZ
 
-    def hear(
-        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
-    ) -> Iterator[tuple[Sound, Heard]]:
+    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
         """The likeliest letter of each frame, repeats and blanks left out.
 
         `avg_logprob` is the mean over the frames. There are no tokens, for they would not be
         Whisper's, and no notion of no speech: `no_speech_prob` is 0. Raises `ValueError` for a
-        temperature above 0, `ShardError` when the device has no memory for a window.
+        sound that is to be sampled, `ShardError` when the device has no memory for a window.
         """
-        if temperature > 0:
-            raise ValueError(f"a CTC model samples nothing; the temperature is {temperature}")
         for sound in sounds:
+            if sound.temperature:
+                raise ValueError(
+                    f"a CTC model samples nothing; the temperature is {sound.temperature}"
+                )
             yield sound, self._heard(sound)
 
     @torch.inference_mode()

@@ -5,7 +5,7 @@ the sampling after a failed check, because CTranslate2 has no noise that a windo
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from ctranslate2.converters import TransformersConverter
 
 from configs.schema import Label
 from storage.errors import ShardError, UserError
-from tasks.label.engine import Engine, Heard, Sound
+from tasks.label.engine import Engine, Heard, Hearing, Sound
 from tasks.label.features import LogMel
 from tasks.label.identity import teacher_identity
 from tasks.label.rules import DecodingRules, decoding_rules
@@ -38,7 +38,7 @@ _ANY_TIME: Final = 1 << 16
 class CTranslate2Engine:
     """`model` decodes `batch_size` windows at once, prepared by the parts of `transcriber`.
 
-    `sampler` hears at temperatures above 0.
+    `sampler` hears at temperatures above 0, as many together as wait for it.
     """
 
     model: ctranslate2.models.Whisper
@@ -52,13 +52,8 @@ class CTranslate2Engine:
         """The length of what it hears at once, at 16 kHz."""
         return self.transcriber.window_samples
 
-    def hear(
-        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
-    ) -> Iterator[tuple[Sound, Heard]]:
+    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
         """Every sound with what was heard in it, batch by batch; see `Engine`."""
-        if temperature > 0:
-            yield from self.sampler.hear(sounds, settings, temperature)
-            return
         model = self.transcriber.model
         rules = decoding_rules(model.generation_config, model.config, settings)
         if rules.max_new_tokens < len(rules.prompt):
@@ -67,12 +62,23 @@ class CTranslate2Engine:
                 f" than the {len(rules.prompt)} tokens of the prompt; raise it, or set"
                 " label.engine to whisper"
             )
-        waiting = iter(sounds)
+        waiting, sampled = iter(sounds), list[Sound]()
         while batch := list(islice(waiting, self.batch_size)):
-            yield from zip(batch, self._heard(batch, rules), strict=True)
+            greedy = [sound for sound in batch if not sound.temperature]
+            sampled += (sound for sound in batch if sound.temperature)
+            for sound, heard in zip(greedy, self._heard(greedy, rules), strict=True):
+                again = yield sound, heard
+                if again is not None:
+                    sampled.append(again)
+            if len(sampled) >= self.batch_size:
+                yield from self.sampler.hear(sampled, settings)
+                sampled.clear()
+        yield from self.sampler.hear(sampled, settings)
 
     def _heard(self, sounds: Sequence[Sound], rules: DecodingRules) -> list[Heard]:
         """In halves where the device has no memory for all."""
+        if not sounds:
+            return []
         features = self.log_mel([sound.samples for sound in sounds])
         timestamps = rules.timestamps
         try:

@@ -53,31 +53,36 @@ class Decoder:
         # float32 logits, and about as much again for each thing done with them
         return caches + 4 * (num_drafted + 1) * teacher.vocab_size * 4
 
-    def set_temperature(self, temperature: float) -> None:
-        """Of all windows from now on: 0 for the likeliest tokens."""
-        self._choice.set_temperature(temperature)
-
     @torch.inference_mode()
-    def begin(self, rows: Sequence[int], encoded: Sequence[Tensor], seeds: Sequence[int]) -> None:
+    def begin(
+        self,
+        rows: Sequence[int],
+        encoded: Sequence[Tensor],
+        seeds: Sequence[int],
+        temperatures: Sequence[float],
+    ) -> None:
         """Put a window in each of `rows` and choose the first token of its answer.
 
         `encoded` is the output of the encoder, (windows, frames, width), for the teacher and, if
         there is one, the draft. This is the one time that it is looked at.
         """
         placed, seeded = sent(torch.tensor([list(rows), list(seeds)]), self._device)
+        heat = sent(torch.tensor(temperatures), self._device)
         hidden = self._teacher.begin(self._prompt, encoded[0], self._cache, placed)
         logits = self._teacher.logits(hidden[:, [0, -1]])
         no_speech = logits[:, 0].softmax(dim=-1)[:, self.rules.no_speech_id]
-        first, logprob = self._choice.first(logits[:, 1], seeded)
-        self._slots.open(placed, first, logprob, no_speech, seeded)
+        sampled_at = heat if any(temperatures) else None
+        first, logprob = self._choice.first(logits[:, 1], seeded, sampled_at)
+        self._slots.open(placed, first, logprob, no_speech, seeded, heat)
         if self._drafter is not None:
             drafter = self._drafter
             drafter.layers.begin(self._prompt, encoded[1], drafter.cache, placed)
 
     @torch.inference_mode()
-    def go_on(self, num_rows: int, longest: int, *, speculate: bool) -> int:
+    def go_on(self, num_rows: int, longest: int, *, speculate: bool, samples: bool) -> int:
         """One round for the first rows; returns how many tokens each may have gained at most.
 
+        `samples` says whether any of them has a temperature.
         `longest` is the position of the last token of the longest of them, or more. What is not
         speculated leaves gaps in what the draft has read, which spoils at most its guesses.
         """
@@ -91,8 +96,8 @@ class Decoder:
                 num_positions=self._num_positions,
             )
         span = Span(num_rows=num_rows, num_places=num_places)
-        key = (span, speculate, self._choice.samples)
-        self._graphs.run(key, lambda: self._round(span, speculate=speculate))
+        key = (span, speculate, samples)
+        self._graphs.run(key, lambda: self._round(span, speculate=speculate, samples=samples))
         return num_gained
 
     def snapshot(self, num_rows: int) -> Snapshot:
@@ -107,12 +112,12 @@ class Decoder:
             self._drafter.cache.move(source, target)
         self._slots.move(source, target)
 
-    def _round(self, span: Span, *, speculate: bool) -> None:
+    def _round(self, span: Span, *, speculate: bool, samples: bool) -> None:
         fed, start = self._slots.last_tokens(span.num_rows, 1)
         if speculate and self._drafter is not None:
-            fed = self._drafter.propose(self._slots, span)
+            fed = self._drafter.propose(self._slots, span, samples=samples)
         hidden = self._teacher(fed, start, self._cache, span)
-        before = self._slots.before(fed)
+        before = self._slots.before(fed, samples=samples)
         chosen, logprobs = self._choice.next(self._teacher.logits(hidden), before)
         self._slots.accept(fed, chosen, logprobs)
 

@@ -1,6 +1,6 @@
 """What a labelling engine is: windows of sound in, what was heard out, as soon as it is ready."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,10 +10,15 @@ from tasks.audio import Samples
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A window to hear: `samples` is (samples,) float32 at 16 kHz, at most a window long."""
+    """A window to hear: `samples` is (samples,) float32 at 16 kHz, at most a window long.
+
+    At a `temperature` above 0 its tokens are sampled, by noise that its id, the temperature and the
+    step alone decide.
+    """
 
     id: str
     samples: Samples
+    temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,10 @@ class Heard:
     has_end: bool
 
 
+Hearing = Generator[tuple[Sound, Heard], Sound | None, None]
+"""Gives back sounds with what was heard; a sound that is sent in return is to be heard as well."""
+
+
 class Engine(Protocol):
     """A teacher that hears windows, each for itself: how many at once is its own business."""
 
@@ -38,13 +47,9 @@ class Engine(Protocol):
     def window_samples(self) -> int:
         """The length of what it hears at once, at 16 kHz."""
 
-    def hear(
-        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
-    ) -> Iterator[tuple[Sound, Heard]]:
+    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
         """Every sound with what was heard in it, in any order; takes sounds as it has room.
 
-        With a `temperature` tokens are sampled, by noise that the sound's id, the temperature and
-        the step alone decide. What is heard never depends on the other sounds. Raises `UserError`
-        for a language or task that it does not know, `ShardError` when the device has no memory
-        for a single window.
+        What is heard never depends on the other sounds. Raises `UserError` for a language or task
+        that it does not know, `ShardError` when the device has no memory for a single window.
         """

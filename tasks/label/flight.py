@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tasks.label.decoder import Decoder
 from tasks.label.engine import Sound
+from tasks.label.noise import noise_seed
 from tasks.label.slots import Snapshot
 from tasks.label.speculate import Trial
 
@@ -83,11 +84,10 @@ class Flight:
         self,
         decoder: Decoder,
         encode: Callable[[Sequence[Sound]], Sequence[Tensor]],
-        seed_of: Callable[[Sound], int],
         pace: Pace,
         trial: Trial | None,
     ) -> None:
-        self.decoder, self._encode, self._seed_of = decoder, encode, seed_of
+        self.decoder, self._encode = decoder, encode
         self._pace, self._trial = pace, trial
         self._num_encoded = min(pace.num_encoded, decoder.num_slots)
         self._waiting: deque[Sound] = deque()
@@ -146,7 +146,8 @@ class Flight:
         chosen = slice(self._encoded.num_begun, self._encoded.num_begun + len(rows))
         sounds = self._encoded.sounds[chosen]
         outputs = [output[chosen] for output in self._encoded.outputs]
-        self.decoder.begin(rows, outputs, [self._seed_of(sound) for sound in sounds])
+        seeds = [noise_seed(sound.id, sound.temperature) for sound in sounds]
+        self.decoder.begin(rows, outputs, seeds, [sound.temperature for sound in sounds])
         for row, sound in zip(rows, sounds, strict=True):
             self._rows[row] = _Window(sound, row, len(self.decoder.rules.prompt))
         self._encoded.num_begun = chosen.stop
@@ -165,9 +166,10 @@ class Flight:
             self._rows[hole] = moved
 
     def _go_on(self, num_rows: int, num_rounds: int, *, speculate: bool) -> _Sight:
+        samples = any(row.sound.temperature for row in self._rows if row is not None)
         for _ in range(num_rounds):
             longest = max(row.reach for row in self._rows if row is not None)
-            gained = self.decoder.go_on(num_rows, longest, speculate=speculate)
+            gained = self.decoder.go_on(num_rows, longest, speculate=speculate, samples=samples)
             self._gained += gained
             for row in self._rows[:num_rows]:
                 assert row is not None

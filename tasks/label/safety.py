@@ -1,16 +1,16 @@
 """Whether what was heard can be trusted, by Whisper's own checks, and another try where it cannot.
 
 Greedy decoding sometimes runs into a loop or invents words; the remedy of openai/whisper is to
-sample again at rising temperatures. Knows engines and sounds; knows no utterance.
+sample again at rising temperatures. Knows what was heard; knows neither engine nor utterance.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from configs.schema import Label
-from tasks.label.engine import Engine, Heard, Sound
+from tasks.label.engine import Heard
 
 COMPRESSION_RATIO: Final = "compression_ratio"
 AVG_LOGPROB: Final = "avg_logprob"
@@ -77,23 +77,11 @@ def compression_ratio(text: str) -> float:
     return len(data) / len(zlib.compress(data))
 
 
-def hear_again(
-    engine: Engine, sounds: Sequence[Sound], settings: Label
-) -> Iterator[tuple[Sound, Transcript]]:
-    """Each sound once more at the temperatures after the first, until it is trusted.
+def next_temperature(transcript: Transcript, settings: Label) -> float | None:
+    """At which to hear a window once more; None where the transcript stands.
 
-    All that still fail are decoded together. Where no attempt passes, the last one stands. Raises
-    what the engine raises.
+    That is where it is trusted, and where there is no higher temperature: the last attempt stands.
     """
-    *earlier, last = settings.temperatures[1:]
-    for temperature in (*earlier, last):
-        failed: list[Sound] = []
-        for sound, heard in engine.hear(sounds, settings, temperature):
-            transcript = transcript_of(heard, settings, temperature)
-            if transcript.is_trusted or temperature == last:
-                yield sound, transcript
-            else:
-                failed.append(sound)
-        if not failed:
-            return
-        sounds = failed
+    if transcript.is_trusted:
+        return None
+    return dict(pairwise(settings.temperatures)).get(transcript.temperature)

@@ -57,10 +57,17 @@ class Slots:
         self.sum_logprob = filled(0.0, torch.float32)
         self.no_speech = filled(0.0, torch.float32)
         self.seeds = filled(0, torch.long)
+        self.temperatures = filled(0.0, torch.float32)
         self._latest = filled(0, torch.long)
 
     def open(
-        self, rows: Tensor, first: Tensor, logprob: Tensor, no_speech: Tensor, seeds: Tensor
+        self,
+        rows: Tensor,
+        first: Tensor,
+        logprob: Tensor,
+        no_speech: Tensor,
+        seeds: Tensor,
+        temperatures: Tensor,
     ) -> None:
         """New windows in `rows`, int64, with the first token of each answer; all (windows,)."""
         rules, num_prompt = self._rules, len(self._rules.prompt)
@@ -68,7 +75,7 @@ class Slots:
         self.position[rows] = num_prompt
         self.ended[rows] = (first == rules.end_id) | (num_prompt >= self._last_position)
         self.sum_logprob[rows], self.no_speech[rows] = logprob, no_speech
-        self.seeds[rows] = seeds
+        self.seeds[rows], self.temperatures[rows] = seeds, temperatures
         if rules.timestamps is not None:
             self._latest[rows] = first
 
@@ -78,8 +85,11 @@ class Slots:
         places = start[:, None] + torch.arange(num_tokens, device=self._device)
         return self.tokens[:num_rows].gather(1, places), start
 
-    def before(self, tokens: Tensor) -> Before:
-        """What the first rows have said before and with `tokens`, whose first is their last."""
+    def before(self, tokens: Tensor, *, samples: bool) -> Before:
+        """What the first rows have said before and with `tokens`, whose first is their last.
+
+        `samples` says whether there is any row with a temperature.
+        """
         num_rows, num_prompt = len(tokens), len(self._rules.prompt)
         position = self.position[:num_rows]
         earlier = self.tokens[:num_rows].gather(1, position[:, None] - 1).squeeze(1)
@@ -91,6 +101,7 @@ class Slots:
             latest=self._latest[:num_rows],
             steps=position - num_prompt + 1,
             seeds=self.seeds[:num_rows],
+            temperatures=self.temperatures[:num_rows] if samples else None,
         )
 
     def accept(self, fed: Tensor, chosen: Tensor, logprobs: Tensor) -> None:
@@ -119,9 +130,11 @@ class Slots:
 
     def move(self, source: int, target: int) -> None:
         """Copy one row over another; the source counts as ended."""
-        for one in (self.tokens, self.position, self.sum_logprob, self.no_speech, self.seeds):
+        for one in (
+            self.tokens, self.position, self.ended, self.sum_logprob, self.no_speech,
+            self.seeds, self.temperatures, self._latest,
+        ):  # fmt: skip
             one[target] = one[source]
-        self._latest[target], self.ended[target] = self._latest[source], self.ended[source]
         self.ended[source] = True
 
     def snapshot(self, num_rows: int) -> Snapshot:

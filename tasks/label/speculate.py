@@ -35,7 +35,7 @@ class Drafter:
     def __init__(self, layers: DecoderLayers, cache: Cache, choice: Choice) -> None:
         self.layers, self.cache, self._choice = layers, cache, choice
 
-    def propose(self, slots: Slots, span: Span) -> Tensor:
+    def propose(self, slots: Slots, span: Span, *, samples: bool) -> Tensor:
         """The last token of the first rows and `NUM_DRAFTED` more, int64 (rows, tokens).
 
         The rules and the noise are the teacher's, so that what can be the same is.
@@ -46,7 +46,7 @@ class Drafter:
         for _ in range(NUM_DRAFTED):
             hidden = self.layers(fed, start, self.cache, span)
             logits = self.layers.logits(hidden[:, -1:])
-            drafted, _ = self._choice.next(logits, slots.before(said))
+            drafted, _ = self._choice.next(logits, slots.before(said, samples=samples))
             start = start + fed.shape[1]
             fed = drafted
             said = torch.cat([said, drafted], dim=1)

@@ -18,6 +18,7 @@ from tasks.label.engine import Sound
 from tasks.label.flight import Answer, Flight
 
 _FEWEST_SLOTS: Final = 8
+_LAST_LEGS: Final = 4
 
 
 def num_streams(num_slots: int, device: torch.device) -> int:
@@ -36,7 +37,7 @@ class Leg:
 
 
 Fly = Callable[[Sequence[tuple[Flight, Sequence[Sound]]], bool], Sequence[Leg]]
-"""Gives each flight its sounds and waits for all of them; to the end where no more will come."""
+"""Gives each flight its sounds, says whether they are the last, and waits for all flights."""
 
 
 @contextmanager
@@ -63,7 +64,9 @@ def _fly(flight: Flight, sounds: Sequence[Sound], is_last: bool) -> Leg:
     landed: list[tuple[Sound, Answer]] = []
     try:
         landed += flight.turn(sounds)
-        while flight.sounds and (is_last or not flight.room):
+        # where no others come, not for each that has ended, but often enough for what has failed
+        enough = len(flight.sounds) // _LAST_LEGS if is_last else 0
+        while flight.sounds and (not flight.room or len(landed) < enough):
             landed += flight.turn(())
     except torch.OutOfMemoryError as error:
         return Leg(landed, str(error))

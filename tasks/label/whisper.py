@@ -7,7 +7,7 @@ many. The decoding itself is elsewhere.
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -18,11 +18,10 @@ from torch import Tensor
 from configs.schema import Label
 from storage.errors import ShardError
 from tasks.label.decoder import Decoder
-from tasks.label.engine import Heard, Sound
+from tasks.label.engine import Heard, Hearing, Sound
 from tasks.label.features import LogMel
 from tasks.label.flight import ON_CPU, ON_GPU, Answer, Flight
 from tasks.label.layers import DecoderLayers
-from tasks.label.noise import noise_seed
 from tasks.label.rules import DecodingRules, decoding_rules
 from tasks.label.speculate import Trial, refuse_other_language, shares_encoder
 from tasks.label.streams import num_streams, side_by_side
@@ -66,9 +65,7 @@ class WhisperEngine:
         """The length of what it hears at once, at 16 kHz."""
         return self._teacher.window_samples
 
-    def hear(
-        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
-    ) -> Iterator[tuple[Sound, Heard]]:
+    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
         """As in `Engine`; log-probabilities and the order may depend on the batch, tokens do not.
 
         In float32 that is so to the letter; in others two tokens that are equally likely within
@@ -78,14 +75,14 @@ class WhisperEngine:
         rules = decoding_rules(generation, config, settings)
         source = _Source(sounds)
         while source.has_more:
-            failure = yield from self._hear_some(source, rules, temperature)
+            failure = yield from self._hear_some(source, rules)
             # only now nothing holds the memory of the failed attempt any more
             if failure is not None:
                 self._halve(failure)
 
     def _hear_some(
-        self, source: "_Source", rules: DecodingRules, temperature: float
-    ) -> Generator[tuple[Sound, Heard], None, "_NoMemory | None"]:
+        self, source: "_Source", rules: DecodingRules
+    ) -> Generator[tuple[Sound, Heard], Sound | None, "_NoMemory | None"]:
         """Until all is heard, or until there was no memory; what is not heard stays in `source`."""
         num_slots = self._slots_that_fit(rules)
         num_flights = num_streams(num_slots, self._device)
@@ -95,7 +92,7 @@ class WhisperEngine:
         flights: list[Flight] = []
         failures: list[str] = []
         try:
-            flights += (self._take_off(rules, slots_each, temperature) for _ in range(num_flights))
+            flights += (self._take_off(rules, slots_each) for _ in range(num_flights))
         except torch.OutOfMemoryError as error:
             failures = [str(error)]
         with side_by_side(num_flights) as fly:
@@ -109,20 +106,16 @@ class WhisperEngine:
                 legs = fly(given, not source.has_more)
                 for leg in legs:
                     for sound, answer in leg.landed:
-                        yield sound, self._heard(answer, rules)
+                        again = yield sound, self._heard(answer, rules)
+                        if again is not None:
+                            source.put_back([again])
                 failures = [leg.no_memory for leg in legs if leg.no_memory is not None]
         source.put_back([sound for flight in flights for sound in flight.sounds])
         return _NoMemory(num_slots, failures[0])
 
-    def _take_off(self, rules: DecodingRules, num_slots: int, temperature: float) -> Flight:
-        decoder = self._borrow(rules, num_slots)
-        decoder.set_temperature(temperature)
-
-        def seed_of(sound: Sound) -> int:
-            return noise_seed(sound.id, temperature) if temperature else 0
-
-        on_gpu = self._device.type == "cuda"
-        return Flight(decoder, self._encode, seed_of, ON_GPU if on_gpu else ON_CPU, self._trial)
+    def _take_off(self, rules: DecodingRules, num_slots: int) -> Flight:
+        pace = ON_GPU if self._device.type == "cuda" else ON_CPU
+        return Flight(self._borrow(rules, num_slots), self._encode, pace, self._trial)
 
     def _borrow(self, rules: DecodingRules, num_slots: int) -> Decoder:
         """One that is idle, for its memory and its graphs are dear, or a new one."""

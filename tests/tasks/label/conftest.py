@@ -11,7 +11,6 @@ from tasks.label.decoder import Decoder
 from tasks.label.engine import Sound
 from tasks.label.flight import ON_CPU, Answer, Flight
 from tasks.label.layers import DecoderLayers
-from tasks.label.noise import noise_seed
 
 END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE = range(60, 66)  # text tokens come first
 START_OF_LM, START_OF_PREVIOUS, NO_SPEECH, NO_TIMESTAMPS = range(66, 70)
@@ -119,20 +118,17 @@ def hear_encoded() -> HearEncoded:
         layers = DecoderLayers(model)
         draft_layers = DecoderLayers(draft) if draft is not None else None
         decoder = Decoder(layers, draft_layers, rules, num_slots)
-        decoder.set_temperature(temperature)
 
         def encode(sounds):
             rows = [int(sound.id) for sound in sounds]
             both = [encoded] if draft is None else [encoded, draft_encoded]
             return [(encoded if one is None else one)[rows] for one in both]
 
-        def seed_of(sound):
-            return noise_seed(sound.id, temperature)
-
         if draft is not None and trial is None:
             trial = AlwaysDraft()
-        flight = Flight(decoder, encode, seed_of, pace, trial)
-        waiting = [Sound(str(row), np.zeros(0, np.float32)) for row in order or range(len(encoded))]
+        flight = Flight(decoder, encode, pace, trial)
+        rows, silence = order or range(len(encoded)), np.zeros(0, np.float32)
+        waiting = [Sound(str(row), silence, temperature) for row in rows]
         answers = {}
         while waiting or flight.sounds:
             num_taken = flight.room

@@ -1,10 +1,11 @@
 """An engine of a few lines, that answers as it is told and in any order."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable
 from random import Random
 
 from configs.schema import Label
-from tasks.label.engine import Heard, Sound
+from tasks.label.engine import Heard, Hearing, Sound
 
 Answer = Callable[[Sound, float], Heard]
 
@@ -21,7 +22,7 @@ def says_its_name(sound: Sound, temperature: float) -> Heard:
 class FakeEngine:
     """Has room for `num_slots` sounds and ends one of them at random.
 
-    `calls` records the temperature of each call and the ids of the sounds that it took.
+    `taken` records the temperature and the id of each sound in the order in which it took them.
     """
 
     window_samples = 32_000
@@ -32,20 +33,21 @@ class FakeEngine:
         self._answer = answer
         self._records = records
         self._num_slots = num_slots
-        self.calls: list[tuple[float, list[str]]] = []
+        self.taken: list[tuple[float, str]] = []
 
-    def hear(
-        self, sounds: Iterable[Sound], settings: Label, temperature: float = 0.0
-    ) -> Iterator[tuple[Sound, Heard]]:
-        taken: list[str] = []
-        self.calls.append((temperature, taken))
-        random, slots = Random(0), []
-        for sound in sounds:
-            if self._records:
-                taken.append(sound.id)
-            slots.append(sound)
-            if len(slots) == self._num_slots:
-                ended = slots.pop(random.randrange(len(slots)))
-                yield ended, self._answer(ended, temperature)
-        for sound in reversed(slots):
-            yield sound, self._answer(sound, temperature)
+    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
+        random, slots, fresh, again = Random(0), [], iter(sounds), deque[Sound]()
+        while True:
+            while len(slots) < self._num_slots:
+                sound = again.popleft() if again else next(fresh, None)
+                if sound is None:
+                    break
+                if self._records:
+                    self.taken.append((sound.temperature, sound.id))
+                slots.append(sound)
+            if not slots:
+                return
+            ended = slots.pop(random.randrange(len(slots)))
+            sent = yield ended, self._answer(ended, ended.temperature)
+            if sent is not None:
+                again.append(sent)

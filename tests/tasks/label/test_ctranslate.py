@@ -33,7 +33,8 @@ def ours():
 
 
 def by_id(engine, sounds, settings, temperature=0.0):
-    return {sound.id: heard for sound, heard in engine.hear(sounds, settings, temperature)}
+    at = [dataclasses.replace(sound, temperature=temperature) for sound in sounds]
+    return {sound.id: heard for sound, heard in engine.hear(at, settings)}
 
 
 @pytest.mark.parametrize("timestamps", [False, True])

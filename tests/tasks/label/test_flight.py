@@ -40,7 +40,7 @@ def take_off(model, encoded, rules):
             return [encoded[[int(sound.id) for sound in sounds]]]
 
         decoder = Decoder(DecoderLayers(model), None, rules, num_slots)
-        return Flight(decoder, encode, lambda _: 0, pace, None)
+        return Flight(decoder, encode, pace, None)
 
     return make
 
@@ -105,9 +105,9 @@ def test_rows_close_ranks_at_the_end(take_off, monkeypatch):
     num_rows = []
     go_on = Decoder.go_on
 
-    def watched(decoder, rows, longest, *, speculate):
+    def watched(decoder, rows, longest, *, speculate, samples):
         num_rows.append(rows)
-        return go_on(decoder, rows, longest, speculate=speculate)
+        return go_on(decoder, rows, longest, speculate=speculate, samples=samples)
 
     monkeypatch.setattr(Decoder, "go_on", watched)
     land_all(take_off(8), sounds(12))

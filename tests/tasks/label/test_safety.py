@@ -1,17 +1,14 @@
 """Whisper's own checks, at their very limits, and what becomes of those that fail them."""
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from configs.schema import Label, Teacher
-from tasks.label.engine import Sound
-from tasks.label.safety import compression_ratio, hear_again, transcript_of
-from tests.tasks.label.fake_engine import FakeEngine, heard
+from tasks.label.safety import compression_ratio, next_temperature, transcript_of
+from tests.tasks.label.fake_engine import heard
 
 SETTINGS = Label(teacher=Teacher(path="unused"))
 LOOP = "no no no no " * 30
-SOUNDS = [Sound(name, np.zeros(1, np.float32)) for name in "abc"]
 
 
 @pytest.mark.parametrize(
@@ -48,31 +45,24 @@ def test_limits_are_settings():
     assert "no_speech" in transcript_of(heard("the boat", no_speech_prob=0.3), strict, 0.0).flags
 
 
-def test_each_is_heard_again_until_it_passes():
-    passes_at = {"a": 0.2, "b": 0.6, "c": 0.2}
-
-    def answer(sound, temperature):
-        passes = temperature >= passes_at[sound.id]
-        return heard(f"{sound.id} at {temperature}", has_end=passes)
-
-    engine = FakeEngine(answer)
-    found = {sound.id: transcript for sound, transcript in hear_again(engine, SOUNDS, SETTINGS)}
-    assert {name: one.temperature for name, one in found.items()} == passes_at
-    assert {name: one.text for name, one in found.items()} == {
-        "a": "a at 0.2", "b": "b at 0.6", "c": "c at 0.2",
-    }  # fmt: skip
-    assert [(temperature, sorted(ids)) for temperature, ids in engine.calls] == [
-        (0.2, ["a", "b", "c"]), (0.4, ["b"]), (0.6, ["b"]),
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("found", "temperature", "expected"),
+    [
+        (heard("the boat"), 0.0, None),
+        (heard("the boat", has_end=False), 0.0, 0.2),
+        (heard("the boat", has_end=False), 0.8, 1.0),
+        (heard("the boat", has_end=False), 1.0, None),
+        (heard("the boat", avg_logprob=-3.0, no_speech_prob=0.9), 0.0, None),
+    ],
+)
+def test_what_fails_is_heard_at_the_next_temperature_until_the_last(found, temperature, expected):
+    transcript = transcript_of(found, SETTINGS, temperature)
+    assert next_temperature(transcript, SETTINGS) == expected
 
 
-def test_where_none_passes_the_last_attempt_stands_with_its_flags():
-    engine = FakeEngine(lambda sound, temperature: heard(f"{temperature}", avg_logprob=-5.0))
-    found = {sound.id: transcript for sound, transcript in hear_again(engine, SOUNDS, SETTINGS)}
-    assert found.keys() == {"a", "b", "c"}
-    for transcript in found.values():
-        assert (transcript.text, transcript.temperature) == ("1.0", 1.0)
-        assert transcript.flags == ("avg_logprob",)
+def test_with_one_temperature_nothing_is_heard_again():
+    once = SETTINGS.model_copy(update={"temperatures": (0.0,)})
+    assert next_temperature(transcript_of(heard(LOOP), once, 0.0), once) is None
 
 
 def test_a_loop_compresses_well():

@@ -11,7 +11,7 @@ from configs.schema import Label, Teacher
 from storage.errors import ShardError
 from storage.outcome import LeftOut, dropped
 from tasks.label.engine import Sound
-from tasks.label.transcribe import MAX_FAILED, transcribe_all
+from tasks.label.transcribe import transcribe_all
 from tests.tasks.label.fake_engine import FakeEngine, heard, says_its_name
 
 SETTINGS = Label(teacher=Teacher(path="unused"), temperatures=(0.0, 0.2, 0.4))
@@ -46,22 +46,12 @@ def places(found):
     left_out=st.sets(st.integers(0, 59)),
     failed=st.sets(st.integers(0, 59)),
     max_in_line=st.integers(1, 20),
-    max_failed=st.integers(1, 5),
 )
-def test_the_order_is_that_of_the_stream(
-    num_windows, num_slots, left_out, failed, max_in_line, max_failed
-):
+def test_the_order_is_that_of_the_stream(num_windows, num_slots, left_out, failed, max_in_line):
     """Defect 3: nothing of the last, partly filled batch goes missing."""
     engine = FakeEngine(failing(*map(str, failed)), num_slots)
-    found = list(
-        transcribe_all(
-            engine,
-            stream(num_windows, left_out),
-            SETTINGS,
-            max_in_line=max_in_line,
-            max_failed=max_failed,
-        )
-    )
+    windows = stream(num_windows, left_out)
+    found = list(transcribe_all(engine, windows, SETTINGS, max_in_line=max_in_line))
     assert places(found) == list(range(num_windows))
     for one in found:
         if isinstance(one, LeftOut):
@@ -96,13 +86,13 @@ def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
             yield one
 
     class Stalling(FakeEngine):
-        def hear(self, sounds, settings, temperature=0.0):
+        def hear(self, sounds, settings):
             sounds = iter(sounds)
             first = next(sounds, None)
             if stalls == "fails" and first is not None:
-                yield first, heard(avg_logprob=-2.0 if temperature == 0 else -0.1)
-            yield from super().hear(sounds, settings, temperature)
-            if stalls == "takes long" and first is not None:
+                first = yield first, heard(avg_logprob=-2.0)
+            yield from super().hear(sounds, settings)
+            if first is not None:
                 yield first, heard("at last")
 
     found = transcribe_all(Stalling(), watched(), SETTINGS, max_in_line=20)
@@ -113,13 +103,24 @@ def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
     assert 20 <= ahead <= 21
 
 
-def test_failed_windows_are_heard_again_together():
-    everyone = failing(*map(str, range(200)))
-    engine = FakeEngine(everyone, num_slots=4)
+def test_what_fails_is_heard_again_beside_the_others():
+    engine = FakeEngine(failing("3"), num_slots=4)
     assert places(transcribe_all(engine, stream(200), SETTINGS)) == list(range(200))
-    again = [len(ids) for temperature, ids in engine.calls if temperature == 0.2]
-    assert sum(again) == 200
-    assert all(MAX_FAILED <= num <= MAX_FAILED + 4 for num in again[:-1])
+    taken = engine.taken
+    assert taken.index((0.2, "3")) < taken.index((0.0, "30"))
+    assert len(taken) == 201
+
+
+def test_it_is_heard_until_it_passes_or_there_is_no_other_temperature():
+    passes_at = {"0": 0.2, "1": 0.4, "2": 0.6}
+
+    def answer(sound, temperature):
+        return heard(f"{sound.id} at {temperature}", has_end=temperature >= passes_at[sound.id])
+
+    found = dict(transcribe_all(FakeEngine(answer), stream(3), SETTINGS))
+    assert [(one.text, one.temperature, one.flags) for _, one in sorted(found.items())] == [
+        ("0 at 0.2", 0.2, ()), ("1 at 0.4", 0.4, ()), ("2 at 0.4", 0.4, ("no_end",)),
+    ]  # fmt: skip
 
 
 def test_with_one_temperature_nothing_is_heard_again():
@@ -127,13 +128,13 @@ def test_with_one_temperature_nothing_is_heard_again():
     once = SETTINGS.model_copy(update={"temperatures": (0.0,)})
     found = list(transcribe_all(engine, stream(3), once))
     assert [transcript.flags for _, transcript in found] == [(), ("avg_logprob",), ()]
-    assert {temperature for temperature, _ in engine.calls} == {0.0}
+    assert engine.taken == [(0.0, "0"), (0.0, "1"), (0.0, "2")]
 
 
 def test_an_engine_that_loses_a_window_is_found_out():
     class Forgetful(FakeEngine):
-        def hear(self, sounds, settings, temperature=0.0):
-            for pair in super().hear(sounds, settings, temperature):
+        def hear(self, sounds, settings):
+            for pair in super().hear(sounds, settings):
                 if pair[0].id != "2":
                     yield pair
 
@@ -143,8 +144,8 @@ def test_an_engine_that_loses_a_window_is_found_out():
 
 def test_an_engine_that_answers_twice_is_found_out():
     class Eager(FakeEngine):
-        def hear(self, sounds, settings, temperature=0.0):
-            for pair in super().hear(sounds, settings, temperature):
+        def hear(self, sounds, settings):
+            for pair in super().hear(sounds, settings):
                 yield pair
                 yield pair
 

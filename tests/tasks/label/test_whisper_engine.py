@@ -1,5 +1,6 @@
 """The engine as a whole, from sound to text: memory that runs out, threads, sampling."""
 
+import dataclasses
 import logging
 import random
 import threading
@@ -30,7 +31,8 @@ def sounds():
 
 
 def heard(engine, sounds, settings, temperature=0.0):
-    found = list(engine.hear(sounds, settings, temperature))
+    at = [dataclasses.replace(sound, temperature=temperature) for sound in sounds]
+    found = list(engine.hear(at, settings))
     by_id = {sound.id: answer for sound, answer in found}
     assert len(by_id) == len(found)
     return by_id
@@ -224,3 +226,23 @@ def test_a_window_is_heard_again_while_others_are_on_their_way(
 def test_with_a_draft_the_same_is_heard(tiny_teacher, sounds, label_settings, whole):
     engine = WhisperEngine(tiny_teacher, 3, draft=tiny_teacher)
     assert tokens_of(heard(engine, sounds, label_settings)) == whole
+
+
+def test_what_is_sent_back_is_heard_beside_the_others(tiny_teacher, sounds, label_settings, whole):
+    """As if alone: rows with and without a temperature do not know of each other."""
+    engine, answers, order = WhisperEngine(tiny_teacher, 3), {}, []
+    hearing, again = engine.hear(sounds, label_settings), None
+    while True:
+        try:
+            sound, answer = hearing.send(again)
+        except StopIteration:
+            break
+        answers[sound.id, sound.temperature] = answer.tokens
+        order.append((sound.id, sound.temperature))
+        is_first = len(order) == 1
+        again = dataclasses.replace(sound, temperature=0.8) if is_first else None
+    assert {name: tokens for (name, at), tokens in sorted(answers.items()) if not at} == whole
+    again_id = order[0][0]
+    alone = heard(engine, [sound for sound in sounds if sound.id == again_id], label_settings, 0.8)
+    assert answers[again_id, 0.8] == alone[again_id].tokens
+    assert order.index((again_id, 0.8)) < NUM_WINDOWS
