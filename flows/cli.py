@@ -64,8 +64,8 @@ def run(
         return
     store.check()
     with _failures_told(config):
-        run_locally(config, settings, store, until, _PREFECT_HOME)
-    print_summary(settings, store)
+        found = run_locally(config, settings, store, until, _PREFECT_HOME)
+    print_summary(settings, store, found)
 
 
 def _tell_plan(settings: RunConfig, store: Store, *, as_json: bool) -> None:
@@ -111,11 +111,12 @@ def doctor(config: Config, as_json: AsJson = False) -> None:
 @app.command()
 def status(config: Config, as_json: AsJson = False) -> None:
     """Stage by stage: shards done, missing, failed; hours; rows; reasons."""
+    from flows.chain import chains
     from flows.status import read_status
     from flows.summary import print_status
 
     settings, store = open_run(config)
-    found = read_status(settings, store)
+    found = read_status(settings, store, chains(settings, store))
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
@@ -143,8 +144,8 @@ def evaluate(config: Config, as_json: AsJson = False) -> None:
     settings, store = open_run(config)
     store.check()
     with _failures_told(config):
-        run_locally(config, settings, store, "evaluate", _PREFECT_HOME, quiet=as_json)
-    report = current_report(settings, store)
+        found = run_locally(config, settings, store, "evaluate", _PREFECT_HOME, quiet=as_json)
+    report = current_report(settings, store, found)
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
     else:
