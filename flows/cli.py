@@ -11,9 +11,10 @@ from typing import Annotated, Final
 import httpx
 import typer
 
-from configs.load import ConfigError, load_config
+from configs.load import ConfigError
 from configs.schema import RunConfig
 from flows import manifests, screen, story, sweep
+from flows.credentials import load_run
 from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
@@ -99,7 +100,7 @@ def doctor(config: Config, as_json: AsJson = False) -> None:
     """What is missing for a run, and how to get it; exit status 1 when there is a problem."""
     from flows.doctor import examine, print_checks
 
-    checks = examine(load_config(config))
+    checks = examine(load_run(config))
     if as_json:
         typer.echo(json.dumps([check.model_dump() for check in checks], indent=1))
     else:

@@ -6,11 +6,11 @@ from typing import Final
 
 from prefect import flow, get_run_logger
 
-from configs.load import load_config
 from configs.schema import RunConfig
 from flows import shards
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
+from flows.credentials import load_run
 from flows.models import (
     STUDENT,
     TEACHER,
@@ -68,7 +68,7 @@ def publish(config: str) -> str:
 
     Raises `HolesError` naming the missing shards.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     published, _ = publish_manifest(settings, open_store(settings))
     return f"{published.name}/{published.number}"
 
@@ -79,7 +79,7 @@ def distil(config: str) -> str:
 
     Raises `HolesError` when the shards as they are now are not published.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     store = open_store(settings)
     all_chains = chains(settings, store)
     published = find_current(settings, store, all_chains)
@@ -113,7 +113,7 @@ def evaluate(config: str) -> int:
     Raises `HolesError` when there is no student of the current manifest, `ShardsFailed` when a
     shard could not be measured.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     store = open_store(settings)
     all_chains = chains(settings, store)
     published = find_current(settings, store, all_chains)
@@ -165,7 +165,7 @@ def pipeline(config: str, until: str = "evaluate") -> None:
     A shard that fails stops neither the others nor the stages after it for them. Raises
     `RunFailed` with all failures at the end; with a hole nothing is published.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     refuse_unlicensed(settings)
     store = open_store(settings)
     before = chains(settings, store)

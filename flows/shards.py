@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
 
-from configs.load import load_config
 from flows.chain import Chain
+from flows.credentials import load_run
 from flows.progress import Bar, progress
 from flows.recorded import recorded
 from flows.rerun import find_again
@@ -130,7 +130,7 @@ def _in_a_flow_run(name: str, run_name: str, work: Callable[[], None]) -> None:
 @flow(name="download", flow_run_name="download {corpus}")
 def download(config: str, corpus: str) -> int:
     """Bring the files that the chosen splits need; returns how many were pending."""
-    settings = load_config(config)
+    settings = load_run(config)
     brought: set[ShardKey] = set()
     chain = Chain.open(settings, corpus)
     while (pending := chain.downloads.missing()).keys() - brought:
@@ -159,7 +159,7 @@ def _bring(chain: Chain, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
 @flow(name="plan", flow_run_name="plan {corpus}")
 def plan(config: str, corpus: str) -> int:
     """Group the segments of each split into shards; returns how many splits had new files."""
-    chain = Chain.open(load_config(config), corpus)
+    chain = Chain.open(load_run(config), corpus)
     pending = chain.unplanned_splits()
     bar = progress().bar(f"plan {corpus}", len(pending), "splits")
     work = {
@@ -174,7 +174,7 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
     @flow(name=stage, flow_run_name=f"{stage} {{corpus}}")
     def run(config: str, corpus: str) -> int:
         """Make the pending shards of this stage; returns how many there were."""
-        chain = Chain.open(load_config(config), corpus)
+        chain = Chain.open(load_run(config), corpus)
         pending = chain.pending(stage)
         bar = progress().bar(f"{stage} {corpus}", len(pending), "shards")
         work = {
@@ -224,7 +224,7 @@ def rerun(config: str, stage: str, shard: str) -> None:
     What depends on it is redone by the next run if and only if its digest changed. Raises what
     `flows.rerun.find_again` raises, and `ShardsFailed` when the shard fails.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     chain, again = find_again(settings, stage, shard)
     for path in again.stale:
         chain.store.delete(path)
