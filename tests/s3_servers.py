@@ -90,7 +90,7 @@ def _answer_one_at_a_time(server: Any) -> None:
 @contextmanager
 def ceph_server(folder: Path) -> Iterator[S3Server]:
     """Ceph's object gateway over one monitor and one store in memory."""
-    port, monitor_port = _free_port(), _free_port()
+    port, monitor_port = free_port(), free_port()
     server = S3Server(f"http://127.0.0.1:{port}", secrets.token_hex(10), secrets.token_hex(20))
     keys, config, fsid = folder / "keys", folder / "ceph.conf", str(uuid4())
     config.write_text(_configuration(folder, fsid, port, monitor_port))
@@ -175,7 +175,8 @@ def _wait_until_up(url: str) -> None:
         time.sleep(0.2)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
