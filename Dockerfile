@@ -1,21 +1,26 @@
-FROM python:3.11-slim
-
-RUN useradd --create-home --uid 1000 distillery
+FROM python:3.11-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
-ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 DO_NOT_TRACK=1
-
+RUN python -m venv /opt/venv
 # What changes rarely comes first: a change of the code alone installs nothing again.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir configs storage tasks flows \
     && touch configs/__init__.py storage/__init__.py tasks/__init__.py flows/__init__.py \
-    && pip install --constraint constraints.txt --editable '.[demo,s3]'
+    && /opt/venv/bin/pip install --constraint constraints.txt --editable '.[demo,gpu,s3,server]'
+
+FROM python:3.11-slim
+RUN useradd --create-home --uid 1000 distillery
+WORKDIR /app
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DO_NOT_TRACK=1
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app .
 COPY configs configs
 COPY storage storage
 COPY tasks tasks
 COPY flows flows
 
-# The folders that the checked-in configurations write to, for volumes to take their owner from.
-RUN mkdir demo-data librispeech-data && chown distillery:distillery . demo-data librispeech-data
+# The folders that runs write to, for volumes to take their owner from.
+RUN mkdir demo-data data && chown distillery:distillery . demo-data data
 USER distillery
 ENTRYPOINT ["distillery"]
 CMD ["--help"]

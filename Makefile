@@ -41,6 +41,7 @@ bench: $(STAMP)  ## measured against the floor, side by side in one run
 	$(BIN)/python -m benchmarks.label --memory stub
 	$(BIN)/python -m benchmarks.filter
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.orchestration
 
 teacher: $(STAMP)  ## train the demo's teacher anew
 	$(BIN)/python -m tasks.demo.teacher

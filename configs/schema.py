@@ -61,9 +61,13 @@ class Runtime(Settings):
     shard at a time each; without, by this one on its `device`. `workers` bounds the tasks of the
     other stages, and the threads that decode audio ahead of a model. `label_draft` is a small model
     that drafts what the teacher then verifies: labels are the same, and sooner there if it is good.
+    Where more than `tasks_per_flow_run` shards of a corpus wait for a stage, they are parted over
+    several Prefect flow runs. `s3_credentials` is an AWS Credentials block of the Prefect server;
+    without it the keys are those of the environment.
     """
 
     workers: Count = 2
+    tasks_per_flow_run: Count = 1000
     downloads_per_host: Count = 4
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] = ()
@@ -75,6 +79,7 @@ class Runtime(Settings):
     shard_timeout_s: Positive = 6 * 3600.0
     max_quarantined_percent: Percent = 1.0
     scratch: str | None = None
+    s3_credentials: Name | None = None
 
     @model_validator(mode="after")
     def _devices_are_of_one_kind(self) -> Self:

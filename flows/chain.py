@@ -137,8 +137,27 @@ class Chain:
         """Every planned shard of the splits of these roles, within the limit on hours."""
         return [link for split in self.splits(*roles) for link in self.links_of(split)]
 
-    def links_of(self, split: str) -> list[Link]:
-        """Every planned shard of a split, within the limit on hours."""
+    @property
+    def next_stage(self) -> str | None:
+        """The first stage, from the download to the filter, with something to do; None: none."""
+        if self.downloads.missing():
+            return "download"
+        if self.unplanned_splits():
+            return "plan"
+        waiting = {link.next_stage for link in self.links()}
+        return next((stage for stage in SHARD_STAGES if stage in waiting), None)
+
+    def pending(self, stage: str) -> list[Link]:
+        """The shards whose next stage is `stage`; what comes after it is not looked at."""
+        return [
+            link
+            for split in self.splits()
+            for link in self.links_of(split, until=stage)
+            if link.next_stage == stage
+        ]
+
+    def links_of(self, split: str, until: str = SHARD_STAGES[-1]) -> list[Link]:
+        """Every planned shard of a split within the limit on hours, by its stages `until` one."""
         rows = [
             (shard, part.output, row_group)
             for part in self.plan_receipts(split)
@@ -146,7 +165,8 @@ class Chain:
         ]
         num_taken = len(within([shard for shard, _, _ in rows], self.settings.limit_hours))
         is_training = self.corpus.splits[split] == "train"
-        stages = SHARD_STAGES if is_training else EVALUATION_STAGES
+        wanted = SHARD_STAGES[: SHARD_STAGES.index(until) + 1]
+        stages = wanted if is_training else EVALUATION_STAGES
         found = {stage: self.split(stage, split) for stage in stages} if rows else {}
         links: list[Link] = []
         for shard, plan, row_group in rows[:num_taken]:

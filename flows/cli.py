@@ -11,9 +11,10 @@ from typing import Annotated, Final
 import httpx
 import typer
 
-from configs.load import ConfigError, load_config
+from configs.load import ConfigError
 from configs.schema import RunConfig
 from flows import manifests, screen, story, sweep
+from flows.credentials import load_run
 from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
@@ -64,8 +65,8 @@ def run(
         return
     store.check()
     with _failures_told(config):
-        run_locally(config, settings, store, until, _PREFECT_HOME)
-    print_summary(settings, store)
+        found = run_locally(config, settings, store, until, _PREFECT_HOME)
+    print_summary(settings, store, found)
 
 
 def _tell_plan(settings: RunConfig, store: Store, *, as_json: bool) -> None:
@@ -99,7 +100,7 @@ def doctor(config: Config, as_json: AsJson = False) -> None:
     """What is missing for a run, and how to get it; exit status 1 when there is a problem."""
     from flows.doctor import examine, print_checks
 
-    checks = examine(load_config(config))
+    checks = examine(load_run(config))
     if as_json:
         typer.echo(json.dumps([check.model_dump() for check in checks], indent=1))
     else:
@@ -111,11 +112,12 @@ def doctor(config: Config, as_json: AsJson = False) -> None:
 @app.command()
 def status(config: Config, as_json: AsJson = False) -> None:
     """Stage by stage: shards done, missing, failed; hours; rows; reasons."""
+    from flows.chain import chains
     from flows.status import read_status
     from flows.summary import print_status
 
     settings, store = open_run(config)
-    found = read_status(settings, store)
+    found = read_status(settings, store, chains(settings, store))
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
@@ -143,8 +145,8 @@ def evaluate(config: Config, as_json: AsJson = False) -> None:
     settings, store = open_run(config)
     store.check()
     with _failures_told(config):
-        run_locally(config, settings, store, "evaluate", _PREFECT_HOME, quiet=as_json)
-    report = current_report(settings, store)
+        found = run_locally(config, settings, store, "evaluate", _PREFECT_HOME, quiet=as_json)
+    report = current_report(settings, store, found)
     if as_json:
         typer.echo(report.model_dump_json(indent=1))
     else:

@@ -1,24 +1,21 @@
 """A run on this machine: made-up corpora first, a Prefect server of its own, and the flows."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
 from configs.schema import RunConfig
-from flows.chain import chains
-from flows.content import find_current
+from flows.chain import Chain, chains
 from flows.doctor import refuse_hopeless
-from flows.models import find_report
 from flows.progress import progress
 from flows.rerun import find_again
 from flows.screen import on_screen
 from flows.server import prefect_api
-from flows.status import read_status
+from flows.status import is_pending
 from storage.errors import UserError
 from storage.store import Store
-from tasks.stages import STAGES
 
 _DRAIN_LIMIT_S: Final = 10.0
 
@@ -31,21 +28,23 @@ def run_locally(
     prefect_home: Path,
     *,
     quiet: bool = False,
-) -> None:
-    """Do what is pending up to `until`; nothing is started when nothing is.
+) -> Sequence[Chain]:
+    """Do what is pending up to `until`, and nothing is started when nothing is.
 
-    Raises `HopelessError` for what is known to fail before anything is brought, and
-    `flows.pipeline.RunFailed` naming what failed.
+    Returns how far each corpus is then. Raises `HopelessError` for what is known to fail before
+    anything is brought, and `flows.pipeline.RunFailed` naming what failed.
     """
-    if not is_pending(settings, store, until):
-        return
+    found = chains(settings, store)
+    if not is_pending(settings, store, until, found):
+        return found
     refuse_hopeless(settings, store, until)
-    with nullcontext() if quiet else on_screen(), _prefect(prefect_home) as wait_until_up:
+    with nullcontext() if quiet else on_screen(), prefect_here(prefect_home) as wait_until_up:
         from flows.pipeline import pipeline
 
         synthesise(settings, store)
         wait_until_up()
         pipeline(str(config), until)
+    return chains(settings, store)
 
 
 def rerun_locally(
@@ -53,24 +52,11 @@ def rerun_locally(
 ) -> None:
     """Make one shard again; raises what `flows.shards.rerun` raises."""
     find_again(settings, stage, shard)  # mistakes are told before anything is started
-    with on_screen(), _prefect(prefect_home) as wait_until_up:
+    with on_screen(), prefect_here(prefect_home) as wait_until_up:
         from flows.shards import rerun
 
         wait_until_up()
         rerun(str(config), stage, shard)
-
-
-def is_pending(settings: RunConfig, store: Store, until: str) -> bool:
-    """Whether anything up to the stage `until` is not done."""
-    wanted = STAGES[: STAGES.index(until) + 1]
-    lines = read_status(settings, store).stages
-    if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
-        return True
-    if until != STAGES[-1]:
-        return False
-    all_chains = chains(settings, store)
-    published = find_current(settings, store, all_chains)
-    return find_report(settings, store, all_chains, published) is None
 
 
 def synthesise(settings: RunConfig, store: Store) -> None:
@@ -80,13 +66,10 @@ def synthesise(settings: RunConfig, store: Store) -> None:
     """
     if settings.synthetic is None:
         return
-    lines = read_status(settings, store).stages
     pending = [
-        line.corpus
-        for line in lines
-        if line.stage == "download"
-        and line.shards.missing + line.shards.failed
-        and settings.corpora[line.corpus].local is None
+        chain.corpus.name
+        for chain in chains(settings, store)
+        if chain.downloads.missing() and chain.settings.local is None
     ]
     if not pending:
         return
@@ -110,7 +93,7 @@ def synthesise(settings: RunConfig, store: Store) -> None:
 
 
 @contextmanager
-def _prefect(home: Path) -> Iterator[Callable[[], None]]:
+def prefect_here(home: Path) -> Iterator[Callable[[], None]]:
     """A Prefect API for flows of this process, and nothing of its log left behind."""
     is_own = not os.environ.get("PREFECT_API_URL")
     with prefect_api(home) as wait_until_up:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from configs.load import load_config
 from configs.schema import RunConfig
+from flows.credentials import load_run
 from storage.store import Store
 
 Config = Annotated[Path, typer.Argument(help="A configuration, such as configs/demo.yaml.")]
@@ -15,5 +15,5 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 def open_run(config: Path) -> tuple[RunConfig, Store]:
     """The settings of a configuration, and the store of its root."""
-    settings = load_config(config)
+    settings = load_run(config)
     return settings, Store(settings.root, settings.runtime.scratch)

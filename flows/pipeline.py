@@ -1,15 +1,16 @@
 """The whole story, from raw corpora to a measured student, and each of its chapters as a flow."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
-from configs.load import load_config
 from configs.schema import RunConfig
 from flows import shards
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
+from flows.credentials import load_run
 from flows.models import (
     STUDENT,
     TEACHER,
@@ -20,9 +21,10 @@ from flows.models import (
     validation_audio,
 )
 from flows.progress import progress
-from flows.shards import ShardsFailed, gather
+from flows.shards import ShardsFailed, gather_in_parts
+from flows.status import is_pending
 from storage.errors import DistilleryError
-from storage.receipts import summarise
+from storage.receipts import summarise_all
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run, refuse_unlicensed
@@ -66,7 +68,7 @@ def publish(config: str) -> str:
 
     Raises `HolesError` naming the missing shards.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     published, _ = publish_manifest(settings, open_store(settings))
     return f"{published.name}/{published.number}"
 
@@ -77,7 +79,7 @@ def distil(config: str) -> str:
 
     Raises `HolesError` when the shards as they are now are not published.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     store = open_store(settings)
     all_chains = chains(settings, store)
     published = find_current(settings, store, all_chains)
@@ -111,7 +113,7 @@ def evaluate(config: str) -> int:
     Raises `HolesError` when there is no student of the current manifest, `ShardsFailed` when a
     shard could not be measured.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     store = open_store(settings)
     all_chains = chains(settings, store)
     published = find_current(settings, store, all_chains)
@@ -124,11 +126,16 @@ def evaluate(config: str) -> int:
         work = {
             one.key: {"config": settings, "job": one.job} for one in pending if one.model == model
         }
-        bar = progress().bar(f"evaluate {model}", len(work), "shards")
-        in_flight = num_in_flight(settings.runtime, "evaluate")
-        gather(with_policy(shard_task, settings.runtime), "evaluate", work, in_flight, bar)
-    for folder in {one.job.place.folder for one in pending}:
-        summarise(store, folder)
+        folders = {one.job.place.folder for one in pending if one.model == model}
+        gather_in_parts(
+            with_policy(shard_task, settings.runtime),
+            "evaluate",
+            work,
+            num_in_flight(settings.runtime, "evaluate"),
+            progress().bar(f"evaluate {model}", len(work), "shards"),
+            num_most=settings.runtime.tasks_per_flow_run,
+            sum_up=partial(summarise_all, store, folders),
+        )
     found = measurements(settings, store, all_chains, student)
     with_policy(report_task, settings.runtime, is_shard=False)(
         settings,
@@ -158,12 +165,20 @@ def pipeline(config: str, until: str = "evaluate") -> None:
     A shard that fails stops neither the others nor the stages after it for them. Raises
     `RunFailed` with all failures at the end; with a hole nothing is published.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     refuse_unlicensed(settings)
+    store = open_store(settings)
+    before = chains(settings, store)
+    if not is_pending(settings, store, until, before):
+        get_run_logger().info("nothing to do: all is done up to %s", until)
+        return
+    first = {chain.corpus.name: chain.next_stage for chain in before}
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
         if stage in _CORPUS_STAGES:
-            for corpus in settings.corpora:
+            for corpus, begin in first.items():
+                if begin is None or STAGES.index(stage) < STAGES.index(begin):
+                    continue
                 try:
                     _CORPUS_STAGES[stage](config, corpus)
                 except ShardsFailed as failed:

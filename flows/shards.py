@@ -1,22 +1,25 @@
 """One flow a stage and corpus: a task for each pending shard, never more in flight than workers.
 
 A shard that fails does not stop the others; the flow then ends as failed and names each of them.
+Thousands of shards are parted over flow runs, so that each can be looked at and is recorded whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Semaphore
 from typing import Any, Final, TypeVar
 
 from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
 
-from configs.load import load_config
 from flows.chain import Chain
+from flows.credentials import load_run
 from flows.progress import Bar, progress
+from flows.recorded import recorded
 from flows.rerun import find_again
 from storage.errors import DistilleryError
 from storage.receipt import Receipt
-from storage.receipts import summarise
+from storage.receipts import summarise_all
 from storage.shard import ShardKey
 from tasks.download.parts import Part, download_place
 from tasks.run import (
@@ -73,10 +76,61 @@ def gather(
     return results
 
 
+def gather_in_parts(
+    task: Task[..., R],
+    stage: str,
+    work: Mapping[ShardKey, Mapping[str, Any]],
+    in_flight: int,
+    bar: Bar,
+    *,
+    num_most: int,
+    sum_up: Callable[[], None],
+) -> int:
+    """`gather`, in a flow run of its own for each `num_most` of them where there are more.
+
+    Returns how many there were. `sum_up` is called at the end, and before it after the first part,
+    the second, the fourth and so on: it may cost as much as there is by then.
+    """
+
+    def make(part: Mapping[ShardKey, Mapping[str, Any]]) -> None:
+        with recorded(len(part)):
+            gather(task, stage, part, in_flight, bar)
+
+    if len(work) <= num_most:
+        try:
+            make(work)
+        finally:
+            sum_up()
+        return len(work)
+    failures: list[ShardFailed] = []
+    keys = list(work)
+    for number, start in enumerate(range(0, len(keys), num_most), start=1):
+        part = {key: work[key] for key in keys[start : start + num_most]}
+        name = f"{stage} {keys[start]} to {list(part)[-1].index:05d}"
+        try:
+            _in_a_flow_run(f"{stage}-part", name, partial(make, part))
+        except ShardsFailed as failed:
+            failures += failed.failures
+        if number.bit_count() == 1:
+            sum_up()
+    sum_up()
+    if failures:
+        raise ShardsFailed(failures)
+    return len(work)
+
+
+def _in_a_flow_run(name: str, run_name: str, work: Callable[[], None]) -> None:
+    @flow(name=name, flow_run_name=run_name)
+    def part() -> None:
+        work()
+
+    part()
+
+
 @flow(name="download", flow_run_name="download {corpus}")
 def download(config: str, corpus: str) -> int:
     """Bring the files that the chosen splits need; returns how many were pending."""
-    settings = load_config(config)
+    settings = load_run(config)
     brought: set[ShardKey] = set()
     chain = Chain.open(settings, corpus)
     while (pending := chain.downloads.missing()).keys() - brought:
@@ -98,19 +152,14 @@ def _bring(chain: Chain, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
         }
         for key, part in pending.items()
     }
-    runtime = chain.config.runtime
-    try:
-        policed = with_policy(download_task, runtime)
-        return set(gather(policed, "download", work, runtime.workers, bar))
-    finally:
-        for folder in {download_place(chain.corpus, key).folder for key in work}:
-            summarise(chain.store, folder)
+    _make(chain, download_task, "download", work, bar)
+    return set(work)
 
 
 @flow(name="plan", flow_run_name="plan {corpus}")
 def plan(config: str, corpus: str) -> int:
     """Group the segments of each split into shards; returns how many splits had new files."""
-    chain = Chain.open(load_config(config), corpus)
+    chain = Chain.open(load_run(config), corpus)
     pending = chain.unplanned_splits()
     bar = progress().bar(f"plan {corpus}", len(pending), "splits")
     work = {
@@ -125,22 +174,41 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
     @flow(name=stage, flow_run_name=f"{stage} {{corpus}}")
     def run(config: str, corpus: str) -> int:
         """Make the pending shards of this stage; returns how many there were."""
-        chain = Chain.open(load_config(config), corpus)
-        pending = [link for link in chain.links() if link.next_stage == stage]
+        chain = Chain.open(load_run(config), corpus)
+        pending = chain.pending(stage)
         bar = progress().bar(f"{stage} {corpus}", len(pending), "shards")
-        runtime = chain.config.runtime
         work = {
             link.key: {"config": chain.config, "job": chain.job(link, stage)} for link in pending
         }
-        policed = with_policy(shard_task, runtime)
-        try:
-            made = gather(policed, stage, work, num_in_flight(runtime, stage), bar)
-        finally:
-            for folder in {chain.place(stage, key).folder for key in work}:
-                summarise(chain.store, folder)
-        return len(made)
+        return _make(chain, shard_task, stage, work, bar)
 
     return run
+
+
+def _make(
+    chain: Chain,
+    task: Task[..., Receipt],
+    stage: str,
+    work: Mapping[ShardKey, Mapping[str, Any]],
+    bar: Bar,
+) -> int:
+    """Make shards of one stage of a corpus, and sum up their receipts; returns how many."""
+    runtime = chain.config.runtime
+    places = [
+        download_place(chain.corpus, key) if stage == "download" else chain.place(stage, key)
+        for key in work
+    ]
+    folders = {place.folder for place in places}
+
+    return gather_in_parts(
+        with_policy(task, runtime),
+        stage,
+        work,
+        num_in_flight(runtime, stage),
+        bar,
+        num_most=runtime.tasks_per_flow_run,
+        sum_up=partial(summarise_all, chain.store, folders),
+    )
 
 
 normalise: Final = _shard_flow("normalise")
@@ -156,7 +224,7 @@ def rerun(config: str, stage: str, shard: str) -> None:
     What depends on it is redone by the next run if and only if its digest changed. Raises what
     `flows.rerun.find_again` raises, and `ShardsFailed` when the shard fails.
     """
-    settings = load_config(config)
+    settings = load_run(config)
     chain, again = find_again(settings, stage, shard)
     for path in again.stale:
         chain.store.delete(path)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.chain import Chain, chains
+from flows.chain import Chain
 from flows.content import HolesError, content_of, find_current, training_links
-from flows.models import find_student, measurements
+from flows.models import find_report, find_student, measurements
 from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
@@ -53,13 +53,24 @@ class Status(BaseModel):
     failures: list[Failure]
 
 
-def read_status(config: RunConfig, store: Store) -> Status:
+def read_status(config: RunConfig, store: Store, all_chains: Sequence[Chain]) -> Status:
     """The status as the receipts tell it; reads no data and imports no model."""
-    all_chains = chains(config, store)
     found = [one for chain in all_chains for one in _corpus(chain)]
     found += _models(config, store, all_chains)
     lines = sorted((line for line, _ in found), key=lambda line: STAGES.index(line.stage))
     return Status(stages=lines, failures=[failure for _, failed in found for failure in failed])
+
+
+def is_pending(config: RunConfig, store: Store, until: str, all_chains: Sequence[Chain]) -> bool:
+    """Whether anything up to the stage `until` is not done."""
+    wanted = STAGES[: STAGES.index(until) + 1]
+    lines = read_status(config, store, all_chains).stages
+    if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
+        return True
+    if until != STAGES[-1]:
+        return False
+    published = find_current(config, store, all_chains)
+    return find_report(config, store, all_chains, published) is None
 
 
 _Line = tuple[StageStatus, list[Failure]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 
 from configs.schema import RunConfig
-from flows.chain import chains
+from flows.chain import Chain
 from flows.content import find_current
 from flows.models import find_report
 from flows.screen import OUT, complain, table
@@ -26,12 +26,11 @@ _CAUSE_WORDS: Final = ("kind", "before", "after", "corpora")
 _MANY_CORPORA: Final = 3
 
 
-def print_summary(settings: RunConfig, store: Store) -> None:
+def print_summary(settings: RunConfig, store: Store, all_chains: Sequence[Chain]) -> None:
     """What came of a run: its manifest by corpus, then teacher and student."""
-    all_chains = chains(settings, store)
     published = find_current(settings, store, all_chains)
     if published is None:
-        print_status(read_status(settings, store))
+        print_status(read_status(settings, store, all_chains))
         return
     print_manifest(published)
     report = find_report(settings, store, all_chains, published)
@@ -41,9 +40,8 @@ def print_summary(settings: RunConfig, store: Store) -> None:
         OUT.print(f"The student is in {where}", markup=False, soft_wrap=True)
 
 
-def current_report(settings: RunConfig, store: Store) -> Report:
+def current_report(settings: RunConfig, store: Store, all_chains: Sequence[Chain]) -> Report:
     """The report on the manifest of the shards as they are; raises `UserError` without one."""
-    all_chains = chains(settings, store)
     report = find_report(settings, store, all_chains, find_current(settings, store, all_chains))
     if report is None:
         raise UserError("nothing is evaluated yet; `distillery run` does that")

@@ -3,8 +3,9 @@
 import os
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,10 @@ from storage.sink import HashingSink, fsync_folder
 
 _UNCACHED: Final = {"use_listings_cache": False, "skip_instance_cache": True}
 
-_S3_OPTIONS: Final = {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 2}}}
+_S3_OPTIONS: Final = {
+    "retries": {"mode": "standard", "max_attempts": 2},
+    "max_pool_connections": 16,
+}
 _S3_ATTEMPTS: Final = 2  # of s3fs, each with the attempts above
 """So that a server out of order is told within seconds; to try for minutes is the caller's."""
 
@@ -32,21 +36,34 @@ def open_root(root: str) -> tuple[AbstractFileSystem, str]:
 
     No listing of it is ever served from a cache.
     """
-    options: dict[str, Any] = {}
-    if not _is_local(root):
-        options = {**_UNCACHED, **(_S3_OPTIONS if root.startswith("s3://") else {})}
     shown = without_secrets(root)
     try:
         with explained("open", shown, is_local=_is_local(root)):
-            file_system, base = fsspec.core.url_to_fs(_expanded(root), **options)
+            if root.startswith("s3://"):
+                file_system = _s3(os.getpid(), tuple(_aws_settings()))
+                base = str(file_system._strip_protocol(root))
+            else:
+                options = {} if _is_local(root) else _UNCACHED
+                file_system, base = fsspec.core.url_to_fs(_expanded(root), **options)
     except (ImportError, ValueError) as error:
         raise UserError(
             f"the root {shown!r} cannot be opened: {error};"
             " expected a folder or a URL such as s3://bucket/prefix"
         ) from error
-    if root.startswith("s3://"):
-        file_system.retries = _S3_ATTEMPTS
     return file_system, base.rstrip("/")
+
+
+@lru_cache(maxsize=4)
+def _s3(process_id: int, aws_settings: tuple[tuple[str, str], ...]) -> AbstractFileSystem:
+    """One for all stores of a process, so that its connections are bounded, and set up once."""
+    file_system = fsspec.filesystem("s3", **_UNCACHED, config_kwargs=_S3_OPTIONS)
+    file_system.retries = _S3_ATTEMPTS
+    return file_system
+
+
+def _aws_settings() -> Iterator[tuple[str, str]]:
+    """What decides whom a client asks, and as whom."""
+    yield from sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))
 
 
 def cat(file_system: AbstractFileSystem, full: str, start: int | None, end: int | None) -> bytes:
@@ -54,12 +71,17 @@ def cat(file_system: AbstractFileSystem, full: str, start: int | None, end: int 
     if end is not None and end == (start or 0):
         return b""  # an object store takes an empty range for none and sends the whole file
     try:
-        data: bytes = file_system.cat_file(full, start=start, end=end)
+        data: bytes = file_system.cat_file(full, start=start, end=end, **_at_once(file_system))
     except OSError as error:
         if s3_code(error) == "InvalidRange":  # the file ends before `start`
             return b""
         raise
     return data
+
+
+def _at_once(file_system: AbstractFileSystem) -> Mapping[str, int]:
+    """In one request: s3fs else asks for the size first, to bring large objects in pieces."""
+    return {"max_concurrency": 1} if "s3" in file_system.protocol else {}
 
 
 def find(file_system: AbstractFileSystem, full: str) -> Mapping[str, Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """What is done in a split: its receipts and failures, from one listing and a summary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from storage.errors import IntegrityError
 from storage.fingerprint import digest
 from storage.receipt import Receipt, Record
 from storage.shard import ShardKey
@@ -30,10 +31,18 @@ class Failure(Record):
     failed_at: str
 
 
+class Summarised(Record):
+    """A receipt as it was listed: it still is that of `path` while the tag there is the same."""
+
+    path: str
+    tag: str
+    receipt: Receipt
+
+
 class Summary(Record):
     """The receipts of a split at the time of one listing."""
 
-    receipts: tuple[Receipt, ...]
+    receipts: tuple[Summarised, ...]
 
 
 @dataclass(frozen=True)
@@ -45,17 +54,21 @@ class Split:
 
     @classmethod
     def load(cls, store: Store, folder: str) -> Self:
-        """Read a split's folder: one listing, then the summary if it is of this very listing."""
+        """Read a split's folder: one listing, the summary, and what has come since it."""
         listing = store.list(folder)
-        receipts = _read_receipts(store, folder, listing)
+        receipts = tuple(_read_receipts(store, listing).values())
         done = {receipt.key for receipt in receipts}
         told = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
         failures = (Failure.parse(data, path) for path, data in told.items())
         return cls(receipts, tuple(failure for failure in failures if failure.key not in done))
 
+    def of(self, key: ShardKey) -> Sequence[Receipt]:
+        """The receipts of a shard, one for each source that it was made from."""
+        return self._by_key.get(key, ())
+
     def find(self, key: ShardKey, source_digest: str) -> Receipt | None:
         """The receipt of `key` made from this very source, or None."""
-        for receipt in self._by_key.get(key, ()):
+        for receipt in self.of(key):
             if receipt.source_digest == source_digest:
                 return receipt
         return None
@@ -69,20 +82,30 @@ class Split:
 
 
 def summarise(store: Store, folder: str) -> None:
-    """Write the receipts of a finished split as one file, so that they can be read at once.
+    """Write the receipts of a split as one file, so that they can be read at once.
 
-    The name says of which listing it is: a receipt that came, went or changed makes it stale, and
-    a stale summary is never read.
+    It holds the tag of each, so that of a summary that others have outrun what has not changed is
+    still taken from it, and the rest is read.
     """
     listing = store.list(folder)
-    path = _summary_path(folder, listing)
+    listed = [[path, entry.tag] for path, entry in listing.items() if path.endswith(_RECEIPT)]
+    path = f"{folder}/{digest(listed)[:16]}{_SUMMARY}"
     if path in listing:
         return
-    receipts = _read_receipts(store, folder, listing)
+    receipts = tuple(
+        Summarised(path=name, tag=listing[name].tag, receipt=receipt)
+        for name, receipt in _read_receipts(store, listing).items()
+    )
     store.put_if_absent(path, Summary(receipts=receipts).model_dump_json().encode())
     for old in listing:
         if old.endswith(_SUMMARY):
             store.delete(old)
+
+
+def summarise_all(store: Store, folders: Iterable[str]) -> None:
+    """Summarise several splits."""
+    for folder in folders:
+        summarise(store, folder)
 
 
 def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> Failure:
@@ -100,18 +123,25 @@ def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> F
     return failure
 
 
-def _summary_path(folder: str, listing: Mapping[str, Entry]) -> str:
-    receipts = [[path, entry.tag] for path, entry in listing.items() if path.endswith(_RECEIPT)]
-    return f"{folder}/{digest(receipts)[:16]}{_SUMMARY}"
+def _read_receipts(store: Store, listing: Mapping[str, Entry]) -> dict[str, Receipt]:
+    """Path to receipt, in order; those that no summary has as they are now are read one by one."""
+    wanted = [path for path in listing if path.endswith(_RECEIPT)]
+    found = {
+        told.path: told.receipt
+        for told in _summarised(store, [path for path in listing if path.endswith(_SUMMARY)])
+        if told.path in listing and listing[told.path].tag == told.tag
+    }
+    told = _read_each(store, [path for path in wanted if path not in found])
+    found |= {path: Receipt.parse(data, path) for path, data in told.items()}
+    return {path: found[path] for path in wanted if path in found}
 
 
-def _read_receipts(store: Store, folder: str, listing: Mapping[str, Entry]) -> tuple[Receipt, ...]:
-    summary = _summary_path(folder, listing)
-    if summary in listing:
-        for data in _read_each(store, [summary]).values():
-            return Summary.parse(data, summary).receipts
-    told = _read_each(store, [path for path in listing if path.endswith(_RECEIPT)])
-    return tuple(Receipt.parse(data, path) for path, data in told.items())
+def _summarised(store: Store, paths: Sequence[str]) -> Iterator[Summarised]:
+    for path, data in _read_each(store, paths).items():
+        try:
+            yield from Summary.parse(data, path).receipts
+        except IntegrityError:
+            continue  # as good as none: it is made again from the receipts
 
 
 def _read_each(store: Store, paths: Sequence[str]) -> Mapping[str, bytes]:

@@ -1,8 +1,13 @@
 """The composition and the image, as far as they can be held against the code without an engine."""
 
+import ast
+import inspect
+import json
 import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +15,172 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
-COMPOSITION: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+TEXT = (REPOSITORY / "docker-compose.yml").read_text()
+COMPOSITION: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSITION["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
+EXAMPLE = dict(
+    re.findall(r"^([A-Z0-9_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
+)
+MAY_STAY_EMPTY = {"HF_TOKEN"}
+
+TOP_KEYS = {"name", "services", "volumes"}
+SERVICE_KEYS = {
+    "build", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
+    "ports", "profiles", "restart", "stop_grace_period", "volumes",
+}  # fmt: skip
+"""Those of the Compose Specification that are used here: a misspelt one would be passed over."""
+
+CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+DURATION = re.compile(r"(\d+h)?(\d+m)?(\d+s)?")
+SECRET_NAMES = re.compile(r"PASSWORD|SECRET|KEY|TOKEN|AUTH_STRING|CONNECTION_URL|DOCKET_URL")
+
+each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-@pytest.mark.parametrize("name", COMPOSITION["services"])
+def test_the_composition_has_the_keys_that_the_specification_knows() -> None:
+    extensions = {key for key in COMPOSITION if key.startswith("x-")}
+    assert set(COMPOSITION) - extensions == TOP_KEYS
+    used = {volume for one in SERVICES.values() for volume in _named_volumes(one)}
+    assert used == set(COMPOSITION["volumes"])
+
+
+def _named_volumes(service: dict[str, Any]) -> Iterator[str]:
+    for volume in service.get("volumes", []):
+        source, target, *mode = volume.split(":")
+        assert target.startswith("/")
+        assert mode in ([], ["ro"])
+        if source.startswith("./"):
+            assert (REPOSITORY / source).is_dir()
+        else:
+            yield source
+
+
+@each_service
+def test_a_service_is_of_the_form_that_the_specification_asks(name: str) -> None:
+    service = SERVICES[name]
+    assert set(service) <= SERVICE_KEYS
+    words = [*service.get("entrypoint", []), *service.get("command", [])]
+    assert all(isinstance(word, str) for word in words)
+    for variable, value in service["environment"].items():
+        assert re.fullmatch(r"[A-Z][A-Z0-9_]*", variable)
+        assert isinstance(value, str), "a bare true or 0 is not what a program reads"
+    for duration in [service.get("stop_grace_period"), *_durations(service)]:
+        assert duration is None or DURATION.fullmatch(duration)
+    if "deploy" in service:
+        card = {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+        assert service["deploy"] == {"resources": {"reservations": {"devices": [card]}}}
+        assert service["profiles"] == ["gpu"]
+
+
+def _durations(service: dict[str, Any]) -> Iterator[str]:
+    check = service.get("healthcheck", {"test": ["NONE"]})
+    assert check["test"][0] in ("CMD", "CMD-SHELL", "NONE")
+    assert set(check) <= {"test", "interval", "timeout", "retries"}
+    yield from (check[key] for key in ("interval", "timeout") if key in check)
+
+
+@each_service
 def test_a_service_is_pinned_and_reached_from_this_machine_alone(name: str) -> None:
-    service = COMPOSITION["services"][name]
-    assert re.search(r":[\d.]+(-\w+)?$", service["image"])
+    service = SERVICES[name]
+    assert re.search(r":\d+(\.\d+)+(-\w+)?$", service["image"])
     for port in service.get("ports", []):
         assert port.startswith("127.0.0.1:")
-    for other, condition in service.get("depends_on", {}).items():
-        assert condition == {"condition": "service_healthy"}
-        assert "healthcheck" in COMPOSITION["services"][other]
-    for volume in service.get("volumes", []):
-        assert volume.split(":")[0] in COMPOSITION["volumes"]
+    assert service["restart"] in ("unless-stopped", "no")
 
 
-def test_passwords_come_from_the_environment_and_have_no_default() -> None:
-    text = (REPOSITORY / "docker-compose.yml").read_text()
-    wanted = set(re.findall(r"\$\{([A-Z_]+):\?", text))
-    assert wanted == {"POSTGRES_PASSWORD", "PREFECT_PASSWORD"}
-    example = (REPOSITORY / ".env.example").read_text()
-    assert dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE)) == dict.fromkeys(wanted, "")
+@each_service
+def test_a_service_starts_after_what_it_needs(name: str) -> None:
+    for other, wanted in SERVICES[name].get("depends_on", {}).items():
+        assert wanted["condition"] in CONDITIONS
+        if wanted["condition"] == "service_healthy":
+            assert "healthcheck" in SERVICES[other]
+        if wanted["condition"] == "service_completed_successfully":
+            assert SERVICES[other]["restart"] == "no"
+        assert "profiles" not in SERVICES[other]
+    text = json.dumps(SERVICES[name]["environment"])
+    hosts = set(re.findall(r"(?:@|//)([a-z]+):\d+", text)) - {name}
+    assert hosts <= _started_before(name)
 
 
-@pytest.mark.parametrize("command", ["distillery", "prefect"])
-def test_each_entry_point_is_installed(command: str) -> None:
-    named = [service.get("entrypoint") for service in COMPOSITION["services"].values()]
-    assert [command] in named or f'ENTRYPOINT ["{command}"]' in DOCKERFILE
-    assert shutil.which(command, path=str(Path(sys.executable).parent))
+def _started_before(name: str) -> set[str]:
+    direct = set(SERVICES[name].get("depends_on", {}))
+    return direct.union(*(_started_before(other) for other in direct))
+
+
+def test_while_a_secret_is_empty_as_in_the_example_nothing_starts() -> None:
+    assert set(EXAMPLE.values()) == {""}
+    named = set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT))
+    assert named == set(EXAMPLE)
+    for name in named:
+        forms = set(re.findall(rf"\$\{{{name}(:[?-])", TEXT))
+        assert forms == ({":-"} if name in MAY_STAY_EMPTY else {":?"})
+
+
+@each_service
+def test_no_secret_is_written_down(name: str) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        if SECRET_NAMES.search(variable):
+            assert re.search(r"\$\{[A-Z0-9_]+:[?-]", value), variable
+
+
+def test_every_setting_of_prefect_is_one_that_it_knows() -> None:
+    from prefect.server.utilities import encryption
+    from prefect.settings import Settings
+    from prefect.settings.legacy import _get_settings_fields
+    from prefect_redis.client import RedisMessagingSettings
+
+    known = set(_get_settings_fields(Settings))
+    known |= {
+        f"PREFECT_REDIS_MESSAGING_{field.upper()}" for field in RedisMessagingSettings.model_fields
+    }
+    known |= set(re.findall(r"PREFECT_\w+", inspect.getsource(encryption)))  # past its settings
+    used = {name for one in SERVICES.values() for name in one["environment"]}
+    assert {name for name in used if name.startswith("PREFECT_")} <= known
+
+
+@each_service
+def test_what_a_service_of_ours_calls_is_installed_and_parses(name: str) -> None:
+    service = SERVICES[name]
+    if not service["image"].startswith("distillery:"):
+        return
+    program, *words = [*service["entrypoint"], *service["command"]]
+    if program == "python":
+        assert words[0] == "-c"
+        ast.parse(words[1])
+        return
+    found = shutil.which(program, path=str(Path(sys.executable).parent))
+    assert found is not None
+    options = {word for word in words if word.startswith("--")}
+    names = [word for word in words[:3] if re.fullmatch(r"[a-z]+", word)]
+    page = subprocess.run([found, *names, "--help"], check=True, capture_output=True, text=True)
+    assert all(option in page.stdout for option in options)
+    for module in re.findall(r"prefect_redis\.\w+", json.dumps(service["environment"])):
+        __import__(module)
 
 
 def test_the_image_runs_as_a_normal_user_and_takes_what_is_there() -> None:
-    assert DOCKERFILE.index("USER distillery") < DOCKERFILE.index("ENTRYPOINT")
-    for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE):
+    stages = DOCKERFILE.split("\nFROM ")
+    assert len(stages) == 2
+    last = stages[-1]
+    assert last.index("USER distillery") < last.index("ENTRYPOINT")
+    assert "pip" not in last, "what builds is left behind"
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         for path in line.split():
             assert (REPOSITORY / path).exists()
+    first = stages[0]
+    assert first.index("COPY pyproject.toml") < first.index("pip install")
+    assert "COPY flows" not in first, "a change of the code would install all anew"
+    ignored = (REPOSITORY / ".dockerignore").read_text().split()
+    assert {".git", ".venv", ".env"} <= set(ignored)
+
+
+def test_the_extras_of_the_image_are_there_and_hold_what_the_services_need() -> None:
+    import tomllib
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    match = re.search(r"'\.\[([a-z0-9,]+)\]'", DOCKERFILE)
+    assert match is not None
+    extras = match[1].split(",")
+    assert set(extras) <= set(project["optional-dependencies"])
+    assert {"s3", "server"} <= set(extras)

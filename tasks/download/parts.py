@@ -181,7 +181,7 @@ def _seen_below(mirror: str | None) -> Mapping[str, Entry]:
 
 def _receipt_of(part: Part, done: Split) -> Receipt | None:
     """The receipt of a part as it is now; of a delivery that is out of sight, the newest."""
-    receipts = [receipt for receipt in done.receipts if receipt.key == part.key]
+    receipts = done.of(part.key)
     if part.found:
         receipts = [receipt for receipt in receipts if receipt.source_digest == part.found]
     return max(receipts, key=lambda receipt: receipt.finished_at, default=None)

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class Run:
 
     folder: Path
     config: Path
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the command's environment
 
     def distillery(
         self, *arguments: str, expect: int | None = 0
@@ -29,7 +31,7 @@ class Run:
         done = subprocess.run(
             [str(COMMAND), *arguments],
             cwd=self.folder,
-            env=environment(),
+            env=environment(**self.variables),
             capture_output=True,
             text=True,
             timeout=280,

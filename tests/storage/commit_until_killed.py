@@ -62,6 +62,7 @@ def main(root: str, seed: int) -> None:
         if process == 0:
             commit_pending(Store(root), lambda out=writer: os.write(out, b"."))
             os._exit(0)
+        os.close(writer)  # or a child that finds nothing left to do would be waited for for ever
         os.read(reader, 1)
         time.sleep(wait.uniform(0, _LONGEST_WAIT_S))
         os.kill(process, signal.SIGKILL)

@@ -104,6 +104,31 @@ def test_a_summary_is_stale_once_a_receipt_comes(store: Store) -> None:
     assert len(Split.load(store, FOLDER).receipts) == 2
 
 
+def test_of_a_summary_that_is_outrun_only_what_is_new_is_read(
+    store: Store, num_read: Callable[[], int]
+) -> None:
+    receipts = [put_receipt(store, index) for index in range(20)]
+    summarise(store, FOLDER)
+    receipts += [put_receipt(store, index) for index in (20, 21)]
+    num_read()
+    assert Split.load(store, FOLDER).receipts == tuple(receipts)
+    assert num_read() == 3
+    summarise(store, FOLDER)
+    assert num_read() == 3
+    assert Split.load(store, FOLDER).receipts == tuple(receipts)
+    assert num_read() == 1
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b'{"receipts": [{}]}', b"\xff\xfe"])
+def test_a_damaged_summary_is_as_good_as_none(store: Store, damaged: bytes) -> None:
+    receipt = put_receipt(store, 0)
+    summarise(store, FOLDER)
+    (path,) = (path for path in store.list(FOLDER) if path.endswith(".summary.json"))
+    store.delete(path)
+    store.put_if_absent(path, damaged)
+    assert Split.load(store, FOLDER).receipts == (receipt,)
+
+
 def test_a_summary_is_stale_once_a_receipt_goes(store: Store) -> None:
     put_receipt(store, 0)
     summarise(store, FOLDER)
@@ -148,12 +173,12 @@ def test_a_receipt_of_another_shard_hides_no_failure(store: Store) -> None:
 def test_files_that_go_while_a_split_is_read_are_as_good_as_gone_before(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_receipt(store, 0)
+    kept = put_receipt(store, 0)
     summarise(store, FOLDER)
-    kept = put_receipt(store, 1)
+    put_receipt(store, 1)
     record_failure(store, place(2), "torn", "2026-01-01T00:00:00")
     listing = store.list(FOLDER)
-    store.delete(place(0).receipt_path("a" * 64))
+    store.delete(place(1).receipt_path("a" * 64))
     store.delete(place(2).failure_path())
     monkeypatch.setattr(store, "list", lambda folder: listing)
     assert Split.load(store, FOLDER) == Split((kept,), ())

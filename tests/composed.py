@@ -1,0 +1,145 @@
+"""The services of docker-compose.yml as processes on loopback: their commands and settings."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.flows.running import environment
+from tests.prefect_server import PREFECT, running, wait_for
+from tests.s3_servers import free_port
+
+REPOSITORY = Path(__file__).parents[1]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
+    (REPOSITORY / "docker-compose.yml").read_text()
+)["services"]
+_DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+_UP_LIMIT_S = 60.0
+
+
+def lacking() -> list[str]:
+    """The programs of PostgreSQL and Redis that this machine has not."""
+    found = {
+        "initdb (Debian: postgresql)": _program("initdb"),
+        "postgres (Debian: postgresql)": _program("postgres"),
+        "redis-server": _program("redis-server"),
+        "redis-cli (Debian: redis-tools)": _program("redis-cli"),
+        "runuser": _program("runuser"),
+    }
+    return [name for name, path in found.items() if not path]
+
+
+def _program(name: str) -> str:
+    """The path of a program, or nothing; Debian keeps those of PostgreSQL out of the way."""
+    of_debian = sorted(_DEBIAN_POSTGRES.glob(f"*/bin/{name}"))
+    return str(of_debian[-1]) if of_debian else shutil.which(name) or ""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Passwords as of an `.env`, and where on loopback each service is."""
+
+    folder: Path
+    secrets: Mapping[str, str]
+    ports: Mapping[str, int] = field(
+        default_factory=lambda: {name: free_port() for name in ("database", "redis", "api")}
+    )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['api']}/api"
+
+    def variables(self, service: str) -> dict[str, str]:
+        """The environment of a service, with loopback for the names of the others."""
+        found = {}
+        for name, value in SERVICES[service]["environment"].items():
+            value = re.sub(
+                r"\$\{([A-Z0-9_]+)[^}]*\}", lambda match: self.secrets.get(match[1], ""), value
+            )
+            for other, port in self.ports.items():
+                value = re.sub(rf"(@|//){other}:\d+", rf"\g<1>127.0.0.1:{port}", value)
+            found[name] = value
+        if "PREFECT_REDIS_MESSAGING_HOST" in found:
+            assert found["PREFECT_REDIS_MESSAGING_HOST"] == "redis"
+            found["PREFECT_REDIS_MESSAGING_HOST"] = "127.0.0.1"
+            found["PREFECT_REDIS_MESSAGING_PORT"] = str(self.ports["redis"])
+        return {**found, "PREFECT_HOME": str(self.folder / f"{service}-home")}
+
+    @contextmanager
+    def prefect(self, service: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A service whose program is Prefect's."""
+        assert SERVICES[service]["entrypoint"] == ["prefect"]
+        words = [
+            {"0.0.0.0": "127.0.0.1", "4200": str(self.ports["api"])}.get(word, word)
+            for word in SERVICES[service]["command"]
+        ]
+        log = self.folder / f"{service}.log"
+        variables = environment(**self.variables(service))
+        with running([str(PREFECT), *words], variables, log, self.folder) as process:
+            yield process
+
+    @contextmanager
+    def redis(self) -> Iterator[None]:
+        """Redis by the shell line of its service."""
+        (line,) = SERVICES["redis"]["command"]
+        line = f"{line.replace('$$', '$')} --port {self.ports['redis']} --bind 127.0.0.1"
+        password = self.secrets["REDIS_PASSWORD"]
+        variables = environment(REDIS_PASSWORD=password)
+        with running(["sh", "-c", line], variables, self.folder / "redis.log", self.folder):
+            wait_for(lambda: self.ask_redis("ping") == "PONG", _UP_LIMIT_S)
+            yield
+
+    def ask_redis(self, *words: str) -> str:
+        """What the server answers to a command."""
+        command = ["redis-cli", "-p", str(self.ports["redis"]), *words]
+        variables = environment(REDISCLI_AUTH=self.secrets["REDIS_PASSWORD"])
+        return subprocess.run(command, env=variables, capture_output=True, text=True).stdout.strip()
+
+    @contextmanager
+    def database(self) -> Iterator[None]:
+        """PostgreSQL with a password; it refuses to run as root, so that another user does."""
+        wanted = self.variables("database")
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            (folder / "password").write_text(wanted["POSTGRES_PASSWORD"])
+            as_user = _as_another_user(folder)
+            login = ["--username", wanted["POSTGRES_USER"], "--pwfile", str(folder / "password")]
+            data = ["-D", str(folder / "data")]
+            new = [_program("initdb"), *data, "--no-sync", "--auth", "scram-sha-256", *login]
+            subprocess.run([*as_user, *new], check=True, capture_output=True)
+            options = [
+                "-p", str(self.ports["database"]),
+                "-c", "listen_addresses=127.0.0.1",
+                "-c", f"unix_socket_directories={folder}",
+            ]  # fmt: skip
+            server = [_program("postgres"), *data, *options]
+            log = self.folder / "database.log"
+            with running([*as_user, *server], environment(), log):
+                wait_for(lambda: self.ask_database("select 1", "postgres") == "1", _UP_LIMIT_S)
+                self.ask_database(f"create database {wanted['POSTGRES_DB']}", "postgres")
+                yield
+
+    def ask_database(self, query: str, database: str = "prefect") -> str:
+        """What PostgreSQL answers to a query, as text."""
+        command = [
+            "psql", "--host", "127.0.0.1", "--port", str(self.ports["database"]), "--username",
+            "prefect", "--dbname", database, "--no-align", "--tuples-only", "--command", query,
+        ]  # fmt: skip
+        variables = environment(PGPASSWORD=self.secrets["POSTGRES_PASSWORD"])
+        return subprocess.run(command, env=variables, capture_output=True, text=True).stdout.strip()
+
+
+def _as_another_user(folder: Path) -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    for path in (folder, folder / "password"):
+        shutil.chown(path, "postgres", "postgres")
+    return ["runuser", "-u", "postgres", "--"]
