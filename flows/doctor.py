@@ -24,7 +24,7 @@ from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
 from tasks.download.hub import auth_headers
 from tasks.label.identity import model_files
-from tasks.stages import STAGES
+from tasks.stages import STAGES, Stage
 
 _NUM_AT_ONCE: Final = 8
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -56,7 +56,7 @@ def examine(config: RunConfig) -> list[Check]:
     return [*storage, *(check for checks in found for check in checks)]
 
 
-def refuse_hopeless(config: RunConfig, store: Store, until: str = STAGES[-1]) -> None:
+def refuse_hopeless(config: RunConfig, store: Store, until: Stage = STAGES[-1]) -> None:
     """Raise `HopelessError` for a run up to `until` that is known to fail; asks no server.
 
     Looks at licences, at what must be brought by hand, at mirrors in folders and, where something

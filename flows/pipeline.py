@@ -1,6 +1,6 @@
 """The whole story, from raw corpora to a measured student, and each of its chapters as a flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prefect import flow
@@ -19,8 +19,12 @@ from flows.models import (
     student_receipt_path,
     validation_audio,
 )
+from flows.placed import GPU_POOL, pool_of, run_elsewhere, run_model_elsewhere
 from flows.progress import progress
-from flows.shards import ShardsFailed, gather
+from flows.rerun import command_again
+from flows.shards import NUM_TOLD, ShardsFailed, gather
+from flows.status import is_pending
+from flows.synthetic import synthesise
 from storage.errors import DistilleryError
 from storage.receipts import summarise
 from storage.shard import ShardKey
@@ -34,9 +38,9 @@ from tasks.run import (
     shard_task,
     with_policy,
 )
-from tasks.stages import STAGES
+from tasks.stages import STAGES, Stage
 
-_CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
+CORPUS_STAGES: Final[dict[Stage, Callable[[str, str], int]]] = {
     "download": shards.download,
     "plan": shards.plan,
     "normalise": shards.normalise,
@@ -49,9 +53,17 @@ _CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
 class RunFailed(DistilleryError):
     """A run that did all it could: the shards that failed, and what was therefore not done."""
 
-    def __init__(self, failures: tuple[ShardFailed, ...], consequence: str | None) -> None:
-        super().__init__(consequence or f"{len(failures)} shards failed")
-        self.failures = failures
+    def __init__(
+        self, config: str, failures: Sequence[ShardFailed], consequence: str | None
+    ) -> None:
+        told = [
+            f"failed: {one}; again: {command_again(config, one.stage, one.key)}"
+            for one in failures[:NUM_TOLD]
+        ]
+        more = len(failures) - len(told)
+        told += [f"and {more} more shards failed"] if more > 0 else []
+        super().__init__("; ".join([*told, consequence] if consequence else told))
+        self.failures = tuple(failures)
         self.consequence = consequence
 
 
@@ -144,7 +156,7 @@ def _is_short(settings: RunConfig, key: ShardKey) -> bool:
     return not corpus_of_run(settings, key.corpus).whole_recordings
 
 
-_MODEL_STAGES: Final[dict[str, Callable[[str], object]]] = {
+MODEL_STAGES: Final[dict[Stage, Callable[[str], object]]] = {
     "publish": publish,
     "distil": distil,
     "evaluate": evaluate,
@@ -152,30 +164,50 @@ _MODEL_STAGES: Final[dict[str, Callable[[str], object]]] = {
 
 
 @flow(name="distillery", flow_run_name="distillery {config}")
-def pipeline(config: str, until: str = "evaluate") -> None:
+def pipeline(config: str, until: Stage = "evaluate", deployment: str | None = None) -> None:
     """All stages up to `until`, each for every corpus; what is done already is not done again.
 
-    A shard that fails stops neither the others nor the stages after it for them. Raises
+    With `deployment`, stages that want a GPU run as the deployments of that name, in their own
+    work pool. A shard that fails stops neither the others nor the stages after it for them. Raises
     `RunFailed` with all failures at the end; with a hole nothing is published.
     """
     settings = load_config(config)
     refuse_unlicensed(settings)
+    synthesise(settings, open_store(settings))
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
-        if stage in _CORPUS_STAGES:
+        is_elsewhere = pool_of(settings.runtime, stage) == GPU_POOL
+        elsewhere = deployment if is_elsewhere else None
+        if stage in CORPUS_STAGES:
             for corpus in settings.corpora:
-                try:
-                    _CORPUS_STAGES[stage](config, corpus)
-                except ShardsFailed as failed:
-                    failures += failed.failures
+                failures += _corpus_stage(config, settings, stage, corpus, elsewhere)
             continue
         try:
-            _MODEL_STAGES[stage](config)
+            _model_stage(config, settings, stage, elsewhere)
         except ShardsFailed as failed:
             failures += failed.failures
         except DistilleryError as error:
             if not failures:
                 raise
-            raise RunFailed(tuple(failures), str(error)) from error
+            raise RunFailed(config, failures, str(error)) from error
     if failures:
-        raise RunFailed(tuple(failures), None)
+        raise RunFailed(config, failures, None)
+
+
+def _corpus_stage(
+    config: str, settings: RunConfig, stage: Stage, corpus: str, elsewhere: str | None
+) -> Sequence[ShardFailed]:
+    if elsewhere is not None:
+        return run_elsewhere(config, settings, elsewhere, stage, corpus)
+    try:
+        CORPUS_STAGES[stage](config, corpus)
+    except ShardsFailed as failed:
+        return failed.failures
+    return ()
+
+
+def _model_stage(config: str, settings: RunConfig, stage: Stage, elsewhere: str | None) -> None:
+    if elsewhere is None:
+        MODEL_STAGES[stage](config)
+    elif is_pending(settings, open_store(settings), stage):
+        run_model_elsewhere(config, elsewhere, stage)

@@ -5,15 +5,16 @@ A shard that fails does not stop the others; the flow then ends as failed and na
 
 from collections.abc import Mapping, Sequence
 from threading import Semaphore
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
+from pydantic import Field
 
 from configs.load import load_config
 from flows.chain import Chain
 from flows.progress import Bar, progress
-from flows.rerun import find_again
+from flows.rerun import RerunStage, find_again
 from storage.errors import DistilleryError
 from storage.receipt import Receipt
 from storage.receipts import summarise
@@ -30,12 +31,17 @@ from tasks.run import (
 
 R = TypeVar("R")
 
+NUM_TOLD: Final = 5
+"""Failures that a message names; all of them stand in the tables and in `distillery status`."""
+
 
 class ShardsFailed(DistilleryError):
     """Some shards of a stage have no receipt; the others are done."""
 
     def __init__(self, failures: Sequence[ShardFailed]) -> None:
-        super().__init__("; ".join(map(str, failures)))
+        more = len(failures) - NUM_TOLD
+        told = [*map(str, failures[:NUM_TOLD]), *([f"and {more} more"] if more > 0 else [])]
+        super().__init__("; ".join(told))
         self.failures = tuple(failures)
 
 
@@ -149,15 +155,18 @@ score: Final = _shard_flow("score")
 filter_windows: Final = _shard_flow("filter")
 
 
-@flow(name="rerun-shard", flow_run_name="rerun {stage} {shard}")
-def rerun(config: str, stage: str, shard: str) -> None:
-    """Make one shard again, whether or not it is done: `label librispeech/train-clean-100/00007`.
+@flow(name="rerun-shard", flow_run_name="rerun {stage} {corpus}/{split}/{shard:05d}")
+def rerun(
+    config: str, stage: RerunStage, corpus: str, split: str, shard: Annotated[int, Field(ge=0)]
+) -> None:
+    """Make one shard again, whether or not it is done.
 
-    What depends on it is redone by the next run if and only if its digest changed. Raises what
-    `flows.rerun.find_again` raises, and `ShardsFailed` when the shard fails.
+    A shard is named as it is everywhere: `librispeech/train-clean-100/00007` is the corpus
+    `librispeech`, the split `train-clean-100` and the shard 7; the split of a download is
+    `archives`. What depends on it is redone by the next run if and only if its digest changed.
     """
     settings = load_config(config)
-    chain, again = find_again(settings, stage, shard)
+    chain, again = find_again(settings, stage, ShardKey(corpus, split, shard))
     for path in again.stale:
         chain.store.delete(path)
     task: Task[..., Receipt] = download_task if again.job is None else shard_task

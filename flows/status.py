@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 from configs.schema import RunConfig
 from flows.chain import Chain, chains
 from flows.content import HolesError, content_of, find_current, training_links
-from flows.models import find_student, measurements
+from flows.models import find_report, find_student, measurements
 from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.parts import ARCHIVES
-from tasks.stages import SHARD_STAGES, STAGES
+from tasks.stages import SHARD_STAGES, STAGES, Stage
 
 
 class ShardCounts(BaseModel):
@@ -60,6 +60,19 @@ def read_status(config: RunConfig, store: Store) -> Status:
     found += _models(config, store, all_chains)
     lines = sorted((line for line, _ in found), key=lambda line: STAGES.index(line.stage))
     return Status(stages=lines, failures=[failure for _, failed in found for failure in failed])
+
+
+def is_pending(settings: RunConfig, store: Store, until: Stage) -> bool:
+    """Whether anything up to the stage `until` is not done."""
+    wanted = STAGES[: STAGES.index(until) + 1]
+    lines = read_status(settings, store).stages
+    if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
+        return True
+    if until != STAGES[-1]:
+        return False
+    all_chains = chains(settings, store)
+    published = find_current(settings, store, all_chains)
+    return find_report(settings, store, all_chains, published) is None
 
 
 _Line = tuple[StageStatus, list[Failure]]

@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
 
 from configs.schema import RunConfig, Runtime
 from storage.errors import DistilleryError, TransientError
@@ -22,7 +23,7 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.fetch import OnBytes
-from tasks.download.parts import Part
+from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
 from tasks.label.pool import device_pool
 from tasks.work import Job, load_model, run_job, run_plan
@@ -115,6 +116,20 @@ def num_in_flight(runtime: Runtime, stage: str) -> int:
     return max(1, len(runtime.devices)) if stage in _ON_DEVICES else runtime.workers
 
 
+def _limit(host: str) -> str:
+    return f"download-{host}"
+
+
+def download_limits(config: RunConfig) -> dict[str, int]:
+    """Global concurrency limits, one for each host: at most so many downloads of all workers."""
+    hosts = {
+        host_of(settings, source)
+        for name, settings in config.corpora.items()
+        for source in corpus_of_run(config, name).sources
+    }
+    return {_limit(host): config.runtime.downloads_per_host for host in hosts if host}
+
+
 @task(name="download", task_run_name="download {part.key} {part.name}")
 def download_task(
     config: RunConfig, part: Part, place: Place, on_bytes: OnBytes | None = None
@@ -124,8 +139,12 @@ def download_task(
     corpus, settings = corpus_of_run(config, part.key.corpus), config.corpora[part.key.corpus]
     num_per_host = config.runtime.downloads_per_host
 
+    host = host_of(settings, part.source)
+    limits = [_limit(host)] if host else []
+
     def bring() -> Receipt:
-        return download(store, corpus, settings, part, on_bytes, num_per_host)
+        with concurrency(limits):
+            return download(store, corpus, settings, part, on_bytes, num_per_host)
 
     return _explained(store, place, bring)
 
