@@ -3,24 +3,25 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from configs.load import load_config
 from configs.schema import RunConfig
 from flows import shards
+from flows.artifacts import RunTables, shown_bar
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
 from flows.models import (
     STUDENT,
     TEACHER,
     by_corpus,
+    find_report,
     find_student,
     measurements,
     student_receipt_path,
     validation_audio,
 )
 from flows.placed import GPU_POOL, pool_of, run_elsewhere, run_model_elsewhere
-from flows.progress import progress
 from flows.rerun import command_again
 from flows.shards import NUM_TOLD, ShardsFailed, gather
 from flows.status import is_pending
@@ -98,7 +99,7 @@ def distil(config: str) -> str:
     validation = validation_audio(all_chains)
     receipt = find_student(settings, store, all_chains, published)
     if receipt is None:
-        bar = progress().bar("distil", settings.distil.num_steps, "steps")
+        bar = shown_bar("distil", settings.distil.num_steps, "steps")
 
         def on_step(
             step: int, num_steps: int, loss: float, ce: float, kl: float, rate: float
@@ -132,11 +133,13 @@ def evaluate(config: str) -> int:
         raise HolesError("not evaluated: no student is trained on the shards as they are now")
     found = measurements(settings, store, all_chains, student)
     pending = [one for one in found if one.receipt is None]
+    if not pending and find_report(settings, store, all_chains, published) is not None:
+        return 0
     for model in (TEACHER, STUDENT):
         work = {
             one.key: {"config": settings, "job": one.job} for one in pending if one.model == model
         }
-        bar = progress().bar(f"evaluate {model}", len(work), "shards")
+        bar = shown_bar(f"evaluate {model}", len(work), "shards")
         in_flight = num_in_flight(settings.runtime, "evaluate")
         gather(with_policy(shard_task, settings.runtime), "evaluate", work, in_flight, bar)
     for folder in {one.job.place.folder for one in pending}:
@@ -173,25 +176,42 @@ def pipeline(config: str, until: Stage = "evaluate", deployment: str | None = No
     """
     settings = load_config(config)
     refuse_unlicensed(settings)
-    synthesise(settings, open_store(settings))
+    store = open_store(settings)
+    if not is_pending(settings, store, until):
+        get_run_logger().info("everything up to %s is done: nothing is made", until)
+        return
+    synthesise(settings, store)
+    tables = RunTables(config, settings, store)
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
-        is_elsewhere = pool_of(settings.runtime, stage) == GPU_POOL
-        elsewhere = deployment if is_elsewhere else None
-        if stage in CORPUS_STAGES:
-            for corpus in settings.corpora:
-                failures += _corpus_stage(config, settings, stage, corpus, elsewhere)
-            continue
+        elsewhere = deployment if pool_of(settings.runtime, stage) == GPU_POOL else None
         try:
-            _model_stage(config, settings, stage, elsewhere)
-        except ShardsFailed as failed:
-            failures += failed.failures
+            failures += _run_stage(config, settings, stage, elsewhere)
         except DistilleryError as error:
             if not failures:
                 raise
             raise RunFailed(config, failures, str(error)) from error
+        finally:
+            tables.show()
     if failures:
         raise RunFailed(config, failures, None)
+
+
+def _run_stage(
+    config: str, settings: RunConfig, stage: Stage, elsewhere: str | None
+) -> list[ShardFailed]:
+    """Make one stage, here or by the deployment `elsewhere`; returns the shards that failed."""
+    try:
+        if stage in MODEL_STAGES:
+            _model_stage(config, settings, stage, elsewhere)
+            return []
+        return [
+            failure
+            for corpus in settings.corpora
+            for failure in _corpus_stage(config, settings, stage, corpus, elsewhere)
+        ]
+    except ShardsFailed as failed:
+        return list(failed.failures)
 
 
 def _corpus_stage(

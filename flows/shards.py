@@ -12,8 +12,9 @@ from prefect.futures import PrefectFuture
 from pydantic import Field
 
 from configs.load import load_config
+from flows.artifacts import show_failures, shown_bar
 from flows.chain import Chain
-from flows.progress import Bar, progress
+from flows.progress import Bar
 from flows.rerun import RerunStage, find_again
 from storage.errors import DistilleryError
 from storage.receipt import Receipt
@@ -56,9 +57,9 @@ def gather(
     slots = Semaphore(in_flight)
     futures: dict[ShardKey, PrefectFuture[R]] = {}
 
-    def ended(_: PrefectFuture[R]) -> None:
+    def ended(future: PrefectFuture[R]) -> None:
         slots.release()
-        bar.advance()
+        bar.advance(0 if _error_of(future) else 1)
 
     for key, arguments in work.items():
         slots.acquire()
@@ -67,16 +68,21 @@ def gather(
     results: dict[ShardKey, R] = {}
     failures: list[ShardFailed] = []
     for key, future in futures.items():
-        result = future.result(raise_on_failure=False)
-        if isinstance(result, ShardFailed):
-            failures.append(result)
-        elif isinstance(result, BaseException):
-            failures.append(ShardFailed(stage, key, f"{type(result).__name__}: {result}"))
+        if (error := _error_of(future)) is None:
+            results[key] = future.result()
+        elif isinstance(error, ShardFailed):
+            failures.append(error)
         else:
-            results[key] = result
+            failures.append(ShardFailed(stage, key, f"{type(error).__name__}: {error}"))
     if failures:
+        show_failures(failures)
         raise ShardsFailed(failures)
     return results
+
+
+def _error_of(future: PrefectFuture[Any]) -> BaseException | None:
+    result = future.result(raise_on_failure=False)
+    return result if isinstance(result, BaseException) else None
 
 
 @flow(name="download", flow_run_name="download {corpus}")
@@ -92,7 +98,7 @@ def download(config: str, corpus: str) -> int:
 
 
 def _bring(chain: Chain, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
-    bar = progress().bar(f"download {chain.corpus.name}", len(pending), "files")
+    bar = shown_bar(f"download {chain.corpus.name}", len(pending), "files")
     work = {
         key: {
             "config": chain.config,
@@ -118,7 +124,7 @@ def plan(config: str, corpus: str) -> int:
     """Group the segments of each split into shards; returns how many splits had new files."""
     chain = Chain.open(load_config(config), corpus)
     pending = chain.unplanned_splits()
-    bar = progress().bar(f"plan {corpus}", len(pending), "splits")
+    bar = shown_bar(f"plan {corpus}", len(pending), "splits")
     work = {
         key: {"config": chain.config, "place": chain.place("plan", key), "archives": archives}
         for key, archives in pending.items()
@@ -133,7 +139,7 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
         """Make the pending shards of this stage; returns how many there were."""
         chain = Chain.open(load_config(config), corpus)
         pending = [link for link in chain.links() if link.next_stage == stage]
-        bar = progress().bar(f"{stage} {corpus}", len(pending), "shards")
+        bar = shown_bar(f"{stage} {corpus}", len(pending), "shards")
         runtime = chain.config.runtime
         work = {
             link.key: {"config": chain.config, "job": chain.job(link, stage)} for link in pending
@@ -175,5 +181,5 @@ def rerun(
         arguments |= {"part": again.part, "place": again.place}
     else:
         arguments |= {"job": again.job}
-    bar = progress().bar(f"{stage} {again.key}", 1, "shards")
+    bar = shown_bar(f"{stage} {again.key}", 1, "shards")
     gather(with_policy(task, settings.runtime), stage, {again.key: arguments}, 1, bar)
