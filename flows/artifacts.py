@@ -123,15 +123,16 @@ class RunTables:
 
 def show_failures(failures: Sequence[Failed]) -> None:
     """A table of the shards that failed in this flow run, with what makes them again."""
-    with _for_the_eye():
-        rows = failure_rows(flow_run.parameters["config"], failures)
-        about = f"{flow_run.name}: the shards that failed, and what makes them again."
-        create_table_artifact(rows, _key("failed", flow_run.name), about)
+    if config := flow_run.parameters.get("config"):
+        with _for_the_eye():
+            rows = failure_rows(config, failures)
+            about = f"{flow_run.name}: the shards that failed, and what makes them again."
+            create_table_artifact(rows, _key("failed", flow_run.name), about)
 
 
 def _key(*words: str) -> str:
     """The name of an artifact of this run's configuration: small letters, digits and dashes."""
-    text = " ".join([Path(flow_run.parameters["config"]).stem, *words])
+    text = " ".join([Path(flow_run.parameters.get("config", "")).stem, *words])
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 

@@ -55,6 +55,11 @@ def register_automations(
         _register(client, _tell(name, deployments, _telling(client, notify)))
 
 
+def telling_name(name: str) -> str:
+    """The automation that tells of failures of the deployments of this name."""
+    return f"distillery {name}: tell of failures"
+
+
 def _register(client: SyncPrefectClient, wanted: AutomationCore) -> None:
     known = client.read_automations_by_name(wanted.name)
     if known:
@@ -66,7 +71,7 @@ def _register(client: SyncPrefectClient, wanted: AutomationCore) -> None:
 def _tell(name: str, deployments: Sequence[UUID], action: ActionTypes) -> AutomationCore:
     resources = [f"prefect.deployment.{deployment}" for deployment in deployments]
     return AutomationCore(
-        name=f"distillery {name}: tell of failures",
+        name=telling_name(name),
         description="Names the shards that failed, and how to make them again.",
         enabled=True,
         trigger=EventTrigger(

@@ -1,7 +1,8 @@
-"""What stands in the way of a run: storage, disk, device, teacher, licences and sources."""
+"""What stands in the way of a run: storage, disk, device, teacher, licences, server, sources."""
 
 import importlib.util
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +39,11 @@ class HopelessError(UserError):
         self.problems = tuple(problems)
 
 
-def examine(config: RunConfig) -> list[Check]:
-    """Every check that there is, within seconds and without a download; raises nothing."""
+def examine(config: RunConfig, path: str) -> list[Check]:
+    """Every check that there is, within seconds and without a download; raises nothing.
+
+    `path` is where the configuration was read from.
+    """
     store, storage = _storage(config)
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("disk", lambda: _disk(config, store)),
@@ -49,6 +53,7 @@ def examine(config: RunConfig) -> list[Check]:
         ("voices", lambda: _voices(config)),
         ("voice activity", lambda: _voice_activity(config)),
         ("licence", lambda: _licence(config)),
+        ("server", lambda: _server(config, path)),
         *((name, _sources_of(config, store, name)) for name in config.corpora),
     ]
     with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
@@ -212,6 +217,16 @@ def _voices(config: RunConfig) -> Iterator[Check]:
         yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     else:
         yield Check(subject="voices", state="ok", found="espeak-ng is installed")
+
+
+def _server(config: RunConfig, path: str) -> Iterator[Check]:
+    if not os.environ.get("PREFECT_API_URL"):
+        found = "PREFECT_API_URL names none: a run starts one of its own"
+        yield Check(subject="server", state="ok", found=found)
+        return
+    from flows.server_checks import server_checks
+
+    yield from server_checks(path, config)
 
 
 def _licence(config: RunConfig) -> Iterator[Check]:

@@ -163,7 +163,11 @@ filter_windows: Final = _shard_flow("filter")
 
 @flow(name="rerun-shard", flow_run_name="rerun {stage} {corpus}/{split}/{shard:05d}")
 def rerun(
-    config: str, stage: RerunStage, corpus: str, split: str, shard: Annotated[int, Field(ge=0)]
+    config: str,
+    stage: RerunStage,
+    corpus: str,
+    split: Annotated[str, Field(description="of a download: archives")],
+    shard: Annotated[int, Field(ge=0, description="its number: 7 for corpus/split/00007")],
 ) -> None:
     """Make one shard again, whether or not it is done.
 

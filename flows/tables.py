@@ -79,8 +79,8 @@ def failure_rows(config: str, failures: Iterable[Failed]) -> list[Row]:
         {
             "stage": failure.stage,
             "shard": str(failure.key),
-            "reason": failure.reason,
             "again": command_again(config, failure.stage, failure.key),
+            "reason": failure.reason,
         }
         for failure in failures
     ]
