@@ -24,7 +24,7 @@ from tests.flows.running import environment
 T = TypeVar("T")
 
 BIN = Path(sys.executable).parent
-STARTUP_LIMIT_S = 120.0
+STARTUP_LIMIT_S = 240.0
 STOP_LIMIT_S = 30.0
 USER = "admin"
 
@@ -162,6 +162,7 @@ class Server:
             PREFECT_HOME=str(self.folder / "server"),
             PREFECT_API_DATABASE_CONNECTION_URL=self.database_url,
             PREFECT_SERVER_API_AUTH_STRING=f"{USER}:{self.password}",
+            PREFECT_SERVER_UI_API_URL=f"{self.url}/api",
             PREFECT_SERVER_ANALYTICS_ENABLED="false",
             PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE="200",
             PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE="200",

@@ -38,7 +38,7 @@ from tests.flows.parts import (
     wait_for,
     worker,
 )
-from tests.flows.running import COMMAND, Run, copied, environment, tiny
+from tests.flows.running import COMMAND, REPOSITORY, Run, copied, environment, tiny
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,6 +52,10 @@ BUCKET = "nightly"
 SHARD = "librispeech/train-clean-100/00000"
 RUN_LIMIT_S = 280.0
 CRASH_LIMIT_S = 300.0
+SAME = (
+    "id", "name", "entrypoint", "tags", "parameters", "work_pool_name", "job_variables",
+    "pull_steps", "description", "enforce_parameter_schema", "concurrency_options",
+)  # fmt: skip
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -76,7 +80,8 @@ class Installation:
     def command(self, folder: Path, *words: str) -> str:
         done = subprocess.run(
             [str(BIN / words[0]), *words[1:]],
-            cwd=folder, env=self.settings, capture_output=True, text=True, timeout=120,
+            cwd=folder, env={**self.settings, "DISTILLERY_HOME": str(folder)},
+            capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -238,13 +243,17 @@ def test_a_run_that_is_due_is_made_and_is_red_and_names_the_shard(
     }
 
 
-def test_a_webhook_is_told_of_it(installation: Installation, red: dict[str, Any]) -> None:
-    told = wait_for(lambda: installation.notified, 90, "a notification")
+def test_a_webhook_is_told_of_a_stage_that_failed(
+    installation: Installation, red: dict[str, Any]
+) -> None:
+    run = installation.begin("normalise/tiny", corpus="librispeech")
+    assert installation.ended(run)["state_type"] == "FAILED"
+    told = wait_for(lambda: [one for one in installation.notified if run in one], 120, "a message")
     text = json.loads(told[0])["text"]
-    assert text.startswith("Distillery: distillery tiny.yaml failed\n")
-    assert f"failed: normalise {SHARD}" in text
+    assert text.startswith("Distillery: normalise librispeech failed\n")
+    assert f"normalise {SHARD}: 1 of 19 rows" in text
     assert "run the deployment rerun-shard/tiny in the UI" in text
-    assert red["id"] in text
+    assert "`distillery rerun tiny.yaml STAGE CORPUS/SPLIT/SHARD`" in text
 
 
 def test_the_tables_say_what_status_says(
@@ -446,6 +455,27 @@ def test_doctor_says_what_runs_and_how_to_mend_what_does_not(
     assert "set PREFECT_API_AUTH_STRING" in refused["next_step"]
     gone = examined(PREFECT_API_URL="http://127.0.0.1:9/api")["server"]
     assert "cannot be reached" in gone["found"]
+
+
+def test_prefects_own_command_makes_the_same_deployments(
+    installation: Installation, mended: dict[str, Any]
+) -> None:
+    def registered() -> dict[str, dict[str, Any]]:
+        found = installation.deployments()
+        return {
+            name: {key: one[key] for key in SAME}
+            | {"schedules": [(each["schedule"], each["active"]) for each in one["schedules"]]}
+            for name, one in found.items()
+            if one["name"] == "demo"
+        }
+
+    installation.command(REPOSITORY, "distillery", "deploy", "configs/demo.yaml")
+    ours = registered()
+    assert len(ours) == 11
+    for _ in range(2):
+        installation.command(REPOSITORY, "prefect", "--no-prompt", "deploy", "--all")
+        assert registered() == ours
+    installation.command(REPOSITORY, "distillery", "deploy", "configs/demo.yaml", "--cron", "")
 
 
 def test_no_secret_is_seen_anywhere(
