@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 EXTRAS := dev
+CONFIG := configs/demo.yaml
 
 # OpenMP spins while it waits unless told otherwise, which is slow where cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench teacher clean
+.PHONY: help install demo deploy test check bench teacher clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## the whole pipeline on synthetic speech, in a few minutes
 	$(BIN)/distillery run configs/demo.yaml
+
+deploy: $(STAMP)  ## register CONFIG with the Prefect server that PREFECT_API_URL names
+	$(BIN)/distillery deploy $(CONFIG)
 
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest

@@ -15,7 +15,7 @@ from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import Downloads, chosen_splits
 from tasks.normalise.plan import within
-from tasks.stages import SHARD_STAGES, fingerprints
+from tasks.stages import SHARD_STAGES, Stage, fingerprints
 from tasks.work import Job
 
 EVALUATION_STAGES: Final = ("normalise",)
@@ -138,7 +138,7 @@ class Chain:
         return [link for split in self.splits(*roles) for link in self.links_of(split)]
 
     @property
-    def next_stage(self) -> str | None:
+    def next_stage(self) -> Stage | None:
         """The first stage, from the download to the filter, with something to do; None: none."""
         if self.downloads.missing():
             return "download"

@@ -11,14 +11,14 @@ from typing import Annotated, Final
 import httpx
 import typer
 
-from configs.load import ConfigError
+from configs.load import ConfigError, load_config
 from configs.schema import RunConfig
 from flows import manifests, screen, story, sweep
 from flows.credentials import load_run
 from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
-from tasks.stages import STAGES
+from tasks.stages import STAGES, Stage
 
 _FAILED: Final = 1
 _MISTAKE: Final = 2
@@ -37,10 +37,11 @@ app.command("sweep")(sweep.command)
 app.command("explain")(story.command)
 
 
-def _stage(name: str) -> str:
-    if name not in STAGES:
-        raise UserError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
-    return name
+def _stage(name: str) -> Stage:
+    for stage in STAGES:
+        if stage == name:
+            return stage
+    raise UserError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
 
 
 @app.command()
@@ -59,13 +60,13 @@ def run(
     from flows.summary import print_summary
 
     settings, store = open_run(config)
-    _stage(until)
+    last = _stage(until)
     if plan:
         _tell_plan(settings, store, as_json=as_json)
         return
     store.check()
     with _failures_told(config):
-        found = run_locally(config, settings, store, until, _PREFECT_HOME)
+        found = run_locally(config, settings, store, last, _PREFECT_HOME)
     print_summary(settings, store, found)
 
 
@@ -100,7 +101,7 @@ def doctor(config: Config, as_json: AsJson = False) -> None:
     """What is missing for a run, and how to get it; exit status 1 when there is a problem."""
     from flows.doctor import examine, print_checks
 
-    checks = examine(load_run(config))
+    checks = examine(load_run(config), str(config))
     if as_json:
         typer.echo(json.dumps([check.model_dump() for check in checks], indent=1))
     else:
@@ -151,6 +152,29 @@ def evaluate(config: Config, as_json: AsJson = False) -> None:
         typer.echo(report.model_dump_json(indent=1))
     else:
         print_report(report)
+
+
+@app.command()
+def deploy(
+    config: Config,
+    cron: Annotated[str, typer.Option(help="When the pipeline runs, in UTC; '' for never.")] = (
+        "0 2 * * *"
+    ),
+    interval_s: Annotated[
+        float | None, typer.Option(help="Every so many seconds, in place of --cron.")
+    ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(help="A block that is told of failures, such as slack-webhook/night."),
+    ] = None,
+) -> None:
+    """Register flows, schedule, pools and automations with the Prefect server."""
+    from flows.deploy import deploy as register
+    from flows.deployments import schedule_of
+
+    settings = load_config(config)
+    for name, pool in register(config, settings, schedule_of(cron, interval_s), notify):
+        screen.OUT.print(f"{name} in the pool {pool}", markup=False, highlight=False)
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""What stands in the way of a run: storage, disk, device, teacher, licences and sources."""
+"""What stands in the way of a run: storage, disk, device, teacher, licences, server, sources."""
 
 import importlib.util
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
 from tasks.download.hub import auth_headers
 from tasks.label.identity import model_files
-from tasks.stages import STAGES
+from tasks.stages import STAGES, Stage
 
 _NUM_AT_ONCE: Final = 8
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -38,8 +39,11 @@ class HopelessError(UserError):
         self.problems = tuple(problems)
 
 
-def examine(config: RunConfig) -> list[Check]:
-    """Every check that there is, within seconds and without a download; raises nothing."""
+def examine(config: RunConfig, path: str) -> list[Check]:
+    """Every check that there is, within seconds and without a download; raises nothing.
+
+    `path` is where the configuration was read from.
+    """
     store, storage = _storage(config)
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("disk", lambda: _disk(config, store)),
@@ -49,6 +53,7 @@ def examine(config: RunConfig) -> list[Check]:
         ("voices", lambda: _voices(config)),
         ("voice activity", lambda: _voice_activity(config)),
         ("licence", lambda: _licence(config)),
+        ("server", lambda: _server(config, path)),
         *((name, _sources_of(config, store, name)) for name in config.corpora),
     ]
     with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
@@ -56,7 +61,7 @@ def examine(config: RunConfig) -> list[Check]:
     return [*storage, *(check for checks in found for check in checks)]
 
 
-def refuse_hopeless(config: RunConfig, store: Store, until: str = STAGES[-1]) -> None:
+def refuse_hopeless(config: RunConfig, store: Store, until: Stage = STAGES[-1]) -> None:
     """Raise `HopelessError` for a run up to `until` that is known to fail; asks no server.
 
     Looks at licences, at what must be brought by hand, at mirrors in folders and, where something
@@ -212,6 +217,16 @@ def _voices(config: RunConfig) -> Iterator[Check]:
         yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     else:
         yield Check(subject="voices", state="ok", found="espeak-ng is installed")
+
+
+def _server(config: RunConfig, path: str) -> Iterator[Check]:
+    if not os.environ.get("PREFECT_API_URL"):
+        found = "PREFECT_API_URL names none: a run starts one of its own"
+        yield Check(subject="server", state="ok", found=found)
+        return
+    from flows.server_checks import server_checks
+
+    yield from server_checks(path, config)
 
 
 def _licence(config: RunConfig) -> Iterator[Check]:

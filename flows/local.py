@@ -9,13 +9,14 @@ from typing import Final
 from configs.schema import RunConfig
 from flows.chain import Chain, chains
 from flows.doctor import refuse_hopeless
-from flows.progress import progress
-from flows.rerun import find_again
+from flows.rerun import find_again, rerun_stage
 from flows.screen import on_screen
 from flows.server import prefect_api
 from flows.status import is_pending
-from storage.errors import UserError
+from flows.synthetic import synthesise
+from storage.shard import ShardKey
 from storage.store import Store
+from tasks.stages import Stage
 
 _DRAIN_LIMIT_S: Final = 10.0
 
@@ -24,7 +25,7 @@ def run_locally(
     config: Path,
     settings: RunConfig,
     store: Store,
-    until: str,
+    until: Stage,
     prefect_home: Path,
     *,
     quiet: bool = False,
@@ -50,46 +51,17 @@ def run_locally(
 def rerun_locally(
     config: Path, settings: RunConfig, stage: str, shard: str, prefect_home: Path
 ) -> None:
-    """Make one shard again; raises what `flows.shards.rerun` raises."""
-    find_again(settings, stage, shard)  # mistakes are told before anything is started
+    """Make one shard again, such as `label librispeech/train-clean-100/00007`.
+
+    Raises what `find_again` raises, and `flows.shards.ShardsFailed` when the shard fails.
+    """
+    found, key = rerun_stage(stage), ShardKey.parse(shard)
+    find_again(settings, found, key)  # mistakes are told before anything is started
     with on_screen(), prefect_here(prefect_home) as wait_until_up:
         from flows.shards import rerun
 
         wait_until_up()
-        rerun(str(config), stage, shard)
-
-
-def synthesise(settings: RunConfig, store: Store) -> None:
-    """Make the archives of a synthetic configuration unless they are downloaded already.
-
-    Raises `UserError` when the voices are not installed or a corpus has no synthetic form.
-    """
-    if settings.synthetic is None:
-        return
-    pending = [
-        chain.corpus.name
-        for chain in chains(settings, store)
-        if chain.downloads.missing() and chain.settings.local is None
-    ]
-    if not pending:
-        return
-    from tasks.demo.corpora import UnknownDemoCorpusError, write_corpora
-    from tasks.demo.voices import SpeechSynthesisError
-
-    made = settings.synthetic
-    total = len(pending) * (made.num_train_utterances + 2 * made.num_eval_utterances)
-    bar = progress().bar("synthesise", total, "utterances")
-    try:
-        write_corpora(
-            Path(made.folder),
-            pending,
-            made.seed,
-            made.num_train_utterances,
-            made.num_eval_utterances,
-            lambda done, _: bar.advance_to(done),
-        )
-    except (SpeechSynthesisError, UnknownDemoCorpusError, OSError) as error:
-        raise UserError(str(error)) from error
+        rerun(str(config), found, key.corpus, key.split, key.index)
 
 
 @contextmanager

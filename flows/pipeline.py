@@ -1,6 +1,6 @@
 """The whole story, from raw corpora to a measured student, and each of its chapters as a flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 
 from configs.schema import RunConfig
 from flows import shards
+from flows.artifacts import RunTables, shown_bar
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
 from flows.credentials import load_run
@@ -15,14 +16,17 @@ from flows.models import (
     STUDENT,
     TEACHER,
     by_corpus,
+    find_report,
     find_student,
     measurements,
     student_receipt_path,
     validation_audio,
 )
-from flows.progress import progress
-from flows.shards import ShardsFailed, gather_in_parts
+from flows.placed import GPU_POOL, pool_of, run_elsewhere, run_model_elsewhere
+from flows.rerun import command_again
+from flows.shards import NUM_TOLD, ShardsFailed, gather_in_parts
 from flows.status import is_pending
+from flows.synthetic import synthesise
 from storage.errors import DistilleryError
 from storage.receipts import summarise_all
 from storage.shard import ShardKey
@@ -36,9 +40,9 @@ from tasks.run import (
     shard_task,
     with_policy,
 )
-from tasks.stages import STAGES
+from tasks.stages import STAGES, Stage
 
-_CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
+CORPUS_STAGES: Final[dict[Stage, Callable[[str, str], int]]] = {
     "download": shards.download,
     "plan": shards.plan,
     "normalise": shards.normalise,
@@ -51,9 +55,17 @@ _CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
 class RunFailed(DistilleryError):
     """A run that did all it could: the shards that failed, and what was therefore not done."""
 
-    def __init__(self, failures: tuple[ShardFailed, ...], consequence: str | None) -> None:
-        super().__init__(consequence or f"{len(failures)} shards failed")
-        self.failures = failures
+    def __init__(
+        self, config: str, failures: Sequence[ShardFailed], consequence: str | None
+    ) -> None:
+        told = [
+            f"failed: {one}; again: {command_again(config, one.stage, one.key)}"
+            for one in failures[:NUM_TOLD]
+        ]
+        more = len(failures) - len(told)
+        told += [f"and {more} more shards failed"] if more > 0 else []
+        super().__init__("; ".join([*told, consequence] if consequence else told))
+        self.failures = tuple(failures)
         self.consequence = consequence
 
 
@@ -88,7 +100,7 @@ def distil(config: str) -> str:
     validation = validation_audio(all_chains)
     receipt = find_student(settings, store, all_chains, published)
     if receipt is None:
-        bar = progress().bar("distil", settings.distil.num_steps, "steps")
+        bar = shown_bar("distil", settings.distil.num_steps, "steps")
 
         def on_step(
             step: int, num_steps: int, loss: float, ce: float, kl: float, rate: float
@@ -122,6 +134,8 @@ def evaluate(config: str) -> int:
         raise HolesError("not evaluated: no student is trained on the shards as they are now")
     found = measurements(settings, store, all_chains, student)
     pending = [one for one in found if one.receipt is None]
+    if not pending and find_report(settings, store, all_chains, published) is not None:
+        return 0
     for model in (TEACHER, STUDENT):
         work = {
             one.key: {"config": settings, "job": one.job} for one in pending if one.model == model
@@ -132,7 +146,7 @@ def evaluate(config: str) -> int:
             "evaluate",
             work,
             num_in_flight(settings.runtime, "evaluate"),
-            progress().bar(f"evaluate {model}", len(work), "shards"),
+            shown_bar(f"evaluate {model}", len(work), "shards"),
             num_most=settings.runtime.tasks_per_flow_run,
             sum_up=partial(summarise_all, store, folders),
         )
@@ -151,7 +165,7 @@ def _is_short(settings: RunConfig, key: ShardKey) -> bool:
     return not corpus_of_run(settings, key.corpus).whole_recordings
 
 
-_MODEL_STAGES: Final[dict[str, Callable[[str], object]]] = {
+MODEL_STAGES: Final[dict[Stage, Callable[[str], object]]] = {
     "publish": publish,
     "distil": distil,
     "evaluate": evaluate,
@@ -159,10 +173,11 @@ _MODEL_STAGES: Final[dict[str, Callable[[str], object]]] = {
 
 
 @flow(name="distillery", flow_run_name="distillery {config}")
-def pipeline(config: str, until: str = "evaluate") -> None:
+def pipeline(config: str, until: Stage = "evaluate", deployment: str | None = None) -> None:
     """All stages up to `until`, each for every corpus; what is done already is not done again.
 
-    A shard that fails stops neither the others nor the stages after it for them. Raises
+    With `deployment`, stages that want a GPU run as the deployments of that name, in their own
+    work pool. A shard that fails stops neither the others nor the stages after it for them. Raises
     `RunFailed` with all failures at the end; with a hole nothing is published.
     """
     settings = load_run(config)
@@ -170,27 +185,65 @@ def pipeline(config: str, until: str = "evaluate") -> None:
     store = open_store(settings)
     before = chains(settings, store)
     if not is_pending(settings, store, until, before):
-        get_run_logger().info("nothing to do: all is done up to %s", until)
+        get_run_logger().info("everything up to %s is done: nothing is made", until)
         return
-    first = {chain.corpus.name: chain.next_stage for chain in before}
+    synthesise(settings, store)
+    firsts = {chain.corpus.name: chain.next_stage for chain in before}
+    tables = RunTables(config, settings, store)
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
-        if stage in _CORPUS_STAGES:
-            for corpus, begin in first.items():
-                if begin is None or STAGES.index(stage) < STAGES.index(begin):
-                    continue
-                try:
-                    _CORPUS_STAGES[stage](config, corpus)
-                except ShardsFailed as failed:
-                    failures += failed.failures
-            continue
+        elsewhere = deployment if pool_of(settings.runtime, stage) == GPU_POOL else None
         try:
-            _MODEL_STAGES[stage](config)
-        except ShardsFailed as failed:
-            failures += failed.failures
+            begun = [corpus for corpus, first in firsts.items() if _is_due(stage, first)]
+            failures += _run_stage(config, settings, stage, begun, elsewhere)
         except DistilleryError as error:
             if not failures:
                 raise
-            raise RunFailed(tuple(failures), str(error)) from error
+            raise RunFailed(config, failures, str(error)) from error
+        finally:
+            tables.show()
     if failures:
-        raise RunFailed(tuple(failures), None)
+        raise RunFailed(config, failures, None)
+
+
+def _is_due(stage: Stage, first: Stage | None) -> bool:
+    """Whether a corpus has something to do in `stage`, or may have once the `first` is done."""
+    return first is not None and STAGES.index(stage) >= STAGES.index(first)
+
+
+def _run_stage(
+    config: str, settings: RunConfig, stage: Stage, corpora: Sequence[str], elsewhere: str | None
+) -> list[ShardFailed]:
+    """Make one stage, here or by the deployment `elsewhere`; returns the shards that failed."""
+    try:
+        if stage in MODEL_STAGES:
+            _model_stage(config, settings, stage, elsewhere)
+            return []
+        return [
+            failure
+            for corpus in corpora
+            for failure in _corpus_stage(config, settings, stage, corpus, elsewhere)
+        ]
+    except ShardsFailed as failed:
+        return list(failed.failures)
+
+
+def _corpus_stage(
+    config: str, settings: RunConfig, stage: Stage, corpus: str, elsewhere: str | None
+) -> Sequence[ShardFailed]:
+    if elsewhere is not None:
+        return run_elsewhere(config, settings, elsewhere, stage, corpus)
+    try:
+        CORPUS_STAGES[stage](config, corpus)
+    except ShardsFailed as failed:
+        return failed.failures
+    return ()
+
+
+def _model_stage(config: str, settings: RunConfig, stage: Stage, elsewhere: str | None) -> None:
+    if elsewhere is None:
+        MODEL_STAGES[stage](config)
+        return
+    store = open_store(settings)
+    if is_pending(settings, store, stage, chains(settings, store)):
+        run_model_elsewhere(config, elsewhere, stage)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
 
 from configs.schema import RunConfig
 from flows.chain import Chain
@@ -9,8 +11,12 @@ from storage.errors import UserError
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from tasks.download.parts import Part, download_place
-from tasks.stages import SHARD_STAGES
 from tasks.work import Job
+
+RerunStage = Literal["download", "normalise", "label", "score", "filter"]
+"""What is made shard by shard, and can be made again so."""
+
+RERUN_STAGES: Final[tuple[RerunStage, ...]] = get_args(RerunStage)
 
 
 @dataclass(frozen=True)
@@ -28,17 +34,26 @@ class Again:
         return self.place.key
 
 
-def find_again(config: RunConfig, stage: str, shard: str) -> tuple[Chain, Again]:
-    """The shard that a person names, such as `label` and `librispeech/train-clean-100/00007`.
+def command_again(config: str | Path, stage: str, key: ShardKey) -> str:
+    """The command that mends a shard, or where a stage is not made by shards, goes on with it."""
+    words = f"rerun {config} {stage} {key}" if stage in RERUN_STAGES else f"run {config}"
+    return f"distillery {words}"
 
-    Raises `UserError` for a stage, a corpus, a split or a shard that there is not, and for a shard
-    whose input is not there yet.
+
+def rerun_stage(name: str) -> RerunStage:
+    """The stage of this name; raises `UserError` for one that is not made shard by shard."""
+    for stage in RERUN_STAGES:
+        if stage == name:
+            return stage
+    raise UserError(f"{name} is not made shard by shard; rerun takes {_listed(RERUN_STAGES)}")
+
+
+def find_again(config: RunConfig, stage: RerunStage, key: ShardKey) -> tuple[Chain, Again]:
+    """What making a shard of a stage again takes.
+
+    Raises `UserError` for a corpus, a split or a shard that there is not, and for a shard whose
+    input is not there yet.
     """
-    key = ShardKey.parse(shard)
-    if stage != "download" and stage not in SHARD_STAGES:
-        raise UserError(
-            f"{stage} is not made shard by shard; rerun takes download, {_listed(SHARD_STAGES)}"
-        )
     if key.corpus not in config.corpora:
         raise UserError(f"no corpus {key.corpus!r} in the run; it has {_listed(config.corpora)}")
     chain = Chain.open(config, key.corpus)

@@ -7,16 +7,18 @@ Thousands of shards are parted over flow runs, so that each can be looked at and
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Semaphore
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
+from pydantic import Field
 
+from flows.artifacts import show_failures, shown_bar
 from flows.chain import Chain
 from flows.credentials import load_run
-from flows.progress import Bar, progress
+from flows.progress import Bar
 from flows.recorded import recorded
-from flows.rerun import find_again
+from flows.rerun import RerunStage, find_again
 from storage.errors import DistilleryError
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
@@ -33,12 +35,17 @@ from tasks.run import (
 
 R = TypeVar("R")
 
+NUM_TOLD: Final = 5
+"""Failures that a message names; all of them stand in the tables and in `distillery status`."""
+
 
 class ShardsFailed(DistilleryError):
     """Some shards of a stage have no receipt; the others are done."""
 
     def __init__(self, failures: Sequence[ShardFailed]) -> None:
-        super().__init__("; ".join(map(str, failures)))
+        more = len(failures) - NUM_TOLD
+        told = [*map(str, failures[:NUM_TOLD]), *([f"and {more} more"] if more > 0 else [])]
+        super().__init__("; ".join(told))
         self.failures = tuple(failures)
 
 
@@ -53,9 +60,9 @@ def gather(
     slots = Semaphore(in_flight)
     futures: dict[ShardKey, PrefectFuture[R]] = {}
 
-    def ended(_: PrefectFuture[R]) -> None:
+    def ended(future: PrefectFuture[R]) -> None:
         slots.release()
-        bar.advance()
+        bar.advance(0 if _error_of(future) else 1)
 
     for key, arguments in work.items():
         slots.acquire()
@@ -64,16 +71,21 @@ def gather(
     results: dict[ShardKey, R] = {}
     failures: list[ShardFailed] = []
     for key, future in futures.items():
-        result = future.result(raise_on_failure=False)
-        if isinstance(result, ShardFailed):
-            failures.append(result)
-        elif isinstance(result, BaseException):
-            failures.append(ShardFailed(stage, key, f"{type(result).__name__}: {result}"))
+        if (error := _error_of(future)) is None:
+            results[key] = future.result()
+        elif isinstance(error, ShardFailed):
+            failures.append(error)
         else:
-            results[key] = result
+            failures.append(ShardFailed(stage, key, f"{type(error).__name__}: {error}"))
     if failures:
+        show_failures(failures)
         raise ShardsFailed(failures)
     return results
+
+
+def _error_of(future: PrefectFuture[Any]) -> BaseException | None:
+    result = future.result(raise_on_failure=False)
+    return result if isinstance(result, BaseException) else None
 
 
 def gather_in_parts(
@@ -140,7 +152,7 @@ def download(config: str, corpus: str) -> int:
 
 
 def _bring(chain: Chain, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
-    bar = progress().bar(f"download {chain.corpus.name}", len(pending), "files")
+    bar = shown_bar(f"download {chain.corpus.name}", len(pending), "files")
     work = {
         key: {
             "config": chain.config,
@@ -161,7 +173,7 @@ def plan(config: str, corpus: str) -> int:
     """Group the segments of each split into shards; returns how many splits had new files."""
     chain = Chain.open(load_run(config), corpus)
     pending = chain.unplanned_splits()
-    bar = progress().bar(f"plan {corpus}", len(pending), "splits")
+    bar = shown_bar(f"plan {corpus}", len(pending), "splits")
     work = {
         key: {"config": chain.config, "place": chain.place("plan", key), "archives": archives}
         for key, archives in pending.items()
@@ -176,7 +188,7 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
         """Make the pending shards of this stage; returns how many there were."""
         chain = Chain.open(load_run(config), corpus)
         pending = chain.pending(stage)
-        bar = progress().bar(f"{stage} {corpus}", len(pending), "shards")
+        bar = shown_bar(f"{stage} {corpus}", len(pending), "shards")
         work = {
             link.key: {"config": chain.config, "job": chain.job(link, stage)} for link in pending
         }
@@ -217,15 +229,22 @@ score: Final = _shard_flow("score")
 filter_windows: Final = _shard_flow("filter")
 
 
-@flow(name="rerun-shard", flow_run_name="rerun {stage} {shard}")
-def rerun(config: str, stage: str, shard: str) -> None:
-    """Make one shard again, whether or not it is done: `label librispeech/train-clean-100/00007`.
+@flow(name="rerun-shard", flow_run_name="rerun {stage} {corpus}/{split}/{shard:05d}")
+def rerun(
+    config: str,
+    stage: RerunStage,
+    corpus: str,
+    split: Annotated[str, Field(description="of a download: archives")],
+    shard: Annotated[int, Field(ge=0, description="its number: 7 for corpus/split/00007")],
+) -> None:
+    """Make one shard again, whether or not it is done.
 
-    What depends on it is redone by the next run if and only if its digest changed. Raises what
-    `flows.rerun.find_again` raises, and `ShardsFailed` when the shard fails.
+    A shard is named as it is everywhere: `librispeech/train-clean-100/00007` is the corpus
+    `librispeech`, the split `train-clean-100` and the shard 7; the split of a download is
+    `archives`. What depends on it is redone by the next run if and only if its digest changed.
     """
     settings = load_run(config)
-    chain, again = find_again(settings, stage, shard)
+    chain, again = find_again(settings, stage, ShardKey(corpus, split, shard))
     for path in again.stale:
         chain.store.delete(path)
     task: Task[..., Receipt] = download_task if again.job is None else shard_task
@@ -234,5 +253,5 @@ def rerun(config: str, stage: str, shard: str) -> None:
         arguments |= {"part": again.part, "place": again.place}
     else:
         arguments |= {"job": again.job}
-    bar = progress().bar(f"{stage} {again.key}", 1, "shards")
+    bar = shown_bar(f"{stage} {again.key}", 1, "shards")
     gather(with_policy(task, settings.runtime), stage, {again.key: arguments}, 1, bar)

@@ -14,7 +14,7 @@ from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.parts import ARCHIVES
-from tasks.stages import SHARD_STAGES, STAGES
+from tasks.stages import SHARD_STAGES, STAGES, Stage
 
 
 class ShardCounts(BaseModel):
@@ -61,16 +61,18 @@ def read_status(config: RunConfig, store: Store, all_chains: Sequence[Chain]) ->
     return Status(stages=lines, failures=[failure for _, failed in found for failure in failed])
 
 
-def is_pending(config: RunConfig, store: Store, until: str, all_chains: Sequence[Chain]) -> bool:
+def is_pending(
+    settings: RunConfig, store: Store, until: Stage, all_chains: Sequence[Chain]
+) -> bool:
     """Whether anything up to the stage `until` is not done."""
     wanted = STAGES[: STAGES.index(until) + 1]
-    lines = read_status(config, store, all_chains).stages
+    lines = read_status(settings, store, all_chains).stages
     if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
         return True
     if until != STAGES[-1]:
         return False
-    published = find_current(config, store, all_chains)
-    return find_report(config, store, all_chains, published) is None
+    published = find_current(settings, store, all_chains)
+    return find_report(settings, store, all_chains, published) is None
 
 
 _Line = tuple[StageStatus, list[Failure]]

@@ -10,6 +10,7 @@ from configs.schema import RunConfig
 from flows.chain import Chain
 from flows.content import find_current
 from flows.models import find_report
+from flows.rerun import command_again
 from flows.screen import OUT, complain, table
 from flows.status import Status, read_status
 from storage.difference import Difference
@@ -17,7 +18,6 @@ from storage.errors import DistilleryError, UserError
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.evaluate.result import Report
-from tasks.stages import SHARD_STAGES
 
 if TYPE_CHECKING:
     from tasks.run import ShardFailed
@@ -186,9 +186,7 @@ def print_failures(error: DistilleryError, config: Path) -> bool:
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
         complain(f"failed: {failure}")
-        by_shard = failure.stage in ("download", *SHARD_STAGES)
-        words = f"rerun {config} {failure.stage} {failure.key}" if by_shard else f"run {config}"
-        complain(f"  again: distillery {words}")
+        complain(f"  again: {command_again(config, failure.stage, failure.key)}")
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
     return bool(failures)

@@ -117,6 +117,11 @@ class Manifest(Record):
     content: Content
 
     @property
+    def path(self) -> str:
+        """Where it is stored."""
+        return _path(self.name, self.number)
+
+    @property
     def name(self) -> str:
         """The name under which it is published."""
         return self.content.name

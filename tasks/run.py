@@ -4,6 +4,8 @@ Receipts are the truth and Prefect schedules and shows, so nothing is cached and
 persisted: a task that finds its receipt returns it, and a retried flow redoes only what has none.
 """
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, ParamSpec, TypeVar
@@ -11,6 +13,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
+from prefect.logging import get_logger
 
 from configs.schema import RunConfig, Runtime
 from storage.errors import DistilleryError, TransientError
@@ -22,7 +26,7 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.fetch import OnBytes
-from tasks.download.parts import Part
+from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
 from tasks.label.pool import device_pool
 from tasks.work import Job, load_model, run_job, run_plan
@@ -54,6 +58,16 @@ class ShardFailed(DistilleryError):
         return ShardFailed, (self.stage, self.key, self.reason)
 
 
+class _WithoutAdvice(logging.Filter):
+    """Prefect says with each task of a thread that its timeout waits for a call that blocks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Timeout of %s seconds configured for this task")
+
+
+_WITHOUT_ADVICE: Final = _WithoutAdvice()
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same attempt may succeed later."""
     return isinstance(error, _TRANSIENT) or (
@@ -68,6 +82,9 @@ def _retry(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
 
 def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Receipt:
     """The receipt, or a recorded failure and a `ShardFailed` of one line."""
+    logger = get_run_logger()
+    logger.info("%s %s: begins", place.stage, place.key)
+    begun_at = time.monotonic()
     try:
         receipt = make()
     except Exception as error:
@@ -80,8 +97,8 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
         record_failure(store, place, reason, datetime.now(UTC).isoformat(timespec="seconds"))
         raise ShardFailed(place.stage, place.key, reason) from error
     counts = receipt.counts
-    get_run_logger().info(
-        "%s %s: %d rows in, %d out, dropped %s, quarantined %s, %.3f h",
+    logger.info(
+        "%s %s: %d rows in, %d out, dropped %s, quarantined %s, %.3f h of speech, %.1f s; %s",
         place.stage,
         place.key,
         counts.rows_in,
@@ -89,6 +106,8 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
         dict(counts.dropped),
         dict(counts.quarantined),
         receipt.hours,
+        time.monotonic() - begun_at,
+        receipt.output.path,
     )
     return receipt
 
@@ -115,6 +134,20 @@ def num_in_flight(runtime: Runtime, stage: str) -> int:
     return max(1, len(runtime.devices)) if stage in _ON_DEVICES else runtime.workers
 
 
+def _limit(host: str) -> str:
+    return f"download-{host}"
+
+
+def download_limits(config: RunConfig) -> dict[str, int]:
+    """Global concurrency limits, one for each host: at most so many downloads of all workers."""
+    hosts = {
+        host_of(settings, source)
+        for name, settings in config.corpora.items()
+        for source in corpus_of_run(config, name).sources
+    }
+    return {_limit(host): config.runtime.downloads_per_host for host in hosts if host}
+
+
 @task(name="download", task_run_name="download {part.key} {part.name}")
 def download_task(
     config: RunConfig, part: Part, place: Place, on_bytes: OnBytes | None = None
@@ -124,8 +157,12 @@ def download_task(
     corpus, settings = corpus_of_run(config, part.key.corpus), config.corpora[part.key.corpus]
     num_per_host = config.runtime.downloads_per_host
 
+    host = host_of(settings, part.source)
+    limits = [_limit(host)] if host else []
+
     def bring() -> Receipt:
-        return download(store, corpus, settings, part, on_bytes, num_per_host)
+        with concurrency(limits):
+            return download(store, corpus, settings, part, on_bytes, num_per_host)
 
     return _explained(store, place, bring)
 
@@ -172,8 +209,11 @@ def report_task(
 def with_policy(policed: Task[P, R], runtime: Runtime, *, is_shard: bool = True) -> Task[P, R]:
     """A task as it is to be run: nothing cached, transient faults retried, a shard's time bounded.
 
+    The bound ends what runs in Python; a call that blocks is ended by its own limits, as those of
+    downloads, and only then by this one.
     A training takes as long as it takes, and goes on at a checkpoint when it is stopped.
     """
+    get_logger("prefect.task_runs").addFilter(_WITHOUT_ADVICE)
     delays = [runtime.retry_delay_s * _BACK_OFF**attempt for attempt in range(runtime.retries)]
     return policed.with_options(
         cache_policy=NO_CACHE,

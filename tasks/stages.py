@@ -1,7 +1,7 @@
 """The stages in their order, what each promises, and what decides its result."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from configs.schema import RunConfig
 from storage.fingerprint import Hashable, fingerprint
@@ -11,7 +11,7 @@ from tasks.corpora.base import Corpus
 from tasks.label.identity import teacher_identity
 from tasks.text import NORMALISER_VERSION
 
-STAGES: Final = (
+Stage = Literal[
     "download",
     "plan",
     "normalise",
@@ -21,7 +21,9 @@ STAGES: Final = (
     "publish",
     "distil",
     "evaluate",
-)
+]
+
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 SPECS: Final = {
     spec.name: spec
@@ -38,7 +40,7 @@ SPECS: Final = {
 STUDENT_VERSION: Final = 1
 """Raised when the same manifest and settings begin to give another student."""
 
-SHARD_STAGES: Final = ("normalise", "label", "score", "filter")
+SHARD_STAGES: Final[tuple[Stage, ...]] = ("normalise", "label", "score", "filter")
 """Those that turn one planned shard into the next form of the same shard."""
 
 

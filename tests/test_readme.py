@@ -43,7 +43,7 @@ def test_each_word_for_manifests_is_there(word: str) -> None:
 def test_each_option_is_of_some_command(option: str) -> None:
     pages = [
         CliRunner().invoke(app, [command, "--help"]).stdout
-        for command in ("run", "status", "rerun", "sweep", "explain", "evaluate", "gc")
+        for command in ("run", "status", "rerun", "sweep", "explain", "evaluate", "gc", "deploy")
     ]
     assert any(option in page for page in pages)
 

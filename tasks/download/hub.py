@@ -55,7 +55,7 @@ def list_files(repo: str, revision: str, gated: bool, patterns: Collection[str])
     if gated and not authorization:
         _refuse_gated(repo)
     constants.HF_HUB_DISABLE_TELEMETRY = True  # it is read from the environment at import
-    api = HfApi(endpoint=_endpoint(), token=get_token() or False, library_name="distillery")
+    api = HfApi(endpoint=endpoint(), token=get_token() or False, library_name="distillery")
     with _explained(repo, revision):
         about = api.dataset_info(repo, revision=revision, timeout=_TIMEOUT_S)
         if about.gated and not authorization:
@@ -76,7 +76,7 @@ def list_files(repo: str, revision: str, gated: bool, patterns: Collection[str])
 
 def file_url(repo: str, commit: str, path: str) -> str:
     """Where a file of a data set can be fetched."""
-    return hf_hub_url(repo, path, repo_type=_DATASET, revision=commit, endpoint=_endpoint())
+    return hf_hub_url(repo, path, repo_type=_DATASET, revision=commit, endpoint=endpoint())
 
 
 def auth_headers() -> dict[str, str]:
@@ -92,8 +92,11 @@ def auth_headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _endpoint() -> str:
-    """The library reads it at import, too early for a server that is started later."""
+def endpoint() -> str:
+    """The address of the Hub.
+
+    The library reads it at import, too early for a server that is started later.
+    """
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
@@ -127,24 +130,24 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         _refuse_gated(repo)
     except RevisionNotFoundError as error:
         raise UserError(
-            f"{repo} has no revision {revision} at {_endpoint()}; check the revision"
+            f"{repo} has no revision {revision} at {endpoint()}; check the revision"
         ) from error
     except HfHubHTTPError as error:
         _refuse(repo, revision, error)
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-        raise UserError(f"{_endpoint()} is no address of a server; check HF_ENDPOINT") from error
+        raise UserError(f"{endpoint()} is no address of a server; check HF_ENDPOINT") from error
     except httpx2.HTTPError as error:
         raise TransientError(
-            f"{_endpoint()} cannot be reached for {repo} ({type(error).__name__}); check the"
+            f"{endpoint()} cannot be reached for {repo} ({type(error).__name__}); check the"
             " network and HF_ENDPOINT"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{_endpoint()} does not answer as the Hub does for {repo}") from error
+        raise UserError(f"{endpoint()} does not answer as the Hub does for {repo}") from error
 
 
 def _refuse(repo: str, revision: str, error: HfHubHTTPError) -> NoReturn:
     status = error.response.status_code
-    message = f"{_endpoint()} answers {status} for {repo} at {revision}"
+    message = f"{endpoint()} answers {status} for {repo} at {revision}"
     if may_pass(status):
         raise TransientError(f"{message}; try again later") from error
     if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -16,8 +17,8 @@ from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Entry, Store
 from tasks.corpora.base import Corpus
-from tasks.corpora.sources import Archive, Delivery, HubFiles
-from tasks.download.hub import HubFile, HubListing
+from tasks.corpora.sources import Archive, Delivery, HubFiles, Source
+from tasks.download.hub import HubFile, HubListing, endpoint
 
 STAGE: Final = "download"
 ARCHIVES: Final = "archives"
@@ -36,7 +37,7 @@ class Part:
 
     key: ShardKey
     name: str
-    source: Archive | HubFiles | Delivery
+    source: Source
     splits: tuple[str, ...] = ()
     file: HubFile | None = None  # of a Hub data set; None: its listing
     commit: str = ""  # that the listing was made of
@@ -185,6 +186,17 @@ def _receipt_of(part: Part, done: Split) -> Receipt | None:
     if part.found:
         receipts = [receipt for receipt in receipts if receipt.source_digest == part.found]
     return max(receipts, key=lambda receipt: receipt.finished_at, default=None)
+
+
+def host_of(settings: CorpusSettings, source: Source) -> str | None:
+    """The host that a source is brought from; None for what lies on a disk or in a store."""
+    if settings.mirror is not None:
+        url = settings.mirror
+    elif isinstance(source, Archive):
+        url = source.url
+    else:
+        url = endpoint() if isinstance(source, HubFiles) else ""
+    return urlsplit(url).hostname if url.startswith(("http://", "https://")) else None
 
 
 def mirror_of(corpus: Corpus, settings: CorpusSettings, source: Delivery) -> Store:

@@ -22,6 +22,7 @@ from tests.flows.running import TEACHER
 from tests.hub_server import MEMBER, HubServer, hub_server
 
 UNREACHABLE = "http://127.0.0.1:9"
+CONFIG = "examined.yaml"
 LOCAL = {"splits": {"train": {"files": ["*.flac"]}}}
 
 
@@ -51,7 +52,7 @@ def config(tmp_path: Path, corpora: dict[str, Any], **blocks: Any) -> RunConfig:
 
 
 def checks_of(found: RunConfig, subject: str) -> list[Check]:
-    return [check for check in examine(found) if check.subject == subject]
+    return [check for check in examine(found, CONFIG) if check.subject == subject]
 
 
 def check_of(found: RunConfig, subject: str) -> Check:
@@ -60,7 +61,7 @@ def check_of(found: RunConfig, subject: str) -> Check:
 
 
 def test_nothing_is_wrong_with_what_is_whole(tmp_path: Path, folder: Path) -> None:
-    found = examine(config(tmp_path, {"own": {"mirror": str(folder), "local": LOCAL}}))
+    found = examine(config(tmp_path, {"own": {"mirror": str(folder), "local": LOCAL}}), CONFIG)
     assert {check.state for check in found} == {"ok"}
     assert {check.subject for check in found} >= {"storage", "disk", "scratch", "teacher", "own"}
     assert not list((tmp_path / "root").rglob("*.parquet"))

@@ -1,0 +1,129 @@
+"""What the server does by itself: tell of runs that failed, and end those that nobody makes."""
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import (
+    ActionTypes,
+    CallWebhook,
+    ChangeFlowRunState,
+    SendNotification,
+)
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
+
+from storage.errors import UserError
+
+WEBHOOK_URL: Final = "DISTILLERY_WEBHOOK_URL"
+"""The variable with an address that is told of failures by a POST of `{"text": …}`; a secret."""
+
+_WEBHOOK: Final = "webhook"
+_BLOCK: Final = "distillery-failures"
+_SUBJECT: Final = "Distillery: {{ flow_run.name }} {{ flow_run.state.name | lower }}"
+_BODY: Final = (
+    "{{ flow_run.state.message }}\n"
+    "To mend a shard: run the deployment rerun-shard/{{ deployment.name }} in the UI, or"
+    " `distillery rerun {{ flow_run.parameters.config }} STAGE CORPUS/SPLIT/SHARD`; then retry the"
+    " run {{ flow_run.name }} ({{ flow_run.id }}){% if flow_run|ui_url %}: {{ flow_run|ui_url }}"
+    "{% endif %}"
+)
+_ENDED: Final = ("Completed", "Failed", "Cancelled", "Crashed")
+_SILENCE: Final = timedelta(seconds=90)
+
+
+def register_automations(
+    client: SyncPrefectClient, name: str, deployments: Sequence[UUID], notify: str | None
+) -> None:
+    """Create or update what watches the runs of these deployments.
+
+    `notify` is a block such as `slack-webhook/night` that the server has; without one it is a
+    webhook at the address in DISTILLERY_WEBHOOK_URL, and without that nobody is told. Raises
+    `UserError` for a block that there is not.
+    """
+    _register(client, _crash_silent_runs())
+    if notify is None and (url := os.environ.get(WEBHOOK_URL)):
+        Webhook.model_validate({"url": url}).save(_BLOCK, overwrite=True)
+        notify = f"{_WEBHOOK}/{_BLOCK}"
+    if notify is not None:
+        _register(client, _tell(name, deployments, _telling(client, notify)))
+
+
+def telling_name(name: str) -> str:
+    """The automation that tells of failures of the deployments of this name."""
+    return f"distillery {name}: tell of failures"
+
+
+def _register(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+    known = client.read_automations_by_name(wanted.name)
+    if known:
+        client.update_automation(known[0].id, wanted)
+    else:
+        client.create_automation(wanted)
+
+
+def _tell(name: str, deployments: Sequence[UUID], action: ActionTypes) -> AutomationCore:
+    resources = [f"prefect.deployment.{deployment}" for deployment in deployments]
+    return AutomationCore(
+        name=telling_name(name),
+        description="Names the shards that failed, and how to make them again.",
+        enabled=True,
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "deployment", "prefect.resource.id": resources}
+            ),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[action],
+    )
+
+
+def _telling(client: SyncPrefectClient, notify: str) -> ActionTypes:
+    kind, _, name = notify.partition("/")
+    try:
+        block = client.read_block_document_by_name(name, kind)
+    except ObjectNotFound as error:
+        raise UserError(
+            f"the server has no block {notify!r}; make it in the UI, and name it as type/name such"
+            " as slack-webhook/night"
+        ) from error
+    if kind == _WEBHOOK:
+        text = f"{{% set text %}}{_SUBJECT}\n{_BODY}{{% endset %}}"
+        payload = f'{text}{{"text": {{{{ text | tojson }}}} }}'
+        return CallWebhook(block_document_id=block.id, payload=payload)
+    return SendNotification(block_document_id=block.id, subject=_SUBJECT, body=_BODY)
+
+
+def _crash_silent_runs() -> AutomationCore:
+    """A run whose heartbeat stops has lost its worker; it must not be shown as running."""
+    heartbeat = "prefect.flow-run.heartbeat"
+    return AutomationCore(
+        name="distillery: crash runs without a heartbeat",
+        description="The worker of such a run is gone; retry it, or wait for the next one.",
+        enabled=True,
+        trigger=EventTrigger(
+            after={heartbeat},
+            expect={heartbeat, *(f"prefect.flow-run.{state}" for state in _ENDED)},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, message="its heartbeat stopped: the worker is gone"
+            )
+        ],
+    )

@@ -1,0 +1,42 @@
+"""The corpora of a synthetic configuration, made here before they are downloaded."""
+
+from pathlib import Path
+
+from configs.schema import RunConfig
+from flows.chain import chains
+from flows.progress import progress
+from storage.errors import UserError
+from storage.store import Store
+
+
+def synthesise(settings: RunConfig, store: Store) -> None:
+    """Make the archives of a synthetic configuration unless they are downloaded already.
+
+    Raises `UserError` when the voices are not installed or a corpus has no synthetic form.
+    """
+    if settings.synthetic is None:
+        return
+    pending = [
+        chain.corpus.name
+        for chain in chains(settings, store)
+        if chain.downloads.missing() and chain.settings.local is None
+    ]
+    if not pending:
+        return
+    from tasks.demo.corpora import UnknownDemoCorpusError, write_corpora
+    from tasks.demo.voices import SpeechSynthesisError
+
+    made = settings.synthetic
+    total = len(pending) * (made.num_train_utterances + 2 * made.num_eval_utterances)
+    bar = progress().bar("synthesise", total, "utterances")
+    try:
+        write_corpora(
+            Path(made.folder),
+            pending,
+            made.seed,
+            made.num_train_utterances,
+            made.num_eval_utterances,
+            lambda done, _: bar.advance_to(done),
+        )
+    except (SpeechSynthesisError, UnknownDemoCorpusError, OSError) as error:
+        raise UserError(str(error)) from error

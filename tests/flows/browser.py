@@ -1,0 +1,130 @@
+"""Prefect's UI in a headless Chromium, used as a person would."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.flows.parts import USER, Server
+
+LIMIT_S = 90.0
+FLAGS = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+    "window-size=1280,800",
+)
+
+
+def why_not() -> str:
+    """What keeps a browser from being used here; empty if nothing does."""
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed (Debian: chromium and chromium-driver)"
+    return ""
+
+
+class Browser:
+    """A person who is logged in."""
+
+    def __init__(self, driver: Any, server: Server) -> None:
+        self._driver = driver
+        self._url = server.url
+        self._open("/")
+        self._until(lambda driver: self._is_logged_in(driver, server.password), "Dashboard")
+
+    def open(self, path: str, *texts: str) -> None:
+        """Go to a page, and wait until it shows these texts."""
+        self._open(f"/v2/{path}")
+        for text in texts:
+            self.wait_for_text(text)
+
+    def wait_for_text(self, text: str) -> None:
+        self._until(lambda driver: text in driver.find_element("tag name", "body").text, text)
+
+    def choose(self, parameter: str, value: str) -> None:
+        """Pick a value from the list of a parameter."""
+        self._wait_for(f'button[aria-label="Select {parameter}"]').click()
+        self._wait_for_xpath(f'//*[@role="option"][normalize-space()="{value}"]').click()
+
+    def fill_in(self, parameter: str, value: str) -> None:
+        """Write into the field of a parameter."""
+        label = self._wait_for_xpath(f'//label[normalize-space()="{parameter}"]')
+        self._wait_for(f'[id="{label.get_attribute("for")}"]').send_keys(value)
+
+    def click(self, words: str) -> None:
+        """Press a button, or an entry of a menu."""
+        self._wait_for_xpath(
+            f'//*[self::button or @role="menuitem"][normalize-space()="{words}"]'
+        ).click()
+
+    def open_menu(self) -> None:
+        """What can be done with what the page shows."""
+        self._wait_for('button[aria-haspopup="menu"]').click()
+
+    def confirm(self, words: str) -> None:
+        """Press a button of the question that the page asks."""
+        dialog = '//*[@role="dialog" or @role="alertdialog"]'
+        self._wait_for_xpath(f'{dialog}//button[normalize-space()="{words}"]').click()
+
+    def photograph(self, path: Path) -> bytes:
+        """A picture of what is seen."""
+        self._driver.save_screenshot(str(path))
+        return path.read_bytes()
+
+    @property
+    def source(self) -> str:
+        """The page as it is now."""
+        return str(self._driver.page_source)
+
+    def _is_logged_in(self, driver: Any, password: str) -> bool:
+        """Whether the page is that of somebody who is known; if not, say who it is."""
+        if "Dashboard" in driver.find_element("tag name", "body").text:
+            return True
+        box = driver.find_element("css selector", "input")
+        if not box.get_attribute("value"):  # also after a form that was sent before it was ready
+            box.send_keys(f"{USER}:{password}")
+            box.submit()
+        return False
+
+    def _open(self, path: str) -> None:
+        self._driver.get(self._url + path)
+
+    def _wait_for(self, selector: str) -> Any:
+        return self._until(lambda driver: driver.find_element("css selector", selector), selector)
+
+    def _wait_for_xpath(self, path: str) -> Any:
+        return self._until(lambda driver: driver.find_element("xpath", path), path)
+
+    def _until(self, look: Any, what: str) -> Any:
+        from selenium.common.exceptions import WebDriverException
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        ignored = (WebDriverException,)
+        waiting = WebDriverWait(self._driver, LIMIT_S, 0.5, ignored_exceptions=ignored)
+        return waiting.until(look, f"not seen: {what}")
+
+
+@contextmanager
+def browser(server: Server) -> Iterator[Browser]:
+    """A browser with a profile of its own, logged in at a server."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    with tempfile.TemporaryDirectory(prefix="distillery-chromium-") as profile:
+        for flag in (*FLAGS, f"user-data-dir={profile}"):
+            options.add_argument(f"--{flag}")
+        service = webdriver.ChromeService(str(shutil.which("chromedriver")))
+        driver = webdriver.Chrome(options=options, service=service)
+        try:
+            yield Browser(driver, server)
+        finally:
+            driver.quit()

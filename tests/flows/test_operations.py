@@ -1,0 +1,537 @@
+"""A night of an operator, with real parts: PostgreSQL, a server with a password, workers, S3, a UI.
+
+The parts are started once, and the tests are in the order of the night. A run is due and is red; it
+is mended from the browser; its retry ends with the manifest that a run on this machine has too.
+Meanwhile another run lost its worker, and goes on in spite of that and of a server that was killed.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import psutil
+import pytest
+import yaml
+
+from storage.receipt import Receipt
+from storage.sink import hash_file
+from tests.flows import browser as ui
+from tests.flows.parts import (
+    BIN,
+    Postgres,
+    Server,
+    kill,
+    listening,
+    postgres,
+    postgres_programs,
+    s3_server,
+    server,
+    wait_for,
+    worker,
+)
+from tests.flows.running import COMMAND, REPOSITORY, Run, copied, environment, tiny
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        postgres_programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"
+    ),
+]
+
+BUCKET = "nightly"
+SHARD = "librispeech/train-clean-100/00000"
+RUN_LIMIT_S = 280.0
+CRASH_LIMIT_S = 300.0
+SAME = (
+    "id", "name", "entrypoint", "tags", "parameters", "work_pool_name", "job_variables",
+    "pull_steps", "description", "enforce_parameter_schema", "concurrency_options",
+)  # fmt: skip
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything that runs, and what must be seen nowhere."""
+
+    database: Postgres
+    server: Server
+    folder: Path  # where workers are started, and where the logs are
+    storage: dict[str, str]  # the environment of S3
+    notified: list[str]
+    hook: str
+    secrets: tuple[str, ...]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return environment(
+            **self.server.client_settings, **self.storage, DISTILLERY_WEBHOOK_URL=self.hook
+        )
+
+    def command(self, folder: Path, *words: str) -> str:
+        done = subprocess.run(
+            [str(BIN / words[0]), *words[1:]],
+            cwd=folder, env={**self.settings, "DISTILLERY_HOME": str(folder)},
+            capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        flows = {flow["id"]: flow["name"] for flow in self.server.all("flows")}
+        found = self.server.all("deployments")
+        return {f"{flows[one['flow_id']]}/{one['name']}": one for one in found}
+
+    def begin(self, name: str, **parameters: Any) -> str:
+        """A run of a deployment, asked for by the API."""
+        deployment = self.deployments()[name]["id"]
+        made = self.server.ask(
+            f"deployments/{deployment}/create_flow_run", {"parameters": parameters}
+        )
+        return str(made["id"])
+
+    def run_of(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.server.ask(f"flow_runs/{run}", method="GET")
+        return found
+
+    def retry(self, run: str) -> None:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        self.server.ask(f"flow_runs/{run}/set_state", {"state": state})
+
+    def ended(self, run: str, limit_s: float = RUN_LIMIT_S) -> dict[str, Any]:
+        """The run, once it came to its end."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.run_of(run)
+            return found if found["state_type"] in ENDED else None
+
+        return wait_for(look, limit_s, f"the end of {run}")
+
+    def below(self, run: str) -> list[dict[str, Any]]:
+        """The flow runs that a run made, in their order."""
+        filters = {"parent_flow_run_id": {"any_": [run]}}
+        return self.server.all("flow_runs", flow_runs=filters, sort="START_TIME_ASC")
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    programs = postgres_programs()
+    assert programs is not None
+    folder = tmp_path_factory.mktemp("parts")
+    database_password, password, token = (secrets.token_hex(16) for _ in range(3))
+    with ExitStack() as parts:
+        database = parts.enter_context(postgres(programs, database_password))
+        storage = parts.enter_context(s3_server(folder, BUCKET))
+        address, notified = parts.enter_context(listening())
+        api = parts.enter_context(server(folder, database.url, password))
+        yield Installation(
+            database,
+            api,
+            folder,
+            storage,
+            notified,
+            f"{address}/{token}",
+            (database_password, password, token, storage["AWS_SECRET_ACCESS_KEY"]),
+        )
+
+
+@pytest.fixture(scope="module")
+def orphan(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """A run that lost its worker, and its own process, in the middle of a stage."""
+    run = tiny(tmp_path_factory.mktemp("orphan"), publish={"name": "orphan"})
+    installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
+    with worker(installation.server, "cpu", installation.folder) as started:
+        identity = installation.begin("distillery/orphan")
+        wait_for((run.root / "label").exists, RUN_LIMIT_S, "the stage label")
+        kill(started)
+    return run, identity
+
+
+@pytest.fixture(scope="module")
+def working(installation: Installation, orphan: tuple[Run, str]) -> Iterator[psutil.Process]:
+    """The worker that takes the place of the one that was killed."""
+    with worker(installation.server, "cpu", installation.folder, **installation.storage) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def nightly(
+    installation: Installation, working: object, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The tiny configuration on S3, with a shard of which too much cannot be read."""
+    folder = tmp_path_factory.mktemp("nightly")
+    run = tiny(folder, runtime={"max_quarantined_percent": 4.5})
+    settings = yaml.safe_load(run.config.read_text())
+    run.config.write_text(yaml.safe_dump({**settings, "root": f"s3://{BUCKET}/root"}))
+    return run
+
+
+@pytest.fixture(scope="module")
+def red(installation: Installation, nightly: Run) -> dict[str, Any]:
+    """The run that its schedule made, once it has failed."""
+    words = ("distillery", "deploy", nightly.config.name)
+    installation.command(nightly.folder, *words, "--interval-s", "10")
+    pipeline = installation.deployments()["distillery/tiny"]["id"]
+    filters = {"deployment_id": {"any_": [pipeline]}, "state": {"type": {"any_": ["RUNNING"]}}}
+    [first] = wait_for(
+        lambda: installation.server.all("flow_runs", flow_runs=filters), 120, "a scheduled run"
+    )
+    installation.command(nightly.folder, *words, "--cron", "")
+    return installation.ended(first["id"])
+
+
+def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the UI go: docs/pictures if DISTILLERY_PICTURES says so."""
+    if named := os.environ.get("DISTILLERY_PICTURES"):
+        return Path(named)
+    return tmp_path_factory.getbasetemp()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return picture_folder(tmp_path_factory)
+
+
+@pytest.fixture
+def person(installation: Installation) -> Iterator[ui.Browser]:
+    """Somebody at a browser who is logged in."""
+    if reason := ui.why_not():
+        pytest.skip(reason)
+    with ui.browser(installation.server) as made:
+        yield made
+
+
+def test_the_server_refuses_a_call_without_its_password(installation: Installation) -> None:
+    url = f"{installation.server.url}/api/flow_runs/filter"
+    assert httpx.post(url, json={}).status_code == 401
+    assert httpx.post(url, json={}, auth=("admin", "wrong")).status_code == 401
+    settings = {**installation.settings, "PREFECT_API_AUTH_STRING": "admin:wrong"}
+    done = subprocess.run(
+        [str(COMMAND), "deploy", "tiny.yaml"],
+        cwd=tiny(installation.folder).folder, env=settings, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "refuses the password; set PREFECT_API_AUTH_STRING" in done.stderr
+
+
+def test_a_run_that_is_due_is_made_and_is_red_and_names_the_shard(
+    installation: Installation, red: dict[str, Any]
+) -> None:
+    assert red["auto_scheduled"]
+    assert (red["name"], red["state_type"]) == ("distillery tiny.yaml", "FAILED")
+    message = red["state"]["message"]
+    assert f"failed: normalise {SHARD}: 1 of 19 rows" in message
+    assert f"again: distillery rerun tiny.yaml normalise {SHARD}" in message
+    states = {run["name"]: run["state_type"] for run in installation.below(red["id"])}
+    assert states == {
+        "download librispeech": "COMPLETED",
+        "plan librispeech": "COMPLETED",
+        "normalise librispeech": "FAILED",
+        "label librispeech": "COMPLETED",
+        "score librispeech": "COMPLETED",
+        "filter librispeech": "COMPLETED",
+        "publish": "FAILED",
+    }
+
+
+def test_a_webhook_is_told_of_a_stage_that_failed(
+    installation: Installation, red: dict[str, Any]
+) -> None:
+    run = installation.begin("normalise/tiny", corpus="librispeech")
+    assert installation.ended(run)["state_type"] == "FAILED"
+    told = wait_for(lambda: [one for one in installation.notified if run in one], 120, "a message")
+    text = json.loads(told[0])["text"]
+    assert text.startswith("Distillery: normalise librispeech failed\n")
+    assert f"normalise {SHARD}: 1 of 19 rows" in text
+    assert "run the deployment rerun-shard/tiny in the UI" in text
+    assert "`distillery rerun tiny.yaml STAGE CORPUS/SPLIT/SHARD`" in text
+
+
+def test_the_tables_say_what_status_says(
+    installation: Installation, nightly: Run, red: dict[str, Any]
+) -> None:
+    told = json.loads(
+        installation.command(nightly.folder, "distillery", "status", "tiny.yaml", "--json")
+    )
+    artifacts = artifacts_of(installation)
+    shown = {
+        (row["stage"], row["corpus"], row["split"]): (row["done"], row["missing"], row["failed"])
+        for row in json.loads(artifacts["tiny-status"]["data"])
+    }
+    assert shown == {
+        (line["stage"], line["corpus"], line["split"]): tuple(line["shards"].values())
+        for line in told["stages"]
+    }
+    [failure] = json.loads(artifacts["tiny-failed-shards"]["data"])
+    assert (failure["stage"], failure["shard"]) == ("normalise", SHARD)
+    assert failure["again"] == f"distillery rerun tiny.yaml normalise {SHARD}"
+    assert failure["reason"] == told["failures"][0]["reason"]
+    assert artifacts["tiny-normalise-librispeech"]["data"] == 75.0
+    assert {row["corpus"] for row in json.loads(artifacts["tiny-hours"]["data"])} == {"librispeech"}
+    assert "wer" in {row["reason"] for row in json.loads(artifacts["tiny-reasons"]["data"])}
+
+
+def test_the_ui_shows_progress_tables_and_the_failure(
+    installation: Installation, red: dict[str, Any], person: ui.Browser, pictures: Path
+) -> None:
+    person.open(f"runs/flow-run/{red['id']}", "distillery tiny.yaml", "Failed", "Artifacts")
+    assert is_picture(person.photograph(pictures / "run.png"))
+    found = artifacts_of(installation)
+    for key, name, *texts in [
+        ("tiny-status", "status", "Shards and rows by stage", "train-clean-100", "missing"),
+        ("tiny-failed-shards", "failed", f"distillery rerun tiny.yaml normalise {SHARD}"),
+        ("tiny-normalise-librispeech", "progress", "Progress: 75%", "3 of 4 shards"),
+    ]:
+        person.open(f"artifacts/artifact/{found[key]['id']}", *texts)
+        assert is_picture(person.photograph(pictures / f"{name}.png"))
+
+
+@pytest.fixture(scope="module")
+def mended(
+    installation: Installation, nightly: Run, red: dict[str, Any], tmp_path_factory: Any
+) -> dict[str, Any]:
+    """The red run after its shard was made again by the API and by the form, and a retry."""
+    settings = yaml.safe_load(nightly.config.read_text())
+    settings["runtime"]["max_quarantined_percent"] = 50
+    nightly.config.write_text(yaml.safe_dump(settings))
+    corpus, split, shard = SHARD.split("/")
+    again = {"corpus": corpus, "split": split, "shard": int(shard)}
+    first = installation.begin("rerun-shard/tiny", stage="normalise", **again)
+    assert installation.ended(first)["state_type"] == "COMPLETED"
+    if ui.why_not():
+        second = installation.begin("rerun-shard/tiny", stage="label", **again)
+        assert installation.ended(second)["state_type"] == "COMPLETED"
+        installation.retry(red["id"])
+    else:
+        with ui.browser(installation.server) as person:
+            _mend_in_the_browser(installation, person, red["id"], tmp_path_factory)
+    return installation.ended(red["id"])
+
+
+def _mend_in_the_browser(
+    installation: Installation, person: ui.Browser, red: str, tmp_path_factory: Any
+) -> None:
+    form = installation.deployments()["rerun-shard/tiny"]["id"]
+    corpus, split, shard = SHARD.split("/")
+    person.open(f"deployments/deployment/{form}/run", "Parameters")
+    for parameter, value in (("stage", "label"), ("corpus", corpus), ("split", split)):
+        person.choose(parameter, value)
+    person.fill_in("shard", str(int(shard)))
+    person.photograph(picture_folder(tmp_path_factory) / "rerun.png")
+    person.click("Submit")
+    filters = {"name": {"any_": [f"rerun label {SHARD}"]}}
+    [made] = wait_for(
+        lambda: installation.server.all("flow_runs", flow_runs=filters), 120, "the form's run"
+    )
+    assert installation.ended(made["id"])["state_type"] == "COMPLETED"
+    person.open(f"runs/flow-run/{red}", "Failed")
+    person.open_menu()
+    person.click("Retry")
+    person.confirm("Retry")
+    wait_for(lambda: installation.run_of(red)["state_type"] != "FAILED", 120, "the retry")
+
+
+def test_a_mended_run_ends_with_the_manifest_of_a_local_run(
+    installation: Installation, nightly: Run, mended: dict[str, Any], finished: Run
+) -> None:
+    assert (mended["state_type"], mended["run_count"]) == ("COMPLETED", 2)
+    words = ("distillery", "manifest", "show", "tiny.yaml", "--json")
+    assert json.loads(installation.command(nightly.folder, *words))["digest"] == finished.digest
+    results = artifacts_of(installation)["tiny-results"]["data"]
+    assert f"s3://{BUCKET}/root/manifests/tiny/00001.json" in results
+    assert f"digest `{finished.digest}`" in results
+    assert "WER: teacher" in results
+
+
+def test_a_retry_makes_only_what_was_not_made(
+    installation: Installation, mended: dict[str, Any]
+) -> None:
+    runs = [run["id"] for run in installation.below(mended["id"])]
+    made = [
+        task["name"]
+        for task in installation.server.all("task_runs", flow_runs={"id": {"any_": runs}})
+    ]
+    other = SHARD.replace("00000", "00001")
+    for stage in ("normalise", "label", "score", "filter"):
+        assert made.count(f"{stage} {other}") == 1
+    # it failed in the first run; the second finds what the browser asked for
+    assert [made.count(f"{stage} {SHARD}") for stage in ("normalise", "label", "score")] == [
+        1,
+        0,
+        1,
+    ]
+
+
+def test_a_run_with_nothing_new_makes_nothing(
+    installation: Installation, mended: dict[str, Any]
+) -> None:
+    run = installation.begin("distillery/tiny")
+    assert installation.ended(run)["state_type"] == "COMPLETED"
+    assert installation.below(run) == []
+
+
+def test_the_form_offers_what_there_is_and_takes_nothing_else(
+    installation: Installation, mended: dict[str, Any]
+) -> None:
+    form = installation.deployments()["rerun-shard/tiny"]["parameter_openapi_schema"]["properties"]
+    assert form["stage"]["enum"] == ["download", "normalise", "label", "score", "filter"]
+    assert form["corpus"]["enum"] == ["librispeech"]
+    assert form["split"]["enum"] == ["archives", "dev-clean", "test-clean", "train-clean-100"]
+    for wrong in ({"stage": "labell"}, {"corpus": "tedlium"}, {"split": "dev"}, {"shard": -1}):
+        asked = {"stage": "label", "corpus": "librispeech", "split": "dev-clean", "shard": 0}
+        with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
+            installation.begin("rerun-shard/tiny", **{**asked, **wrong})
+
+
+def test_deploying_again_makes_no_second_of_anything(
+    installation: Installation, nightly: Run, mended: dict[str, Any]
+) -> None:
+    def known() -> dict[str, Any]:
+        return {
+            "deployments": {name: one["id"] for name, one in installation.deployments().items()},
+            "schedules": [len(one["schedules"]) for one in installation.deployments().values()],
+            **{
+                kind: sorted(one["id"] for one in installation.server.all(kind))
+                for kind in ("flows", "work_pools", "automations", "block_documents")
+            },
+        }
+
+    before = known()
+    assert len(before["deployments"]) == 2 * 11
+    installation.command(nightly.folder, "distillery", "deploy", "tiny.yaml", "--cron", "")
+    assert known() == before
+
+
+def test_a_run_that_lost_its_worker_goes_on_also_when_the_server_is_killed(
+    installation: Installation,
+    orphan: tuple[Run, str],
+    mended: object,
+    finished: Run,
+    tmp_path: Path,
+) -> None:
+    run, identity = orphan
+    assert installation.ended(identity, CRASH_LIMIT_S)["state_type"] == "CRASHED"
+    assert_what_is_told_done_is_there(run)
+    assert not (run.root / "manifests").exists()
+    installation.retry(identity)
+    wait_for(lambda: installation.run_of(identity)["state_type"] == "RUNNING", 200, "the retry")
+    installation.server.kill()
+    assert_what_is_told_done_is_there(run)
+    installation.server.start()
+    if installation.ended(identity)["state_type"] != "COMPLETED":
+        installation.retry(identity)
+        assert installation.ended(identity)["state_type"] == "COMPLETED"
+    assert_what_is_told_done_is_there(run)
+    local = copied(finished, tmp_path)
+    tiny(tmp_path, publish={"name": "orphan"})
+    local.run("--until", "publish")
+    assert run.digest == local.digest
+
+
+def test_doctor_says_what_runs_and_how_to_mend_what_does_not(
+    installation: Installation, nightly: Run, mended: dict[str, Any], working: psutil.Process
+) -> None:
+    def examined(**settings: str) -> dict[str, dict[str, str]]:
+        done = subprocess.run(
+            [str(COMMAND), "doctor", "tiny.yaml", "--json"],
+            cwd=nightly.folder, env={**installation.settings, **settings}, capture_output=True,
+        )  # fmt: skip
+        return {check["subject"]: check for check in json.loads(done.stdout)}
+
+    found = examined()
+    states = {subject: check["state"] for subject, check in found.items()}
+    subjects = ("storage", "server", "deployments", "pool cpu", "late runs", "notifications")
+    assert {states[subject] for subject in subjects} == {"ok"}
+    refused = examined(PREFECT_API_AUTH_STRING="admin:wrong")["server"]
+    assert "set PREFECT_API_AUTH_STRING" in refused["next_step"]
+    gone = examined(PREFECT_API_URL="http://127.0.0.1:9/api")["server"]
+    assert "cannot be reached" in gone["found"]
+
+
+def test_prefects_own_command_makes_the_same_deployments(
+    installation: Installation, mended: dict[str, Any]
+) -> None:
+    def registered() -> dict[str, dict[str, Any]]:
+        found = installation.deployments()
+        return {
+            name: {key: one[key] for key in SAME}
+            | {"schedules": [(each["schedule"], each["active"]) for each in one["schedules"]]}
+            for name, one in found.items()
+            if one["name"] == "demo"
+        }
+
+    installation.command(REPOSITORY, "distillery", "deploy", "configs/demo.yaml")
+    ours = registered()
+    assert len(ours) == 11
+    for _ in range(2):
+        installation.command(REPOSITORY, "prefect", "--no-prompt", "deploy", "--all")
+        assert registered() == ours
+    installation.command(REPOSITORY, "distillery", "deploy", "configs/demo.yaml", "--cron", "")
+
+
+def test_no_secret_is_seen_anywhere(
+    installation: Installation, nightly: Run, orphan: tuple[Run, str], mended: dict[str, Any]
+) -> None:
+    basic = b64encode(f"admin:{installation.server.password}".encode()).decode()
+    texts = {"the database": installation.database.dump()}
+    for folder in (installation.folder, nightly.folder, orphan[0].folder):
+        texts |= {
+            str(path): path.read_bytes().decode(errors="replace")
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+    session = boto3.Session(
+        installation.storage["AWS_ACCESS_KEY_ID"], installation.storage["AWS_SECRET_ACCESS_KEY"]
+    )
+    bucket = session.resource(
+        "s3", endpoint_url=installation.storage["AWS_ENDPOINT_URL"], region_name="us-east-1"
+    ).Bucket(BUCKET)
+    objects = {
+        one.key: one.get()["Body"].read().decode(errors="replace") for one in bucket.objects.all()
+    }
+    assert len(objects) > 20
+    documents = installation.server.ask("block_documents/filter", {})
+    texts |= objects | {"the blocks": json.dumps(documents)}
+    assert "distillery-failures" in texts["the blocks"]
+    assert {
+        name: secret
+        for name, text in texts.items()
+        for secret in (*installation.secrets, basic)
+        if secret in text
+    } == {}
+
+
+def artifacts_of(installation: Installation) -> dict[str, dict[str, Any]]:
+    """The newest artifact of each key."""
+    newest: dict[str, dict[str, Any]] = {}
+    for one in sorted(installation.server.all("artifacts"), key=lambda one: str(one["created"])):
+        newest[str(one["key"])] = one
+    return newest
+
+
+def assert_what_is_told_done_is_there(run: Run) -> None:
+    """Each receipt names a file that is there, whole; status counts no others."""
+    found = [
+        Receipt.parse(path.read_bytes(), path.name) for path in run.root.rglob("*.receipt.json")
+    ]
+    assert found
+    for receipt in found:
+        assert hash_file(run.root / receipt.output.path) == receipt.output.sha256
+    told = run.json("status")["stages"]
+    shards = [line for line in told if line["stage"] not in ("publish", "evaluate", "distil")]
+    sharded = [one for one in found if one.stage not in ("evaluate", "distil")]
+    assert sum(line["shards"]["done"] for line in shards) == len(sharded)
+
+
+def is_picture(data: bytes) -> bool:
+    """A PNG that may stand in a document."""
+    return data.startswith(b"\x89PNG") and 10_000 < len(data) < 150_000
