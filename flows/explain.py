@@ -64,8 +64,9 @@ class Story(BaseModel):
     reference: str | None  # by the corpus's text rules
     no_reference: str | None  # the text rule that gave none
     label: Row | None
-    evidence: Row | None
-    alignment: list[Row] | None
+    evidence: Row | None  # of its window
+    own_evidence: Row | None  # of itself, beside others in its window
+    alignment: list[Row] | None  # of its own texts
     decision: Decision
 
 
@@ -154,6 +155,7 @@ def _story(config: RunConfig, store: Store, found: _Found) -> Story:
     raw_text = (utterance or plan or {}).get("raw_text")
     reference = None if raw_text is None else chain.corpus.clean(raw_text)
     evidence = rows.get("score")
+    own = evidence and next(one for one in evidence["utterances"] if one["id"] == found.id)
     key = None if plan is None else ShardKey(chain.corpus.name, found.split, plan["shard"])
     told = utterance or {
         name: (plan or {}).get(name) for name in ("recording_id", "speaker_id", "raw_text")
@@ -168,8 +170,9 @@ def _story(config: RunConfig, store: Store, found: _Found) -> Story:
         reference=reference if isinstance(reference, str) else None,
         no_reference=reference.reason if isinstance(reference, NoReference) else None,
         label=rows.get("label"),
-        evidence=evidence,
-        alignment=None if evidence is None else _aligned(evidence),
+        evidence=evidence and {name: evidence[name] for name in evidence if name != "utterances"},
+        own_evidence=own,
+        alignment=None if own is None else _aligned(own),
         decision=_decision(config, store, found, link, rows),
     )
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from configs.load import load_config
 from configs.schema import RunConfig
 from flows import shards
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
+from flows.keep_rate import remarks
 from flows.models import (
     STUDENT,
     TEACHER,
@@ -42,6 +43,7 @@ _CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
     "normalise": shards.normalise,
     "label": shards.label,
     "score": shards.score,
+    "index": shards.index,
     "filter": shards.filter_windows,
 }
 
@@ -67,7 +69,10 @@ def publish(config: str) -> str:
     Raises `HolesError` naming the missing shards.
     """
     settings = load_config(config)
-    published, _ = publish_manifest(settings, open_store(settings))
+    store = open_store(settings)
+    published, _ = publish_manifest(settings, store)
+    for remark in remarks(settings, store, chains(settings, store)):
+        get_run_logger().warning(remark)
     return f"{published.name}/{published.number}"
 
 

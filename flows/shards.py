@@ -11,7 +11,7 @@ from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
 
 from configs.load import load_config
-from flows.chain import Chain
+from flows.chain import Chain, Link
 from flows.progress import Bar, progress
 from flows.rerun import find_again
 from storage.errors import DistilleryError
@@ -127,6 +127,8 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
         """Make the pending shards of this stage; returns how many there were."""
         chain = Chain.open(load_config(config), corpus)
         pending = [link for link in chain.links() if link.next_stage == stage]
+        if stage == "filter":
+            _refuse_without_index(chain, pending)
         bar = progress().bar(f"{stage} {corpus}", len(pending), "shards")
         runtime = chain.config.runtime
         work = {
@@ -143,9 +145,20 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
     return run
 
 
+def _refuse_without_index(chain: Chain, pending: Sequence[Link]) -> None:
+    """Nothing is filtered by half of what must not be learnt from."""
+    if pending and chain.index_digest is not None and (missing := chain.evaluation.missing):
+        reason = (
+            f"contamination asks for all speech to measure on, of which {len(missing)} shards are"
+            f" missing: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}"
+        )
+        raise ShardsFailed([ShardFailed("filter", link.key, reason) for link in pending])
+
+
 normalise: Final = _shard_flow("normalise")
 label: Final = _shard_flow("label")
 score: Final = _shard_flow("score")
+index: Final = _shard_flow("index")
 filter_windows: Final = _shard_flow("filter")
 
 

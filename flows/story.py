@@ -41,8 +41,8 @@ def _lines(story: Story) -> Iterator[tuple[str, Text | str]]:
         yield from _utterance(story, story.utterance)
     if story.label is not None:
         yield from _label(story, story.label)
-    if story.evidence is not None:
-        yield from _evidence(story, story.evidence)
+    if story.evidence is not None and story.own_evidence is not None:
+        yield from _evidence(story, story.evidence, story.own_evidence)
     decision = story.decision
     told = f"{decision.outcome} at {decision.stage}"
     told += f": {decision.reason}" if decision.reason else ""
@@ -83,13 +83,30 @@ def _label(story: Story, label: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "flags", ", ".join(label["flags"])
 
 
-def _evidence(story: Story, evidence: dict[str, Any]) -> Iterator[tuple[str, Text | str]]:
+def _evidence(
+    story: Story, evidence: dict[str, Any], own: dict[str, Any]
+) -> Iterator[tuple[str, Text | str]]:
     stretches = [Stretch(**one) for one in story.alignment or []]
     words = [Text(str(one), _STYLES[one.kind]) for one in stretches]
     yield "compared", Text(" ").join(words)
-    counts = ", ".join(
-        f"{name} {evidence[name]}" for name in ("hits", "substitutions", "deletions", "insertions")
+    yield "", _rates(own)
+    yield (
+        "",
+        (
+            f"{own['words_per_s']:.1f} words/s, {own['chars_per_s']:.1f} characters/s,"
+            f" a phrase {own['most_repeats']} times, compression {own['compression_ratio']:.2f}"
+        ),
     )
+    if len(evidence["utterance_ids"]) > 1:
+        doubts = [end for end in ("start", "end") if own[f"is_{end}_ambiguous"]]
+        doubtful = f", its {' and '.join(doubts)} in doubt" if doubts else ""
+        yield "tokens", f"{own['token_start']} to {own['token_end']} of the label{doubtful}"
+        yield "its window", _rates(evidence)
+
+
+def _rates(evidence: dict[str, Any]) -> str:
+    names = ("hits", "substitutions", "deletions", "insertions")
+    counts = ", ".join(f"{name} {evidence[name]}" for name in names)
     rates = (evidence["wer_percent"], evidence["cer_percent"])
     wer, cer = ("-" if rate is None else f"{rate:.1f} %" for rate in rates)
-    yield "", f"WER {wer}, CER {cer}: {counts}"
+    return f"WER {wer}, CER {cer}: {counts}"
