@@ -1,5 +1,6 @@
-"""The command `explain`: a story in lines, its alignment in colour."""
+"""The command `explain`: a story in lines, its alignment in colour; or all rows of one reason."""
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
@@ -7,8 +8,10 @@ import typer
 from rich.text import Text
 
 from flows.explain import Story, read_story
+from flows.left_out import print_left_out, read_left_out
 from flows.options import AsJson, Config, open_run
 from flows.screen import OUT
+from storage.errors import UserError
 from tasks.score.alignment import Stretch
 
 _STYLES: Final = {"hit": "", "substitution": "yellow", "deletion": "red", "insertion": "green"}
@@ -17,14 +20,30 @@ _OUTCOME_STYLES: Final = {"kept": "bold green", "dropped": "bold red", "quaranti
 
 def command(
     config: Config,
-    id: Annotated[str, typer.Argument(help="Of an utterance or of a window.")],
+    id: Annotated[
+        str | None, typer.Argument(help="Of an utterance or of a window; or give --reason.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Instead: list what was left out for it, such as wer.")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="With --reason: of one corpus.")] = None,
+    limit: Annotated[int, typer.Option(help="With --reason: so many rows at most.")] = 20,
     split: Annotated[
         str | None, typer.Option(help="Where several splits have the id: corpus/split.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One utterance's whole story: source, reference, label, alignment, decision."""
-    found = read_story(*open_run(config), id, split)
+    """One utterance's whole story, from its source to the decision; or all of one reason."""
+    if (id is None) == (reason is None):
+        raise UserError("give the id of an utterance, or --reason with one that `status` counts")
+    if reason is not None:
+        rows = list(read_left_out(*open_run(config), reason, corpus))
+        if as_json:
+            typer.echo(json.dumps([row.model_dump() for row in rows], indent=1))
+        else:
+            print_left_out(rows, limit)
+        return
+    found = read_story(*open_run(config), str(id), split)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return

@@ -5,7 +5,7 @@ since each row has one: what may not be used says more than what is bad, and a t
 more than the rate it leads to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from configs.schema import Filter, Hallucination, Takedown
 from tasks.corpora.base import Licence
 from tasks.filter.contamination import Evaluated, contamination_rules
-from tasks.filter.rule import Rule, above
+from tasks.filter.rule import Row, Rule, above
 from tasks.filter.without_reference import rules_without_reference
 
 
@@ -56,6 +56,8 @@ def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
         yield UPPER_CASE
     if not settings.drop_empty_reference:
         yield from rules_without_reference(settings.without_reference)
+    if settings.drop_empty_hypothesis:
+        yield TAKEN_FOR_SILENCE
     if settings.max_utterance_wer_percent is not None:
         yield wer(settings.max_utterance_wer_percent, of_utterances=True)
     yield wer(settings.max_wer_percent)
@@ -100,6 +102,26 @@ UPPER_CASE: Final = Rule(
 )
 
 
+def _flagged(reason: str, flags: Sequence[str], detail: Callable[[Row], str]) -> Rule:
+    unwanted = pa.array(flags, pa.string())
+
+    def drops(rows: pa.Table) -> pa.ChunkedArray:
+        found = rows.column("flags").combine_chunks()
+        parents = pc.list_parent_indices(found)
+        hits = parents.filter(pc.is_in(pc.list_flatten(found), unwanted))
+        places = pa.array(range(rows.num_rows), parents.type)
+        return pa.chunked_array([pc.is_in(places, hits)])
+
+    return Rule(reason=reason, of="window", asks=("flags",), drops=drops, detail=detail)
+
+
+TAKEN_FOR_SILENCE: Final = _flagged(
+    "empty_hypothesis",
+    ["no_speech"],  # whose text Whisper leaves out itself, when it writes a whole recording down
+    lambda row: f"the teacher took it for silence, no_speech_prob {row['no_speech_prob']:.2f}",
+)
+
+
 def _licence(licence: Licence, lacking: Sequence[str]) -> Rule:
     return Rule(
         reason="licence",
@@ -140,7 +162,11 @@ def _language(languages: Sequence[str]) -> Rule:
 
 def _hallucination(settings: Hallucination) -> Iterator[Rule]:
     if settings.flags:
-        yield _flagged(settings.flags)
+        yield _flagged(
+            "flagged",
+            settings.flags,
+            lambda row: f"fails {', '.join(sorted(set(row['flags']) & set(settings.flags)))}",
+        )
     for reason, column, limit in (
         ("repetition", "compression_ratio", settings.max_compression_ratio),
         ("repetition", "most_repeats", settings.max_repeats),
@@ -148,22 +174,3 @@ def _hallucination(settings: Hallucination) -> Iterator[Rule]:
     ):
         if limit is not None:
             yield above(reason, column, limit)
-
-
-def _flagged(flags: Sequence[str]) -> Rule:
-    unwanted = pa.array(flags, pa.string())
-
-    def drops(rows: pa.Table) -> pa.ChunkedArray:
-        found = rows.column("flags").combine_chunks()
-        parents = pc.list_parent_indices(found)
-        hits = parents.filter(pc.is_in(pc.list_flatten(found), unwanted))
-        places = pa.array(range(rows.num_rows), parents.type)
-        return pa.chunked_array([pc.is_in(places, hits)])
-
-    return Rule(
-        reason="flagged",
-        of="window",
-        asks=("flags",),
-        drops=drops,
-        detail=lambda row: f"fails {', '.join(one for one in row['flags'] if one in flags)}",
-    )

@@ -4,7 +4,6 @@ import pytest
 from configs.schema import Filter
 from storage.outcome import LeftOut
 from storage.schema import KEPT
-from tasks.filter.rules import rules
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import KNOWN, SILENT, evidence, table, utterance
 
@@ -67,15 +66,6 @@ def test_an_empty_hypothesis_may_be_kept_where_the_threshold_allows_it():
     settings = Filter(drop_empty_hypothesis=False, max_wer_percent=100)
     assert filtered(rows, settings) == (["a"], [])
     assert filtered(rows, Filter(drop_empty_hypothesis=False))[1][0].reason == "wer"
-
-
-def test_rules_stand_in_the_documented_order():
-    assert [rule.reason for rule in rules(Filter(), KNOWN)] == [
-        "empty_reference",
-        "empty_hypothesis",
-        "too_long",
-        "wer",
-    ]
 
 
 @pytest.mark.parametrize("num_windows", [0, 1])
