@@ -187,9 +187,11 @@ def _aligned(evidence: Mapping[str, Any]) -> list[Row]:
 def _by_stage(store: Store, link: Link, id: str) -> dict[str, Row]:
     """The row of each stage that the utterance came through."""
     found: dict[str, Row] = {}
-    for stage, receipt in link.receipts.items():
+    for stage, columns in _COLUMNS.items():
+        if (receipt := link.receipts.get(stage)) is None:
+            break
         column = "id" if stage == "normalise" else "utterance_ids"
-        rows = _rows(store, receipt.output, column, {id}, _COLUMNS[stage])
+        rows = _rows(store, receipt.output, column, {id}, columns)
         if rows:
             found[stage] = rows[0]
     return found
@@ -210,7 +212,7 @@ def _decision(
             outcome="not_taken", stage="plan", reason="limit_hours", detail=f"beyond {limit:g} h"
         )
     for stage, receipt in link.receipts.items():
-        if stage not in rows:
+        if stage in _COLUMNS and stage not in rows:
             return _left_out(store, stage, receipt, found.id)
     if link.next_stage is not None:
         failures = found.chain.split(link.next_stage, found.split).failures

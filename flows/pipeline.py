@@ -35,7 +35,7 @@ from tasks.run import (
     shard_task,
     with_policy,
 )
-from tasks.stages import STAGES
+from tasks.stages import STAGES, is_indexed
 
 _CORPUS_STAGES: Final[dict[str, Callable[[str, str], int]]] = {
     "download": shards.download,
@@ -167,6 +167,8 @@ def pipeline(config: str, until: str = "evaluate") -> None:
     refuse_unlicensed(settings)
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
+        if stage == "index" and not is_indexed(settings):
+            continue
         if stage in _CORPUS_STAGES:
             for corpus in settings.corpora:
                 try:

@@ -119,7 +119,7 @@ _COMPARED: Final = [
     pa.field("chars_per_s", pa.float64(), nullable=False),  # of the hypothesis, without spaces
     pa.field("words_per_s", pa.float64(), nullable=False),
     pa.field("is_upper_case", pa.bool_(), nullable=False),  # the label, where it has cased letters
-    # of the letters of both sides, those of no script in which the language is written
+    # of the letters of that side which has more, those of no script that the language is written in
     pa.field("foreign_percent", pa.float64(), nullable=False),
     pa.field("num_tokens", pa.int32(), nullable=False),  # of a window with special ones
 ]

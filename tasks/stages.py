@@ -51,13 +51,17 @@ def shard_stages(config: RunConfig, corpus: str, role: Role) -> tuple[str, ...]:
     speech to learn from where it is to be told by its sound.
     """
     if role != "train":
-        filters = [config.filter_of(name) for name in config.corpora]
-        is_indexed = any(one.contamination is not None for one in filters)
-        return ("normalise", "index") if is_indexed else ("normalise",)
+        return ("normalise", "index") if is_indexed(config) else ("normalise",)
     contamination = config.filter_of(corpus).contamination
     if contamination is not None and contamination.audio:
         return SHARD_STAGES
     return tuple(stage for stage in SHARD_STAGES if stage != "index")
+
+
+def is_indexed(config: RunConfig) -> bool:
+    """Whether some corpus of a run must not repeat what is measured on."""
+    filters = [config.filter_of(name) for name in config.corpora]
+    return any(one.contamination is not None for one in filters)
 
 
 def fingerprints(

@@ -94,33 +94,44 @@ def _hash(word: str) -> int:
 def contamination_rules(settings: Contamination, evaluated: Evaluated) -> Iterator[Rule]:
     """The rules that `settings` ask for, both with the reason `contamination`."""
     index = evaluated.index
-    if (num_words := settings.ngram_words) is not None:
-
-        def same_words(rows: pa.Table) -> pa.ChunkedArray:
-            hashes, places = grams(rows.column("reference").to_pylist(), num_words)
-            found = np.zeros(rows.num_rows, np.bool_)
-            found[places[np.isin(hashes, index.grams)]] = True
-            return pa.chunked_array([pa.array(found)])
-
-        def shared_with(row: Row) -> str:
-            name = index.name_of_text(row["reference"], num_words)
-            return f"shares {num_words} words in a row with {name}"
-
-        yield Rule(
-            reason="contamination",
-            of="utterance",
-            asks=("reference",),
-            drops=same_words,
-            detail=shared_with,
-        )
     if settings.audio:
-        sounds, known = evaluated.sounds, index.by_sound
-        yield Rule(
-            reason="contamination",
-            of="utterance",
-            asks=("id",),
-            drops=lambda rows: pa.chunked_array(
-                [pa.array([sounds[name] in known for name in rows.column("id").to_pylist()])]
-            ),
-            detail=lambda row: f"sounds as {index.names[known[sounds[row['id']]]]}",
-        )
+        yield _same_sound(index, evaluated.sounds)
+    if settings.ngram_words is not None:
+        yield _same_words(index, settings.ngram_words)
+
+
+def _same_sound(index: EvaluationIndex, sounds: Mapping[str, bytes]) -> Rule:
+    known = index.by_sound
+
+    def is_known(ids: pa.ChunkedArray) -> pa.Array:
+        return pa.array((sounds[name] in known for name in ids.to_pylist()), pa.bool_())
+
+    return Rule(
+        reason="contamination",
+        of="utterance",
+        asks=("id",),
+        drops=lambda rows: pa.chunked_array(
+            [
+                pa.array(
+                    (sounds[name] in known for name in rows.column("id").to_pylist()), pa.bool_()
+                )
+            ]
+        ),
+        detail=lambda row: f"sounds as {index.names[known[sounds[row['id']]]]}",
+    )
+
+
+def _same_words(index: EvaluationIndex, num_words: int) -> Rule:
+    def drops(rows: pa.Table) -> pa.ChunkedArray:
+        hashes, places = grams(rows.column("reference").to_pylist(), num_words)
+        found = np.zeros(rows.num_rows, np.bool_)
+        found[places[np.isin(hashes, index.grams)]] = True
+        return pa.chunked_array([pa.array(found)])
+
+    def detail(row: Row) -> str:
+        name = index.name_of_text(row["reference"], num_words)
+        return f"shares {num_words} words in a row with {name}"
+
+    return Rule(
+        reason="contamination", of="utterance", asks=("reference",), drops=drops, detail=detail
+    )

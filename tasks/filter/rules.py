@@ -42,7 +42,7 @@ def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
     if settings.languages is not None:
         yield _language(settings.languages)
     if settings.max_foreign_percent is not None:
-        yield above("language", "foreign_percent", settings.max_foreign_percent)
+        yield above("language", "foreign_percent", settings.max_foreign_percent, of="utterance")
     if settings.drop_empty_reference:
         yield EMPTY_REFERENCE
     if settings.drop_empty_hypothesis:
@@ -58,9 +58,9 @@ def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
         yield from rules_without_reference(settings.without_reference)
     if settings.drop_empty_hypothesis:
         yield TAKEN_FOR_SILENCE
+    yield wer(settings.max_wer_percent)
     if settings.max_utterance_wer_percent is not None:
         yield wer(settings.max_utterance_wer_percent, of_utterances=True)
-    yield wer(settings.max_wer_percent)
 
 
 def wer(max_wer_percent: float, *, of_utterances: bool = False) -> Rule:

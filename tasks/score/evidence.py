@@ -169,8 +169,8 @@ def _compared(pairs: _Pairs, language: str, normalise: Callable[[str], str]) -> 
             "words_per_s": num_heard / durations_s,
             "is_upper_case": [text.isupper() for text in pairs.labels],
             "foreign_percent": [
-                foreign_percent(f"{reference} {hypothesis}", language)
-                for reference, hypothesis in zip(references, hypotheses, strict=True)
+                max(foreign_percent(text, language) for text in pair)
+                for pair in zip(references, hypotheses, strict=True)
             ],
             "num_tokens": pairs.num_tokens,
         }

@@ -182,7 +182,7 @@ def test_what_is_left_out_is_told_with_stage_and_reason(finished: Run) -> None:
                     "stage": stage, **{key: row[key] for key in ("outcome", "reason", "detail")},
                 }  # fmt: skip
                 reasons.add(row["reason"])
-    assert {"wer", "too_long", "no_audio", "unreadable_audio"} <= reasons
+    assert {"wer", "too_long", "no_audio", "unreadable_audio", "empty_hypothesis"} <= reasons
 
 
 def test_all_rows_of_a_reason_are_listed(finished: Run) -> None:

@@ -226,6 +226,6 @@ def test_reasons_stand_in_the_documented_order() -> None:
         "repetition",
         "speech_rate",
         "upper_case",
-        "utterance_wer",
         "wer",
+        "utterance_wer",
     ]
