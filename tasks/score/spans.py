@@ -3,6 +3,7 @@
 Knows texts and tokens; knows no time and no table.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def word_cuts(
     def compared(word: str) -> str:
         """The normalised words of one, a letter for each."""
         return "".join(
-            letters.setdefault(one, chr(len(letters))) for one in normalise(word).split()
+            [letters.setdefault(one, chr(len(letters))) for one in _made_of(word, normalise)]
         )
 
     parts = ["".join(map(compared, reference.split())) for reference in references]
@@ -116,6 +117,12 @@ def word_cuts(
         left = owners[places[0] - 1] if places[0] else -1
         right = owners[places[0]] if places[0] < len(heard) else len(words)
         yield Cut(right, len(places) > 1 or right != left + 1)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _made_of(word: str, normalise: Callable[[str], str]) -> tuple[str, ...]:
+    """The normalised words of one word by itself."""
+    return tuple(normalise(word).split())
 
 
 def _possible(end: int, num_expected: int, num_heard: int, least: int) -> Iterator[int]:
