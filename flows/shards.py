@@ -128,7 +128,7 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
         chain = Chain.open(load_config(config), corpus)
         pending = [link for link in chain.links() if link.next_stage == stage]
         if stage == "filter":
-            _refuse_without_index(chain, pending)
+            refuse_without_index(chain, pending)
         bar = progress().bar(f"{stage} {corpus}", len(pending), "shards")
         runtime = chain.config.runtime
         work = {
@@ -145,8 +145,8 @@ def _shard_flow(stage: str) -> Flow[[str, str], int]:
     return run
 
 
-def _refuse_without_index(chain: Chain, pending: Sequence[Link]) -> None:
-    """Nothing is filtered by half of what must not be learnt from."""
+def refuse_without_index(chain: Chain, pending: Sequence[Link]) -> None:
+    """Raise `ShardsFailed` for all `pending` where half an index would decide what is learnt."""
     if pending and chain.index_digest is not None and (missing := chain.evaluation.missing):
         reason = (
             f"contamination asks for all speech to measure on, of which {len(missing)} shards are"

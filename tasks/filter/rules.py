@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -106,11 +107,11 @@ def _flagged(reason: str, flags: Sequence[str], detail: Callable[[Row], str]) ->
     unwanted = pa.array(flags, pa.string())
 
     def drops(rows: pa.Table) -> pa.ChunkedArray:
-        found = rows.column("flags").combine_chunks()
-        parents = pc.list_parent_indices(found)
-        hits = parents.filter(pc.is_in(pc.list_flatten(found), unwanted))
-        places = pa.array(range(rows.num_rows), parents.type)
-        return pa.chunked_array([pc.is_in(places, hits)])
+        lists = rows.column("flags").combine_chunks()
+        hits = pc.list_parent_indices(lists).filter(pc.is_in(lists.flatten(), unwanted))
+        found = np.zeros(rows.num_rows, np.bool_)
+        found[hits.to_numpy(zero_copy_only=False)] = True
+        return pa.chunked_array([pa.array(found)])
 
     return Rule(reason=reason, of="window", asks=("flags",), drops=drops, detail=detail)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from configs.schema import Filter
 from storage.outcome import LeftOut, Outcomes, dropped
 from storage.schema import KEPT
-from tasks.filter.decide import AMBIGUOUS, NEIGHBOUR, Flags, Members, Places, decide
+from tasks.filter.decide import AMBIGUOUS, NEIGHBOUR, Flags, Members, Places, Unit, decide
 from tasks.filter.decide import KEPT as IS_KEPT
 from tasks.filter.rule import Row, Rule
 from tasks.filter.rules import Known, rules
@@ -77,19 +77,21 @@ def _kept(row: Row, is_kept: Sequence[int]) -> Row:
 
 
 def _left_out(
-    row: Row, places: Sequence[int], chosen: Sequence[Rule], unit: str
+    row: Row, places: Sequence[int], chosen: Sequence[Rule], unit: Unit
 ) -> Iterator[LeftOut]:
     """What is dropped of a window, with its reasons."""
-    gone = [place for place in places if place >= 0]
+    with_whom = next(
+        f"with {one['id']}: {chosen[place].reason}"
+        for place, one in zip(places, row["utterances"], strict=True)
+        if place >= 0
+    )
     for place, one in zip(places, row["utterances"], strict=True):
         if place == NEIGHBOUR:
-            first = next(n for n, at in enumerate(places) if at >= 0)
-            with_whom = f"with {row['utterances'][first]['id']}: {chosen[gone[0]].reason}"
             yield dropped(one["id"], "window_of_dropped_utterance", with_whom)
         elif place == AMBIGUOUS:
             detail = "its words may be those of a dropped neighbour"
             yield dropped(one["id"], "ambiguous_boundary", detail)
         elif place != IS_KEPT:
             rule = chosen[place]
-            of_window = rule.is_of_windows("window" if unit == "window" else "utterance")
-            yield dropped(one["id"], rule.reason, rule.detail(row if of_window else one))
+            asked = row if rule.is_of_windows(unit) else one
+            yield dropped(one["id"], rule.reason, rule.detail(asked))

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,15 @@ class _Pairs:
         return len(self.references) - 1
 
 
+@dataclass(slots=True)
+class _Shares:
+    """What each utterance has of its window's label, and the place of its pair."""
+
+    spans: list[Span] = field(default_factory=list)
+    starts_s: list[float] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
 def evidence_batch(
     labels: pa.RecordBatch,
     texts: Sequence[Sequence[str]],
@@ -60,7 +70,7 @@ def evidence_batch(
     """
     windows = labels.to_pylist()
     normalise = normaliser(how.normaliser)
-    pairs = _Pairs()
+    pairs, shares = _Pairs(), _Shares()
     for window, references in zip(windows, texts, strict=True):
         pairs.add(
             " ".join(references),
@@ -69,67 +79,91 @@ def evidence_batch(
             window["compression_ratio"],
             len(window["pseudo_tokens"]),
         )
-    found: list[Span] = []
-    starts_s: list[float] = []
-    places: list[int] = []
-    num_prompt_tokens: list[int | None] = [None] * len(windows)
-    zero_time_ids: list[int | None] = [None] * len(windows)
-    for place, (window, references) in enumerate(zip(windows, texts, strict=True)):
-        offsets_s = window["offsets_s"]
-        starts_s += offsets_s
-        if len(references) == 1:
-            found.append(_whole(window["pseudo_text"], window["pseudo_tokens"]))
-            places.append(place)
-            continue
-        vocabulary, tokens = load_vocabulary(), window["pseudo_tokens"]
-        num_prompt_tokens[place] = vocabulary.num_prompt_tokens(tokens)
-        zero_time_ids[place] = vocabulary.zero_time_id if vocabulary.is_timed(tokens) else None
-        shares = spans(
-            references,
-            window["pseudo_text"],
-            tokens,
-            normalise,
-            vocabulary.text,
-            has_spaces=how.has_spaces,
-        )
-        found += shares
-        ends_s = [*offsets_s[1:], window["duration_s"]]
-        for reference, share, start_s, end_s in zip(
-            references, shares, offsets_s, ends_s, strict=True
-        ):
-            num_tokens = share.token_end - share.token_start
-            ratio = _compression_ratio(share.text)
-            places.append(pairs.add(reference, share.text, end_s - start_s, ratio, num_tokens))
+    prompts = [
+        _share_out(place, window, references, (pairs, shares), how, load_vocabulary)
+        for place, (window, references) in enumerate(zip(windows, texts, strict=True))
+    ]
     compared = _compared(pairs, how.language, normalise)
     of_windows = compared.slice(0, labels.num_rows)
-    of_utterances = compared.take(pa.array(places))
-    ends = accumulate((len(window) for window in texts), initial=0)
-    shares = pa.table(
-        {
-            "id": labels.column("utterance_ids").flatten(),
-            "speaker_id": pa.array((one for many in speaker_ids for one in many), pa.string()),
-            "start_s": starts_s,
-            "duration_s": of_utterances.column("duration_s"),
-            "pseudo_text": [one.text for one in found],
-            "token_start": [one.token_start for one in found],
-            "token_end": [one.token_end for one in found],
-            "is_start_ambiguous": [one.is_start_ambiguous for one in found],
-            "is_end_ambiguous": [one.is_end_ambiguous for one in found],
-            **{name: of_utterances.column(name) for name in COMPARED},
-        }
-    )
     columns = {
         **{name: labels.column(name) for name in EVIDENCE.names if name in labels.schema.names},
         **{name: of_windows.column(name) for name in COMPARED},
-        "num_prompt_tokens": pa.array(num_prompt_tokens, pa.int32()),
-        "zero_time_id": pa.array(zero_time_ids, pa.int32()),
+        "num_prompt_tokens": pa.array([one for one, _ in prompts], pa.int32()),
+        "zero_time_id": pa.array([one for _, one in prompts], pa.int32()),
         "utterances": pa.ListArray.from_arrays(
-            pa.array(ends, pa.int32()), _struct(shares), type=EVIDENCE.field("utterances").type
+            pa.array(accumulate(map(len, texts), initial=0), pa.int32()),
+            _utterances(labels, speaker_ids, shares, compared.take(pa.array(shares.places))),
+            type=EVIDENCE.field("utterances").type,
         ),
     }
     return pa.RecordBatch.from_arrays(
         [_array(columns[one.name], one.type) for one in EVIDENCE], schema=EVIDENCE
     )
+
+
+def _share_out(
+    place: int,
+    window: dict[str, Any],
+    references: Sequence[str],
+    into: tuple[_Pairs, _Shares],
+    how: Comparison,
+    load_vocabulary: LoadVocabulary,
+) -> tuple[int | None, int | None]:
+    """Add the utterances of a window; returns its prompt's length and the timestamp 0.00.
+
+    One that is all of a window has the window's own pair, and its label is never cut.
+    """
+    pairs, shares = into
+    text, tokens, starts_s = window["pseudo_text"], window["pseudo_tokens"], window["offsets_s"]
+    shares.starts_s += starts_s
+    if len(references) == 1:
+        shares.spans.append(_whole(text, tokens))
+        shares.places.append(place)
+        return None, None
+    vocabulary = load_vocabulary()
+    found = spans(
+        references,
+        text,
+        tokens,
+        normaliser(how.normaliser),
+        vocabulary.text,
+        has_spaces=how.has_spaces,
+    )
+    ends_s = [*starts_s[1:], window["duration_s"]]
+    for reference, span, start_s, end_s in zip(references, found, starts_s, ends_s, strict=True):
+        num_tokens = span.token_end - span.token_start
+        ratio = _compression_ratio(span.text)
+        shares.places.append(pairs.add(reference, span.text, end_s - start_s, ratio, num_tokens))
+    shares.spans += found
+    zero = vocabulary.zero_time_id if vocabulary.is_timed(tokens) else None
+    return vocabulary.num_prompt_tokens(tokens), zero
+
+
+def _utterances(
+    labels: pa.RecordBatch,
+    speaker_ids: Sequence[Sequence[str | None]],
+    shares: _Shares,
+    compared: pa.Table,
+) -> pa.StructArray:
+    """The utterances of all windows, one after the other (UTTERANCE_EVIDENCE)."""
+    found = shares.spans
+    table = pa.table(
+        {
+            "id": labels.column("utterance_ids").flatten(),
+            "speaker_id": pa.array((one for many in speaker_ids for one in many), pa.string()),
+            "start_s": shares.starts_s,
+            "duration_s": compared.column("duration_s"),
+            "pseudo_text": [one.text for one in found],
+            "token_start": [one.token_start for one in found],
+            "token_end": [one.token_end for one in found],
+            "is_start_ambiguous": [one.is_start_ambiguous for one in found],
+            "is_end_ambiguous": [one.is_end_ambiguous for one in found],
+            **{name: compared.column(name) for name in COMPARED},
+        }
+    )
+    kinds = list(UTTERANCE_EVIDENCE)
+    arrays = [_array(table.column(one.name), one.type) for one in kinds]
+    return pa.StructArray.from_arrays(arrays, fields=kinds)
 
 
 def _whole(text: str, tokens: Sequence[int]) -> Span:
@@ -181,12 +215,6 @@ def _compression_ratio(text: str) -> float:
     """As of a window's label: how much shorter zlib makes the text's UTF-8 (openai/whisper)."""
     data = text.encode()
     return len(data) / len(zlib.compress(data))
-
-
-def _struct(table: pa.Table) -> pa.StructArray:
-    kinds = list(UTTERANCE_EVIDENCE)
-    arrays = [_array(table.column(one.name), one.type) for one in kinds]
-    return pa.StructArray.from_arrays(arrays, fields=kinds)
 
 
 def _array(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array:

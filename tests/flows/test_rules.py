@@ -16,7 +16,7 @@ from flows.content import find_current, publish_manifest
 from flows.explain import read_story
 from flows.left_out import read_left_out
 from flows.local import synthesise
-from flows.shards import ShardsFailed, _refuse_without_index
+from flows.shards import ShardsFailed, refuse_without_index
 from flows.status import read_status
 from flows.sweep import read_sweep
 from storage.errors import UserError
@@ -266,7 +266,7 @@ def test_half_an_index_filters_nothing(root: Path, tmp_path: Path) -> None:
         assert chain.evaluation.missing and chain.index_digest == "incomplete"
         pending = [link for link in chain.links("train") if link.next_stage == "filter"]
         with pytest.raises(ShardsFailed, match="1 shards are missing: index "):
-            _refuse_without_index(chain, pending)
+            refuse_without_index(chain, pending)
         with pytest.raises(UserError, match="until index"):
             read_sweep(config, Store(config.root), [5.0])
         assert find_current(config, Store(config.root), chains(config, Store(config.root))) is None
