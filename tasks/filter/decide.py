@@ -24,36 +24,29 @@ AMBIGUOUS: Final = -3
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Members:
-    """Windows and their utterances: `parents` has the row of its window for each utterance.
+    """Windows and their utterances, as tables of the columns that were read.
 
-    `windows` and `utterances` are tables of the columns that were read; one without columns is
-    None.
+    `parents` has for each utterance the row of its window.
     """
 
     windows: pa.Table
-    utterances: pa.Table | None
+    utterances: pa.Table
     parents: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, evidence: pa.Table) -> Self:
-        """The two tables of evidence (EVIDENCE, or some of its columns)."""
+        """The two tables of evidence: EVIDENCE, or some of its columns and fields."""
         windows = evidence.combine_chunks()
-        nested = "utterances" if "utterances" in windows.column_names else "utterance_ids"
-        lists = windows.column(nested)
+        lists = windows.column("utterances")
         parents = np.repeat(np.arange(windows.num_rows), pc.list_value_length(lists).to_numpy())
-        utterances = None
-        if nested == "utterances":
-            # flattened by itself, for a slice of a list must not show what is outside of it
-            flat = pa.chunked_array(
-                [chunk.flatten() for chunk in lists.chunks], lists.type.value_type
-            )
-            utterances = pa.Table.from_struct_array(flat)
+        # flattened by itself, for a slice of a list must not show what is outside of it
+        flat = [chunk.flatten() for chunk in lists.chunks]
+        utterances = pa.Table.from_struct_array(pa.chunked_array(flat, lists.type.value_type))
         return cls(windows, utterances, parents)
 
     def asked(self, rule: Rule, unit: Unit) -> Flags:
         """What a rule drops: for each window if it is asked of windows, else each utterance."""
         table = self.windows if rule.is_of_windows(unit) else self.utterances
-        assert table is not None, f"{rule.reason} is asked without utterances"
         flags: Flags = rule.drops(table).to_numpy()
         return flags
 
@@ -96,8 +89,8 @@ def _windows(members: Members, chosen: Sequence[Rule]) -> Places:
 
 def in_doubt(members: Members, is_dropped: Flags) -> Flags:
     """Those beside a dropped utterance with an ambiguous boundary between them, one by one on."""
-    if not len(is_dropped) or members.utterances is None:
-        return np.zeros(len(is_dropped), np.bool_)
+    if not len(is_dropped):
+        return is_dropped
     parents = members.parents
     ends_unclear = members.utterances.column("is_end_ambiguous").to_numpy()[:-1]
     is_joint = ends_unclear & (parents[1:] == parents[:-1])

@@ -90,8 +90,8 @@ EMPTY_REFERENCE: Final = Rule(
 
 EMPTY_HYPOTHESIS: Final = Rule(
     reason="empty_hypothesis",
-    asks=("hypothesis",),
-    drops=lambda rows: pc.equal(rows.column("hypothesis"), ""),
+    asks=("words_per_s",),
+    drops=lambda rows: pc.equal(rows.column("words_per_s"), 0),
     detail=lambda row: f"the teacher heard nothing for {row['reference']!r}",
 )
 

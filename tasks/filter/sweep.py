@@ -53,13 +53,13 @@ class Amount:
 
 def columns_asked(settings: Filter, known: Known) -> list[str]:
     """The columns of a Parquet file of EVIDENCE that `sweep` reads, and no others."""
-    of_windows = {"duration_s", "utterance_ids"}
-    of_utterances: set[str] = set()
+    of_windows = {"duration_s"}
+    of_utterances = {"is_end_ambiguous"}  # of which there is one for each, and none is smaller
     for rule in rules(settings, known):
         asked = of_windows if rule.is_of_windows(settings.unit) else of_utterances
         asked.update(rule.asks)
     if settings.unit == "utterance":
-        of_utterances |= {"duration_s", "is_end_ambiguous"}
+        of_utterances.add("duration_s")
     return sorted(of_windows) + [_NESTED + name for name in sorted(of_utterances)]
 
 
@@ -98,11 +98,10 @@ def sweep(
 
 def _cut_down(members: Members, is_dropped: Flags) -> Amount:
     """What is left of windows that are cut down to their good utterances."""
-    assert members.utterances is not None
     taken = ~(is_dropped | in_doubt(members, is_dropped))
     durations_s = members.utterances.column("duration_s").to_numpy()
     return Amount(
-        len(np.unique(members.parents[taken])),
+        int(np.count_nonzero(np.diff(members.parents[taken], prepend=-1))),
         int(np.count_nonzero(taken)),
         float(durations_s.sum(where=taken)) / 3600,
     )

@@ -136,6 +136,7 @@ def test_unequal_numbers_of_texts_are_refused():
 words = st.lists(st.sampled_from("abcd"), max_size=6).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(words, words), max_size=5))
 def test_hits_substitutions_and_deletions_are_the_reference(pairs):
     counted = count_word_errors([pair[0] for pair in pairs], [pair[1] for pair in pairs])

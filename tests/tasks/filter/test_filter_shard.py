@@ -41,9 +41,9 @@ def test_each_utterance_of_a_dropped_window_is_dropped():
 
 def test_the_first_rule_gives_the_reason():
     rows = [
-        evidence("a", **{**SILENT, "hypothesis": ""}),
+        evidence("a", **{**SILENT, "words_per_s": 0.0}),
         evidence("b", **SILENT),
-        evidence("c", 100.0, hypothesis=""),
+        evidence("c", 100.0, words_per_s=0.0),
     ]
     kept, left_out = filtered(rows)
     assert kept == []
@@ -62,7 +62,7 @@ def test_a_window_without_reference_words_is_not_judged_by_a_rate():
 
 
 def test_an_empty_hypothesis_may_be_kept_where_the_threshold_allows_it():
-    rows = [evidence("a", 100.0, hypothesis="")]
+    rows = [evidence("a", 100.0, words_per_s=0.0)]
     settings = Filter(drop_empty_hypothesis=False, max_wer_percent=100)
     assert filtered(rows, settings) == (["a"], [])
     assert filtered(rows, Filter(drop_empty_hypothesis=False))[1][0].reason == "wer"

@@ -49,7 +49,7 @@ HALLUCINATION = Hallucination(
         ({}, {"wer_percent": 10.1}, "wer", "wer 10.1 % > 10 %"),
         ({"max_utterance_wer_percent": 8.0}, {"wer_percent": 9.0}, "utterance_wer", "9.0 % > 8"),
         ({}, SILENT, "empty_reference", "the teacher heard 'a b'"),
-        ({}, {"hypothesis": ""}, "empty_hypothesis", "heard nothing for 'a b'"),
+        ({}, {"words_per_s": 0.0}, "empty_hypothesis", "heard nothing for 'a b'"),
         ({}, {"flags": ["no_speech"]}, "empty_hypothesis", "took it for silence"),
         ({"max_duration_s": 30.0}, {"duration_s": 30.0}, "", ""),
         ({"max_duration_s": 30.0}, {"duration_s": 30.5}, "too_long", "duration_s 30.50 > 30"),

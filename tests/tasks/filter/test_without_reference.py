@@ -51,7 +51,7 @@ def reasons(*rows: dict[str, Any], settings: Filter = OWN) -> dict[str, str]:
         ({"chars_per_s": 30.1}, "speech_rate"),
         ({"chars_per_s": 1.0}, ""),
         ({"chars_per_s": 0.9}, "speech_rate"),
-        ({"hypothesis": ""}, "empty_hypothesis"),
+        ({"words_per_s": 0.0}, "empty_hypothesis"),
         (BAD, "no_speech"),
     ],
 )

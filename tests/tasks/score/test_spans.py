@@ -1,7 +1,7 @@
 """Which words and tokens are whose: cuts that are sure, and those that are not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.score.spans import Span, spans, text_places, word_cuts
@@ -55,6 +55,7 @@ def test_a_cut_is_sure_only_where_no_other_is_as_good(
 words = st.lists(st.sampled_from("abc"), max_size=5).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.lists(words, min_size=2, max_size=4))
 def test_what_is_heard_right_is_cut_where_it_was_joined(references: list[str]) -> None:
     heard = " ".join(" ".join(references).split())
@@ -65,6 +66,7 @@ def test_what_is_heard_right_is_cut_where_it_was_joined(references: list[str]) -
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(words, min_size=2, max_size=4), words)
 def test_cuts_rise_and_stay_within_the_label(references: list[str], heard: str) -> None:
     sure = [place for place, is_ambiguous in cuts(references, heard) if not is_ambiguous]
