@@ -68,7 +68,9 @@ def _shard(chain: Chain, stage: str, key: ShardKey) -> Again:
         )
     link = links[key]
     if stage not in link.stages:
-        raise UserError(f"{key} is held-out speech, which {stage} never sees")
+        if chain.corpus.splits[key.split] != "train":
+            raise UserError(f"{key} is held-out speech, which {stage} never sees")
+        raise UserError(f"{key} goes through {_listed(link.stages)} alone, not through {stage}")
     before = link.stages[: link.stages.index(stage)]
     if lacking := [name for name in before if name not in link.receipts]:
         raise UserError(f"{stage} {key} needs its {lacking[0]} first; rerun that")

@@ -58,7 +58,7 @@ def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
     if not settings.drop_empty_reference:
         yield from rules_without_reference(settings.without_reference)
     if settings.drop_empty_hypothesis:
-        yield TAKEN_FOR_SILENCE
+        yield _taken_for_silence()
     yield wer(settings.max_wer_percent)
     if settings.max_utterance_wer_percent is not None:
         yield wer(settings.max_utterance_wer_percent, of_utterances=True)
@@ -116,11 +116,12 @@ def _flagged(reason: str, flags: Sequence[str], detail: Callable[[Row], str]) ->
     return Rule(reason=reason, of="window", asks=("flags",), drops=drops, detail=detail)
 
 
-TAKEN_FOR_SILENCE: Final = _flagged(
-    "empty_hypothesis",
-    ["no_speech"],  # whose text Whisper leaves out itself, when it writes a whole recording down
-    lambda row: f"the teacher took it for silence, no_speech_prob {row['no_speech_prob']:.2f}",
-)
+def _taken_for_silence() -> Rule:
+    return _flagged(
+        "empty_hypothesis",
+        ["no_speech"],  # whose text Whisper itself leaves out of what it writes
+        lambda row: f"the teacher took it for silence, no_speech_prob {row['no_speech_prob']:.2f}",
+    )
 
 
 def _licence(licence: Licence, lacking: Sequence[str]) -> Rule:

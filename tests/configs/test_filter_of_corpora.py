@@ -55,7 +55,7 @@ def test_a_mistake_in_it_is_told_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"corpora\.tedlium\.filter\.max_wer_percent"):
         loaded(tmp_path, {}, tedlium={"max_wer_percent": -3})
     with pytest.raises(ConfigError, match=r"corpora\.tedlium\.filter"):
-        loaded(tmp_path, {}, tedlium=[1])  # type: ignore[arg-type]
+        loaded(tmp_path, {}, tedlium=[1])
 
 
 def test_only_that_corpus_is_filtered_again(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def test_another_text_rule_scores_and_filters_that_corpus_alone(
         clean=lambda raw_text: str(corpus.clean(raw_text)).removeprefix("THE "),
         clean_version=corpus.clean_version + 1,
     )
-    monkeypatch.setitem(registry.CORPORA, "librispeech", {"": shorter})  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.CORPORA, "librispeech", {"": shorter})
     made = advance(config)
     assert made.keys() == {"score", "filter"}
     assert {receipt.key.corpus for many in made.values() for receipt in many} == {"librispeech"}
