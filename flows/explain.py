@@ -224,7 +224,10 @@ def _decision(
             detail=detail,
         )
     if "filter" in rows:
-        return Decision(outcome="kept", stage="filter")
+        left, all_of_it = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))
+        cut = f"its window is cut down to {left} of {all_of_it} utterances"
+        detail = cut if rows["filter"]["cut"] is not None else ""
+        return Decision(outcome="kept", stage="filter", detail=detail)
     return Decision(
         outcome="held_out", stage="evaluate", reason=found.chain.corpus.splits[found.split]
     )

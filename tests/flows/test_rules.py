@@ -200,6 +200,10 @@ def test_a_cut_window_is_learnt_with_its_own_sound_and_text(root: Path) -> None:
         assert sample.text == row["cut"]["pseudo_text"]
         assert sample.previous_text is None
     assert seen == len(cuts)
+    first = next(iter(cuts.values()))["utterance_ids"][0]
+    told = read_story(config, Store(config.root), first)
+    assert told.decision.outcome == "kept" and "is cut down to" in told.decision.detail
+    assert told.own_evidence is not None and told.own_evidence["id"] == first
     exported = {
         row.id: row
         for entry in manifest.content.entries
