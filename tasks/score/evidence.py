@@ -20,7 +20,7 @@ from tasks.score.vocabulary import Vocabulary
 from tasks.text import Comparison, character_error_percents, normaliser, word_edits
 
 LoadVocabulary = Callable[[], Vocabulary]
-"""Gives the teacher's vocabulary; called only where a window has several utterances."""
+"""Gives the teacher's vocabulary; called only for the tokens of several utterances together."""
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ def _share_out(
         shares.spans.append(_whole(text, tokens))
         shares.places.append(place)
         return None, None
-    vocabulary = load_vocabulary()
+    vocabulary = load_vocabulary() if tokens else Vocabulary((), None)
     found = spans(
         references,
         text,

@@ -136,6 +136,19 @@ def test_each_utterance_of_a_window_has_evidence_and_tokens_of_its_own():
     assert [one["words_per_s"] for one in (a, b, c)] == [6.0, 4.0, 2.0]
 
 
+def test_a_teacher_without_tokens_needs_no_vocabulary():
+    def none():
+        raise AssertionError
+
+    labels = pa.Table.from_pylist(
+        [label("a", "b", text="boat horse x", pseudo_tokens=[])], schema=LABELS
+    )
+    [batch] = score_shard(labels, known({"a": "BOAT HORSE", "b": "X"}), clean, ENGLISH, none)
+    a, b = batch.to_pylist()[0]["utterances"]
+    assert (a["hypothesis"], b["hypothesis"]) == ("boat horse", "x")
+    assert not a["is_end_ambiguous"] and a["num_tokens"] == 0
+
+
 def test_capitals_are_told_only_where_there_are_any():
     """Defect 7: a guard against capitals dropped every text of a script without them."""
     texts = ["HELLO BOAT", "Hello", "\u4f60\u597d", "12", ""]
