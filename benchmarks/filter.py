@@ -13,7 +13,8 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, process_time
 from typing import Any
@@ -21,19 +22,23 @@ from typing import Any
 import jiwer
 import pyarrow as pa
 import pyarrow.compute as pc
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+from whisper_normalizer.english import EnglishSpellingNormalizer
 
 from configs.schema import Filter
 from flows.sweep import swept_files
 from storage.commit import Commit
 from storage.receipt import FileRef
-from storage.schema import EVIDENCE
+from storage.schema import EVIDENCE, LABELS
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
+from tasks.corpora.librispeech import LIBRISPEECH
+from tasks.filter.rules import Known
 from tasks.filter.sweep import PAPER_FILTERED_PERCENT
-from tasks.score.evidence import ToCompare, evidence_batch
+from tasks.score.shard import LABEL_COLUMNS, score_shard
 from tasks.stages import SPECS
-from tasks.text import normaliser
+from tasks.text import Comparison
 
 _NUM_ROUNDS = 5
 _NUM_SCORED = 2_000
@@ -48,9 +53,18 @@ _WORDS = [
     "three", "hundred", "grey", "travelled", "upon", "doctor", "would've", "nineteen",
 ]  # fmt: skip
 _WORD_ERROR_RATE = 0.1
+ENGLISH = Comparison("english", "en")
 
 
-def windows(num_windows: int, prefix: str) -> Iterator[ToCompare]:
+@dataclass(frozen=True)
+class Window:
+    """A row of LABELS and the reference of its one utterance."""
+
+    label: dict[str, Any]
+    reference: str
+
+
+def windows(num_windows: int, prefix: str) -> Iterator[Window]:
     """Windows of one utterance each, of 5 to 35 words of which one in ten was heard otherwise."""
     chance = random.Random(prefix)
     for number in range(num_windows):
@@ -62,42 +76,69 @@ def windows(num_windows: int, prefix: str) -> Iterator[ToCompare]:
         label = {
             "window_id": name,
             "utterance_ids": [name],
+            "offsets_s": [0.0],
             "duration_s": len(words) / 2.8,
-            "pseudo_text": f" {' '.join(heard)}.",
+            "pseudo_text": f"{' '.join(heard)}.",
+            "pseudo_tokens": [50258, 50259, 50359, *range(300, 300 + len(heard)), 50257],
+            "language": "en",
+            "flags": [],
             "avg_logprob": -chance.random(),
             "no_speech_prob": chance.random() / 10,
             "compression_ratio": 1 + chance.random(),
         }
-        yield ToCompare(label, " ".join(words))
+        yield Window(label, " ".join(words))
 
 
-def scored_by_jiwer(rows: list[ToCompare]) -> None:
+def plain_english() -> Callable[[str], str]:
+    """The normaliser as a script takes it from transformers."""
+    return EnglishTextNormalizer(EnglishSpellingNormalizer().mapping)
+
+
+def scored_by_jiwer(rows: list[Window]) -> None:
     """What a script does: normalise both sides of a row and ask jiwer for both rates."""
-    normalise = normaliser("english")
+    normalise = plain_english()
     for row in rows:
         reference, hypothesis = normalise(row.reference), normalise(row.label["pseudo_text"])
         jiwer.process_words(reference, hypothesis)
         jiwer.process_characters(reference, hypothesis)
 
 
-def scored_by_us(rows: list[ToCompare]) -> None:
-    """What the stage does with the same rows."""
-    for start in range(0, len(rows), _BATCH_ROWS):
-        evidence_batch(rows[start : start + _BATCH_ROWS], normaliser("english"))
+def scored_by_us(tables: tuple[pa.Table, pa.Table]) -> pa.Table:
+    """What the stage does with the same rows, from the tables that it reads to those it writes."""
+    labels, references = tables
+    made = score_shard(labels, references, str, ENGLISH, lambda: ())
+    return pa.Table.from_batches([one for one in made if isinstance(one, pa.RecordBatch)])
+
+
+def as_tables(rows: list[Window]) -> tuple[pa.Table, pa.Table]:
+    """The labels, and the columns of a normalised shard that go with them."""
+    labels = pa.table(
+        {
+            name: pa.array([row.label[name] for row in rows], LABELS.field(name).type)
+            for name in LABEL_COLUMNS
+        }
+    )
+    names = [row.label["window_id"] for row in rows]
+    references = {"id": names, "speaker_id": names, "raw_text": [row.reference for row in rows]}
+    return labels, pa.table(references)
 
 
 def score_rounds() -> list[dict[str, float]]:
     """Utterances per second of a core, of both, in rounds that alternate."""
     rows = list(windows(_NUM_SCORED, "warm"))
-    scored_by_us(rows[:50])
+    scored_by_us(as_tables(rows[:50]))
     scored_by_jiwer(rows[:50])
     rounds = []
     for number in range(_NUM_ROUNDS):
         rows = list(windows(_NUM_SCORED, f"round{number}"))
-        found = {}
-        for name, scored in (("score", scored_by_us), ("jiwer", scored_by_jiwer)):
+        tables = as_tables(rows)
+        found: dict[str, float] = {}
+        for name, scored, given in (
+            ("score", scored_by_us, tables),
+            ("jiwer", scored_by_jiwer, rows),
+        ):
             started_s = process_time()
-            scored(rows)
+            scored(given)
             found[f"{name}_per_s"] = len(rows) / (process_time() - started_s)
         rounds.append(found)
     return rounds
@@ -105,7 +146,8 @@ def score_rounds() -> list[dict[str, float]]:
 
 def write_evidence(store: Store) -> list[FileRef]:
     """Shards as the stage commits them: ids and texts of their own."""
-    source = evidence_batch(list(windows(4_000, "made")), normaliser("english"))
+    source = scored_by_us(as_tables(list(windows(4_000, "made")))).combine_chunks()
+    [source] = source.to_batches()
     files = []
     for shard in range(_NUM_SHARDS):
         batches = []
@@ -135,11 +177,12 @@ def sweep_seconds() -> list[float]:
     """Wall seconds of a sweep over all the paper's thresholds, from files to amounts."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        files = write_evidence(store)
+        known = Known(licence=LIBRISPEECH.licence)
+        shards = [(file, known) for file in write_evidence(store)]
         taken_s = []
         for _ in range(3):
             started_s = perf_counter()
-            heard, _ = swept_files(store, files, Filter(), list(PAPER_FILTERED_PERCENT))
+            heard, _ = swept_files(store, shards, Filter(), list(PAPER_FILTERED_PERCENT))
             taken_s.append(perf_counter() - started_s)
             assert heard.windows == _NUM_SHARDS * _ROWS_PER_SHARD
     return taken_s

@@ -135,6 +135,8 @@ def _nothing(field: pa.Field) -> Any:
         return None
     if pa.types.is_list(field.type):
         return []
+    if pa.types.is_boolean(field.type):
+        return False
     return "" if pa.types.is_string(field.type) else 0
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from configs.settings import Count, Name, Positive, Settings, holds_credentials
+from configs.stages import Filter
 
 
 class LocalSplit(Settings):
@@ -62,7 +63,8 @@ class CorpusSettings(Settings):
     published digests must match; with it the mirror's own SHA256SUMS file is what must match, which
     is how synthetic and private copies are read. `form` chooses among several forms in which a
     corpus is handed out; `revision` pins that of a data set on the Hub; `without` names deliveries
-    and files that one does not have. A corpus of one's own has `local` in place of an adapter.
+    and files that one does not have. `filter` holds for this corpus, over what the
+    run's says. A corpus of one's own has `local` in place of an adapter.
     """
 
     mirror: str | None = None
@@ -72,6 +74,7 @@ class CorpusSettings(Settings):
     splits: tuple[Name, ...] | None = None
     without: tuple[Name, ...] = ()
     limit_hours: Positive | None = None
+    filter: Filter | None = None
     local: LocalCorpus | None = None
 
     @field_validator("mirror")

@@ -4,7 +4,7 @@ Settings that change a result enter the fingerprint of their stage; the settings
 all under `runtime`, never do.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,16 +16,27 @@ from configs.corpora import (
     LocalSplit,
     Synthetic,
 )
-from configs.settings import Count, Name, Percent, Positive, Settings, holds_credentials
+from configs.settings import (
+    Count,
+    Name,
+    Percent,
+    Positive,
+    Settings,
+    holds_credentials,
+    merged,
+)
 from configs.stages import (
+    Contamination,
     Distil,
     Evaluate,
     Filter,
+    Hallucination,
     Label,
     Normalise,
     Plan,
     Publish,
     Score,
+    Takedown,
     Teacher,
     VoiceActivity,
     WithoutReference,
@@ -33,10 +44,12 @@ from configs.stages import (
 
 __all__ = [
     "Columns",
+    "Contamination",
     "CorpusSettings",
     "Distil",
     "Evaluate",
     "Filter",
+    "Hallucination",
     "Label",
     "LocalCorpus",
     "LocalLicence",
@@ -48,6 +61,7 @@ __all__ = [
     "Runtime",
     "Score",
     "Synthetic",
+    "Takedown",
     "Teacher",
     "VoiceActivity",
     "WithoutReference",
@@ -110,6 +124,21 @@ class RunConfig(Settings):
     evaluate: Evaluate = Evaluate()
     runtime: Runtime = Runtime()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filters_of_corpora_are_whole(cls, values: Any) -> Any:
+        """Each `corpora.X.filter` over the run's; what is not a mapping is refused later."""
+        try:
+            common, corpora = values.get("filter", {}), values["corpora"]
+            whole = {
+                name: {**corpus, "filter": merged(common, corpus["filter"])}
+                for name, corpus in corpora.items()
+                if corpus.get("filter") is not None
+            }
+            return {**values, "corpora": {**corpora, **whole}}
+        except (AttributeError, KeyError, TypeError):
+            return values
+
     @field_validator("root")
     @classmethod
     def _root_has_no_credentials(cls, root: str) -> str:
@@ -127,10 +156,14 @@ class RunConfig(Settings):
             if local is None or local.columns.text is not None:
                 continue
             is_trained_on = any(split.role == "train" for split in local.splits.values())
-            if is_trained_on and self.filter.drop_empty_reference:
+            if is_trained_on and self.filter_of(name).drop_empty_reference:
                 raise ValueError(
                     f"corpora.{name} has no texts (columns.text is null), and"
                     " filter.drop_empty_reference is true, which would drop all of it after it is"
                     " labelled; set it to false, and filter.without_reference judges the labels"
                 )
         return self
+
+    def filter_of(self, corpus: str) -> Filter:
+        """The rules for one corpus: its own over the run's."""
+        return self.corpora[corpus].filter or self.filter

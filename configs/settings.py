@@ -1,6 +1,7 @@
 """What every block of settings is made of."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,3 +25,19 @@ def holds_credentials(url: str) -> bool:
     (True, False)
     """
     return "@" in url.partition("://")[2]
+
+
+def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `own` over those of `common`, block by block.
+
+    >>> merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}})
+    {'a': {'b': 4, 'c': 2}, 'd': 3}
+    """
+    found = dict(common)
+    for name, value in own.items():
+        under = found.get(name)
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            found[name] = merged(under, value)
+        else:
+            found[name] = value
+    return found

@@ -115,9 +115,9 @@ class Label(Settings):
 
 
 class Score(Settings):
-    """What counts as the same words."""
+    """What counts as the same words: `auto` goes by the language of the labels."""
 
-    normaliser: Literal["english", "basic"] = "english"
+    normaliser: Literal["auto", "english", "basic"] = "auto"
 
 
 class WithoutReference(Settings):
@@ -137,16 +137,60 @@ class WithoutReference(Settings):
     max_chars_per_s: Positive | None = 30.0
 
 
-class Filter(Settings):
-    """Which windows are good enough to learn from.
+class Hallucination(Settings):
+    """What a label shows that was made up, whatever its reference says; None: no rule.
 
-    Those without a word in their reference are dropped, or with `drop_empty_reference: false`
-    judged by `without_reference`.
+    Measured as in `WithoutReference`; `flags` names checks of Whisper's that a label may not fail.
     """
 
+    max_repeats: Count | None = None
+    max_compression_ratio: Positive | None = None
+    max_chars_per_s: Positive | None = None
+    flags: tuple[Literal["compression_ratio", "avg_logprob", "no_end", "no_speech"], ...] = ()
+
+
+class Contamination(Settings):
+    """What counts as an utterance of an evaluation split: that many words in a row, or its sound.
+
+    `ngram_words` are of normalised text, so a text with fewer words is never found by it.
+    """
+
+    ngram_words: Count | None = 10
+    audio: bool = True
+
+
+class Takedown(Settings):
+    """Whose speech may not be learnt from any more: utterances and speakers by their ids."""
+
+    ids: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+
+
+class Filter(Settings):
+    """Which windows are good enough to learn from; None: no such rule.
+
+    With `unit: utterance` a window is cut down to its good utterances, otherwise it is kept or
+    dropped as a whole, and `max_utterance_wer_percent` is how bad an utterance in it may be. Those
+    without a word in their reference are dropped, or with `drop_empty_reference: false` judged by
+    `without_reference`. `max_tokens` is what a Whisper learns at most; `languages` are those that
+    labels may be in, `max_foreign_percent` of their letters may be of another script; `rights` are
+    what the licence of a corpus must allow.
+    """
+
+    unit: Literal["window", "utterance"] = "window"
     max_wer_percent: Percent = 10.0
+    max_utterance_wer_percent: Percent | None = None
     drop_empty_reference: bool = True
     drop_empty_hypothesis: bool = True
+    drop_upper_case: bool = False
+    max_duration_s: Positive | None = None
+    max_tokens: Count | None = 448
+    languages: tuple[str, ...] | None = None
+    max_foreign_percent: Percent | None = None
+    rights: tuple[Literal["commercial_use", "derivatives", "redistribution"], ...] = ()
+    hallucination: Hallucination = Hallucination()
+    contamination: Contamination | None = None
+    takedown: Takedown = Takedown()
     without_reference: WithoutReference = WithoutReference()
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Self
 
 from configs.schema import RunConfig
+from storage.fingerprint import digest
 from storage.receipt import FileRef, PlannedShard, Receipt
 from storage.receipts import Split
 from storage.shard import ShardKey
@@ -15,11 +16,8 @@ from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import Downloads, chosen_splits
 from tasks.normalise.plan import within
-from tasks.stages import SHARD_STAGES, Stage, fingerprints
+from tasks.stages import SHARD_STAGES, Stage, fingerprints, shard_stages
 from tasks.work import Job
-
-EVALUATION_STAGES: Final = ("normalise",)
-"""What the shards of validation and test splits go through before a model is measured on them."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +45,69 @@ class Link:
         """The digests of what `stage` reads; only once the stages before it are done."""
         if stage == "normalise":
             return (self.planned.digest,)
-        read = {"label": ("normalise",), "score": ("label", "normalise"), "filter": ("score",)}
+        is_indexed = "index" in self.stages
+        read = {
+            "label": ("normalise",),
+            "score": ("label", "normalise"),
+            "index": ("normalise",),
+            "filter": ("score", "index") if is_indexed else ("score",),
+        }
         return tuple(self.receipts[name].output.sha256 for name in read[stage])
+
+
+class EvaluationSpeech:
+    """The index of all speech that a run measures on: its files, and what is still to come."""
+
+    def __init__(self, config: RunConfig, store: Store) -> None:
+        self._config = config
+        self._store = store
+
+    @cached_property
+    def _links(self) -> list[tuple["Chain", list[Link]]]:
+        found = [Chain(self._config, self._store, name) for name in self._config.corpora]
+        return [(chain, chain.links("validation", "test")) for chain in found]
+
+    @cached_property
+    def files(self) -> tuple[FileRef, ...]:
+        """The indexed shards."""
+        links = [link for _, of_corpus in self._links for link in of_corpus]
+        return tuple(link.receipts["index"].output for link in links if link.is_complete)
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """What keeps the index from being whole: `download …`, `normalise …`, `index …`."""
+        return [
+            name
+            for chain, links in self._links
+            for name in (
+                *chain.unready("validation", "test"),
+                *(f"{link.next_stage} {link.key}" for link in links if not link.is_complete),
+            )
+        ]
+
+    @property
+    def digest(self) -> str:
+        """One digest of all of it, or `incomplete`, of which no shard is ever made."""
+        return "incomplete" if self.missing else digest(sorted(one.sha256 for one in self.files))
 
 
 class Chain:
     """The state of one corpus in a store at one moment: each folder is listed once."""
 
-    def __init__(self, config: RunConfig, store: Store, corpus_name: str) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        store: Store,
+        corpus_name: str,
+        evaluation: EvaluationSpeech | None = None,
+    ) -> None:
+        """`evaluation` may be shared by the chains of a run, so that it is listed once."""
         self.config = config
         self.store = store
         self.corpus: Corpus = corpus_of_run(config, corpus_name)
         self.settings = config.corpora[corpus_name]
+        self.filter = config.filter_of(corpus_name)
+        self.evaluation = evaluation or EvaluationSpeech(config, store)
         self._splits: dict[str, Split] = {}
 
     @classmethod
@@ -69,11 +118,22 @@ class Chain:
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
         """Stage to fingerprint."""
+        return fingerprints(self.config, self.corpus, self.index_digest)
+
+    @cached_property
+    def _before_filter(self) -> Mapping[str, str]:
+        """Stage to fingerprint for all but `filter`, which alone asks what others have indexed."""
         return fingerprints(self.config, self.corpus)
+
+    @property
+    def index_digest(self) -> str | None:
+        """The digest of the speech that may not be learnt from; None where any may."""
+        return None if self.filter.contamination is None else self.evaluation.digest
 
     def place(self, stage: str, key: ShardKey) -> Place:
         """Where a shard of a stage is kept."""
-        return Place(stage=stage, fingerprint=self.fingerprints[stage], key=key)
+        known = self.fingerprints if stage == "filter" else self._before_filter
+        return Place(stage=stage, fingerprint=known[stage], key=key)
 
     def job(self, link: Link, stage: str) -> Job:
         """What a worker needs to make `stage` of a shard whose stages before it are done."""
@@ -83,7 +143,13 @@ class Chain:
             inputs={"plan": link.plan}
             | {name: receipt.output for name, receipt in link.receipts.items()},
             row_group=link.row_group,
+            evaluation_index=self.evaluation_index if stage == "filter" else (),
         )
+
+    @property
+    def evaluation_index(self) -> tuple[FileRef, ...]:
+        """The files that `filter` asks for what may not be learnt from."""
+        return () if self.filter.contamination is None else self.evaluation.files
 
     def split(self, stage: str, split: str) -> Split:
         """The receipts and failures of one split."""
@@ -147,7 +213,7 @@ class Chain:
         waiting = {link.next_stage for link in self.links()}
         return next((stage for stage in SHARD_STAGES if stage in waiting), None)
 
-    def pending(self, stage: str) -> list[Link]:
+    def pending(self, stage: Stage) -> list[Link]:
         """The shards whose next stage is `stage`; what comes after it is not looked at."""
         return [
             link
@@ -156,7 +222,11 @@ class Chain:
             if link.next_stage == stage
         ]
 
-    def links_of(self, split: str, until: str = SHARD_STAGES[-1]) -> list[Link]:
+    def stages(self, split: str) -> tuple[Stage, ...]:
+        """What the shards of a split go through."""
+        return shard_stages(self.config, self.corpus.name, self.corpus.splits[split])
+
+    def links_of(self, split: str, until: Stage = SHARD_STAGES[-1]) -> list[Link]:
         """Every planned shard of a split within the limit on hours, by its stages `until` one."""
         rows = [
             (shard, part.output, row_group)
@@ -164,9 +234,8 @@ class Chain:
             for row_group, shard in enumerate(part.planned)
         ]
         num_taken = len(within([shard for shard, _, _ in rows], self.settings.limit_hours))
-        is_training = self.corpus.splits[split] == "train"
-        wanted = SHARD_STAGES[: SHARD_STAGES.index(until) + 1]
-        stages = wanted if is_training else EVALUATION_STAGES
+        looked_at = SHARD_STAGES[: SHARD_STAGES.index(until) + 1]
+        stages = tuple(stage for stage in self.stages(split) if stage in looked_at)
         found = {stage: self.split(stage, split) for stage in stages} if rows else {}
         links: list[Link] = []
         for shard, plan, row_group in rows[:num_taken]:
@@ -184,4 +253,5 @@ class Chain:
 
 def chains(config: RunConfig, store: Store) -> Sequence[Chain]:
     """A chain for each corpus of the configuration."""
-    return [Chain(config, store, name) for name in config.corpora]
+    evaluation = EvaluationSpeech(config, store)
+    return [Chain(config, store, name, evaluation) for name in config.corpora]

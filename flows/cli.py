@@ -13,7 +13,7 @@ import typer
 
 from configs.load import ConfigError, load_config
 from configs.schema import RunConfig
-from flows import manifests, screen, story, sweep
+from flows import manifests, screen, story, thresholds
 from flows.credentials import load_run
 from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(manifests.app, name="manifest")
-app.command("sweep")(sweep.command)
+app.command("sweep")(thresholds.command)
 app.command("explain")(story.command)
 
 

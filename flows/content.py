@@ -15,7 +15,7 @@ from storage.errors import DistilleryError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import Receipt
 from storage.store import Store
-from tasks.stages import SHARD_STAGES, parameters
+from tasks.stages import parameters
 
 _LIBRARIES: Final = (
     "distillery",
@@ -116,7 +116,7 @@ def _entry(link: Link) -> ManifestEntry:
 
 
 def _fingerprints(by_chain: Iterable[Chain]) -> dict[str, dict[str, str]]:
-    stages = ("plan", *SHARD_STAGES)
+    stages = ("plan", *manifest.STAGES)
     return {
         stage: {chain.corpus.name: chain.fingerprints[stage] for chain in by_chain}
         for stage in stages
@@ -128,7 +128,7 @@ def _parameters(config: RunConfig, chain: Chain) -> dict[str, Any]:
     return {
         "splits": list(chain.splits("train")),
         "limit_hours": chain.settings.limit_hours,
-        **parameters(config, chain.corpus),
+        **parameters(config, chain.corpus, chain.index_digest),
     }
 
 

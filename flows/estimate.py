@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.chain import EVALUATION_STAGES, Chain, chains
+from flows.chain import Chain, chains
 from flows.screen import OUT, complain, table
 from storage.errors import TransientError, UserError
 from storage.store import Store
@@ -157,9 +157,8 @@ def _work(chain: Chain, split: str, told_hours: float) -> list[_Work]:
         links = chain.links_of(split)
         return [_Work(link.planned.hours, 1, link.stages, link.receipts) for link in links]
     hours = min(told_hours, chain.settings.limit_hours or told_hours)
-    stages = SHARD_STAGES if chain.corpus.splits[split] == "train" else EVALUATION_STAGES
     num_shards = math.ceil(hours / chain.config.plan.target_shard_hours)
-    return [_Work(hours, num_shards, stages)]
+    return [_Work(hours, num_shards, chain.stages(split))]
 
 
 def _pending(work: Iterable[_Work], stage: str) -> list[_Work]:
@@ -228,6 +227,8 @@ def _hours_to_bring(chain: Chain, hours_of: Mapping[str, float]) -> Mapping[str,
 
 def print_estimate(found: Sequence[Estimate]) -> None:
     """The estimates as a table, with their sum."""
+    to_do = total(found).shards_to_do
+    stages = [stage for stage in SHARD_STAGES if stage != "index" or to_do[stage]]
     made = table(
         "What a run would do",
         "corpus",
@@ -238,7 +239,7 @@ def print_estimate(found: Sequence[Estimate]) -> None:
         "TB to bring",
         "TB to keep",
         "files",
-        *SHARD_STAGES,
+        *stages,
         "GPU h",
         words=[""],
     )
@@ -252,7 +253,7 @@ def print_estimate(found: Sequence[Estimate]) -> None:
             f"{'~' if one.is_size_estimated else ''}{one.terabytes_to_download:.3f}",
             f"{one.terabytes_to_keep:.3f}",
             f"{one.files_to_download:,}{'+' if one.has_unlisted_files else ''}",
-            *(f"{one.shards_to_do[stage]:,}" for stage in SHARD_STAGES),
+            *(f"{one.shards_to_do[stage]:,}" for stage in stages),
             f"{one.gpu_hours:,.2f}",
             end_section=number == len(found),
         )

@@ -64,8 +64,9 @@ class Story(BaseModel):
     reference: str | None  # by the corpus's text rules
     no_reference: str | None  # the text rule that gave none
     label: Row | None
-    evidence: Row | None
-    alignment: list[Row] | None
+    evidence: Row | None  # of its window
+    own_evidence: Row | None  # of itself, beside others in its window
+    alignment: list[Row] | None  # of its own texts
     decision: Decision
 
 
@@ -154,6 +155,7 @@ def _story(config: RunConfig, store: Store, found: _Found) -> Story:
     raw_text = (utterance or plan or {}).get("raw_text")
     reference = None if raw_text is None else chain.corpus.clean(raw_text)
     evidence = rows.get("score")
+    own = evidence and next(one for one in evidence["utterances"] if one["id"] == found.id)
     key = None if plan is None else ShardKey(chain.corpus.name, found.split, plan["shard"])
     told = utterance or {
         name: (plan or {}).get(name) for name in ("recording_id", "speaker_id", "raw_text")
@@ -168,8 +170,9 @@ def _story(config: RunConfig, store: Store, found: _Found) -> Story:
         reference=reference if isinstance(reference, str) else None,
         no_reference=reference.reason if isinstance(reference, NoReference) else None,
         label=rows.get("label"),
-        evidence=evidence,
-        alignment=None if evidence is None else _aligned(evidence),
+        evidence=evidence and {name: evidence[name] for name in evidence if name != "utterances"},
+        own_evidence=own,
+        alignment=None if own is None else _aligned(own),
         decision=_decision(config, store, found, link, rows),
     )
 
@@ -184,9 +187,11 @@ def _aligned(evidence: Mapping[str, Any]) -> list[Row]:
 def _by_stage(store: Store, link: Link, id: str) -> dict[str, Row]:
     """The row of each stage that the utterance came through."""
     found: dict[str, Row] = {}
-    for stage, receipt in link.receipts.items():
+    for stage, columns in _COLUMNS.items():
+        if (receipt := link.receipts.get(stage)) is None:
+            break
         column = "id" if stage == "normalise" else "utterance_ids"
-        rows = _rows(store, receipt.output, column, {id}, _COLUMNS[stage])
+        rows = _rows(store, receipt.output, column, {id}, columns)
         if rows:
             found[stage] = rows[0]
     return found
@@ -207,7 +212,7 @@ def _decision(
             outcome="not_taken", stage="plan", reason="limit_hours", detail=f"beyond {limit:g} h"
         )
     for stage, receipt in link.receipts.items():
-        if stage not in rows:
+        if stage in _COLUMNS and stage not in rows:
             return _left_out(store, stage, receipt, found.id)
     if link.next_stage is not None:
         failures = found.chain.split(link.next_stage, found.split).failures
@@ -219,7 +224,10 @@ def _decision(
             detail=detail,
         )
     if "filter" in rows:
-        return Decision(outcome="kept", stage="filter")
+        left, all_of_it = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))
+        cut = f"its window is cut down to {left} of {all_of_it} utterances"
+        detail = cut if rows["filter"]["cut"] is not None else ""
+        return Decision(outcome="kept", stage="filter", detail=detail)
     return Decision(
         outcome="held_out", stage="evaluate", reason=found.chain.corpus.splits[found.split]
     )

@@ -11,7 +11,7 @@ from storage.store import Store
 
 _RECEIPT = ".receipt.json"
 _RECORDS = (_RECEIPT, ".failure.json", ".summary.json")
-_FOLDERS = ("raw", "plan", "normalise", "label", "score", "filter", "evaluate", "distil")
+_FOLDERS = ("raw", "plan", "normalise", "label", "score", "index", "filter", "evaluate", "distil")
 
 
 def garbage(store: Store, grace_hours: float) -> Iterator[tuple[str, int]]:

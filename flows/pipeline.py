@@ -12,6 +12,7 @@ from flows.artifacts import RunTables, shown_bar
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
 from flows.credentials import load_run
+from flows.keep_rate import remarks
 from flows.models import (
     STUDENT,
     TEACHER,
@@ -40,7 +41,7 @@ from tasks.run import (
     shard_task,
     with_policy,
 )
-from tasks.stages import STAGES, Stage
+from tasks.stages import STAGES, Stage, is_indexed
 
 CORPUS_STAGES: Final[dict[Stage, Callable[[str, str], int]]] = {
     "download": shards.download,
@@ -48,6 +49,7 @@ CORPUS_STAGES: Final[dict[Stage, Callable[[str, str], int]]] = {
     "normalise": shards.normalise,
     "label": shards.label,
     "score": shards.score,
+    "index": shards.index,
     "filter": shards.filter_windows,
 }
 
@@ -81,7 +83,10 @@ def publish(config: str) -> str:
     Raises `HolesError` naming the missing shards.
     """
     settings = load_run(config)
-    published, _ = publish_manifest(settings, open_store(settings))
+    store = open_store(settings)
+    published, _ = publish_manifest(settings, store)
+    for remark in remarks(settings, store, chains(settings, store)):
+        get_run_logger().warning(remark)
     return f"{published.name}/{published.number}"
 
 
@@ -192,9 +197,11 @@ def pipeline(config: str, until: Stage = "evaluate", deployment: str | None = No
     tables = RunTables(config, settings, store)
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
+        if stage == "index" and not is_indexed(settings):
+            continue
         elsewhere = deployment if pool_of(settings.runtime, stage) == GPU_POOL else None
         try:
-            begun = [corpus for corpus, first in firsts.items() if _is_due(stage, first)]
+            begun = [name for name, first in firsts.items() if _is_due(settings, stage, first)]
             failures += _run_stage(config, settings, stage, begun, elsewhere)
         except DistilleryError as error:
             if not failures:
@@ -206,8 +213,13 @@ def pipeline(config: str, until: Stage = "evaluate", deployment: str | None = No
         raise RunFailed(config, failures, None)
 
 
-def _is_due(stage: Stage, first: Stage | None) -> bool:
-    """Whether a corpus has something to do in `stage`, or may have once the `first` is done."""
+def _is_due(settings: RunConfig, stage: Stage, first: Stage | None) -> bool:
+    """Whether a corpus has something to do in `stage`, or may have once its `first` is done.
+
+    What others have indexed by then may decide what is kept of it.
+    """
+    if stage == "filter" and is_indexed(settings):
+        return True
     return first is not None and STAGES.index(stage) >= STAGES.index(first)
 
 

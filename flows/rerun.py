@@ -13,7 +13,7 @@ from storage.stage import Place, combined_digest
 from tasks.download.parts import Part, download_place
 from tasks.work import Job
 
-RerunStage = Literal["download", "normalise", "label", "score", "filter"]
+RerunStage = Literal["download", "normalise", "label", "score", "index", "filter"]
 """What is made shard by shard, and can be made again so."""
 
 RERUN_STAGES: Final[tuple[RerunStage, ...]] = get_args(RerunStage)
@@ -83,7 +83,9 @@ def _shard(chain: Chain, stage: str, key: ShardKey) -> Again:
         )
     link = links[key]
     if stage not in link.stages:
-        raise UserError(f"{key} is held-out speech, which {stage} never sees")
+        if chain.corpus.splits[key.split] != "train":
+            raise UserError(f"{key} is held-out speech, which {stage} never sees")
+        raise UserError(f"{key} goes through {_listed(link.stages)} alone, not through {stage}")
     before = link.stages[: link.stages.index(stage)]
     if lacking := [name for name in before if name not in link.receipts]:
         raise UserError(f"{stage} {key} needs its {lacking[0]} first; rerun that")

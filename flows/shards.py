@@ -14,7 +14,7 @@ from prefect.futures import PrefectFuture
 from pydantic import Field
 
 from flows.artifacts import show_failures, shown_bar
-from flows.chain import Chain
+from flows.chain import Chain, Link
 from flows.credentials import load_run
 from flows.progress import Bar
 from flows.recorded import recorded
@@ -32,6 +32,7 @@ from tasks.run import (
     shard_task,
     with_policy,
 )
+from tasks.stages import Stage
 
 R = TypeVar("R")
 
@@ -182,12 +183,14 @@ def plan(config: str, corpus: str) -> int:
     return len(gather(with_policy(plan_task, runtime), "plan", work, runtime.workers, bar))
 
 
-def _shard_flow(stage: str) -> Flow[[str, str], int]:
+def _shard_flow(stage: Stage) -> Flow[[str, str], int]:
     @flow(name=stage, flow_run_name=f"{stage} {{corpus}}")
     def run(config: str, corpus: str) -> int:
         """Make the pending shards of this stage; returns how many there were."""
         chain = Chain.open(load_run(config), corpus)
         pending = chain.pending(stage)
+        if stage == "filter":
+            refuse_without_index(chain, pending)
         bar = shown_bar(f"{stage} {corpus}", len(pending), "shards")
         work = {
             link.key: {"config": chain.config, "job": chain.job(link, stage)} for link in pending
@@ -223,9 +226,20 @@ def _make(
     )
 
 
+def refuse_without_index(chain: Chain, pending: Sequence[Link]) -> None:
+    """Raise `ShardsFailed` for all `pending` where half an index would decide what is learnt."""
+    if pending and chain.index_digest is not None and (missing := chain.evaluation.missing):
+        reason = (
+            f"contamination asks for all speech to measure on, of which {len(missing)} shards are"
+            f" missing: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}"
+        )
+        raise ShardsFailed([ShardFailed("filter", link.key, reason) for link in pending])
+
+
 normalise: Final = _shard_flow("normalise")
 label: Final = _shard_flow("label")
 score: Final = _shard_flow("score")
+index: Final = _shard_flow("index")
 filter_windows: Final = _shard_flow("filter")
 
 

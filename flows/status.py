@@ -14,7 +14,7 @@ from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.parts import ARCHIVES
-from tasks.stages import SHARD_STAGES, STAGES, Stage
+from tasks.stages import STAGES, Stage
 
 
 class ShardCounts(BaseModel):
@@ -91,8 +91,7 @@ def _corpus(chain: Chain) -> Iterator[_Line]:
         yield _line("plan", name, split, planned or {ShardKey(name, split, 0)}, parts)
     for split in chain.splits():
         links = chain.links_of(split)
-        stages = SHARD_STAGES if chain.corpus.splits[split] == "train" else ("normalise",)
-        for stage in stages:
+        for stage in chain.stages(split):
             receipts = tuple(link.receipts[stage] for link in links if stage in link.receipts)
             made = Split(receipts, chain.split(stage, split).failures)
             yield _line(stage, name, split, {link.key for link in links}, made)

@@ -1,5 +1,6 @@
-"""The command `explain`: a story in lines, its alignment in colour."""
+"""The command `explain`: a story in lines, its alignment in colour; or all rows of one reason."""
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
@@ -7,8 +8,10 @@ import typer
 from rich.text import Text
 
 from flows.explain import Story, read_story
+from flows.left_out import print_left_out, read_left_out
 from flows.options import AsJson, Config, open_run
 from flows.screen import OUT
+from storage.errors import UserError
 from tasks.score.alignment import Stretch
 
 _STYLES: Final = {"hit": "", "substitution": "yellow", "deletion": "red", "insertion": "green"}
@@ -17,14 +20,30 @@ _OUTCOME_STYLES: Final = {"kept": "bold green", "dropped": "bold red", "quaranti
 
 def command(
     config: Config,
-    id: Annotated[str, typer.Argument(help="Of an utterance or of a window.")],
+    id: Annotated[
+        str | None, typer.Argument(help="Of an utterance or of a window; or give --reason.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Instead: list what was left out for it, such as wer.")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="With --reason: of one corpus.")] = None,
+    limit: Annotated[int, typer.Option(help="With --reason: so many rows at most.")] = 20,
     split: Annotated[
         str | None, typer.Option(help="Where several splits have the id: corpus/split.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One utterance's whole story: source, reference, label, alignment, decision."""
-    found = read_story(*open_run(config), id, split)
+    """One utterance's whole story, from its source to the decision; or all of one reason."""
+    if (id is None) == (reason is None):
+        raise UserError("give the id of an utterance, or --reason with one that `status` counts")
+    if reason is not None:
+        rows = list(read_left_out(*open_run(config), reason, corpus))
+        if as_json:
+            typer.echo(json.dumps([row.model_dump() for row in rows], indent=1))
+        else:
+            print_left_out(rows, limit)
+        return
+    found = read_story(*open_run(config), str(id), split)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
@@ -41,8 +60,8 @@ def _lines(story: Story) -> Iterator[tuple[str, Text | str]]:
         yield from _utterance(story, story.utterance)
     if story.label is not None:
         yield from _label(story, story.label)
-    if story.evidence is not None:
-        yield from _evidence(story, story.evidence)
+    if story.evidence is not None and story.own_evidence is not None:
+        yield from _evidence(story, story.evidence, story.own_evidence)
     decision = story.decision
     told = f"{decision.outcome} at {decision.stage}"
     told += f": {decision.reason}" if decision.reason else ""
@@ -83,13 +102,30 @@ def _label(story: Story, label: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "flags", ", ".join(label["flags"])
 
 
-def _evidence(story: Story, evidence: dict[str, Any]) -> Iterator[tuple[str, Text | str]]:
+def _evidence(
+    story: Story, evidence: dict[str, Any], own: dict[str, Any]
+) -> Iterator[tuple[str, Text | str]]:
     stretches = [Stretch(**one) for one in story.alignment or []]
     words = [Text(str(one), _STYLES[one.kind]) for one in stretches]
     yield "compared", Text(" ").join(words)
-    counts = ", ".join(
-        f"{name} {evidence[name]}" for name in ("hits", "substitutions", "deletions", "insertions")
+    yield "", _rates(own)
+    yield (
+        "",
+        (
+            f"{own['words_per_s']:.1f} words/s, {own['chars_per_s']:.1f} characters/s,"
+            f" a phrase {own['most_repeats']} times, compression {own['compression_ratio']:.2f}"
+        ),
     )
+    if len(evidence["utterance_ids"]) > 1:
+        doubts = [end for end in ("start", "end") if own[f"is_{end}_ambiguous"]]
+        doubtful = f", its {' and '.join(doubts)} in doubt" if doubts else ""
+        yield "tokens", f"{own['token_start']} to {own['token_end']} of the label{doubtful}"
+        yield "its window", _rates(evidence)
+
+
+def _rates(evidence: dict[str, Any]) -> str:
+    names = ("hits", "substitutions", "deletions", "insertions")
+    counts = ", ".join(f"{name} {evidence[name]}" for name in names)
     rates = (evidence["wer_percent"], evidence["cer_percent"])
     wer, cer = ("-" if rate is None else f"{rate:.1f} %" for rate in rates)
-    yield "", f"WER {wer}, CER {cer}: {counts}"
+    return f"WER {wer}, CER {cer}: {counts}"

@@ -9,6 +9,7 @@ from rich.markup import escape
 from configs.schema import RunConfig
 from flows.chain import Chain
 from flows.content import find_current
+from flows.keep_rate import remarks
 from flows.models import find_report
 from flows.rerun import command_again
 from flows.screen import OUT, complain, table
@@ -31,8 +32,12 @@ def print_summary(settings: RunConfig, store: Store, all_chains: Sequence[Chain]
     published = find_current(settings, store, all_chains)
     if published is None:
         print_status(read_status(settings, store, all_chains))
+    else:
+        print_manifest(published)
+    for remark in remarks(settings, store, all_chains):
+        OUT.print(remark, markup=False, soft_wrap=True)
+    if published is None:
         return
-    print_manifest(published)
     report = find_report(settings, store, all_chains, published)
     if report is not None:
         print_report(report)

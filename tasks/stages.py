@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
-from configs.schema import RunConfig
-from storage.fingerprint import Hashable, fingerprint
-from storage.schema import EVIDENCE, KEPT, LABELS, MEASURED, NORMALISED, PLAN
+from configs.schema import Filter, RunConfig
+from storage.fingerprint import Hashable, digest, fingerprint
+from storage.schema import EVIDENCE, IDENTITIES, KEPT, LABELS, MEASURED, NORMALISED, PLAN
 from storage.stage import StageSpec
-from tasks.corpora.base import Corpus
+from tasks.corpora.base import Corpus, Role
 from tasks.label.identity import teacher_identity
-from tasks.text import NORMALISER_VERSION
+from tasks.text import NORMALISER_VERSION, comparison_of
 
 Stage = Literal[
     "download",
@@ -17,6 +17,7 @@ Stage = Literal[
     "normalise",
     "label",
     "score",
+    "index",
     "filter",
     "publish",
     "distil",
@@ -31,8 +32,9 @@ SPECS: Final = {
         StageSpec(name="plan", version=2, schema=PLAN, row_group_bytes=None),
         StageSpec(name="normalise", version=1, schema=NORMALISED),
         StageSpec(name="label", version=2, schema=LABELS),
-        StageSpec(name="score", version=1, schema=EVIDENCE),
-        StageSpec(name="filter", version=2, schema=KEPT),
+        StageSpec(name="score", version=2, schema=EVIDENCE),
+        StageSpec(name="index", version=1, schema=IDENTITIES),
+        StageSpec(name="filter", version=3, schema=KEPT),
         StageSpec(name="evaluate", version=1, schema=MEASURED),
     )
 }
@@ -40,19 +42,41 @@ SPECS: Final = {
 STUDENT_VERSION: Final = 1
 """Raised when the same manifest and settings begin to give another student."""
 
-SHARD_STAGES: Final[tuple[Stage, ...]] = ("normalise", "label", "score", "filter")
-"""Those that turn one planned shard into the next form of the same shard."""
+SHARD_STAGES: Final[tuple[Stage, ...]] = ("normalise", "label", "score", "index", "filter")
+"""Those that turn one planned shard into another form of the same shard."""
 
 
-def fingerprints(config: RunConfig, corpus: Corpus) -> Mapping[str, str]:
+def shard_stages(config: RunConfig, corpus: str, role: Role) -> tuple[Stage, ...]:
+    """The stages that shards of a corpus go through.
+
+    Speech to measure on is indexed where some corpus must not repeat it (`filter.contamination`),
+    speech to learn from where it is to be told by its sound.
+    """
+    if role != "train":
+        return ("normalise", "index") if is_indexed(config) else ("normalise",)
+    contamination = config.filter_of(corpus).contamination
+    if contamination is not None and contamination.audio:
+        return SHARD_STAGES
+    return tuple(stage for stage in SHARD_STAGES if stage != "index")
+
+
+def is_indexed(config: RunConfig) -> bool:
+    """Whether some corpus of a run must not repeat what is measured on."""
+    filters = [config.filter_of(name) for name in config.corpora]
+    return any(one.contamination is not None for one in filters)
+
+
+def fingerprints(
+    config: RunConfig, corpus: Corpus, index_digest: str | None = None
+) -> Mapping[str, str]:
     """Stage to fingerprint, for one corpus, from the plan to the filter.
 
     Each covers its own parameters and the fingerprint before it; no setting of the machine, and
-    nothing of the other corpora.
+    nothing of the other corpora but, by `index_digest`, the speech that must not be learnt from.
     """
     found: dict[str, str] = {}
     upstream: list[str] = []
-    for stage, values in parameters(config, corpus).items():
+    for stage, values in parameters(config, corpus, index_digest).items():
         found[stage] = fingerprint(
             stage=stage,
             version=SPECS[stage].version,
@@ -61,6 +85,13 @@ def fingerprints(config: RunConfig, corpus: Corpus) -> Mapping[str, str]:
             upstream=upstream,
         )
         upstream = [found[stage]]
+    found["index"] = fingerprint(
+        stage="index",
+        version=SPECS["index"].version,
+        corpus=corpus.name,
+        parameters=_score_parameters(config, corpus),
+        upstream=[found["normalise"]],
+    )
     return found
 
 
@@ -100,13 +131,15 @@ def evaluation_fingerprint(config: RunConfig, corpus: Corpus, model_identity: st
 
 def _score_parameters(config: RunConfig, corpus: Corpus) -> dict[str, Hashable]:
     return {
-        **config.score.model_dump(mode="json"),
+        "normaliser": comparison_of(config.score, config.label).normaliser,
         "clean_version": corpus.clean_version,
         "normaliser_version": NORMALISER_VERSION,
     }
 
 
-def parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
+def parameters(
+    config: RunConfig, corpus: Corpus, index_digest: str | None = None
+) -> Mapping[str, Hashable]:
     """Stage to what decides its result for one corpus, beside what comes from the stage before."""
     label: dict[str, Any] = config.label.model_dump(mode="json", exclude={"teacher"})
     return {
@@ -118,5 +151,21 @@ def parameters(config: RunConfig, corpus: Corpus) -> Mapping[str, Hashable]:
         "normalise": config.normalise.model_dump(mode="json"),
         "label": {**label, "teacher": teacher_identity(config.label.teacher)},
         "score": _score_parameters(config, corpus),
-        "filter": config.filter.model_dump(mode="json"),
+        "filter": _filter_parameters(config.filter_of(corpus.name), corpus, index_digest),
     }
+
+
+def _filter_parameters(
+    settings: Filter, corpus: Corpus, index_digest: str | None
+) -> dict[str, Any]:
+    """Whose speech is taken down goes in by a digest: a manifest tells these for everyone to read.
+
+    Rights go in with what the licence says of them, so that a licence that changes is asked again.
+    """
+    found = settings.model_dump(mode="json")
+    found["rights"] = {right: getattr(corpus.licence, right) for right in settings.rights}
+    num_listed = len(settings.takedown.ids) + len(settings.takedown.speakers)
+    found["takedown"] = f"{num_listed} listed, {digest(found['takedown'])}" if num_listed else None
+    if settings.contamination is not None:
+        found["contamination"]["index"] = index_digest
+    return found

@@ -20,12 +20,17 @@ from storage.stage import Place, combined_digest, find_receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.files import Files, RawFiles
+from tasks.filter.evaluated import evaluated_speech
+from tasks.filter.rules import Known
 from tasks.filter.shard import filter_shard
+from tasks.index.shard import index_shard
 from tasks.label.identity import teacher_identity
 from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
-from tasks.score.shard import score_shard
+from tasks.score.shard import REFERENCE_COLUMNS, score_shard
+from tasks.score.vocabulary import vocabulary
 from tasks.stages import SPECS
+from tasks.text import comparison_of, normaliser
 
 if TYPE_CHECKING:
     from tasks.label.teacher import Transcriber
@@ -39,7 +44,8 @@ class Job:
 
     `sources` are the digests that its receipt will name; `inputs` are upstream files by stage;
     `row_group` is the shard's place in the file of the plan. `student` is the model to measure in
-    `evaluate`; None there means the teacher.
+    `evaluate`; None there means the teacher. `evaluation_index` are the files of what `filter` must
+    not let through.
     """
 
     place: Place
@@ -47,6 +53,7 @@ class Job:
     inputs: Mapping[str, FileRef]
     row_group: int = 0
     student: Receipt | None = None
+    evaluation_index: tuple[FileRef, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,14 +178,34 @@ def _score(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> 
     labels = pq.read_table(open_files.enter_context(store.fetch(job.inputs["label"])))
     # the audio in the same file is not read, so neither is it hashed again
     audio = open_files.enter_context(store.fetch(job.inputs["normalise"], verify=False))
-    references = pq.read_table(audio, columns=["id", "raw_text"])
-    clean = corpus_of_run(config, job.place.key.corpus).clean
-    return _Reading(row_ids(labels), score_shard(labels, references, clean, config.score))
+    references = pq.read_table(audio, columns=REFERENCE_COLUMNS)
+    outcomes = score_shard(
+        labels,
+        references,
+        corpus_of_run(config, job.place.key.corpus).clean,
+        comparison_of(config.score, config.label),
+        lambda: vocabulary(config.label.teacher),
+    )
+    return _Reading(row_ids(labels), outcomes)
 
 
 def _filter(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
     evidence = pq.read_table(open_files.enter_context(store.fetch(job.inputs["score"])))
-    return _Reading(row_ids(evidence), filter_shard(evidence, config.filter))
+    corpus = corpus_of_run(config, job.place.key.corpus)
+    settings = config.filter_of(corpus.name)
+    evaluated = evaluated_speech(config, settings, job.evaluation_index, job.inputs.get("index"))
+    known = Known(licence=corpus.licence, evaluated=evaluated)
+    return _Reading(row_ids(evidence), filter_shard(evidence, settings, known))
+
+
+def _index(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
+    audio = _audio(job, store, open_files)
+    outcomes = index_shard(
+        _batches(audio),
+        corpus_of_run(config, job.place.key.corpus).clean,
+        normaliser(comparison_of(config.score, config.label).normaliser),
+    )
+    return _Reading(row_ids(audio.read(columns=["id"])), outcomes)
 
 
 def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
@@ -230,6 +257,7 @@ _READERS: Mapping[str, Callable[[RunConfig, Store, Job, ExitStack], _Reading]] =
     "normalise": _normalise,
     "label": _label,
     "score": _score,
+    "index": _index,
     "filter": _filter,
     "evaluate": _evaluate,
 }

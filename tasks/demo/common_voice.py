@@ -7,7 +7,7 @@ clips of the others, of dev and test too.
 Defects (see `tasks.demo.utterances`), in training only: a clip without a single frame of audio, a
 row without a clip, an empty sentence, a sentence longer than the teacher's window, wrong sentences.
 Edges: an unbalanced quote, a pair of outer quotes, doubled quotes, quotes behind backslashes, a
-path without its suffix.
+path without its suffix, a sentence of another language.
 """
 
 import hashlib
@@ -40,6 +40,8 @@ _COLUMNS = (
 _EMPTY_TABLES = ("invalidated", "other", "reported")
 _FIRST_CLIP = {"train": 99_000_000, "dev": 99_500_000, "test": 99_700_000}
 _BITS_PER_S = {32_000: 48_000, 48_000: 64_000}
+_RUSSIAN_AT = 12  # of the training utterances
+_RUSSIAN = "Она дома."  # she is at home
 _FRAME_START = b"\xff\xfb"
 
 _Row = Mapping[str, str]
@@ -103,6 +105,7 @@ def _clip(seed: int, part: str, index: int) -> tuple[bytes | None, _Row]:
     if part == "train":
         sentence = _quoted(sentence, index)
         path = path.removesuffix(".mp3") if index == 9 else path
+        sentence = _RUSSIAN if index == _RUSSIAN_AT else sentence
     row = {"client_id": hashlib.sha512(speaker.encode()).hexdigest(), "path": path}
     row |= {"sentence": sentence, "up_votes": "2", "down_votes": "0", "locale": "en"}
     return clip, row

@@ -20,7 +20,7 @@ from tasks.demo.voxpopuli import voxpopuli_archives
 
 # Raised when the same parameters begin to give other bytes, so that folders of an older version are
 # made anew.
-VERSION = 1
+VERSION = 2
 
 CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive | Tree, ...]]
 """(seed, num_train_utterances, num_eval_utterances, spoken) to archives.

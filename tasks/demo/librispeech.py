@@ -4,7 +4,8 @@ A tar.gz a part, a FLAC an utterance, a transcript a chapter.
 
 Defects (see `tasks.demo.utterances`), in train-clean-100 only: an unreadable FLAC, a transcript
 line without a file, a line with an id and no words, an utterance longer than the teacher's window,
-wrong transcripts.
+wrong transcripts. Edges, there too: a recording of nobody, and the first utterance of test-clean
+once more.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tasks.demo.archives import Archive, Member
 from tasks.demo.flac import flac_file
 from tasks.demo.utterances import (
     Defect,
+    FloatArray,
     close_recording,
     defect_at,
     pcm16,
@@ -27,6 +29,8 @@ UTTERANCES_A_CHAPTER = 10
 CHAPTERS_A_SPEAKER = 2
 # Speakers of different parts are different people, as in the original.
 _FIRST_SPEAKER = {"train-clean-100": 1001, "dev-clean": 5001, "test-clean": 7001}
+_NOBODY_AT, _COPY_AT = 12, 14  # of the training utterances
+_NOBODY_S = 0.12
 _README = (
     b"Synthetic speech in the layout of LibriSpeech, made by Distillery's demo with espeak-ng.\n"
 )
@@ -67,14 +71,32 @@ def _members(
             defect = defect_at(index) if part.startswith("train") else None
             utterance_id = f"{speaker}-{chapter}-{index - first:04d}"
             spoken_now = utterance(f"librispeech {speaker}", rng, defect)
-            flac = flac_file(pcm16(close_recording(spoken_now.samples, rng)), SAMPLE_RATE_HZ)
+            transcript, samples = spoken_now.transcript, close_recording(spoken_now.samples, rng)
+            if part.startswith("train") and index == _NOBODY_AT:
+                samples = _nobody()
+            elif part.startswith("train") and index == _COPY_AT:
+                transcript, samples = _first("test-clean", seed)
+            flac = flac_file(pcm16(samples), SAMPLE_RATE_HZ)
             if defect is Defect.UNREADABLE_AUDIO:
                 flac = flac[:4] + bytes(byte ^ 0xFF for byte in flac[4:])
             if defect is not Defect.MISSING_AUDIO:
                 yield Member(
                     path=f"LibriSpeech/{part}/{speaker}/{chapter}/{utterance_id}.flac", content=flac
                 )
-            lines.append(f"{utterance_id} {spoken_now.transcript.upper()}\n")
+            lines.append(f"{utterance_id} {transcript.upper()}\n")
             spoken()
         transcript_path = f"LibriSpeech/{part}/{speaker}/{chapter}/{speaker}-{chapter}.trans.txt"
         yield Member(path=transcript_path, content="".join(lines).encode())
+
+
+def _nobody() -> FloatArray:
+    """What a microphone that is plugged in gives: a moment of one level, (samples,) float32."""
+    return np.full(round(_NOBODY_S * SAMPLE_RATE_HZ), 0.3, np.float32)
+
+
+def _first(part: str, seed: int) -> tuple[str, FloatArray]:
+    """The text and the recording of the first utterance of a part."""
+    speaker = _FIRST_SPEAKER[part]
+    rng = np.random.default_rng([seed, 100 * speaker])
+    said = utterance(f"librispeech {speaker}", rng, None)
+    return said.transcript, close_recording(said.samples, rng)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import IntegrityError
+from tasks.distil.cut import cut_tokens, stretches
 from tasks.distil.examples import Clip, Example
 
 _LABEL_COLUMNS = [
@@ -34,6 +35,7 @@ class _Window:
     text: str
     tokens: tuple[int, ...]
     previous_id: str | None
+    is_cut: bool = False
     previous: "_Window | None" = None
     flacs: dict[str, bytes] = field(default_factory=dict)
 
@@ -103,32 +105,55 @@ def _flacs(group: pa.Table) -> pa.Array:
 
 
 def _kept_windows(label: Path, kept: Path) -> list[_Window]:
-    ids = set(pq.read_table(kept, columns=["window_id"]).column("window_id").to_pylist())
+    rows = {row["window_id"]: row for row in pq.read_table(kept).to_pylist()}
     windows: dict[str, _Window] = {}
     with pq.ParquetFile(label) as file:
         for batch in file.iter_batches(columns=_LABEL_COLUMNS):
-            found = (_window(row) for row in batch.to_pylist() if row["window_id"] in ids)
-            windows.update((window.id, window) for window in found)
-    if missing := ids - windows.keys():
+            for heard in batch.to_pylist():
+                if (row := rows.get(heard["window_id"])) is not None:
+                    windows[heard["window_id"]] = _window(heard, row)
+    if missing := rows.keys() - windows.keys():
         raise IntegrityError(
-            f"{len(missing)} of {len(ids)} kept windows are not in the labels {label}, the first"
+            f"{len(missing)} of {len(rows)} kept windows are not in the labels {label}, the first"
             f" {min(missing)}: filter and label do not belong together; publish again"
         )
     for window in windows.values():
         if window.previous_id is not None:
-            window.previous = windows.get(window.previous_id)
+            before = windows.get(window.previous_id)
+            # where a window lacks some of its speech, its text is not what was said right before
+            window.previous = None if before is None or before.is_cut else before
     return list(windows.values())
 
 
-def _window(row: dict[str, Any]) -> _Window:
+def _window(label: dict[str, Any], kept: dict[str, Any]) -> _Window:
+    """The kept window of a label: all of it, or what its row in KEPT leaves of it."""
+    cut = kept["cut"]
+    if cut is None:
+        return _Window(
+            id=label["window_id"],
+            utterance_ids=label["utterance_ids"],
+            offsets_s=label["offsets_s"],
+            duration_s=label["duration_s"],
+            text=label["pseudo_text"],
+            tokens=tuple(label["pseudo_tokens"]),
+            previous_id=label["previous_window_id"],
+        )
+    try:
+        left = stretches(label, kept)
+    except KeyError as error:
+        raise IntegrityError(
+            f"the kept window {label['window_id']} has the utterance {error}, its label has not:"
+            " filter and label do not belong together; publish again"
+        ) from error
     return _Window(
-        id=row["window_id"],
-        utterance_ids=row["utterance_ids"],
-        offsets_s=row["offsets_s"],
-        duration_s=row["duration_s"],
-        text=row["pseudo_text"],
-        tokens=tuple(row["pseudo_tokens"]),
-        previous_id=row["previous_window_id"],
+        id=label["window_id"],
+        utterance_ids=kept["utterance_ids"],
+        offsets_s=[one.now_s for one in left],
+        duration_s=kept["duration_s"],
+        text=cut["pseudo_text"],
+        tokens=cut_tokens(label["pseudo_tokens"], left, cut),
+        previous_id=None,
+        is_cut=True,
     )
 
 

@@ -17,7 +17,7 @@ from tasks.label.safety import Transcript
 from tasks.label.shard import Utterance, ahead, in_batches, utterances
 from tasks.label.transcribe import transcribe_all
 from tasks.label.windows import too_long
-from tasks.text import count_word_errors, normaliser
+from tasks.text import comparison_of, count_word_errors, normaliser
 
 _BATCH_UTTERANCES: Final = 64
 
@@ -64,7 +64,7 @@ def measure_shard(
     nothing of it is left; quarantined: `unreadable_audio`. `num_threads` and errors as in
     `label_shard`.
     """
-    normalise = normaliser(score.normaliser)
+    normalise = normaliser(comparison_of(score, label).normaliser)
     with (
         closing(_decoded(batches, num_threads, whole_recordings)) as found,
         closing(

@@ -24,9 +24,19 @@ from tasks.ahead import read_ahead
 from tasks.audio import encode_flac
 from tasks.distil.examples import Example
 from tasks.distil.join import read_entry
+from tasks.text import WordErrors
 
 _LABEL_COLUMNS: Final = ["window_id", "language"]
-_EVIDENCE_COLUMNS: Final = ["window_id", "utterance_ids", "reference", "wer_percent"]
+_EVIDENCE_COLUMNS: Final = [
+    "window_id",
+    "utterance_ids",
+    "reference",
+    "wer_percent",
+    *(
+        f"utterances.list.element.{name}"
+        for name in ("id", "reference", "hits", "substitutions", "deletions", "insertions")
+    ),
+]
 _FULL_SCALE: Final = 32768.0
 _NUM_AHEAD: Final = 32  # windows; of 30 s about 15 MB
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]")
@@ -38,7 +48,7 @@ class Row:
     """A kept window: FLAC of 16 kHz, what the teacher heard, the reference it is compared with.
 
     `text` is that reference, normalised and empty where there is none; `offsets_s` say where each
-    utterance begins in the audio.
+    utterance begins in the audio. Of a window that is cut down, text and rate are of what is left.
     """
 
     id: str
@@ -85,17 +95,30 @@ def _refuse_other_number(entry: ManifestEntry, kept: Path) -> None:
 
 def _told(label: Path, evidence: Path, kept: Path) -> dict[str, dict[str, Any]]:
     """By window id, what label and evidence tell of the kept windows."""
-    ids = pq.read_table(kept, columns=["window_id"]).column("window_id")
-    found: dict[str, dict[str, Any]] = {}
+    rows = pq.read_table(kept)
+    ids, is_cut = rows.column("window_id"), pc.is_valid(rows.column("cut"))
+    found: dict[str, dict[str, Any]] = {
+        window_id: {"is_cut": cut}
+        for window_id, cut in zip(ids.to_pylist(), is_cut.to_pylist(), strict=True)
+    }
     for path, columns in ((label, _LABEL_COLUMNS), (evidence, _EVIDENCE_COLUMNS)):
         wanted = pc.is_in(pc.field("window_id"), ids.combine_chunks())
-        for row in pq.read_table(path, columns=columns).filter(wanted).to_pylist():
-            found.setdefault(row["window_id"], {}).update(row)
+        with pq.ParquetFile(path) as file:  # which alone reads some fields of a struct
+            told = file.read(columns=columns).filter(wanted).to_pylist()
+        for row in told:
+            found[row["window_id"]].update(row)
     return found
 
 
 def _row(entry: ManifestEntry, example: Example, told: dict[str, Any]) -> Row:
     utterance_ids = tuple(clip.utterance_id for clip in example.clips)
+    text, wer_percent = told["reference"], told["wer_percent"]
+    if told["is_cut"]:
+        left = [one for one in told["utterances"] if one["id"] in utterance_ids]
+        text = " ".join(one["reference"] for one in left if one["reference"])
+        errors = sum((_errors(one) for one in left), start=WordErrors())
+        wer_percent = errors.wer_percent
+        told = {**told, "utterance_ids": [one["id"] for one in left]}
     if utterance_ids != tuple(told["utterance_ids"]):
         raise IntegrityError(
             f"the window {example.window_id} holds {len(utterance_ids)} utterances, its evidence in"
@@ -111,10 +134,19 @@ def _row(entry: ManifestEntry, example: Example, told: dict[str, Any]) -> Row:
         offsets_s=tuple(clip.offset_s for clip in example.clips),
         duration_s=num_samples / SAMPLE_RATE_HZ,
         flac=flac,
-        text=told["reference"],
+        text=text,
         pseudo_text=example.text,
-        wer_percent=told["wer_percent"],
+        wer_percent=wer_percent,
         language=told["language"],
+    )
+
+
+def _errors(utterance: dict[str, Any]) -> WordErrors:
+    return WordErrors(
+        hits=utterance["hits"],
+        substitutions=utterance["substitutions"],
+        deletions=utterance["deletions"],
+        insertions=utterance["insertions"],
     )
 
 

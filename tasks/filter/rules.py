@@ -1,61 +1,178 @@
-"""The rules that a window must pass, each a question to a whole table of evidence.
+"""The rules that windows and utterances must pass, each a question to a whole table of evidence.
 
-A rule says for each window whether it is dropped, and in words why. Order matters for the reason
-only, since each window has one: a text that is missing says more than the rate it leads to.
+A rule says for each row whether it is dropped, and in words why. Order matters for the reason only,
+since each row has one: what may not be used says more than what is bad, and a text that is missing
+more than the rate it leads to.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.schema import Filter
-from tasks.filter.rule import Rule
+from configs.schema import Filter, Hallucination, Takedown
+from tasks.corpora.base import Licence
+from tasks.filter.contamination import Evaluated, contamination_rules
+from tasks.filter.rule import Row, Rule, above
 from tasks.filter.without_reference import rules_without_reference
 
 
-def rules(settings: Filter) -> tuple[Rule, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What rules ask beside the evidence: the corpus's licence, and the speech to measure on."""
+
+    licence: Licence
+    evaluated: Evaluated | None = None
+
+
+def rules(settings: Filter, known: Known) -> tuple[Rule, ...]:
     """The rules that `settings` ask for, in the order in which they give the reason."""
-    chosen: list[Rule] = []
+    return tuple(_rules(settings, known))
+
+
+def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
+    lacking = [right for right in settings.rights if not getattr(known.licence, right)]
+    if lacking:
+        yield _licence(known.licence, lacking)
+    yield from _takedown(settings.takedown)
+    if settings.contamination is not None and known.evaluated is not None:
+        yield from contamination_rules(settings.contamination, known.evaluated)
+    if settings.languages is not None:
+        yield _language(settings.languages)
+    if settings.max_foreign_percent is not None:
+        yield above("language", "foreign_percent", settings.max_foreign_percent, of="utterance")
     if settings.drop_empty_reference:
-        chosen.append(EMPTY_REFERENCE)
+        yield EMPTY_REFERENCE
     if settings.drop_empty_hypothesis:
-        chosen.append(EMPTY_HYPOTHESIS)
+        yield EMPTY_HYPOTHESIS
+    if settings.max_duration_s is not None:
+        yield above("too_long", "duration_s", settings.max_duration_s)
+    if settings.max_tokens is not None:
+        yield above("too_long", "num_tokens", settings.max_tokens)
+    yield from _hallucination(settings.hallucination)
+    if settings.drop_upper_case:
+        yield UPPER_CASE
     if not settings.drop_empty_reference:
-        chosen += rules_without_reference(settings.without_reference)
-    return (*chosen, wer(settings.max_wer_percent))
+        yield from rules_without_reference(settings.without_reference)
+    if settings.drop_empty_hypothesis:
+        yield _taken_for_silence()
+    yield wer(settings.max_wer_percent)
+    if settings.max_utterance_wer_percent is not None:
+        yield wer(settings.max_utterance_wer_percent, of_utterances=True)
 
 
-def wer(max_wer_percent: float) -> Rule:
+def wer(max_wer_percent: float, *, of_utterances: bool = False) -> Rule:
     """More errors than `max_wer_percent`; that very rate is kept.
 
-    A window without reference words has no rate, and this rule has nothing to say about it.
+    What has no reference words has no rate, and this rule has nothing to say about it. With
+    `of_utterances` it is asked of each utterance of a window (`utterance_wer`).
     """
     return Rule(
-        reason="wer",
-        drops=lambda evidence: pc.fill_null(
-            pc.greater(evidence.column("wer_percent"), max_wer_percent), False
+        reason="utterance_wer" if of_utterances else "wer",
+        of="utterance" if of_utterances else "unit",
+        asks=("wer_percent",),
+        drops=lambda rows: pc.fill_null(
+            pc.greater(rows.column("wer_percent"), max_wer_percent), False
         ),
         detail=lambda row: f"wer {row['wer_percent']:.1f} % > {max_wer_percent:g} %",
     )
 
 
-EMPTY_REFERENCE = Rule(
+EMPTY_REFERENCE: Final = Rule(
     reason="empty_reference",
-    drops=lambda evidence: pc.equal(evidence.column("num_reference_words"), 0),
+    asks=("num_reference_words",),
+    drops=lambda rows: pc.equal(rows.column("num_reference_words"), 0),
     detail=lambda row: f"the teacher heard {row['hypothesis']!r}",
 )
 
-EMPTY_HYPOTHESIS = Rule(
+EMPTY_HYPOTHESIS: Final = Rule(
     reason="empty_hypothesis",
-    drops=lambda evidence: pc.equal(evidence.column("hypothesis"), ""),
+    asks=("words_per_s",),
+    drops=lambda rows: pc.equal(rows.column("words_per_s"), 0),
     detail=lambda row: f"the teacher heard nothing for {row['reference']!r}",
 )
 
+UPPER_CASE: Final = Rule(
+    reason="upper_case",
+    asks=("is_upper_case",),
+    drops=lambda rows: rows.column("is_upper_case"),
+    detail=lambda row: f"the label of {row['hypothesis']!r} has no small letter",
+)
 
-def reason_places(evidence: pa.Table, chosen: tuple[Rule, ...]) -> list[int | None]:
-    """For each window the place in `chosen` of the first rule that drops it; None: it is kept."""
-    places: pa.Array = pa.nulls(evidence.num_rows, pa.int32())
-    for place, rule in enumerate(chosen):
-        unanswered = pc.and_(rule.drops(evidence), pc.is_null(places))
-        places = pc.if_else(unanswered, pa.scalar(place, pa.int32()), places)
-    found: list[int | None] = places.to_pylist()
-    return found
+
+def _flagged(reason: str, flags: Sequence[str], detail: Callable[[Row], str]) -> Rule:
+    unwanted = pa.array(flags, pa.string())
+
+    def drops(rows: pa.Table) -> pa.ChunkedArray:
+        lists = rows.column("flags").combine_chunks()
+        hits = pc.list_parent_indices(lists).filter(pc.is_in(lists.flatten(), unwanted))
+        found = np.zeros(rows.num_rows, np.bool_)
+        found[hits.to_numpy(zero_copy_only=False)] = True
+        return pa.chunked_array([pa.array(found)])
+
+    return Rule(reason=reason, of="window", asks=("flags",), drops=drops, detail=detail)
+
+
+def _taken_for_silence() -> Rule:
+    return _flagged(
+        "empty_hypothesis",
+        ["no_speech"],  # whose text Whisper itself leaves out of what it writes
+        lambda row: f"the teacher took it for silence, no_speech_prob {row['no_speech_prob']:.2f}",
+    )
+
+
+def _licence(licence: Licence, lacking: Sequence[str]) -> Rule:
+    return Rule(
+        reason="licence",
+        of="window",
+        asks=("duration_s",),
+        drops=lambda rows: pa.chunked_array([pa.repeat(True, rows.num_rows)]),
+        detail=lambda row: f"{licence.name} does not allow {', '.join(lacking)}",
+    )
+
+
+def _takedown(settings: Takedown) -> Iterator[Rule]:
+    for column, names in (("id", settings.ids), ("speaker_id", settings.speakers)):
+        if names:
+            yield _named(column, names)
+
+
+def _named(column: str, names: Sequence[str]) -> Rule:
+    wanted = pa.array(names, pa.string())
+    return Rule(
+        reason="takedown",
+        of="utterance",
+        asks=(column,),
+        drops=lambda rows: pc.is_in(rows.column(column), wanted),
+        detail=lambda row: "its id is listed" if column == "id" else "its speaker is listed",
+    )
+
+
+def _language(languages: Sequence[str]) -> Rule:
+    allowed = pa.array(languages, pa.string())
+    return Rule(
+        reason="language",
+        of="window",
+        asks=("language",),
+        drops=lambda rows: pc.invert(pc.is_in(rows.column("language"), allowed)),
+        detail=lambda row: f"the label is in {row['language']}, not in {', '.join(languages)}",
+    )
+
+
+def _hallucination(settings: Hallucination) -> Iterator[Rule]:
+    if settings.flags:
+        yield _flagged(
+            "flagged",
+            settings.flags,
+            lambda row: f"fails {', '.join(sorted(set(row['flags']) & set(settings.flags)))}",
+        )
+    for reason, column, limit in (
+        ("repetition", "compression_ratio", settings.max_compression_ratio),
+        ("repetition", "most_repeats", settings.max_repeats),
+        ("speech_rate", "chars_per_s", settings.max_chars_per_s),
+    ):
+        if limit is not None:
+            yield above(reason, column, limit)

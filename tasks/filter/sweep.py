@@ -9,12 +9,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from configs.schema import Filter
-from storage.schema import EVIDENCE
-from tasks.filter.rule import Rule
-from tasks.filter.rules import rules, wer
+from tasks.filter.decide import KEPT, Flags, Members, decide, in_doubt
+from tasks.filter.rules import Known, rules, wer
 
 PAPER_FILTERED_PERCENT: Final = {
     5.0: 60.3,
@@ -27,7 +25,7 @@ PAPER_FILTERED_PERCENT: Final = {
 }
 """By threshold in percent, rising, the percentage left out (arXiv 2311.00430, table 10)."""
 
-_AMOUNT: Final = ("utterance_ids", "duration_s")
+_NESTED: Final = "utterances.list.element."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,48 +51,57 @@ class Amount:
         )
 
 
-def columns_asked(settings: Filter) -> list[str]:
-    """The columns of EVIDENCE that `sweep` reads: those without which a rule cannot answer."""
-    empty = EVIDENCE.empty_table()
-    chosen = rules(settings)
-    return [
-        name
-        for name in EVIDENCE.names
-        if name in _AMOUNT or not all(_answers(rule, empty.drop_columns([name])) for rule in chosen)
-    ]
-
-
-def _answers(rule: Rule, evidence: pa.Table) -> bool:
-    try:
-        rule.drops(evidence)
-    except KeyError:
-        return False
-    return True
+def columns_asked(settings: Filter, known: Known) -> list[str]:
+    """The columns of a Parquet file of EVIDENCE that `sweep` reads, and no others."""
+    of_windows = {"duration_s"}
+    of_utterances = {"is_end_ambiguous"}  # of which there is one for each, and none is smaller
+    for rule in rules(settings, known):
+        asked = of_windows if rule.is_of_windows(settings.unit) else of_utterances
+        asked.update(rule.asks)
+    if settings.unit == "utterance":
+        of_utterances.add("duration_s")
+    return sorted(of_windows) + [_NESTED + name for name in sorted(of_utterances)]
 
 
 def sweep(
-    evidence: pa.Table, settings: Filter, max_wer_percents: Sequence[float]
+    evidence: pa.Table, settings: Filter, known: Known, max_wer_percents: Sequence[float]
 ) -> tuple[Amount, list[Amount]]:
     """All of `evidence`, and what `settings` keep of it with each threshold in place of their own.
 
-    `evidence` has at least the columns `columns_asked(settings)`. The rules beside the threshold
-    are asked once, for no threshold changes what they say.
+    `evidence` has at least the columns `columns_asked(settings, known)`. The rules beside the
+    threshold are asked once, for no threshold changes what they say.
     """
-    utterances = pc.list_value_length(evidence.column("utterance_ids")).to_numpy()
-    durations_s = evidence.column("duration_s").to_numpy()
-
-    def amount(taken: np.ndarray) -> Amount:
-        return Amount(
+    members = Members.of(evidence)
+    unit = settings.unit
+    others = [rule for rule in rules(settings, known) if rule.reason != wer(0).reason]
+    is_dropped = decide(members, others, unit) != KEPT
+    windows_s = members.windows.column("duration_s").to_numpy()
+    heard = Amount(len(windows_s), len(members.parents), float(windows_s.sum()) / 3600)
+    if unit == "utterance":
+        return heard, [
+            _cut_down(members, is_dropped | members.asked(wer(percent), unit))
+            for percent in max_wer_percents
+        ]
+    counts = np.bincount(members.parents, minlength=len(windows_s))
+    is_left = np.ones(len(windows_s), np.bool_)
+    is_left[members.parents[is_dropped]] = False
+    kept = (is_left & ~members.asked(wer(percent), unit) for percent in max_wer_percents)
+    return heard, [
+        Amount(
             int(np.count_nonzero(taken)),
-            int(utterances.sum(where=taken, dtype=np.int64)),
-            float(durations_s.sum(where=taken)) / 3600,
+            int(counts.sum(where=taken)),
+            float(windows_s.sum(where=taken)) / 3600,
         )
-
-    passed = np.ones(evidence.num_rows, np.bool_)
-    for rule in rules(settings):
-        if rule.reason != wer(0).reason:
-            passed &= ~rule.drops(evidence).to_numpy()
-    kept = [
-        amount(passed & ~wer(percent).drops(evidence).to_numpy()) for percent in max_wer_percents
+        for taken in kept
     ]
-    return amount(np.ones(evidence.num_rows, np.bool_)), kept
+
+
+def _cut_down(members: Members, is_dropped: Flags) -> Amount:
+    """What is left of windows that are cut down to their good utterances."""
+    taken = ~(is_dropped | in_doubt(members, is_dropped))
+    durations_s = members.utterances.column("duration_s").to_numpy()
+    return Amount(
+        int(np.count_nonzero(np.diff(members.parents[taken], prepend=-1))),
+        int(np.count_nonzero(taken)),
+        float(durations_s.sum(where=taken)) / 3600,
+    )

@@ -36,7 +36,8 @@ def test_hours_are_those_of_the_chosen_splits() -> None:
     assert (one.hours, one.held_out_hours) == approx((100.6, 5.4))
     assert one.basis == "published"
     assert one.gpu_hours == approx(100.6 / 144.5)
-    assert one.shards_to_do == {"normalise": 14, "label": 13, "score": 13, "filter": 13}
+    to_do = {"normalise": 14, "label": 13, "score": 13, "index": 0, "filter": 13}
+    assert one.shards_to_do == to_do
 
 
 def test_a_limit_is_one_for_each_split() -> None:

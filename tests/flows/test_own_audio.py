@@ -23,7 +23,6 @@ from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.demo.utterances import pcm16, utterance
 from tasks.download.raw import download
-from tasks.stages import SHARD_STAGES
 from tasks.work import run_job, run_plan
 
 REPOSITORY = Path(__file__).parents[2]
@@ -107,7 +106,7 @@ def receipts(config: RunConfig) -> Mapping[str, Receipt]:
         download(chain.store, chain.corpus, chain.settings, part)
     [(key, archives)] = Chain.open(config, "calls").unplanned_splits().items()
     run_plan(config, chain.place("plan", key), archives)
-    for stage in SHARD_STAGES:
+    for stage in Chain.open(config, "calls").stages("train"):
         [link] = Chain.open(config, "calls").links()
         assert link.next_stage == stage
         run_job(config, chain.job(link, stage))

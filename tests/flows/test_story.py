@@ -25,7 +25,8 @@ STATUS_KEYS = {
 
 def test_every_stage_is_done_and_the_row_law_holds(finished: Run) -> None:
     lines = finished.json("status")["stages"]
-    assert list(dict.fromkeys(line["stage"] for line in lines)) == list(STAGES)
+    asked = [stage for stage in STAGES if stage != "index"]  # for `contamination` alone
+    assert list(dict.fromkeys(line["stage"] for line in lines)) == asked
     for line in lines:
         assert line.keys() == STATUS_KEYS
         assert line["shards"]["done"] > 0

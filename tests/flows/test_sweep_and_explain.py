@@ -12,6 +12,7 @@ import pytest
 
 from configs.load import load_config
 from flows.explain import read_story
+from flows.keep_rate import Share, abnormal
 from flows.sweep import Line, Swept
 from storage.store import Store
 from tasks.filter.sweep import Amount
@@ -124,6 +125,37 @@ def test_neither_imports_a_model(finished: Run, command: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
+def test_a_share_is_held_against_what_it_was() -> None:
+    share = Share("ami", 60.0, 10.0)
+    assert abnormal([share], {"ami": [55.0, 65.0, 52.0]}) == []
+    [told] = abnormal([share], {"ami": [80.0, 82.0]})
+    assert told == "abnormal: ami keeps 60.0 % of its hours at 10 %, before it was 81.0 %"
+    assert abnormal([Share("ami", 0.0, 10.0)], {"ami": [0.0]}) == []
+    assert abnormal([Share("ami", 0.0, 10.0)], {}) != []
+
+
+def test_a_corpus_that_keeps_less_than_before_is_told_after_a_run(
+    finished: Run, tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path)
+    victim = table_of(files(run, "filter")[0], "window_id")
+    listed = {"ids": [row["window_id"] for row in victim]}
+    taken = tiny(tmp_path, filter={"takedown": listed})
+    told = taken.run("--until", "publish").stdout
+    assert "abnormal: librispeech keeps" in told and "before it was" in told
+    assert "abnormal: librispeech keeps" in taken.distillery("sweep", "tiny.yaml").stdout
+    left_out = json.loads(
+        taken.distillery("explain", "tiny.yaml", "--reason", "takedown", "--json").stdout
+    )
+    assert {row["id"] for row in left_out} == set(listed["ids"])
+    dearly = ("normalise", "label", "score")
+    assert {stage: taken.receipts(stage) for stage in dearly} == {
+        stage: finished.receipts(stage) for stage in dearly
+    }
+    manifest = sorted((taken.root / "manifests").rglob("00002.json"))[0].read_text()
+    assert not any(name in manifest for name in listed["ids"])
+
+
 def test_a_kept_utterance_is_told_from_source_to_decision(finished: Run) -> None:
     [name] = table_of(files(finished, "filter")[0], "utterance_ids")[0]["utterance_ids"]
     story = explained(finished, name)
@@ -150,7 +182,22 @@ def test_what_is_left_out_is_told_with_stage_and_reason(finished: Run) -> None:
                     "stage": stage, **{key: row[key] for key in ("outcome", "reason", "detail")},
                 }  # fmt: skip
                 reasons.add(row["reason"])
-    assert {"wer", "too_long", "no_audio", "unreadable_audio"} <= reasons
+    assert {"wer", "too_long", "no_audio", "unreadable_audio", "empty_hypothesis"} <= reasons
+
+
+def test_all_rows_of_a_reason_are_listed(finished: Run) -> None:
+    counted = sum(line["dropped"].get("wer", 0) for line in finished.json("status")["stages"])
+    told = finished.distillery("explain", "tiny.yaml", "--reason", "wer", "--json").stdout
+    rows = json.loads(told)
+    assert len(rows) == counted > 1
+    assert {row["stage"] for row in rows} == {"filter"}
+    shown = finished.distillery("explain", "tiny.yaml", "--reason", "wer", "--limit", "1").stdout
+    assert rows[0]["id"] in shown and f"{counted} rows: wer, {counted - 1} more" in shown
+    early = finished.distillery("explain", "tiny.yaml", "--reason", "no_audio").stdout
+    assert "plan: " in early
+    told = finished.distillery("explain", "tiny.yaml", "--reason", "we", expect=2).stderr
+    assert "nothing was left out for 'we'; there is" in told and "wer " in told
+    assert "give the id" in finished.distillery("explain", "tiny.yaml", expect=2).stderr
 
 
 def test_a_wrong_word_is_seen_without_colour(finished: Run) -> None:

@@ -15,18 +15,22 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from configs.schema import Filter, Label, Normalise, Runtime, Score, Teacher
+from configs.schema import Filter, Label, Normalise, Runtime, Teacher
 from storage.outcome import LeftOut, Outcome
 from storage.schema import NORMALISED, row_ids
 from storage.shard import ShardKey
 from tasks.audio import decode
 from tasks.corpora.base import Member, Segment
-from tasks.corpora.librispeech import clean
+from tasks.corpora.librispeech import LIBRISPEECH, clean
+from tasks.filter.rules import Known
 from tasks.filter.shard import filter_shard
+from tasks.index.shard import index_shard
 from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
 from tasks.score.shard import score_shard
+from tasks.score.vocabulary import Vocabulary
 from tasks.stages import SPECS
+from tasks.text import Comparison, normaliser
 
 TEACHER = Path(__file__).parents[2] / "tasks" / "demo" / "teacher"
 KEY = ShardKey("librispeech", "train-clean-100", 0)
@@ -35,8 +39,9 @@ GOLDEN = {
     "plan": (2, "dc6f20dbd8d01164"),
     "normalise": (1, "0f94e0f751f4b1ae"),
     "label": (2, "a7b56c3ad01ee6ec"),
-    "score": (1, "768732933ed2761b"),
-    "filter": (2, "4b31ae2a183db70f"),
+    "score": (2, "b7c390b595c897e7"),
+    "index": (1, "fc026c856321ac1b"),
+    "filter": (3, "a5d4153ffa6a4474"),
 }
 """Stage to its version and the digest of what it makes."""
 
@@ -94,22 +99,42 @@ def scored() -> list[Outcome]:
         {
             "window_id": ["a", "b"],
             "utterance_ids": [["a"], ["b", "c"]],
+            "offsets_s": [[0.0], [0.0, 1.25]],
             "duration_s": [1.0, 2.0],
             "pseudo_text": ["Mister Brown's colour is grey.", "twenty two boats"],
+            "pseudo_tokens": [[5, 6, 0, 1, 4], [5, 6, 2, 3, 4]],
+            "language": ["en", "en"],
+            "flags": [[], ["no_end"]],
             "avg_logprob": [-0.1, -0.2],
             "no_speech_prob": [0.0, 0.5],
             "compression_ratio": [1.0, 1.5],
         }
     )
     references = pa.table(
-        {"id": ["c", "b", "a"], "raw_text": ["LOST", "22 BOATS", "MR BROWN'S COLOR IS GRAY"]}
+        {
+            "id": ["c", "b", "a"],
+            "speaker_id": ["2", "2", None],
+            "raw_text": ["LOST", "22 BOATS", "MR BROWN'S COLOR IS GRAY"],
+        }
     )
-    return list(score_shard(labels, references, clean, Score()))
+    letters = Vocabulary(("Mister", "Brown", "\u0120twenty\u0120two", "\u0120boats"), None)
+    how = Comparison("english", "en")
+    return list(score_shard(labels, references, clean, how, lambda: letters))
+
+
+def indexed() -> list[Outcome]:
+    batches = [one for one in normalised() if isinstance(one, pa.RecordBatch)]
+    return list(index_shard(batches, clean, normaliser("english")))
 
 
 def filtered() -> list[Outcome]:
     evidence = pa.Table.from_batches([one for one in scored() if isinstance(one, pa.RecordBatch)])
-    return list(filter_shard(evidence, Filter()))
+    known = Known(licence=LIBRISPEECH.licence)
+    return [
+        one
+        for unit in ("window", "utterance")
+        for one in filter_shard(evidence, Filter(unit=unit), known)
+    ]
 
 
 def _digest(outcomes: Iterable[Outcome]) -> str:
@@ -140,6 +165,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         ("normalise", normalised),
         ("label", labelled),
         ("score", scored),
+        ("index", indexed),
         ("filter", filtered),
     ],
 )

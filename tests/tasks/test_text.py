@@ -1,15 +1,21 @@
 import hashlib
+import math
 import subprocess
 import sys
 
+import jiwer
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.schema import Label, Score, Teacher
 from tasks.text import (
     NORMALISER_VERSION,
+    Comparison,
     WordErrors,
     character_error_percents,
+    comparison_of,
     count_word_errors,
     normaliser,
 )
@@ -47,6 +53,35 @@ def test_naming_a_language_does_not_replace_the_english_normaliser():
     assert count_word_errors([reference], [hypothesis])[0].wer_percent == 0.0
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ({"language": "en"}, Comparison("english", "en")),
+        ({"language": "de"}, Comparison("basic", "de")),
+        ({"language": "de", "task": "translate"}, Comparison("english", "en")),
+        ({"language": "ja"}, Comparison("letters", "ja")),
+        ({"language": "ja", "task": "translate"}, Comparison("english", "en")),
+    ],
+)
+def test_the_language_of_the_labels_chooses_the_normaliser(label, expected):
+    """Defect 6: English keeps its own however often its language is named."""
+    label = Label(teacher=Teacher(path="x"), **label)
+    assert comparison_of(Score(), label) == expected
+    assert comparison_of(Score(normaliser="basic"), label).normaliser == "basic"
+
+
+def test_where_no_spaces_are_written_each_letter_counts():
+    normalise = normaliser("letters")
+    texts = [
+        normalise("\u4eca\u65e5\u306f\u3001\u6674\u308c\u3002"),
+        normalise("\u4eca\u65e5 \u306f\u96e8"),
+    ]
+    assert texts[0] == "\u4eca \u65e5 \u306f \u6674 \u308c"
+    [errors] = count_word_errors(texts[:1], texts[1:])
+    assert errors.wer_percent == 40.0
+    assert Comparison("letters", "zh").has_spaces is False
+
+
 def test_normalised_texts_change_only_with_the_version():
     """A change here, by us or a library, must raise NORMALISER_VERSION and with it this digest."""
     golden = {
@@ -80,11 +115,12 @@ def test_an_empty_reference_counts_insertions_and_has_no_rate():
     counted = count_word_errors(["", "a", " "], ["b c", "a", ""])
     assert counted == [WordErrors(insertions=2), WordErrors(hits=1), WordErrors()]
     assert [errors.wer_percent for errors in counted] == [None, 0.0, None]
-    assert character_error_percents(["", "a"], ["b", "a"]) == [None, 0.0]
+    rates = character_error_percents(["", "a"], ["b", "a"])
+    assert math.isnan(rates[0]) and rates[1] == 0.0
 
 
 def test_character_errors_count_spaces():
-    assert character_error_percents(["ab cd"], ["abcd"]) == [20.0]
+    assert character_error_percents(["ab cd"], ["abcd"]).tolist() == [20.0]
 
 
 def test_rates_add_up_over_utterances_by_words_not_by_means():
@@ -100,9 +136,26 @@ def test_unequal_numbers_of_texts_are_refused():
 words = st.lists(st.sampled_from("abcd"), max_size=6).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(words, words), max_size=5))
 def test_hits_substitutions_and_deletions_are_the_reference(pairs):
     counted = count_word_errors([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     for errors, (reference, hypothesis) in zip(counted, pairs, strict=True):
         assert errors.num_reference_words == len(reference.split())
         assert errors.hits + errors.substitutions + errors.insertions == len(hypothesis.split())
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(words, words), max_size=5))
+def test_the_counts_are_those_of_jiwer(pairs):
+    references, hypotheses = ([pair[side] for pair in pairs] for side in (0, 1))
+    counted = count_word_errors(references, hypotheses)
+    rates = character_error_percents(references, hypotheses)
+    for errors, rate, reference, hypothesis in zip(
+        counted, rates, references, hypotheses, strict=True
+    ):
+        if not reference:
+            continue
+        told = jiwer.process_words(reference, hypothesis)
+        assert errors == WordErrors(told.hits, told.substitutions, told.deletions, told.insertions)
+        assert np.isclose(rate, 100 * jiwer.cer(reference, hypothesis))

@@ -1,41 +1,67 @@
 import random
+from itertools import pairwise
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from configs.schema import Filter, WithoutReference
-from storage.schema import EVIDENCE
-from tasks.filter.rules import reason_places, rules
+from configs.schema import Filter, Hallucination, Takedown, WithoutReference
+from storage.outcome import LeftOut
+from storage.schema import EVIDENCE, row_ids
+from tasks.filter.shard import filter_shard
 from tasks.filter.sweep import Amount, columns_asked, sweep
+from tests.tasks.filter.evidence_rows import KNOWN, evidence, table, utterance
 
 THRESHOLDS = [0.0, 5.0, 10.0, 12.5, 100.0]
 
 
-def table(seed=0, num_rows=400):
+def made_up(seed=0, num_rows=400):
     chance = random.Random(seed)
-    rows = []
-    for number in range(num_rows):
+
+    def compared():
         num_words = chance.choice([0, 1, 8, 8, 8])
-        rows.append(
-            {
-                "window_id": str(number),
-                "utterance_ids": [f"{number}-{one}" for one in range(chance.randint(1, 3))],
-                "duration_s": chance.uniform(0.5, 30),
-                "reference": "a " * num_words,
-                "hypothesis": chance.choice(["", "a b", "a b a b a b a b a b a b"]),
-                "num_reference_words": num_words,
-                "hits": 0,
-                "substitutions": 0,
-                "deletions": 0,
-                "insertions": 0,
-                "wer_percent": chance.choice([*THRESHOLDS, 10.01, 250.0]) if num_words else None,
-                "cer_percent": None,
-                "avg_logprob": -chance.random(),
-                "no_speech_prob": chance.random(),
-                "compression_ratio": 3 * chance.random(),
-            }
+        return {
+            "duration_s": chance.uniform(0.5, 30),
+            "num_reference_words": num_words,
+            "words_per_s": chance.choice([0.0, 1.5, 3.0]),
+            "most_repeats": chance.randint(1, 7),
+            "wer_percent": chance.choice([*THRESHOLDS, 10.01, 250.0]) if num_words else None,
+            "compression_ratio": 3 * chance.random(),
+            "is_upper_case": chance.random() < 0.1,
+        }
+
+    def members(number):
+        doubts = [False, *(chance.random() < 0.3 for _ in range(chance.randint(0, 3))), False]
+        return [
+            utterance(
+                f"{number}-{place}",
+                speaker_id=chance.choice(["ann", "bob", None]),
+                is_start_ambiguous=start,
+                is_end_ambiguous=end,
+                **compared(),
+            )
+            for place, (start, end) in enumerate(pairwise(doubts))
+        ]
+
+    def window(number, within):
+        shared = compared() | {"duration_s": sum(one["duration_s"] for one in within)}
+        return evidence(
+            str(number),
+            utterances=within,
+            avg_logprob=-chance.random(),
+            no_speech_prob=chance.random(),
+            flags=chance.choice([[], ["no_end"], ["avg_logprob", "no_end"]]),
+            **shared,
         )
-    return pa.Table.from_pylist(rows, schema=EVIDENCE)
+
+    return table([window(number, members(number)) for number in range(num_rows)])
+
+
+def read(rows, columns):
+    """What is read of a Parquet file of these rows."""
+    file = pa.BufferOutputStream()
+    pq.write_table(rows, file)
+    return pq.ParquetFile(pa.BufferReader(file.getvalue())).read(columns=columns)
 
 
 SETTINGS = [
@@ -47,30 +73,43 @@ SETTINGS = [
         drop_empty_hypothesis=False,
         without_reference=WithoutReference(max_repeats=None, min_avg_logprob=None),
     ),
+    Filter(
+        max_utterance_wer_percent=50.0,
+        drop_upper_case=True,
+        hallucination=Hallucination(max_repeats=4, flags=("avg_logprob",)),
+        takedown=Takedown(speakers=("bob",), ids=("3-0",)),
+    ),
 ]
+SETTINGS += [settings.model_copy(update={"unit": "utterance"}) for settings in SETTINGS]
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_each_threshold_keeps_what_the_filter_keeps_with_it(settings):
-    evidence = table()
-    rows = evidence.to_pylist()
-    heard, kept = sweep(evidence.select(columns_asked(settings)), settings, THRESHOLDS)
+    rows = made_up()
+    asked = read(rows, columns_asked(settings, KNOWN))
+    heard, kept = sweep(asked, settings, KNOWN, THRESHOLDS)
     for percent, amount in zip(THRESHOLDS, kept, strict=True):
         own = settings.model_copy(update={"max_wer_percent": percent})
-        places = reason_places(evidence, rules(own))
-        passed = [row for row, place in zip(rows, places, strict=True) if place is None]
+        outcomes = list(filter_shard(rows, own, KNOWN))
+        passed = [
+            row for one in outcomes if isinstance(one, pa.RecordBatch) for row in one.to_pylist()
+        ]
         assert amount.windows == len(passed)
         assert amount.utterances == sum(len(row["utterance_ids"]) for row in passed)
         assert amount.hours == pytest.approx(sum(row["duration_s"] for row in passed) / 3600)
-    assert heard.windows == len(rows)
-    assert heard.utterances == sum(len(row["utterance_ids"]) for row in rows)
+        left_out = [one.id for one in outcomes if isinstance(one, LeftOut)]
+        ids = [name for row in passed for name in row["utterance_ids"]] + left_out
+        assert sorted(ids) == sorted(row_ids(rows))
+    assert heard.windows == rows.num_rows
+    assert heard.utterances == len(rows["utterance_ids"].combine_chunks().flatten())
     assert kept[0].windows < kept[2].windows < kept[-1].windows < heard.windows
 
 
-def test_a_table_of_several_chunks_is_one_table():
-    one, other = table(1, 30), table(2, 50)
-    together = sweep(pa.concat_tables([one, other]), Filter(), THRESHOLDS)
-    apart = [sweep(part, Filter(), THRESHOLDS) for part in (one, other)]
+@pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
+def test_a_table_of_several_chunks_is_one_table(settings):
+    one, other = made_up(1, 30), made_up(2, 50)
+    together = sweep(pa.concat_tables([one, other]), settings, KNOWN, THRESHOLDS)
+    apart = [sweep(part, settings, KNOWN, THRESHOLDS) for part in (one, other)]
     assert together[0].windows == (apart[0][0] + apart[1][0]).windows
     for place, amount in enumerate(together[1]):
         summed = apart[0][1][place] + apart[1][1][place]
@@ -78,11 +117,17 @@ def test_a_table_of_several_chunks_is_one_table():
         assert amount.hours == pytest.approx(summed.hours)
 
 
-def test_nothing_gives_nothing():
-    assert sweep(EVIDENCE.empty_table(), Filter(), [5.0]) == (Amount(), [Amount()])
+@pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
+def test_nothing_gives_nothing(settings):
+    empty = EVIDENCE.empty_table()
+    assert sweep(empty, settings, KNOWN, [5.0]) == (Amount(), [Amount()])
 
 
 def test_only_the_columns_that_the_rules_ask_are_needed():
-    assert "reference" not in columns_asked(Filter())
-    assert "avg_logprob" not in columns_asked(Filter())
-    assert "avg_logprob" in columns_asked(Filter(drop_empty_reference=False))
+    asked = columns_asked(Filter(), KNOWN)
+    nested = [name for name in asked if name.startswith("utterances.")]
+    assert nested == ["utterances.list.element.is_end_ambiguous"]  # which tells how many there are
+    assert {"reference", "avg_logprob"}.isdisjoint(asked)
+    assert "avg_logprob" in columns_asked(Filter(drop_empty_reference=False), KNOWN)
+    own = columns_asked(Filter(max_utterance_wer_percent=50.0), KNOWN)
+    assert "utterances.list.element.wer_percent" in own

@@ -1,0 +1,47 @@
+"""One shard's utterances become what each is told again by."""
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+
+from storage.errors import ShardError
+from storage.outcome import Outcomes
+from storage.schema import IDENTITIES
+from tasks.audio import AudioError, sound_digest
+from tasks.corpora.base import Clean, NoReference
+
+
+def index_shard(
+    batches: Iterable[pa.RecordBatch], clean: Clean, normalise: Callable[[str], str]
+) -> Outcomes:
+    """Identities (IDENTITIES) of normalised batches (NORMALISED), in their order.
+
+    `clean` and `normalise` make the text as `score` makes it, null where there is none. Raises
+    `ShardError` for audio that cannot be decoded.
+    """
+    for batch in batches:
+        texts = [clean(raw_text) for raw_text in batch.column("raw_text").to_pylist()]
+        ids = batch.column("id").to_pylist()
+        files = batch.column("audio").field("bytes").to_pylist()
+        yield pa.RecordBatch.from_pydict(
+            {
+                "id": ids,
+                "corpus": batch.column("corpus"),
+                "split": batch.column("split"),
+                "text": [
+                    None if isinstance(text, NoReference) else normalise(text) for text in texts
+                ],
+                "sound": [_sound(name, flac) for name, flac in zip(ids, files, strict=True)],
+            },
+            schema=IDENTITIES,
+        )
+
+
+def _sound(utterance_id: str, flac: bytes) -> bytes:
+    try:
+        return sound_digest(flac)
+    except AudioError as error:
+        raise ShardError(
+            f"the normalised audio of utterance {utterance_id} is no FLAC file: {error};"
+            " normalise its shard again"
+        ) from error

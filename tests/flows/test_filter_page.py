@@ -1,0 +1,68 @@
+"""The page about the filter is true: its keys, its reasons, its commands."""
+
+import re
+import shlex
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from configs.schema import Filter, Takedown
+from tasks.corpora.base import Licence
+from tasks.filter.contamination import Evaluated, EvaluationIndex
+from tasks.filter.rules import Known, rules
+from tests.flows.running import REPOSITORY, Run, copied, tiny
+
+PAGE = (REPOSITORY / "docs" / "filter.md").read_text()
+SHOWN = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+ROWS = [line.split("|") for line in PAGE.splitlines() if line.startswith("| `")]
+COMMANDS = re.findall(r"^    (distillery .*?)(?:   .*)?$", PAGE, re.MULTILINE)
+
+NOTHING = EvaluationIndex.of([], [], [], None)
+STRICT = Known(
+    licence=Licence(name="x", commercial_use=False, derivatives=False, redistribution=False),
+    evaluated=Evaluated(index=NOTHING, sounds={}),
+)
+
+
+def test_every_key_is_shown() -> None:
+    settings = Filter.model_validate(SHOWN["filter"])
+    left_out = {"without_reference"}  # which own-audio.md tells
+    assert SHOWN["filter"].keys() == Filter.model_fields.keys() - left_out
+    nested = {"hallucination": settings.hallucination, "takedown": Takedown()}
+    for block, values in nested.items():
+        assert SHOWN["filter"][block].keys() == type(values).model_fields.keys()
+
+
+def test_reasons_are_told_in_the_order_in_which_they_are_given() -> None:
+    given = [rule.reason for rule in rules(Filter.model_validate(SHOWN["filter"]), STRICT)]
+    told = [reason for row in ROWS for reason in re.findall(r"`(\w+)`", row[2])]
+    assert list(dict.fromkeys(told)) == list(dict.fromkeys(given))
+
+
+def test_what_is_default_is_said() -> None:
+    by_default = {rule.reason for rule in rules(Filter(), STRICT)}
+    assert by_default == {"empty_reference", "empty_hypothesis", "too_long", "wer"}
+    assert "`max_tokens: 448`" in PAGE and "`max_wer_percent: 10.0`" in PAGE
+    assert (Filter().max_tokens, Filter().max_wer_percent) == (448, 10.0)
+
+
+@pytest.fixture(scope="module")
+def published_twice(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("twice")
+    copied(finished, folder)
+    other = tiny(folder, filter={"max_wer_percent": 40})
+    other.run("--until", "publish")
+    return other
+
+
+def an_id(run: Run) -> str:
+    path = next((run.root / "label").rglob("*.parquet"))
+    return str(pq.read_table(path, columns=["window_id"]).column("window_id")[0].as_py())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_does_what_it_is_shown_for(published_twice: Run, command: str) -> None:
+    words = shlex.split(command.replace("configs/demo.yaml", "tiny.yaml"))[1:]
+    words = [an_id(published_twice) if re.fullmatch(r"\d+-\d+-\d+", w) else w for w in words]
+    assert published_twice.distillery(*words).stdout

@@ -1,0 +1,98 @@
+"""Training speech that also stands in an evaluation split, found by its words and by its sound."""
+
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from configs.schema import Contamination, Filter
+from storage.outcome import LeftOut
+from tasks.filter.contamination import Evaluated, EvaluationIndex, grams
+from tasks.filter.rules import Known
+from tasks.filter.shard import filter_shard
+from tests.tasks.filter.evidence_rows import FREE, evidence, table, utterance
+
+HELD_OUT = {
+    "libri/test 1": "the boat was very small and we lost it",
+    "libri/test 2": "mister brown saw two horses",
+    "ami/dev 3": None,
+}
+SOUNDS = {"libri/test 1": b"1" * 16, "libri/test 2": b"2" * 16, "ami/dev 3": b"3" * 16}
+
+
+def known(ngram_words: int | None = 5, **sounds: bytes) -> Known:
+    index = EvaluationIndex.of(
+        list(HELD_OUT), list(HELD_OUT.values()), list(SOUNDS.values()), ngram_words
+    )
+    return Known(licence=FREE, evaluated=Evaluated(index=index, sounds=sounds))
+
+
+def dropped(rows: list[dict], settings: Contamination, known: Known) -> dict[str, str]:
+    outcomes = filter_shard(table(rows), Filter(contamination=settings), known)
+    left_out = [one for one in outcomes if isinstance(one, LeftOut)]
+    assert {one.reason for one in left_out} <= {"contamination", "window_of_dropped_utterance"}
+    return {one.id: one.detail for one in left_out}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("so the boat was very small", "shares 5 words in a row with libri/test 1"),
+        ("mister brown saw two horses", "shares 5 words in a row with libri/test 2"),
+        ("mister brown saw two", ""),
+        ("horses two saw brown mister", ""),
+        ("it mister brown saw two", ""),  # no run goes over the end of an utterance
+        ("", ""),
+    ],
+)
+def test_the_same_words_in_a_row_are_found(text: str, found: str) -> None:
+    settings = Contamination(ngram_words=5, audio=False)
+    rows = [evidence("a", reference=text), evidence("b")]
+    assert dropped(rows, settings, known()) == ({"a": found} if found else {})
+
+
+def test_the_same_sound_is_found_whatever_is_said_of_it() -> None:
+    settings = Contamination(ngram_words=None)
+    sounds = {"a": b"3" * 16, "b": b"x" * 16}
+    rows = [evidence("a", reference="another text"), evidence("b")]
+    assert dropped(rows, settings, known(None, **sounds)) == {"a": "sounds as ami/dev 3"}
+
+
+def test_an_utterance_in_a_window_is_found_by_its_own_text() -> None:
+    members = [utterance("a"), utterance("b", reference="two horses and the boat was very small")]
+    settings = Contamination(ngram_words=5, audio=False)
+    found = dropped([evidence("w", utterances=members)], settings, known())
+    assert found == {
+        "a": "with b: contamination",
+        "b": "shares 5 words in a row with libri/test 1",
+    }
+
+
+def test_hashes_are_equal_where_runs_of_words_are() -> None:
+    chance = random.Random(0)
+    texts = [" ".join(chance.choices("abc", k=chance.randint(0, 9))) for _ in range(300)]
+    for num_words in (1, 2, 4):
+        hashes, places = grams(texts, num_words)
+        runs = [
+            tuple(words[start : start + num_words])
+            for words in map(str.split, texts)
+            for start in range(len(words) - num_words + 1)
+        ]
+        assert len(runs) == len(hashes)
+        assert len(set(runs)) == len(np.unique(hashes))
+        assert len(dict(zip(hashes.tolist(), runs, strict=True))) == len(set(runs))
+        counts = np.bincount(places, minlength=len(texts)).tolist()
+        assert counts == [max(0, len(text.split()) - num_words + 1) for text in texts]
+
+
+def test_without_speech_to_measure_on_nothing_is_found() -> None:
+    nothing = EvaluationIndex.of([], [], [], 5)
+    evaluated = Evaluated(index=nothing, sounds={"a": b"1" * 16})
+    rows = [evidence("a", reference="mister brown saw two horses")]
+    assert dropped(rows, Contamination(), Known(licence=FREE, evaluated=evaluated)) == {}
+    outcomes = list(filter_shard(table(rows), Filter(), KNOWN_NOTHING))
+    assert isinstance(outcomes[0], pa.RecordBatch)
+
+
+KNOWN_NOTHING = Known(licence=FREE)

@@ -1,0 +1,66 @@
+"""What an utterance is told again by: text as it is scored, and the digest of its sound."""
+
+from hashlib import md5
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from storage.errors import ShardError
+from storage.schema import IDENTITIES, NORMALISED
+from tasks.audio import encode_flac, sound_digest
+from tasks.corpora.base import NoReference
+from tasks.index.shard import index_shard
+from tasks.text import normaliser
+
+
+def pcm(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-9000, 9000, 3_000).astype("<i2")
+
+
+def row(name: str, raw_text: str, flac: bytes) -> dict:
+    return {
+        "id": name,
+        "corpus": "ami",
+        "split": "dev",
+        "recording_id": "r",
+        "speaker_id": None,
+        "start_s": 0.0,
+        "duration_s": 1.0,
+        "audio": {"bytes": flac, "path": f"{name}.flac"},
+        "raw_text": raw_text,
+    }
+
+
+def clean(raw_text: str) -> str | NoReference:
+    return NoReference("ignored") if raw_text == "IGNORE" else raw_text
+
+
+def indexed(*rows: dict) -> pa.Table:
+    batch = pa.RecordBatch.from_pylist(list(rows), schema=NORMALISED)
+    made = list(index_shard([batch], clean, normaliser("english")))
+    return pa.Table.from_batches(made, schema=IDENTITIES)
+
+
+def test_texts_are_those_that_are_compared_and_none_is_lost() -> None:
+    rows = indexed(
+        row("a", "Mr. Brown's colour", encode_flac(pcm(1))), row("b", "IGNORE", encode_flac(pcm(2)))
+    ).to_pylist()
+    assert [(one["id"], one["text"]) for one in rows] == [
+        ("a", "mister brown is color"), ("b", None),
+    ]  # fmt: skip
+    assert (rows[0]["corpus"], rows[0]["split"]) == ("ami", "dev")
+
+
+def test_the_digest_is_of_the_samples_however_they_are_packed() -> None:
+    """A FLAC file tells it; one without is decoded, to the same digest."""
+    flac = encode_flac(pcm(3))
+    untold = flac[:26] + bytes(16) + flac[42:]
+    expected = md5(pcm(3).tobytes(), usedforsecurity=False).digest()
+    assert sound_digest(flac) == sound_digest(untold) == expected
+    assert sound_digest(encode_flac(pcm(4))) != expected
+
+
+def test_what_is_no_audio_is_refused() -> None:
+    with pytest.raises(ShardError, match="utterance b is no FLAC file"):
+        indexed(row("b", "x", b"nothing"))

@@ -1,0 +1,56 @@
+"""The vocabulary of a teacher from one small file, told in one line where it is none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs.schema import Teacher
+from storage.errors import UserError
+from tasks.score.vocabulary import Vocabulary, vocabulary
+
+TEACHER = Path(__file__).parents[3] / "tasks" / "demo" / "teacher"
+
+
+def written(folder: Path, **changes: object) -> Teacher:
+    described = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [], **changes}
+    (folder / "tokenizer.json").write_text(json.dumps(described))
+    return Teacher(path=str(folder))
+
+
+def test_a_released_layout_is_read(tmp_path: Path) -> None:
+    """There the end token stands among those of text, too."""
+    found = vocabulary(
+        written(
+            tmp_path,
+            model={"vocab": {"\u0120the": 0, "\u0120boat": 1, "<|endoftext|>": 2}},
+            added_tokens=[
+                {"id": 3, "content": "<|startoftranscript|>"},
+                {"id": 7, "content": "<|notimestamps|>"},
+            ],
+        )
+    )
+    assert found.text[:2] == ("\u0120the", "\u0120boat")
+    assert found.zero_time_id == 8
+    assert found.num_prompt_tokens([3, 4, 5, 8, 0, 9, 2]) == 3
+    assert found.num_prompt_tokens([3, 4, 5, 7, 0, 2]) == 4
+    assert found.num_prompt_tokens([3, 4, 5, 7, 2]) == 4
+    assert found.is_timed([3, 4, 5, 8, 0]) and not found.is_timed([3, 4, 5, 7, 0])
+
+
+def test_a_teacher_that_is_no_whisper_has_no_times(tmp_path: Path) -> None:
+    found = vocabulary(written(tmp_path))
+    assert found == Vocabulary(("a", "b"), None)
+    assert not found.is_timed([0, 1])
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}", '{"model": 3}'])
+def test_what_is_no_tokenizer_is_told(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(UserError, match=r"tokenizer\.json is no tokenizer"):
+        vocabulary(Teacher(path=str(tmp_path)))
+
+
+def test_that_of_the_demo_is_whole() -> None:
+    assert len(vocabulary(Teacher(path=str(TEACHER))).text) == 416
