@@ -3,7 +3,6 @@
 Knows texts and signals; knows no threshold.
 """
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.schema import COMPARED, EVIDENCE, UTTERANCE_EVIDENCE
+from tasks.label.safety import compression_ratio
 from tasks.score.signals import foreign_percent, most_repeats
 from tasks.score.spans import Span, spans, text_places
 from tasks.score.vocabulary import Vocabulary
@@ -132,7 +132,7 @@ def _share_out(
     ends_s = [*starts_s[1:], window["duration_s"]]
     for reference, span, start_s, end_s in zip(references, found, starts_s, ends_s, strict=True):
         num_tokens = span.token_end - span.token_start
-        ratio = _compression_ratio(span.text)
+        ratio = compression_ratio(span.text)
         shares.places.append(pairs.add(reference, span.text, end_s - start_s, ratio, num_tokens))
     shares.spans += found
     zero = vocabulary.zero_time_id if vocabulary.is_timed(tokens) else None
@@ -209,12 +209,6 @@ def _compared(pairs: _Pairs, language: str, normalise: Callable[[str], str]) -> 
             "num_tokens": pairs.num_tokens,
         }
     )
-
-
-def _compression_ratio(text: str) -> float:
-    """As of a window's label: how much shorter zlib makes the text's UTF-8 (openai/whisper)."""
-    data = text.encode()
-    return len(data) / len(zlib.compress(data))
 
 
 def _array(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array:

@@ -147,7 +147,7 @@ def test_counts_of_status_files_and_manifest_agree_to_the_row(root: Path, unit: 
     config = configured(root, filter={**RULES, "unit": unit})
     manifest = published(config)
     status = Counter[str]()
-    for line in read_status(config, Store(config.root)).stages:
+    for line in read_status(config, Store(config.root), chains(config, Store(config.root))).stages:
         left_out = sum(line.dropped.values()) + sum(line.quarantined.values())
         assert line.rows_in + line.created == line.rows_out + left_out
         if line.stage in ("plan", *SHARD_STAGES) and "train" in line.split:
