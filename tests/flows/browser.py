@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from tests.flows.parts import USER, Server
 
 LIMIT_S = 90.0
+_DRAWING_S = 3.0
 FLAGS = (
     "headless",
     "no-sandbox",
@@ -19,7 +21,7 @@ FLAGS = (
     "disable-background-networking",
     "disable-component-update",
     "disable-sync",
-    "window-size=1280,800",
+    "window-size=1440,820",
 )
 
 
@@ -75,7 +77,8 @@ class Browser:
         self._wait_for_xpath(f'{dialog}//button[normalize-space()="{words}"]').click()
 
     def photograph(self, path: Path) -> bytes:
-        """A picture of what is seen."""
+        """A picture of what is seen, once graphs are drawn, which no text tells."""
+        time.sleep(_DRAWING_S)
         self._driver.save_screenshot(str(path))
         return path.read_bytes()
 
