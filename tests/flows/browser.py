@@ -11,7 +11,6 @@ from typing import Any
 from tests.flows.parts import USER, Server
 
 LIMIT_S = 90.0
-_DRAWING_S = 3.0
 FLAGS = (
     "headless",
     "no-sandbox",
@@ -76,9 +75,9 @@ class Browser:
         dialog = '//*[@role="dialog" or @role="alertdialog"]'
         self._wait_for_xpath(f'{dialog}//button[normalize-space()="{words}"]').click()
 
-    def photograph(self, path: Path) -> bytes:
-        """A picture of what is seen, once graphs are drawn, which no text tells."""
-        time.sleep(_DRAWING_S)
+    def photograph(self, path: Path, pause_s: float = 1.0) -> bytes:
+        """A picture of what is seen; no text tells when a graph is drawn, so there is a pause."""
+        time.sleep(pause_s)
         self._driver.save_screenshot(str(path))
         return path.read_bytes()
 

@@ -271,7 +271,7 @@ def test_the_ui_shows_progress_tables_and_the_failure(
     installation: Installation, red: dict[str, Any], person: ui.Browser, pictures: Path
 ) -> None:
     person.open(f"runs/flow-run/{red['id']}", "distillery tiny.yaml", "Failed", "Artifacts")
-    assert is_picture(person.photograph(pictures / "run.png"))
+    assert is_picture(person.photograph(pictures / "run.png", pause_s=8.0))
     found = artifacts_of(installation)
     for key, name, *texts in [
         ("tiny-status", "status", "Shards and rows by stage", "train-clean-100", "missing"),
