@@ -29,6 +29,7 @@ from tests.flows.parts import (
     BIN,
     Postgres,
     Server,
+    file_server,
     kill,
     listening,
     postgres,
@@ -481,6 +482,29 @@ def test_what_wants_a_gpu_runs_in_the_pool_of_gpus(
     assert {line["stage"] for line in run.json("status")["stages"] if line["shards"]["done"]} == {
         line["stage"] for line in finished.json("status")["stages"] if line["stage"] != "evaluate"
     }
+
+
+def test_downloads_from_a_host_wait_for_the_limit_that_all_workers_share(
+    installation: Installation, finished: Run, tmp_path: Path
+) -> None:
+    run = tiny(tmp_path, publish={"name": "mirrored"}, runtime={"downloads_per_host": 1})
+    settings = yaml.safe_load(run.config.read_text())
+    del settings["synthetic"]
+    with file_server(finished.folder / "tiny-data" / "synthetic" / "librispeech") as address:
+        settings["corpora"]["librispeech"]["mirror"] = address
+        run.config.write_text(yaml.safe_dump(settings))
+        installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
+        installation.command(
+            run.folder, "distillery", "run", run.config.name, "--until", "download"
+        )
+    limit = installation.server.ask("v2/concurrency_limits/download-127.0.0.1", method="GET")
+    assert (limit["limit"], limit["active_slots"]) == (1, 0)
+    acquired = {"filter": {"event": {"name": ["prefect.concurrency-limit.acquired"]}}}
+    events = wait_for(
+        lambda: installation.server.ask("events/filter", acquired)["events"], 60, "an event"
+    )
+    names = {one["resource"]["prefect.resource.name"] for one in events}
+    assert "download-127.0.0.1" in names
 
 
 def test_prefects_own_command_makes_the_same_deployments(
