@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from prefect.blocks.webhook import Webhook
@@ -35,6 +35,16 @@ _BODY: Final = (
     "{% endif %}"
 )
 _ENDED: Final = ("Completed", "Failed", "Cancelled", "Crashed")
+_WATCHED: Final = {
+    "match": True,
+    "match_related": True,
+    "after": True,
+    "expect": True,
+    "for_each": True,
+    "posture": True,
+    "threshold": True,
+    "within": True,
+}
 _SILENCE: Final = timedelta(seconds=90)
 
 
@@ -61,11 +71,23 @@ def telling_name(name: str) -> str:
 
 
 def _register(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+    """Create an automation or bring it up to date.
+
+    One that is as it should be is left alone: an update makes the server forget what it has seen,
+    such as the last heartbeat of a run.
+    """
     known = client.read_automations_by_name(wanted.name)
-    if known:
-        client.update_automation(known[0].id, wanted)
-    else:
+    if not known:
         client.create_automation(wanted)
+    elif _content(known[0]) != _content(wanted):
+        client.update_automation(known[0].id, wanted)
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation does, without the numbers that the server gives it and its switch."""
+    return automation.model_dump(
+        include={"description": True, "trigger": _WATCHED, "actions": True}
+    )
 
 
 def _tell(name: str, deployments: Sequence[UUID], action: ActionTypes) -> AutomationCore:

@@ -128,7 +128,7 @@ def schedule_of(cron: str, interval_s: float | None) -> SCHEDULE_TYPES | None:
     except ValidationError as error:
         what = cron if interval_s is None else f"{interval_s:g} s"
         raise UserError(
-            f"no schedule {what!r}: {error.errors()[0]['msg']};"
+            f"no schedule {what!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')};"
             " expected five fields such as '0 2 * * *', or seconds above 0"
         ) from error
 

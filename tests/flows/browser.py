@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ FLAGS = (
     "disable-background-networking",
     "disable-component-update",
     "disable-sync",
-    "window-size=1280,800",
+    "window-size=1440,820",
 )
 
 
@@ -74,8 +75,9 @@ class Browser:
         dialog = '//*[@role="dialog" or @role="alertdialog"]'
         self._wait_for_xpath(f'{dialog}//button[normalize-space()="{words}"]').click()
 
-    def photograph(self, path: Path) -> bytes:
-        """A picture of what is seen."""
+    def photograph(self, path: Path, pause_s: float = 1.0) -> bytes:
+        """A picture of what is seen; no text tells when a graph is drawn, so there is a pause."""
+        time.sleep(pause_s)
         self._driver.save_screenshot(str(path))
         return path.read_bytes()
 

@@ -11,7 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import (
+    BaseHTTPRequestHandler,
+    SimpleHTTPRequestHandler,
+    ThreadingHTTPServer,
+)
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -266,4 +271,18 @@ def listening() -> Iterator[tuple[str, list[str]]]:
     made = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     Thread(target=made.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{made.server_port}", bodies
+    made.shutdown()
+
+
+@contextmanager
+def file_server(folder: Path) -> Iterator[str]:
+    """A web server of a folder."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    Thread(target=made.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_port}"
     made.shutdown()

@@ -29,6 +29,7 @@ from tests.flows.parts import (
     BIN,
     Postgres,
     Server,
+    file_server,
     kill,
     listening,
     postgres,
@@ -243,19 +244,6 @@ def test_a_run_that_is_due_is_made_and_is_red_and_names_the_shard(
     }
 
 
-def test_a_webhook_is_told_of_a_stage_that_failed(
-    installation: Installation, red: dict[str, Any]
-) -> None:
-    run = installation.begin("normalise/tiny", corpus="librispeech")
-    assert installation.ended(run)["state_type"] == "FAILED"
-    told = wait_for(lambda: [one for one in installation.notified if run in one], 120, "a message")
-    text = json.loads(told[0])["text"]
-    assert text.startswith("Distillery: normalise librispeech failed\n")
-    assert f"normalise {SHARD}: 1 of 19 rows" in text
-    assert "run the deployment rerun-shard/tiny in the UI" in text
-    assert "`distillery rerun tiny.yaml STAGE CORPUS/SPLIT/SHARD`" in text
-
-
 def test_the_tables_say_what_status_says(
     installation: Installation, nightly: Run, red: dict[str, Any]
 ) -> None:
@@ -284,7 +272,7 @@ def test_the_ui_shows_progress_tables_and_the_failure(
     installation: Installation, red: dict[str, Any], person: ui.Browser, pictures: Path
 ) -> None:
     person.open(f"runs/flow-run/{red['id']}", "distillery tiny.yaml", "Failed", "Artifacts")
-    assert is_picture(person.photograph(pictures / "run.png"))
+    assert is_picture(person.photograph(pictures / "run.png", pause_s=8.0))
     found = artifacts_of(installation)
     for key, name, *texts in [
         ("tiny-status", "status", "Shards and rows by stage", "train-clean-100", "missing"),
@@ -293,6 +281,19 @@ def test_the_ui_shows_progress_tables_and_the_failure(
     ]:
         person.open(f"artifacts/artifact/{found[key]['id']}", *texts)
         assert is_picture(person.photograph(pictures / f"{name}.png"))
+
+
+def test_a_webhook_is_told_of_a_stage_that_failed(
+    installation: Installation, red: dict[str, Any]
+) -> None:
+    run = installation.begin("normalise/tiny", corpus="librispeech")
+    assert installation.ended(run)["state_type"] == "FAILED"
+    told = wait_for(lambda: [one for one in installation.notified if run in one], 120, "a message")
+    text = json.loads(told[0])["text"]
+    assert text.startswith("Distillery: normalise librispeech failed\n")
+    assert f"normalise {SHARD}: 1 of 19 rows" in text
+    assert "run the deployment rerun-shard/tiny in the UI" in text
+    assert "`distillery rerun tiny.yaml STAGE CORPUS/SPLIT/SHARD`" in text
 
 
 @pytest.fixture(scope="module")
@@ -401,7 +402,12 @@ def test_deploying_again_makes_no_second_of_anything(
             "schedules": [len(one["schedules"]) for one in installation.deployments().values()],
             **{
                 kind: sorted(one["id"] for one in installation.server.all(kind))
-                for kind in ("flows", "work_pools", "automations", "block_documents")
+                for kind in ("flows", "work_pools", "block_documents")
+            },
+            # an update would make the server forget the heartbeats that it has seen
+            "automations": {
+                one["name"]: (one["id"], one["updated"])
+                for one in installation.server.all("automations")
             },
         }
 
@@ -455,6 +461,50 @@ def test_doctor_says_what_runs_and_how_to_mend_what_does_not(
     assert "set PREFECT_API_AUTH_STRING" in refused["next_step"]
     gone = examined(PREFECT_API_URL="http://127.0.0.1:9/api")["server"]
     assert "cannot be reached" in gone["found"]
+
+
+def test_what_wants_a_gpu_runs_in_the_pool_of_gpus(
+    installation: Installation, working: object, finished: Run, tmp_path: Path
+) -> None:
+    run = tiny(tmp_path, publish={"name": "cards"}, runtime={"device": "cuda"})
+    installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
+    identity = installation.begin("distillery/cards", until="distil")
+    wait_for((run.root / "raw").exists, RUN_LIMIT_S, "the stage download")
+    tiny(tmp_path, publish={"name": "cards"})  # the pipeline has read it; there is no card here
+    with worker(installation.server, "gpu", installation.folder):
+        ended = installation.ended(identity)
+    assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+    pools = {one["name"]: one["work_pool_name"] for one in installation.below(identity)}
+    assert {name for name, pool in pools.items() if pool == "gpu"} == {
+        "label librispeech",
+        "distil",
+    }
+    assert {line["stage"] for line in run.json("status")["stages"] if line["shards"]["done"]} == {
+        line["stage"] for line in finished.json("status")["stages"] if line["stage"] != "evaluate"
+    }
+
+
+def test_downloads_from_a_host_wait_for_the_limit_that_all_workers_share(
+    installation: Installation, finished: Run, tmp_path: Path
+) -> None:
+    run = tiny(tmp_path, publish={"name": "mirrored"}, runtime={"downloads_per_host": 1})
+    settings = yaml.safe_load(run.config.read_text())
+    del settings["synthetic"]
+    with file_server(finished.folder / "tiny-data" / "synthetic" / "librispeech") as address:
+        settings["corpora"]["librispeech"]["mirror"] = address
+        run.config.write_text(yaml.safe_dump(settings))
+        installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
+        installation.command(
+            run.folder, "distillery", "run", run.config.name, "--until", "download"
+        )
+    limit = installation.server.ask("v2/concurrency_limits/download-127.0.0.1", method="GET")
+    assert (limit["limit"], limit["active_slots"]) == (1, 0)
+    acquired = {"filter": {"event": {"name": ["prefect.concurrency-limit.acquired"]}}}
+    events = wait_for(
+        lambda: installation.server.ask("events/filter", acquired)["events"], 60, "an event"
+    )
+    names = {one["resource"]["prefect.resource.name"] for one in events}
+    assert "download-127.0.0.1" in names
 
 
 def test_prefects_own_command_makes_the_same_deployments(
