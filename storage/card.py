@@ -150,7 +150,8 @@ def _reading(manifest: "Manifest") -> Iterable[str]:
         f"- `manifests/{manifest.name}/{manifest.number:05d}.json` names four Parquet files for"
         " each shard, by their paths under the root: `audio`, `label`, `evidence` and `kept`."
         " They are joined by `window_id`, and the audio by the `utterance_ids` of a window; only"
-        " the windows in `kept` belong to the manifest."
+        " the windows in `kept` belong to the manifest, and of each only the utterances that stand"
+        " there: where it has a `cut`, that says which of the label's tokens are theirs."
     )
 
 

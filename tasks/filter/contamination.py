@@ -110,13 +110,7 @@ def _same_sound(index: EvaluationIndex, sounds: Mapping[str, bytes]) -> Rule:
         reason="contamination",
         of="utterance",
         asks=("id",),
-        drops=lambda rows: pa.chunked_array(
-            [
-                pa.array(
-                    (sounds[name] in known for name in rows.column("id").to_pylist()), pa.bool_()
-                )
-            ]
-        ),
+        drops=lambda rows: pa.chunked_array([is_known(rows.column("id"))]),
         detail=lambda row: f"sounds as {index.names[known[sounds[row['id']]]]}",
     )
 

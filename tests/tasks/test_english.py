@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from whisper_normalizer.english import EnglishSpellingNormalizer
+from whisper_normalizer.english import EnglishTextNormalizer as PackagedNormalizer
 
 from tasks.english import EnglishNormaliser
 
@@ -67,6 +68,13 @@ def test_made_up_texts_come_out_the_same(seed: int) -> None:
     for _ in range(1_500):
         made = text(chance)
         assert FAST(made) == WHOLE(made).strip(), repr(made)
+
+
+def test_the_package_that_has_the_table_of_spellings_says_the_same() -> None:
+    chance, package = random.Random(77), PackagedNormalizer()
+    for _ in range(800):
+        made = text(chance)
+        assert FAST(made) == package(made).strip(), repr(made)
 
 
 @settings(max_examples=200, deadline=None)

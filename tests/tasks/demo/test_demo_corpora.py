@@ -166,8 +166,20 @@ def test_librispeech_audio_is_16_khz_16_bit_mono_and_its_text_upper_case(
         assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
         assert info.format == "FLAC"
         durations_s.append(info.duration)
-    assert all(1.0 <= duration_s <= 6.0 or duration_s > 8.0 for duration_s in durations_s)
+    assert durations_s.count(0.12) == 1  # nobody speaks
+    spoken_s = [duration_s for duration_s in durations_s if duration_s != 0.12]
+    assert all(1.0 <= duration_s <= 6.0 or duration_s > 8.0 for duration_s in spoken_s)
     assert all(text == text.upper() for text in lines.values())
+
+
+def test_librispeech_has_an_utterance_of_its_test_part_in_training(
+    corpora: dict[str, Path], libri_train: Files
+) -> None:
+    test_part = unpacked(corpora["librispeech"] / "test-clean.tar.gz")
+    first = next(name for name in test_part if name.endswith("-0000.flac"))
+    [copy] = [name for name, content in libri_train.items() if content == test_part[first]]
+    spoken = transcripts(libri_train)[Path(copy).stem]
+    assert spoken == transcripts(test_part)[Path(first).stem] != ""
 
 
 def test_librispeech_defects_are_where_they_are_documented(libri_train: Files) -> None:
