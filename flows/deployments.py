@@ -30,6 +30,7 @@ ENTRYPOINTS: Final[Mapping[Stage, str]] = {
     "normalise": "flows.shards.normalise",
     "label": "flows.shards.label",
     "score": "flows.shards.score",
+    "index": "flows.shards.index",
     "filter": "flows.shards.filter_windows",
     "publish": "flows.pipeline.publish",
     "distil": "flows.pipeline.distil",
