@@ -1,6 +1,7 @@
 """What is done and what is next, told by receipts alone: how far each planned shard came."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
@@ -17,6 +18,8 @@ from tasks.download.parts import Downloads, chosen_splits
 from tasks.normalise.plan import within
 from tasks.stages import SHARD_STAGES, fingerprints
 from tasks.work import Job
+
+_NUM_AT_ONCE: Final = 8
 
 EVALUATION_STAGES: Final = ("normalise",)
 """What the shards of validation and test splits go through before a model is measured on them."""
@@ -183,5 +186,13 @@ class Chain:
 
 
 def chains(config: RunConfig, store: Store) -> Sequence[Chain]:
-    """A chain for each corpus of the configuration."""
-    return [Chain(config, store, name) for name in config.corpora]
+    """A chain for each corpus of the configuration.
+
+    From an object store, where each request waits for its answer, they are read side by side.
+    """
+    found = [Chain(config, store, name) for name in config.corpora]
+    if not store.is_local:
+        with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
+            for _ in pool.map(Chain.links, found):
+                continue
+    return found
