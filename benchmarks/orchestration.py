@@ -116,10 +116,9 @@ def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
             with_policy(nothing, runtime),
             "label",
             work,
-            runtime.workers,
+            runtime,
             progress().bar("label", len(work), "shards"),
-            num_most=runtime.tasks_per_flow_run,
-            sum_up=lambda: None,
+            lambda: None,
         )
 
     own = psutil.Process()

@@ -78,7 +78,15 @@ class Runtime(Settings):
     Where more than `tasks_per_flow_run` shards of a corpus wait for a stage, they are parted over
     several Prefect flow runs. `s3_credentials` is an AWS Credentials block of the Prefect server;
     without it the keys are those of the environment.
+
+    With `runner: ray` shards are spread over a Ray cluster: that of `ray_address`, else that of
+    RAY_ADDRESS, else one on this machine. Of its cards each shard that needs a model is given
+    `ray_gpus_per_shard`; None: one with `device: cuda`, and none otherwise.
     """
+
+    runner: Literal["threads", "ray"] = "threads"
+    ray_address: str | None = None
+    ray_gpus_per_shard: Annotated[float, Field(ge=0)] | None = None
 
     workers: Count = 2
     tasks_per_flow_run: Count = 1000
@@ -103,6 +111,20 @@ class Runtime(Settings):
             raise ValueError(
                 f"devices are {list(self.devices)}, expected different cards such as"
                 " [cuda:0, cuda:1], or cpu for each process"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_cluster_places_shards_itself(self) -> Self:
+        if self.runner == "ray" and self.devices:
+            raise ValueError(
+                f"runner is ray and devices are {list(self.devices)}; leave devices out, for Ray"
+                " gives each shard its card"
+            )
+        if self.runner == "ray" and self.s3_credentials is not None:
+            raise ValueError(
+                f"runner is ray and s3_credentials is {self.s3_credentials!r}, which other machines"
+                " do not read; put the keys into the environment of each machine"
             )
         return self
 
@@ -150,6 +172,18 @@ class RunConfig(Settings):
         return root.rstrip("/") if root != "/" else root
 
     @model_validator(mode="after")
+    def _machines_of_a_cluster_find_the_same_files(self) -> Self:
+        paths = {"root": self.root, "label.teacher.path": self.label.teacher.path}
+        for key, path in paths.items():
+            if self.runtime.runner == "ray" and path is not None and not _is_anywhere(path):
+                raise ValueError(
+                    f"runtime.runner is ray and {key} is {path!r}, which each machine would look"
+                    " for in another folder; give a path from / on, or for the root a URL such as"
+                    " s3://bucket/prefix"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _speech_without_texts_can_be_kept(self) -> Self:
         for name, corpus in self.corpora.items():
             local = corpus.local
@@ -167,3 +201,8 @@ class RunConfig(Settings):
     def filter_of(self, corpus: str) -> Filter:
         """The rules for one corpus: its own over the run's."""
         return self.corpora[corpus].filter or self.filter
+
+
+def _is_anywhere(path: str) -> bool:
+    """Whether a path means the same in every working directory."""
+    return "://" in path or path.startswith(("/", "~"))

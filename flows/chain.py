@@ -1,9 +1,10 @@
 """What is done and what is next, told by receipts alone: how far each planned shard came."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 from configs.schema import RunConfig
 from storage.fingerprint import digest
@@ -16,8 +17,10 @@ from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import Downloads, chosen_splits
 from tasks.normalise.plan import within
-from tasks.stages import SHARD_STAGES, Stage, fingerprints, shard_stages
+from tasks.stages import SHARD_STAGES, Stage, fingerprints, is_indexed, shard_stages
 from tasks.work import Job
+
+_NUM_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,16 @@ class Chain:
 
 
 def chains(config: RunConfig, store: Store) -> Sequence[Chain]:
-    """A chain for each corpus of the configuration."""
+    """A chain for each corpus of the configuration.
+
+    From an object store, where each request waits for its answer, they are read side by side.
+    """
     evaluation = EvaluationSpeech(config, store)
-    return [Chain(config, store, name, evaluation) for name in config.corpora]
+    found = [Chain(config, store, name, evaluation) for name in config.corpora]
+    if not store.is_local:
+        if is_indexed(config):
+            _ = evaluation.missing  # which all of them ask for
+        with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
+            for _ in pool.map(Chain.links, found):
+                continue
+    return found

@@ -36,7 +36,6 @@ from tasks.corpora.registry import corpus_of_run, refuse_unlicensed
 from tasks.run import (
     ShardFailed,
     distil_task,
-    num_in_flight,
     report_task,
     shard_task,
     with_policy,
@@ -150,10 +149,9 @@ def evaluate(config: str) -> int:
             with_policy(shard_task, settings.runtime),
             "evaluate",
             work,
-            num_in_flight(settings.runtime, "evaluate"),
+            settings.runtime,
             shown_bar(f"evaluate {model}", len(work), "shards"),
-            num_most=settings.runtime.tasks_per_flow_run,
-            sum_up=partial(summarise_all, store, folders),
+            partial(summarise_all, store, folders),
         )
     found = measurements(settings, store, all_chains, student)
     with_policy(report_task, settings.runtime, is_shard=False)(

@@ -4,7 +4,9 @@ A shard that fails does not stop the others; the flow then ends as failed and na
 Thousands of shards are parted over flow runs, so that each can be looked at and is recorded whole.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from threading import Semaphore
 from typing import Annotated, Any, Final, TypeVar
@@ -13,12 +15,14 @@ from prefect import Flow, Task, flow
 from prefect.futures import PrefectFuture
 from pydantic import Field
 
+from configs.schema import Runtime
 from flows.artifacts import show_failures, shown_bar
 from flows.chain import Chain, Link
 from flows.credentials import load_run
 from flows.progress import Bar
 from flows.recorded import recorded
 from flows.rerun import RerunStage, find_again
+from flows.spread import is_spread, placed, task_runner
 from storage.errors import DistilleryError
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
@@ -27,7 +31,6 @@ from tasks.download.parts import Part, download_place
 from tasks.run import (
     ShardFailed,
     download_task,
-    num_in_flight,
     plan_task,
     shard_task,
     with_policy,
@@ -93,23 +96,25 @@ def gather_in_parts(
     task: Task[..., R],
     stage: str,
     work: Mapping[ShardKey, Mapping[str, Any]],
-    in_flight: int,
+    runtime: Runtime,
     bar: Bar,
-    *,
-    num_most: int,
     sum_up: Callable[[], None],
 ) -> int:
-    """`gather`, in a flow run of its own for each `num_most` of them where there are more.
+    """`gather`, in a flow run of its own for each thousand of them where there are more.
 
+    So it is for any number that is spread over a cluster, for a flow run has one task runner.
     Returns how many there were. `sum_up` is called at the end, and before it after the first part,
     the second, the fourth and so on: it may cost as much as there is by then.
     """
 
     def make(part: Mapping[ShardKey, Mapping[str, Any]]) -> None:
-        with recorded(len(part)):
+        with recorded(len(part)), placed(runtime, stage) as in_flight:
             gather(task, stage, part, in_flight, bar)
 
-    if len(work) <= num_most:
+    num_most = runtime.tasks_per_flow_run
+    if not work:
+        return 0
+    if len(work) <= num_most and not is_spread(runtime, stage):
         try:
             make(work)
         finally:
@@ -121,7 +126,13 @@ def gather_in_parts(
         part = {key: work[key] for key in keys[start : start + num_most]}
         name = f"{stage} {keys[start]} to {list(part)[-1].index:05d}"
         try:
-            _in_a_flow_run(f"{stage}-part", name, partial(make, part))
+            flow_of_part = flow(
+                name=f"{stage}-part",
+                flow_run_name=name,
+                task_runner=task_runner(runtime, stage),
+            )(_part)
+            with _given(partial(make, part)):
+                flow_of_part()
         except ShardsFailed as failed:
             failures += failed.failures
         if number.bit_count() == 1:
@@ -132,12 +143,21 @@ def gather_in_parts(
     return len(work)
 
 
-def _in_a_flow_run(name: str, run_name: str, work: Callable[[], None]) -> None:
-    @flow(name=name, flow_run_name=run_name)
-    def part() -> None:
-        work()
+_GIVEN: Final[ContextVar[Callable[[], None]]] = ContextVar("given")
+"""What a part does: a cluster is sent the flow of each task, and this could not be sent along."""
 
-    part()
+
+def _part() -> None:
+    _GIVEN.get()()
+
+
+@contextmanager
+def _given(work: Callable[[], None]) -> Iterator[None]:
+    token = _GIVEN.set(work)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
 
 
 @flow(name="download", flow_run_name="download {corpus}")
@@ -219,10 +239,9 @@ def _make(
         with_policy(task, runtime),
         stage,
         work,
-        num_in_flight(runtime, stage),
+        runtime,
         bar,
-        num_most=runtime.tasks_per_flow_run,
-        sum_up=partial(summarise_all, chain.store, folders),
+        partial(summarise_all, chain.store, folders),
     )
 
 

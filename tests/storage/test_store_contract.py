@@ -226,11 +226,12 @@ def test_the_tag_changes_with_the_content(store: Store) -> None:
 
 def test_a_listing_while_others_write_misses_no_finished_file(store: Store) -> None:
     finished = [f"a/{number}" for number in range(20)]
+    num_rounds = 8 if store.root.startswith("s3://") else 20
     for path in finished:
         store.put_if_absent(path, b"")
 
     def come_and_go(writer: int) -> None:
-        for number in range(20):
+        for number in range(num_rounds):
             store.put_if_absent(f"a/passing-{writer}-{number}", b"")
             store.delete(f"a/passing-{writer}-{number}")
 
