@@ -97,7 +97,7 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
 def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
     from prefect import flow, task
 
-    from flows.shards import gather_in_parts
+    from flows.gather import gather_in_parts
     from tasks.run import with_policy
     from tasks.work import Job
 

@@ -53,7 +53,7 @@ def rerun_locally(
 ) -> None:
     """Make one shard again, such as `label librispeech/train-clean-100/00007`.
 
-    Raises what `find_again` raises, and `flows.shards.ShardsFailed` when the shard fails.
+    Raises what `find_again` raises, and `flows.gather.ShardsFailed` when the shard fails.
     """
     found, key = rerun_stage(stage), ShardKey.parse(shard)
     find_again(settings, found, key)  # mistakes are told before anything is started

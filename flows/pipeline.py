@@ -12,6 +12,7 @@ from flows.artifacts import RunTables, shown_bar
 from flows.chain import chains
 from flows.content import HolesError, find_current, publish_manifest
 from flows.credentials import load_run
+from flows.gather import NUM_TOLD, ShardsFailed, gather_in_parts
 from flows.keep_rate import remarks
 from flows.models import (
     STUDENT,
@@ -25,7 +26,6 @@ from flows.models import (
 )
 from flows.placed import GPU_POOL, pool_of, run_elsewhere, run_model_elsewhere
 from flows.rerun import command_again
-from flows.shards import NUM_TOLD, ShardsFailed, gather_in_parts
 from flows.status import is_pending
 from flows.synthetic import synthesise
 from storage.errors import DistilleryError

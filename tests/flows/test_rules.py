@@ -14,9 +14,10 @@ from configs.schema import RunConfig
 from flows.chain import chains
 from flows.content import find_current, publish_manifest
 from flows.explain import read_story
+from flows.gather import ShardsFailed
 from flows.left_out import read_left_out
 from flows.local import synthesise
-from flows.shards import ShardsFailed, refuse_without_index
+from flows.shards import refuse_without_index
 from flows.status import read_status
 from flows.sweep import read_sweep
 from storage.errors import UserError

@@ -19,8 +19,8 @@ def _spread(address: str, folder: Path, num_shards: int) -> None:
     from prefect import flow, task
 
     from configs.schema import Runtime
+    from flows.gather import gather_in_parts
     from flows.progress import progress
-    from flows.shards import gather_in_parts
     from storage.shard import ShardKey
     from tasks.run import with_policy
 
