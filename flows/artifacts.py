@@ -65,14 +65,14 @@ class _ShownBar:
         self._remark = text
 
     def _tell(self, num_more: int) -> None:
-        with self._lock:
+        with self._lock:  # also while the server is told: an older count must not come later
             before, self._done = self._done, self._done + num_more
-        is_another_percent = 100 * before // self._total != 100 * self._done // self._total
-        is_near_the_end = 100 * self._done > 99 * self._total
-        if self._artifact is not None and (is_another_percent or is_near_the_end):
-            with _for_the_eye():
-                percent = 100 * self._done / self._total
-                update_progress_artifact(self._artifact, percent, self._description())
+            is_another_percent = 100 * before // self._total != 100 * self._done // self._total
+            is_near_the_end = 100 * self._done > 99 * self._total
+            if self._artifact is not None and (is_another_percent or is_near_the_end):
+                with _for_the_eye():
+                    percent = 100 * self._done / self._total
+                    update_progress_artifact(self._artifact, percent, self._description())
 
     def _description(self) -> str:
         remark = f": {self._remark}" if self._remark else ""

@@ -19,6 +19,7 @@ from flows.automations import telling_name
 from flows.check import Check
 from flows.deploy import prefect_client
 from flows.deployments import TAG, Deployed, deployments_of
+from storage.errors import without_secrets
 
 
 def server_checks(config: str, settings: RunConfig) -> Iterator[Check]:
@@ -27,7 +28,7 @@ def server_checks(config: str, settings: RunConfig) -> Iterator[Check]:
     Raises `UserError` when the server cannot be reached or refuses the password.
     """
     with prefect_client() as client:
-        url = os.environ["PREFECT_API_URL"]
+        url = without_secrets(os.environ["PREFECT_API_URL"])
         yield Check(subject="server", state="ok", found=f"{url} answers and takes the password")
         wanted = deployments_of(config, settings, None)
         yield _deployments(client, config, settings.publish.name, wanted)
