@@ -1,0 +1,69 @@
+"""What a store asks of an S3 server: few connections, one request for a small file or a range."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from storage.store import Store
+from tests.s3_servers import S3Server
+
+NUM_THREADS = 40
+MOST_CONNECTIONS = 16
+
+
+@pytest.fixture
+def requests(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Method and range of each request that the server is sent."""
+    from moto.server import DomainDispatcherApplication
+
+    told: list[tuple[str, str]] = []
+    answer = DomainDispatcherApplication.__call__
+
+    def listening(self: Any, environ: dict[str, str], start: Any) -> Any:
+        told.append((environ["REQUEST_METHOD"], environ.get("HTTP_RANGE", "")))
+        return answer(self, environ, start)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", listening)
+    return told
+
+
+@pytest.mark.usefixtures("s3_bucket")
+def test_many_stores_and_threads_share_few_connections(moto: S3Server) -> None:
+    stores = [Store("s3://bucket/root") for _ in range(5)]
+    for number in range(NUM_THREADS):
+        stores[0].put_if_absent(f"shared/{number}", b"%d" % number)
+    seen: list[int] = []
+
+    def read(number: int) -> bytes:
+        data = stores[number % 5].read(f"shared/{number}")
+        seen.append(_num_connections(moto))
+        return data
+
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        found = list(pool.map(read, range(NUM_THREADS)))
+    assert found == [b"%d" % number for number in range(NUM_THREADS)]
+    assert 0 < max(seen) <= MOST_CONNECTIONS
+
+
+def _num_connections(server: S3Server) -> int:
+    port = urlsplit(server.url).port
+    return sum(
+        1
+        for one in psutil.Process().net_connections("tcp")
+        if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
+    )
+
+
+def test_a_small_file_is_one_request_and_a_range_brings_no_more(
+    s3_store: Store, requests: list[tuple[str, str]]
+) -> None:
+    s3_store.put_if_absent("small", b"0123456789")
+    requests.clear()
+    assert s3_store.read("small") == b"0123456789"
+    assert requests == [("GET", "")]
+    requests.clear()
+    assert s3_store.read("small", 3, 6) == b"345"
+    assert requests == [("GET", "bytes=3-5")]
