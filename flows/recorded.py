@@ -30,21 +30,29 @@ def recorded(num_tasks: int) -> Iterator[None]:
         yield
         return
     with get_client(sync_client=True) as client:
-        before = _num_ended(client) or 0
-        yield
-        shown, seen_s = before, time.monotonic()
-        while time.monotonic() - seen_s < _PATIENCE_S:
-            found = _num_ended(client)
-            if found is not None and found >= before + num_tasks:
-                return
-            if found is not None and found > shown:
-                shown, seen_s = found, time.monotonic()
-            time.sleep(_PAUSE_S)
+        wanted = (_num_ended(client) or 0) + num_tasks
+        try:
+            yield
+        except Exception:  # of shards that failed; who stops the run is not kept waiting
+            _wait_until(client, wanted)
+            raise
+        _wait_until(client, wanted)
+
+
+def _wait_until(client: SyncPrefectClient, wanted: int) -> None:
+    shown, seen_s = 0, time.monotonic()
+    while time.monotonic() - seen_s < _PATIENCE_S:
+        found = _num_ended(client)
+        if found is not None and found >= wanted:
+            return
+        if found is not None and found > shown:
+            shown, seen_s = found, time.monotonic()
+        time.sleep(_PAUSE_S)
     get_run_logger().warning(
-        "the server shows %d of %d tasks of this flow run and no more of them come;"
+        "the server shows the end of %d tasks of this flow run and no more than that, of %d;"
         " the receipts tell what is done",
-        shown - before,
-        num_tasks,
+        shown,
+        wanted,
     )
 
 

@@ -74,6 +74,10 @@ def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
     shown = [prefect.found(kind) for kind in ("logs", "artifacts", "flow_runs", "task_runs")]
     assert all(shown[:1]), "there is a log to be searched"
     server_log = (tmp_path / "server.log").read_text()
+    other = in_bucket(tmp_path / "other", "s3://story/root", s3_credentials="nobody")
+    other = replace(other, variables=prefect.environment)
+    assert "names the block 'nobody', and the server has none" in mistaken(other, "status")
+
     for secret in (s3.secret, PASSWORD):
         assert secret.encode() not in b"".join(data for _, data in objects)
         assert secret not in f"{shown}{told.stdout}{told.stderr}{server_log}"
@@ -106,3 +110,6 @@ def test_each_mistake_is_one_clear_line(
 
     blocked = in_bucket(tmp_path / "blocked", "s3://story/root", s3_credentials="nobody")
     assert "set PREFECT_API_URL" in mistaken(blocked, "status")
+    nowhere = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
+    told = mistaken(replace(blocked, variables=nowhere), "status", expect=1)
+    assert "the Prefect server does not give it" in told
