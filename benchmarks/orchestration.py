@@ -133,7 +133,7 @@ def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
     flow_s, server_s = (
         _processor_s(one) - before for one, before in zip((own, server), before_s, strict=True)
     )
-    database_mb = sum(path.stat().st_size for path in home.glob("prefect.db*")) / 1e6
+    database_mb: float = sum(path.stat().st_size for path in home.glob("prefect.db*")) / 1e6
     return {
         "num_shards": num_shards,
         "num_recorded": num_recorded,
@@ -142,6 +142,7 @@ def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
         "ms_per_shard": 1e3 * taken_s / num_shards,
         "flow_cpu_ms_per_shard": 1e3 * flow_s / num_shards,
         "server_cpu_ms_per_shard": 1e3 * server_s / num_shards,
+        "mb_per_shard": (peaks[own] + peaks[server] + database_mb) / num_shards,
         "flow_memory_mb": peaks[own],
         "server_memory_mb": peaks[server],
         "database_mb": database_mb,
