@@ -12,18 +12,13 @@ import httpx
 import pytest
 import yaml
 
-from tests.composed import REPOSITORY, SERVICES, Composed, lacking
-from tests.flows.running import Run, copied, environment
+from tests.composed import SERVICES, Composed, lacking
+from tests.flows.running import COMMAND, Run, copied, environment
 from tests.prefect_server import wait_for
 from tests.s3_servers import S3Server
 from tests.test_containers import EXAMPLE
 
 SHARD = "librispeech/train-clean-100/00000"
-DEPLOY = f"""
-from flows.shards import rerun
-found = rerun.from_source(source={str(REPOSITORY)!r}, entrypoint="flows/shards.py:rerun")
-found.deploy("composed", work_pool_name="cpu", print_next_steps=False)
-"""
 WITHIN_S = 240.0
 
 
@@ -64,11 +59,13 @@ def test_a_flow_runs_and_its_task_comes_through_redis_into_postgresql(
     assert httpx.post(f"{composed.url}/flow_runs/filter", json={}).status_code == 401
     wait_for(lambda: client.get("work_pools/cpu").is_success, WITHIN_S)  # of the worker's making
     variables = environment(**composed.variables("worker-cpu"))
-    subprocess.run([sys.executable, "-c", DEPLOY], env=variables, check=True, cwd=REPOSITORY)
-    deployment = client.get("deployments/name/rerun-shard/composed").json()["id"]
+    subprocess.run([str(COMMAND), "deploy", run.config.name], env=variables, check=True, cwd=folder)
+    name = settings["publish"]["name"]
+    deployment = client.get(f"deployments/name/rerun-shard/{name}").json()["id"]
+    corpus, split, _ = SHARD.split("/")
+    shard = {"stage": "filter", "corpus": corpus, "split": split, "shard": 0}
     started = client.post(
-        f"deployments/{deployment}/create_flow_run",
-        json={"parameters": {"config": str(run.config), "stage": "filter", "shard": SHARD}},
+        f"deployments/{deployment}/create_flow_run", json={"parameters": shard}
     ).json()["id"]
 
     def ended() -> bool:

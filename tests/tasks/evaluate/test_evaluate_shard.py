@@ -113,4 +113,4 @@ def test_what_fails_a_check_is_not_heard_again(label_settings, row, normalised):
     engine = FakeEngine(lambda sound, temperature: heard("the boat", has_end=False))
     (batch,) = measure_shard([normalised(row("a"))], engine, clean, label_settings, Score())
     assert batch.column("hypothesis").to_pylist() == ["the boat"]
-    assert {temperature for temperature, _ in engine.calls} == {0.0}
+    assert {temperature for temperature, _ in engine.taken} == {0.0}
