@@ -22,8 +22,10 @@ import psutil
 import pytest
 import yaml
 
+from flows.rerun import RERUN_STAGES
 from storage.receipt import Receipt
 from storage.sink import hash_file
+from tasks.stages import STAGES
 from tests.flows import browser as ui
 from tests.flows.parts import (
     BIN,
@@ -57,6 +59,7 @@ SAME = (
     "id", "name", "entrypoint", "tags", "parameters", "work_pool_name", "job_variables",
     "pull_steps", "description", "enforce_parameter_schema", "concurrency_options",
 )  # fmt: skip
+NUM_DEPLOYED = len(STAGES) + 2  # the pipeline, each stage alone, and one shard again
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -384,7 +387,7 @@ def test_the_form_offers_what_there_is_and_takes_nothing_else(
     installation: Installation, mended: dict[str, Any]
 ) -> None:
     form = installation.deployments()["rerun-shard/tiny"]["parameter_openapi_schema"]["properties"]
-    assert form["stage"]["enum"] == ["download", "normalise", "label", "score", "filter"]
+    assert form["stage"]["enum"] == list(RERUN_STAGES)
     assert form["corpus"]["enum"] == ["librispeech"]
     assert form["split"]["enum"] == ["archives", "dev-clean", "test-clean", "train-clean-100"]
     for wrong in ({"stage": "labell"}, {"corpus": "tedlium"}, {"split": "dev"}, {"shard": -1}):
@@ -412,7 +415,7 @@ def test_deploying_again_makes_no_second_of_anything(
         }
 
     before = known()
-    assert len(before["deployments"]) == 2 * 11
+    assert len(before["deployments"]) == 2 * NUM_DEPLOYED
     installation.command(nightly.folder, "distillery", "deploy", "tiny.yaml", "--cron", "")
     assert known() == before
 
@@ -521,7 +524,7 @@ def test_prefects_own_command_makes_the_same_deployments(
 
     installation.command(REPOSITORY, "distillery", "deploy", "configs/demo.yaml")
     ours = registered()
-    assert len(ours) == 11
+    assert len(ours) == NUM_DEPLOYED
     for _ in range(2):
         installation.command(REPOSITORY, "prefect", "--no-prompt", "deploy", "--all")
         assert registered() == ours
