@@ -18,7 +18,7 @@ from storage.stage import Place, combined_digest
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import ARCHIVES, download_place
-from tasks.stages import SHARD_STAGES, fingerprints
+from tasks.stages import SHARD_STAGES, Stage, fingerprints, shard_stages
 
 CORPUS: Final = "librispeech"
 SPLIT: Final = "train-clean-100"
@@ -45,7 +45,7 @@ def write_finished(
     config: Path,
     num_shards: int,
     put: Callable[[str, bytes], None] | None = None,
-    last_stage: str = SHARD_STAGES[-1],
+    last_stage: Stage = SHARD_STAGES[-1],
 ) -> None:
     """Put the receipts of `num_shards` shards that are done up to `last_stage`, none summarised.
 
@@ -62,7 +62,7 @@ def write_finished(
 
 
 def _receipts(
-    settings: RunConfig, num_shards: int, last_stage: str
+    settings: RunConfig, num_shards: int, last_stage: Stage
 ) -> Iterator[tuple[str, Receipt]]:
     corpus = corpus_of_run(settings, CORPUS)
     archive = _done(download_place(corpus, ShardKey(CORPUS, ARCHIVES, 0)), ("0" * 64,))
@@ -74,9 +74,10 @@ def _receipts(
     names = fingerprints(settings, corpus)
     plan = Place(stage="plan", fingerprint=names["plan"], key=ShardKey(CORPUS, SPLIT, 0))
     yield _done(plan, (archive[1].output.sha256,), planned=planned)
+    stages = shard_stages(settings, CORPUS, "train")
     for shard in planned:
         made: dict[str, str] = {}
-        for stage in SHARD_STAGES[: SHARD_STAGES.index(last_stage) + 1]:
+        for stage in stages[: stages.index(last_stage) + 1]:
             sources = {
                 "normalise": (shard.digest,),
                 "label": (made.get("normalise", ""),),
