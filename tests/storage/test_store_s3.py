@@ -12,6 +12,7 @@ from tests.s3_servers import S3Server
 
 NUM_THREADS = 40
 MOST_CONNECTIONS = 16
+BEING_REPLACED = 4  # may still be open when others have taken their place
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_many_stores_and_threads_share_few_connections(moto: S3Server) -> None:
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         found = list(pool.map(read, range(NUM_THREADS)))
     assert found == [b"%d" % number for number in range(NUM_THREADS)]
-    assert 0 < max(seen) <= MOST_CONNECTIONS + others < NUM_THREADS
+    assert 0 < max(seen) <= MOST_CONNECTIONS + BEING_REPLACED + others
 
 
 def _num_connections(server: S3Server) -> int:
