@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.schema import NORMALISED, SAMPLE_RATE_HZ
+from storage.stage import ROW_GROUP_BYTES
 from tasks.audio import encode_flac
 from tasks.demo.grammar import sentence
 from tasks.demo.utterances import pcm16
@@ -79,12 +80,13 @@ def write_speech(
     shares = np.array([hours / mean_s for hours, mean_s, _ in CORPORA.values()])
     num_tokens: dict[str, int] = {}
     total_s = 0.0
+    rows: list[dict[str, Any]] = []
+    group_bytes = 0
     with pq.ParquetWriter(path, NORMALISED, compression="zstd") as writer:
         while total_s < audio_s:
             corpus = names[random.choice(len(names), p=shares / shares.sum())]
             _, mean_s, mean_words = CORPORA[corpus]
             recording = f"{len(num_tokens):06d}"
-            rows = []
             for number in range(_PER_RECORDING):
                 drawn_s = random.gamma(_SHAPE, mean_s / _SHAPE) * window_s / _WINDOW_S
                 seconds = min(max(drawn_s, _MIN_S), max_s or window_s)
@@ -95,7 +97,10 @@ def write_speech(
                 num_tokens[row["id"]] = tokens
                 total_s += row["duration_s"]
                 rows.append(row)
-            writer.write_table(pa.Table.from_pylist(rows, schema=NORMALISED))
+                group_bytes += len(row["audio"]["bytes"])
+            if group_bytes >= ROW_GROUP_BYTES or total_s >= audio_s:
+                writer.write_table(pa.Table.from_pylist(rows, schema=NORMALISED))
+                rows, group_bytes = [], 0
     return Speech(path, num_tokens, total_s)
 
 

@@ -3,10 +3,11 @@
     python -m benchmarks.loader [--json]
 
 Decoded examples per second and seconds to the first example, alternating, and the median of the
-ratios of neighbouring rounds: in one process, as each is used by default, and behind a `DataLoader`
-with two workers. `datasets` shuffles with a buffer of the same size, and its bytes are decoded by
-soundfile. A stream that is stopped and goes on must equal one that is not. The audio is noise
-shaped like speech levels; nothing is fetched.
+ratios of neighbouring rounds: in one process, and behind a `DataLoader` with two workers.
+`datasets` shuffles with a buffer of the same size, and its bytes are decoded by soundfile, which
+decodes ours too: that alone, on as many threads as ours, is the floor. A stream that is stopped and
+goes on must equal one that is not. The audio is noise shaped like speech levels; nothing is
+fetched.
 """
 
 import argparse
@@ -28,9 +29,11 @@ import pyarrow.parquet as pq
 import soundfile
 from torch.utils.data import DataLoader, IterableDataset
 
-from benchmarks.noise_manifest import write_manifest
+from benchmarks.noise_manifest import NUM_VOICES, flac, write_manifest
 from storage.schema import AUDIO, SAMPLE_RATE_HZ
 from storage.store import Store
+from tasks.ahead import read_ahead
+from tasks.audio import decode_flac
 from tasks.distil.examples import Example
 from tasks.distil.join import read_entry
 from tasks.distil.sample import Sample
@@ -39,8 +42,10 @@ from tasks.distil.stream import ManifestStream, open_manifest
 _NUM_ROUNDS = 5
 _NUM_SHARDS = 8
 _WINDOWS_PER_SHARD = 48
+_NUM_EXAMPLES = _NUM_SHARDS * _WINDOWS_PER_SHARD
 _DURATION_S = 20.0
 _NUM_BUFFERED = 128
+_NUM_THREADS = 2
 _NUM_WORKERS = 2
 _EXPORTED = pa.schema(
     [
@@ -69,8 +74,10 @@ class Rows(IterableDataset[dict[str, Any]]):
         self.folder = folder
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        from datasets import load_dataset
+        from datasets import config, load_dataset
 
+        # five seconds by default, once an epoch: nothing in one of hours, most of this one
+        config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
         files = sorted(map(str, self.folder.glob("*.parquet")))
         rows = load_dataset(
             "parquet",
@@ -111,15 +118,11 @@ def _exported(example: Example) -> dict[str, Any]:
 
 
 def passed(make: Callable[[], Iterable[Any]]) -> Speed:
-    """Open, and see every example once."""
+    """Open, and see every example once: timed from the opening to the last of them."""
     started_s = perf_counter()
-    first_s, num = 0.0, 0
-    for _ in make():
-        num += 1
-        first_s = first_s or perf_counter() - started_s
-    expected = _NUM_SHARDS * _WINDOWS_PER_SHARD
-    assert num == expected, f"{num} examples, expected {expected}"
-    return Speed(num / (perf_counter() - started_s), first_s)
+    seen_s = [perf_counter() - started_s for _ in make()]
+    assert len(seen_s) == _NUM_EXAMPLES, f"{len(seen_s)} examples, expected {_NUM_EXAMPLES}"
+    return Speed(len(seen_s) / seen_s[-1], seen_s[0])
 
 
 def compared(
@@ -128,6 +131,14 @@ def compared(
     """Rounds of both, after one that counts for nothing."""
     passed(ours), passed(theirs)
     return [(passed(ours), passed(theirs)) for _ in range(_NUM_ROUNDS)]
+
+
+def decoding_alone() -> Speed:
+    """The floor of one process: as many utterances in memory, decoded on the stream's threads."""
+    flacs = [flac(number % NUM_VOICES, _DURATION_S) for number in range(_NUM_EXAMPLES)]
+    return passed(
+        lambda: read_ahead(iter(flacs), decode_flac, num_threads=_NUM_THREADS, num_ahead=16)
+    )
 
 
 def behind_workers(data: IterableDataset[Any]) -> Iterable[Any]:
@@ -162,7 +173,7 @@ def measured() -> dict[str, Any]:
         write_manifest(store, "noise", sizes, duration_s=_DURATION_S)
         export(store, open_manifest(root, "noise"), exported)
 
-        def stream(num_threads: int = 2) -> ManifestStream:
+        def stream(num_threads: int = _NUM_THREADS) -> ManifestStream:
             return open_manifest(
                 root, "noise", num_epochs=1, num_buffered=_NUM_BUFFERED, num_threads=num_threads
             )
@@ -173,12 +184,14 @@ def measured() -> dict[str, Any]:
                 lambda: behind_workers(stream(1)), lambda: behind_workers(Rows(exported))
             ),
         }
+        floor_per_s = median(decoding_alone().examples_per_s for _ in range(_NUM_ROUNDS))
         is_equal = resumes(root)
     ratios = {
         kind: median(own.examples_per_s / other.examples_per_s for own, other in rounds)
         for kind, rounds in kinds.items()
     }
     alone = kinds["one process"]
+    examples_per_s = median(own.examples_per_s for own, _ in alone)
     return {
         "ratios": {
             "loader_vs_datasets": ratios["one process"],
@@ -186,10 +199,12 @@ def measured() -> dict[str, Any]:
             "first_example_vs_datasets": median(
                 other.first_s / own.first_s for own, other in alone
             ),
+            "floor_fraction": examples_per_s / floor_per_s,
         },
         "figures": {
-            "examples_per_s": median(own.examples_per_s for own, _ in alone),
-            "audio_s_per_s": _DURATION_S * median(own.examples_per_s for own, _ in alone),
+            "examples_per_s": examples_per_s,
+            "floor_per_s": floor_per_s,
+            "audio_s_per_s": _DURATION_S * examples_per_s,
             "first_example_s": median(own.first_s for own, _ in alone),
             "datasets_examples_per_s": median(other.examples_per_s for _, other in alone),
             "datasets_first_example_s": median(other.first_s for _, other in alone),

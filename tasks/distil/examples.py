@@ -57,7 +57,10 @@ class Example:
         """
         placed = [(round(clip.offset_s * SAMPLE_RATE_HZ), _decoded(clip)) for clip in self.clips]
         ends = (start + len(samples) for start, samples in placed)
-        window = np.zeros(max(round(self.duration_s * SAMPLE_RATE_HZ), *ends, 0), np.float32)
+        num_samples = max(round(self.duration_s * SAMPLE_RATE_HZ), *ends, 0)
+        if len(placed) == 1 and len(placed[0][1]) == num_samples:
+            return placed[0][1]
+        window = np.zeros(num_samples, np.float32)
         for start, samples in placed:
             window[start : start + len(samples)] = samples
         return window

@@ -281,6 +281,15 @@ def test_flac_comes_back_as_it_went() -> None:
     assert np.array_equal(samples, (SPEECH_LIKE[:, 0] / 32768.0).astype(np.float32))
     with pytest.raises(AudioError):
         decode_flac(content[:100])
+    with pytest.raises(AudioError):
+        decode_flac(b"")
+
+
+@pytest.mark.parametrize("num_samples", [1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_flac_is_decoded_the_same_whatever_its_length(num_samples: int) -> None:
+    samples = noise(num_samples)[:, 0]
+    expected = samples.astype(np.float32) / 32768.0
+    assert np.array_equal(decode_flac(encode_flac(samples)), expected)
 
 
 @pytest.mark.parametrize(
