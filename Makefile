@@ -11,7 +11,7 @@ CONFIG := configs/demo.yaml
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test check bench teacher clean
+.PHONY: help install demo deploy test nightly check bench teacher clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ deploy: $(STAMP)  ## register CONFIG with the Prefect server that PREFECT_API_UR
 
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest
+
+nightly: $(STAMP)  ## the demo on its schedule, mended from a browser: what takes many minutes
+	$(BIN)/python -m pytest -m nightly
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from tests.flows.running import environment
-from tests.prefect_server import PREFECT, running, wait_for
-from tests.s3_servers import free_port
+from tests.prefect_server import PREFECT
+from tests.processes import free_port, running, wait_for
 
 REPOSITORY = Path(__file__).parents[1]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -74,7 +75,7 @@ class Composed:
         return {**found, "PREFECT_HOME": str(self.folder / f"{service}-home")}
 
     @contextmanager
-    def prefect(self, service: str) -> Iterator[subprocess.Popen[bytes]]:
+    def prefect(self, service: str) -> Iterator[psutil.Popen]:
         """A service whose program is Prefect's."""
         assert SERVICES[service]["entrypoint"] == ["prefect"]
         words = [
@@ -94,7 +95,7 @@ class Composed:
         password = self.secrets["REDIS_PASSWORD"]
         variables = environment(REDIS_PASSWORD=password)
         with running(["sh", "-c", line], variables, self.folder / "redis.log", self.folder):
-            wait_for(lambda: self.ask_redis("ping") == "PONG", _UP_LIMIT_S)
+            wait_for(lambda: self.ask_redis("ping") == "PONG", _UP_LIMIT_S, "Redis")
             yield
 
     def ask_redis(self, *words: str) -> str:
@@ -123,7 +124,8 @@ class Composed:
             server = [_program("postgres"), *data, *options]
             log = self.folder / "database.log"
             with running([*as_user, *server], environment(), log):
-                wait_for(lambda: self.ask_database("select 1", "postgres") == "1", _UP_LIMIT_S)
+                asked = ("select 1", "postgres")
+                wait_for(lambda: self.ask_database(*asked) == "1", _UP_LIMIT_S, "PostgreSQL")
                 self.ask_database(f"create database {wanted['POSTGRES_DB']}", "postgres")
                 yield
 

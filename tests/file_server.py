@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -96,6 +97,9 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         def do_HEAD(self) -> None:
             answer(self)
 
+        def do_POST(self) -> None:
+            answer(self)
+
         def log_message(self, format: str, *args: Any) -> None:
             return
 
@@ -109,3 +113,32 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
+
+
+@contextmanager
+def serving_files(folder: Path) -> Iterator[str]:
+    """The address of a server of a folder."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        path = folder / request.path.lstrip("/")
+        if path.is_file():
+            Wire().send(request, path.name, path.read_bytes(), {})
+        else:
+            request.send_error(404)
+
+    with serving(answer) as address:
+        yield address
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[str]]]:
+    """A server that takes what is posted to it: its address, and the bodies so far."""
+    bodies: list[str] = []
+
+    def take(request: BaseHTTPRequestHandler) -> None:
+        bodies.append(request.rfile.read(int(request.headers["Content-Length"])).decode())
+        request.send_response(204)
+        request.end_headers()
+
+    with serving(take) as address:
+        yield address, bodies

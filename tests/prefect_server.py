@@ -1,97 +1,112 @@
 """A Prefect server on loopback, as an operator would start one: with a password."""
 
-import subprocess
+import secrets
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 
 from tests.flows.running import environment
-from tests.s3_servers import free_port
+from tests.processes import free_port, is_up, kill, running, wait_for
 
 PREFECT = Path(sys.executable).with_name("prefect")
-PASSWORD = "admin:not-the-one-of-the-example"
+USER = "admin"
 _STARTUP_LIMIT_S = 240.0
-_STOP_LIMIT_S = 60.0
 
 
-@dataclass(frozen=True)
-class PrefectServer:
-    """Where it answers, and what a client needs in its environment."""
+@dataclass
+class Server:
+    """A server that can be killed and started again; its database is SQLite unless told."""
 
-    url: str
+    folder: Path
+    database_url: str | None = None
+    password: str = field(default_factory=lambda: secrets.token_hex(16))
+    port: int = field(default_factory=free_port)
+    running: psutil.Popen | None = None
 
     @property
-    def environment(self) -> dict[str, str]:
-        return {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": PASSWORD}
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
-    def found(self, kind: str, **wanted: object) -> list[dict[str, object]]:
-        """All that the server has of a kind, such as `flow_runs`, page by page."""
-        pages: list[dict[str, object]] = []
-        while True:
-            answer = httpx.post(
-                f"{self.url}/{kind}/filter",
-                json={**wanted, "limit": 200, "offset": len(pages)},
-                auth=tuple(PASSWORD.split(":")),
-                timeout=60,
-            )
-            page = answer.raise_for_status().json()
-            pages += page
-            if len(page) < 200:
-                return pages
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """What its clients need in their environment."""
+        return {
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_API_AUTH_STRING": f"{USER}:{self.password}",
+            "PREFECT_HOME": str(self.folder / "client"),
+            "DO_NOT_TRACK": "1",
+        }
+
+    def start(self) -> None:
+        database = {"PREFECT_API_DATABASE_CONNECTION_URL": self.database_url}
+        settings = environment(
+            PREFECT_HOME=str(self.folder / "server"),
+            PREFECT_SERVER_API_AUTH_STRING=f"{USER}:{self.password}",
+            PREFECT_SERVER_UI_API_URL=f"{self.url}/api",
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE="200",
+            PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE="200",
+            PREFECT_SERVER_LOGGING_LEVEL="INFO",
+            # a machine that runs other tests too may be slow to answer
+            PREFECT_SERVER_DATABASE_TIMEOUT="60",
+            PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT="60",
+            DO_NOT_TRACK="1",
+            **{name: value for name, value in database.items() if value},
+        )
+        words = [str(PREFECT), "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log.open("ab") as log:
+            self.running = psutil.Popen(words, env=settings, stdout=log, stderr=log)
+        wait_for(lambda: is_up(f"{self.url}/api/health"), _STARTUP_LIMIT_S, "the server")
+
+    def kill(self, *, patiently: bool = False) -> None:
+        assert self.running is not None
+        kill(self.running, patiently=patiently)
+
+    def ask(self, path: str, body: Any = None, method: str = "POST") -> Any:
+        """What the server answers, as JSON."""
+        answer = httpx.request(
+            method,
+            f"{self.url}/api/{path}",
+            json=body if method != "GET" else None,
+            auth=(USER, self.password),
+            timeout=60,
+        )
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def all(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
+        """All objects of a kind, such as `flow_runs`."""
+        found: list[dict[str, Any]] = []
+        while page := self.ask(f"{kind}/filter", {"offset": len(found), "limit": 200, **filters}):
+            found += page
+        return found
 
 
 @contextmanager
-def prefect_server(
-    folder: Path, settings: Mapping[str, str] = {}, *options: str
-) -> Iterator[PrefectServer]:
-    """A server that keeps its state in `folder`; `options` are those of `prefect server start`."""
-    port = free_port()
-    variables = environment(
-        PREFECT_HOME=str(folder / "prefect"),
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
-        PREFECT_SERVER_API_AUTH_STRING=PASSWORD,
-        PREFECT_API_AUTH_STRING=PASSWORD,
-        DO_NOT_TRACK="1",
-        **settings,
-    )
-    command = [str(PREFECT), "server", "start", "--port", str(port), *options]
-    server = PrefectServer(f"http://127.0.0.1:{port}/api")
-    with running(command, variables, folder / "server.log"):
-        wait_for(lambda: httpx.get(f"{server.url}/health").is_success, _STARTUP_LIMIT_S)
-        yield server
-
-
-@contextmanager
-def running(
-    command: list[str], variables: Mapping[str, str], log_path: Path, cwd: Path | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with an environment of its own, which ends with the test."""
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, cwd=cwd)
+def prefect_server(folder: Path, database_url: str | None = None) -> Iterator[Server]:
+    """A server that runs as long as the context and keeps its state in `folder`."""
+    made = Server(folder, database_url)
+    made.start()
     try:
-        yield process
+        yield made
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        made.kill(patiently=True)
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float) -> None:
-    """Return once `condition` holds; a server that does not answer yet is waited for."""
-    deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            if condition():
-                return
-        except httpx.HTTPError:
-            pass
-        assert time.monotonic() < deadline, f"not within {limit_s} s"
-        time.sleep(0.2)
+@contextmanager
+def worker(of: Server, pool: str, folder: Path, **more: str) -> Iterator[psutil.Popen]:
+    """A worker of a pool, started in a folder that has nothing to do with the runs."""
+    settings = environment(**of.client_settings, PREFECT_WORKER_QUERY_SECONDS="2", **more)
+    words = [str(PREFECT), "worker", "start", "--pool", pool]
+    with running(words, settings, folder / "worker.log", folder) as started:
+        yield started

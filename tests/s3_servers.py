@@ -7,9 +7,7 @@ folder, and end with the test session.
 import logging
 import secrets
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-import httpx
+from tests.processes import free_port, is_up, wait_for
 
 CEPH_PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw")
 _UP_LIMIT_S = 60.0
@@ -71,7 +69,7 @@ def moto_server() -> Iterator[S3Server]:
     _answer_one_at_a_time(server._server)
     host, port = server.get_host_and_port()
     try:
-        yield S3Server(f"http://{host}:{port}", "test-key", "test-secret")
+        yield S3Server(f"http://{host}:{port}", "test-key", secrets.token_hex(20))
     finally:
         server.stop()
 
@@ -124,7 +122,7 @@ def ceph_server(folder: Path) -> Iterator[S3Server]:
         )  # fmt: skip
         gateway = ("radosgw", "--name", "client.gateway", *common)
         running.enter_context(_program(folder, *gateway))
-        _wait_until_up(server.url)
+        wait_for(lambda: is_up(server.url), _UP_LIMIT_S, "the gateway")
         yield server
 
 
@@ -161,23 +159,3 @@ def _program(folder: Path, *command: str) -> Iterator[None]:
         finally:
             process.kill()  # what it keeps in memory is not to be saved
             process.wait()
-
-
-def _wait_until_up(url: str) -> None:
-    deadline = time.monotonic() + _UP_LIMIT_S
-    while True:
-        try:
-            if httpx.get(url).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, f"{url} does not answer"
-        time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.flows.parts import USER, Server
+from tests.prefect_server import USER, Server
 
 LIMIT_S = 90.0
 FLAGS = (

@@ -14,7 +14,7 @@ import yaml
 
 from tests.composed import SERVICES, Composed, lacking
 from tests.flows.running import COMMAND, Run, copied, environment
-from tests.prefect_server import wait_for
+from tests.processes import wait_for
 from tests.s3_servers import S3Server
 from tests.test_containers import EXAMPLE
 
@@ -34,7 +34,7 @@ def composed(tmp_path: Path) -> Iterator[Composed]:
         up.enter_context(found.database())
         up.enter_context(found.redis())
         up.enter_context(found.prefect("api"))
-        wait_for(lambda: httpx.get(f"{found.url}/health").is_success, WITHIN_S)
+        wait_for(lambda: httpx.get(f"{found.url}/health").is_success, WITHIN_S, "the API")
         for service in ("services", "worker-cpu"):
             up.enter_context(found.prefect(service))
         yield found
@@ -57,7 +57,9 @@ def test_a_flow_runs_and_its_task_comes_through_redis_into_postgresql(
         timeout=60,
     )
     assert httpx.post(f"{composed.url}/flow_runs/filter", json={}).status_code == 401
-    wait_for(lambda: client.get("work_pools/cpu").is_success, WITHIN_S)  # of the worker's making
+    wait_for(
+        lambda: client.get("work_pools/cpu").is_success, WITHIN_S, "the pool"
+    )  # of the worker's making
     variables = environment(**composed.variables("worker-cpu"))
     subprocess.run([str(COMMAND), "deploy", run.config.name], env=variables, check=True, cwd=folder)
     name = settings["publish"]["name"]
@@ -73,9 +75,9 @@ def test_a_flow_runs_and_its_task_comes_through_redis_into_postgresql(
         assert state not in ("FAILED", "CRASHED", "CANCELLED")
         return bool(state == "COMPLETED")
 
-    wait_for(ended, WITHIN_S)
+    wait_for(ended, WITHIN_S, "the end of the run")
     query = "select state_type from task_run where name = 'filter " + SHARD + "'"
-    wait_for(lambda: composed.ask_database(query) == "COMPLETED", WITHIN_S)
+    wait_for(lambda: composed.ask_database(query) == "COMPLETED", WITHIN_S, "its row")
     assert "events" in composed.ask_redis("--scan")
     assert run.receipts("filter").keys() == before.keys()
     assert run.receipts("filter") != before, "the shard was not made again"

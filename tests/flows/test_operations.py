@@ -7,16 +7,12 @@ Meanwhile another run lost its worker, and goes on in spite of that and of a ser
 
 import json
 import os
-import secrets
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import psutil
 import pytest
@@ -26,22 +22,14 @@ from flows.rerun import RERUN_STAGES
 from storage.receipt import Receipt
 from storage.sink import hash_file
 from tasks.stages import STAGES
+from tests.file_server import serving_files
 from tests.flows import browser as ui
-from tests.flows.parts import (
-    BIN,
-    Postgres,
-    Server,
-    file_server,
-    kill,
-    listening,
-    postgres,
-    postgres_programs,
-    s3_server,
-    server,
-    wait_for,
-    worker,
-)
-from tests.flows.running import COMMAND, REPOSITORY, Run, copied, environment, tiny
+from tests.flows.installation import RUN_LIMIT_S, Installation, installed
+from tests.flows.running import COMMAND, REPOSITORY, Run, copied, tiny
+from tests.postgres import postgres_programs
+from tests.prefect_server import worker
+from tests.processes import kill, wait_for
+from tests.s3_servers import S3Server, bucket
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,99 +41,21 @@ pytestmark = [
 
 BUCKET = "nightly"
 SHARD = "librispeech/train-clean-100/00000"
-RUN_LIMIT_S = 280.0
 CRASH_LIMIT_S = 300.0
 SAME = (
     "id", "name", "entrypoint", "tags", "parameters", "work_pool_name", "job_variables",
     "pull_steps", "description", "enforce_parameter_schema", "concurrency_options",
 )  # fmt: skip
 NUM_DEPLOYED = len(STAGES) + 2  # the pipeline, each stage alone, and one shard again
-ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-@dataclass(frozen=True)
-class Installation:
-    """Everything that runs, and what must be seen nowhere."""
-
-    database: Postgres
-    server: Server
-    folder: Path  # where workers are started, and where the logs are
-    storage: dict[str, str]  # the environment of S3
-    notified: list[str]
-    hook: str
-    secrets: tuple[str, ...]
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return environment(
-            **self.server.client_settings, **self.storage, DISTILLERY_WEBHOOK_URL=self.hook
-        )
-
-    def command(self, folder: Path, *words: str) -> str:
-        done = subprocess.run(
-            [str(BIN / words[0]), *words[1:]],
-            cwd=folder, env={**self.settings, "DISTILLERY_HOME": str(folder)},
-            capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def deployments(self) -> dict[str, dict[str, Any]]:
-        flows = {flow["id"]: flow["name"] for flow in self.server.all("flows")}
-        found = self.server.all("deployments")
-        return {f"{flows[one['flow_id']]}/{one['name']}": one for one in found}
-
-    def begin(self, name: str, **parameters: Any) -> str:
-        """A run of a deployment, asked for by the API."""
-        deployment = self.deployments()[name]["id"]
-        made = self.server.ask(
-            f"deployments/{deployment}/create_flow_run", {"parameters": parameters}
-        )
-        return str(made["id"])
-
-    def run_of(self, run: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.server.ask(f"flow_runs/{run}", method="GET")
-        return found
-
-    def retry(self, run: str) -> None:
-        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-        self.server.ask(f"flow_runs/{run}/set_state", {"state": state})
-
-    def ended(self, run: str, limit_s: float = RUN_LIMIT_S) -> dict[str, Any]:
-        """The run, once it came to its end."""
-
-        def look() -> dict[str, Any] | None:
-            found = self.run_of(run)
-            return found if found["state_type"] in ENDED else None
-
-        return wait_for(look, limit_s, f"the end of {run}")
-
-    def below(self, run: str) -> list[dict[str, Any]]:
-        """The flow runs that a run made, in their order."""
-        filters = {"parent_flow_run_id": {"any_": [run]}}
-        return self.server.all("flow_runs", flow_runs=filters, sort="START_TIME_ASC")
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    programs = postgres_programs()
-    assert programs is not None
-    folder = tmp_path_factory.mktemp("parts")
-    database_password, password, token = (secrets.token_hex(16) for _ in range(3))
-    with ExitStack() as parts:
-        database = parts.enter_context(postgres(programs, database_password))
-        storage = parts.enter_context(s3_server(folder, BUCKET))
-        address, notified = parts.enter_context(listening())
-        api = parts.enter_context(server(folder, database.url, password))
-        yield Installation(
-            database,
-            api,
-            folder,
-            storage,
-            notified,
-            f"{address}/{token}",
-            (database_password, password, token, storage["AWS_SECRET_ACCESS_KEY"]),
-        )
+def installation(
+    moto: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    bucket(moto, BUCKET)
+    with installed(tmp_path_factory.mktemp("parts"), moto.environment) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -182,15 +92,8 @@ def nightly(
 @pytest.fixture(scope="module")
 def red(installation: Installation, nightly: Run) -> dict[str, Any]:
     """The run that its schedule made, once it has failed."""
-    words = ("distillery", "deploy", nightly.config.name)
-    installation.command(nightly.folder, *words, "--interval-s", "10")
-    pipeline = installation.deployments()["distillery/tiny"]["id"]
-    filters = {"deployment_id": {"any_": [pipeline]}, "state": {"type": {"any_": ["RUNNING"]}}}
-    [first] = wait_for(
-        lambda: installation.server.all("flow_runs", flow_runs=filters), 120, "a scheduled run"
-    )
-    installation.command(nightly.folder, *words, "--cron", "")
-    return installation.ended(first["id"])
+    run = installation.on_its_schedule(nightly.folder, nightly.config.name, "distillery/tiny")
+    return installation.ended(run)
 
 
 def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -230,7 +133,6 @@ def test_the_server_refuses_a_call_without_its_password(installation: Installati
 def test_a_run_that_is_due_is_made_and_is_red_and_names_the_shard(
     installation: Installation, red: dict[str, Any]
 ) -> None:
-    assert red["auto_scheduled"]
     assert (red["name"], red["state_type"]) == ("distillery tiny.yaml", "FAILED")
     message = red["state"]["message"]
     assert f"failed: normalise {SHARD}: 1 of 19 rows" in message
@@ -307,41 +209,8 @@ def mended(
     settings = yaml.safe_load(nightly.config.read_text())
     settings["runtime"]["max_quarantined_percent"] = 50
     nightly.config.write_text(yaml.safe_dump(settings))
-    corpus, split, shard = SHARD.split("/")
-    again = {"corpus": corpus, "split": split, "shard": int(shard)}
-    first = installation.begin("rerun-shard/tiny", stage="normalise", **again)
-    assert installation.ended(first)["state_type"] == "COMPLETED"
-    if ui.why_not():
-        second = installation.begin("rerun-shard/tiny", stage="label", **again)
-        assert installation.ended(second)["state_type"] == "COMPLETED"
-        installation.retry(red["id"])
-    else:
-        with ui.browser(installation.server) as person:
-            _mend_in_the_browser(installation, person, red["id"], tmp_path_factory)
-    return installation.ended(red["id"])
-
-
-def _mend_in_the_browser(
-    installation: Installation, person: ui.Browser, red: str, tmp_path_factory: Any
-) -> None:
-    form = installation.deployments()["rerun-shard/tiny"]["id"]
-    corpus, split, shard = SHARD.split("/")
-    person.open(f"deployments/deployment/{form}/run", "Parameters")
-    for parameter, value in (("stage", "label"), ("corpus", corpus), ("split", split)):
-        person.choose(parameter, value)
-    person.fill_in("shard", str(int(shard)))
-    person.photograph(picture_folder(tmp_path_factory) / "rerun.png")
-    person.click("Submit")
-    filters = {"name": {"any_": [f"rerun label {SHARD}"]}}
-    [made] = wait_for(
-        lambda: installation.server.all("flow_runs", flow_runs=filters), 120, "the form's run"
-    )
-    assert installation.ended(made["id"])["state_type"] == "COMPLETED"
-    person.open(f"runs/flow-run/{red}", "Failed")
-    person.open_menu()
-    person.click("Retry")
-    person.confirm("Retry")
-    wait_for(lambda: installation.run_of(red)["state_type"] != "FAILED", 120, "the retry")
+    picture = picture_folder(tmp_path_factory) / "rerun.png"
+    return installation.mend(red["id"], "rerun-shard/tiny", SHARD, picture)
 
 
 def test_a_mended_run_ends_with_the_manifest_of_a_local_run(
@@ -493,7 +362,7 @@ def test_downloads_from_a_host_wait_for_the_limit_that_all_workers_share(
     run = tiny(tmp_path, publish={"name": "mirrored"}, runtime={"downloads_per_host": 1})
     settings = yaml.safe_load(run.config.read_text())
     del settings["synthetic"]
-    with file_server(finished.folder / "tiny-data" / "synthetic" / "librispeech") as address:
+    with serving_files(finished.folder / "tiny-data" / "synthetic" / "librispeech") as address:
         settings["corpora"]["librispeech"]["mirror"] = address
         run.config.write_text(yaml.safe_dump(settings))
         installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
@@ -532,7 +401,11 @@ def test_prefects_own_command_makes_the_same_deployments(
 
 
 def test_no_secret_is_seen_anywhere(
-    installation: Installation, nightly: Run, orphan: tuple[Run, str], mended: dict[str, Any]
+    installation: Installation,
+    moto: S3Server,
+    nightly: Run,
+    orphan: tuple[Run, str],
+    mended: dict[str, Any],
 ) -> None:
     basic = b64encode(f"admin:{installation.server.password}".encode()).decode()
     texts = {"the database": installation.database.dump()}
@@ -542,14 +415,9 @@ def test_no_secret_is_seen_anywhere(
             for path in folder.rglob("*")
             if path.is_file()
         }
-    session = boto3.Session(
-        installation.storage["AWS_ACCESS_KEY_ID"], installation.storage["AWS_SECRET_ACCESS_KEY"]
-    )
-    bucket = session.resource(
-        "s3", endpoint_url=installation.storage["AWS_ENDPOINT_URL"], region_name="us-east-1"
-    ).Bucket(BUCKET)
     objects = {
-        one.key: one.get()["Body"].read().decode(errors="replace") for one in bucket.objects.all()
+        one.key: one.get()["Body"].read().decode(errors="replace")
+        for one in bucket(moto, BUCKET).objects.all()
     }
     assert len(objects) > 20
     documents = installation.server.ask("block_documents/filter", {})

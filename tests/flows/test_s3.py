@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from tests.flows.running import Run, environment, tiny
-from tests.prefect_server import PASSWORD, PrefectServer, prefect_server
-from tests.s3_servers import S3Server, bucket, free_port, lacking_programs
+from tests.prefect_server import Server, prefect_server
+from tests.processes import free_port
+from tests.s3_servers import S3Server, bucket, lacking_programs
 
 BLOCK = "bucket-keys"
 MAKE_BLOCK = f"""
@@ -37,7 +38,7 @@ def s3(request: pytest.FixtureRequest) -> S3Server:
 
 
 @pytest.fixture
-def prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectServer]:
+def prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A Prefect server that this process's environment names, and no key in there."""
     with prefect_server(tmp_path) as server:
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -55,14 +56,14 @@ def in_bucket(folder: Path, root: str, **runtime: str) -> Run:
 
 @pytest.mark.slow
 def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
-    finished: Run, s3: S3Server, prefect: PrefectServer, tmp_path: Path
+    finished: Run, s3: S3Server, prefect: Server, tmp_path: Path
 ) -> None:
     kept = bucket(s3, "story")
     keys = {"KEY": s3.key, "SECRET": s3.secret, "URL": s3.url}
     make = [sys.executable, "-c", MAKE_BLOCK]
-    subprocess.run(make, env=environment(**prefect.environment, **keys), check=True)
+    subprocess.run(make, env=environment(**prefect.client_settings, **keys), check=True)
     run = in_bucket(tmp_path / "run", "s3://story/some/prefix", s3_credentials=BLOCK)
-    run = replace(run, variables=prefect.environment)
+    run = replace(run, variables=prefect.client_settings)
 
     told = run.run()
     assert run.json("manifest", "show")["digest"] == finished.digest
@@ -71,14 +72,14 @@ def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
 
     objects = [(one.key, one.get()["Body"].read()) for one in kept.objects.all()]
     assert any(key.endswith(".receipt.json") for key, _ in objects)
-    shown = [prefect.found(kind) for kind in ("logs", "artifacts", "flow_runs", "task_runs")]
+    shown = [prefect.all(kind) for kind in ("logs", "artifacts", "flow_runs", "task_runs")]
     assert all(shown[:1]), "there is a log to be searched"
-    server_log = (tmp_path / "server.log").read_text()
+    server_log = prefect.log.read_text()
     other = in_bucket(tmp_path / "other", "s3://story/root", s3_credentials="nobody")
-    other = replace(other, variables=prefect.environment)
+    other = replace(other, variables=prefect.client_settings)
     assert "names the block 'nobody', and the server has none" in mistaken(other, "status")
 
-    for secret in (s3.secret, PASSWORD):
+    for secret in (s3.secret, prefect.password):
         assert secret.encode() not in b"".join(data for _, data in objects)
         assert secret not in f"{shown}{told.stdout}{told.stderr}{server_log}"
 

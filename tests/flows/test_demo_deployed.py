@@ -1,0 +1,74 @@
+"""The demo where a team works: on its schedule, red for one shard, mended, the same manifest."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.flows.installation import Installation, installed
+from tests.flows.running import REPOSITORY, TEACHER, Run
+from tests.postgres import postgres_programs
+from tests.prefect_server import worker
+from tests.s3_servers import S3Server, bucket, lacking_programs
+
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        postgres_programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"
+    ),
+]
+
+BUCKET = "demo"
+SHARD = "tedlium/train/00000"  # a sixth of it cannot be read
+LIMIT_S = 1_500.0
+
+
+@pytest.fixture
+def installation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    s3: S3Server = request.getfixturevalue("moto" if lacking_programs() else "ceph")
+    bucket(s3, BUCKET)
+    with installed(tmp_path_factory.mktemp("parts"), s3.environment) as made:
+        yield made
+
+
+def demo(folder: Path, root: str, max_quarantined_percent: float) -> Run:
+    """The checked-in demo with another root, and as much to be unreadable as is told."""
+    settings = yaml.safe_load((REPOSITORY / "configs" / "demo.yaml").read_text())
+    settings["root"] = root
+    settings["label"]["teacher"]["path"] = str(TEACHER)
+    settings["runtime"]["max_quarantined_percent"] = max_quarantined_percent
+    config = folder / "demo.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    return Run(folder, config)
+
+
+def test_the_demo_on_its_schedule_ends_with_the_manifest_of_a_local_run(
+    installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("deployed")
+    run = demo(folder, f"s3://{BUCKET}/root", max_quarantined_percent=10)
+    with worker(installation.server, "cpu", installation.folder, **installation.storage):
+        due = installation.on_its_schedule(folder, run.config.name, "distillery/demo")
+        red = installation.ended(due, LIMIT_S)
+        assert red["state_type"] == "FAILED"
+        assert f"failed: normalise {SHARD}: 24 of 150 rows" in red["state"]["message"]
+        assert f"again: distillery rerun demo.yaml normalise {SHARD}" in red["state"]["message"]
+        states = {one["name"]: one["state_type"] for one in installation.below(due)}
+        assert {name for name, state in states.items() if state == "FAILED"} == {
+            "normalise tedlium",
+            "publish",
+        }
+        demo(folder, f"s3://{BUCKET}/root", max_quarantined_percent=20)
+        picture = installation.folder / "rerun.png"
+        mended = installation.mend(due, "rerun-shard/demo", SHARD, picture, LIMIT_S)
+    assert (mended["state_type"], mended["run_count"]) == ("COMPLETED", 2)
+    words = ("distillery", "manifest", "show", run.config.name, "--json")
+    digest = json.loads(installation.command(folder, *words))["digest"]
+    local = demo(tmp_path_factory.mktemp("local"), "demo-data", max_quarantined_percent=20)
+    local.run("--until", "publish")
+    assert digest == local.digest
