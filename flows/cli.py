@@ -14,7 +14,6 @@ import typer
 from configs.load import ConfigError, load_config
 from configs.schema import RunConfig
 from flows import manifests, screen, story, thresholds
-from flows.credentials import load_run
 from flows.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
@@ -101,7 +100,7 @@ def doctor(config: Config, as_json: AsJson = False) -> None:
     """What is missing for a run, and how to get it; exit status 1 when there is a problem."""
     from flows.doctor import examine, print_checks
 
-    checks = examine(load_run(config), str(config))
+    checks = examine(load_config(config), str(config))
     if as_json:
         typer.echo(json.dumps([check.model_dump() for check in checks], indent=1))
     else:

@@ -1,4 +1,4 @@
-"""What stands in the way of a run: storage, disk, device, teacher, licences, server, sources."""
+"""What stands in the way of a run: keys, storage, disk, device, teacher, server, sources."""
 
 import importlib.util
 import json
@@ -17,6 +17,7 @@ from rich.markup import escape
 from configs.schema import RunConfig, Teacher
 from flows.chain import Chain
 from flows.check import Check, guarded, problem
+from flows.credentials import use_credentials
 from flows.estimate import estimate
 from flows.screen import OUT, table
 from flows.sources import TIMEOUT_S, source_checks
@@ -44,6 +45,7 @@ def examine(config: RunConfig, path: str) -> list[Check]:
 
     `path` is where the configuration was read from.
     """
+    keys = list(guarded("credentials", lambda: _credentials(config)))
     store, storage = _storage(config)
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("disk", lambda: _disk(config, store)),
@@ -58,7 +60,7 @@ def examine(config: RunConfig, path: str) -> list[Check]:
     ]
     with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
         found = list(pool.map(lambda look: list(guarded(*look)), looks))
-    return [*storage, *(check for checks in found for check in checks)]
+    return [*keys, *storage, *(check for checks in found for check in checks)]
 
 
 def refuse_hopeless(config: RunConfig, store: Store, until: Stage = STAGES[-1]) -> None:
@@ -80,6 +82,13 @@ def refuse_hopeless(config: RunConfig, store: Store, until: Stage = STAGES[-1]) 
         if check.state == "problem"
     ]:
         raise HopelessError(problems)
+
+
+def _credentials(config: RunConfig) -> Iterator[Check]:
+    """Whether the keys of the storage can be had, where a block of the server holds them."""
+    if (name := config.runtime.s3_credentials) is not None:
+        use_credentials(name)
+        yield Check(subject="credentials", state="ok", found=f"the block {name} holds keys")
 
 
 def _storage(config: RunConfig) -> tuple[Store, list[Check]]:

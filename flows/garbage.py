@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from configs.schema import RunConfig
 from flows.screen import OUT
 from storage import manifest
-from storage.receipt import FileRef, Receipt
+from storage.receipt import FileRef
+from storage.receipts import read_receipts
 from storage.store import Store
 
-_RECEIPT = ".receipt.json"
-_RECORDS = (_RECEIPT, ".failure.json", ".summary.json")
+_RECORDS = (".receipt.json", ".failure.json", ".summary.json")
 _FOLDERS = ("raw", "plan", "normalise", "label", "score", "index", "filter", "evaluate", "distil")
 
 
@@ -27,11 +27,9 @@ def garbage(store: Store, grace_hours: float) -> Iterator[tuple[str, int]]:
     named = {file.path for file in _named_by_manifests(store)}
     for folder in _FOLDERS:
         listing = store.list(folder)
-        for path in listing:
-            if path.endswith(_RECEIPT):
-                receipt = Receipt.model_validate_json(store.read(path))
-                files = (receipt.output, receipt.left_out, *receipt.beside)
-                named.update(file.path for file in files if file is not None)
+        for receipt in read_receipts(store, listing).values():
+            files = (receipt.output, receipt.left_out, *receipt.beside)
+            named.update(file.path for file in files if file is not None)
         for path, entry in listing.items():
             is_record = path.endswith(_RECORDS) or "/checkpoints/" in path
             if path not in named and not is_record and entry.written_at < oldest_kept:

@@ -56,7 +56,7 @@ class Split:
     def load(cls, store: Store, folder: str) -> Self:
         """Read a split's folder: one listing, the summary, and what has come since it."""
         listing = store.list(folder)
-        receipts = tuple(_read_receipts(store, listing).values())
+        receipts = tuple(read_receipts(store, listing).values())
         done = {receipt.key for receipt in receipts}
         told = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
         failures = (Failure.parse(data, path) for path, data in told.items())
@@ -94,7 +94,7 @@ def summarise(store: Store, folder: str) -> None:
         return
     receipts = tuple(
         Summarised(path=name, tag=listing[name].tag, receipt=receipt)
-        for name, receipt in _read_receipts(store, listing).items()
+        for name, receipt in read_receipts(store, listing).items()
     )
     store.put_if_absent(path, Summary(receipts=receipts).model_dump_json().encode())
     for old in listing:
@@ -123,8 +123,11 @@ def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> F
     return failure
 
 
-def _read_receipts(store: Store, listing: Mapping[str, Entry]) -> dict[str, Receipt]:
-    """Path to receipt, in order; those that no summary has as they are now are read one by one."""
+def read_receipts(store: Store, listing: Mapping[str, Entry]) -> dict[str, Receipt]:
+    """Path to receipt of all that are listed, in order.
+
+    Those that no summary has as they are now are read themselves, several at once.
+    """
     wanted = [path for path in listing if path.endswith(_RECEIPT)]
     found = {
         told.path: told.receipt

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import torch
 import yaml
 
 from flows.rerun import RERUN_STAGES
@@ -335,14 +336,26 @@ def test_doctor_says_what_runs_and_how_to_mend_what_does_not(
     assert "cannot be reached" in gone["found"]
 
 
-def test_what_wants_a_gpu_runs_in_the_pool_of_gpus(
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fails for want of a card; here is one")
+def test_what_wants_a_gpu_runs_and_fails_in_the_pool_of_gpus(
     installation: Installation, working: object, finished: Run, tmp_path: Path
 ) -> None:
     run = tiny(tmp_path, publish={"name": "cards"}, runtime={"device": "cuda"})
     installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
     identity = installation.begin("distillery/cards", until="distil")
-    wait_for((run.root / "raw").exists, RUN_LIMIT_S, "the stage download")
-    tiny(tmp_path, publish={"name": "cards"})  # the pipeline has read it; there is no card here
+    with worker(installation.server, "gpu", installation.folder):
+        failed = installation.ended(identity)
+    assert failed["state_type"] == "FAILED"
+    assert f"failed: label {SHARD}: " in failed["state"]["message"]
+    assert "runtime.device is cuda" in failed["state"]["message"]
+    installation.retry(identity)
+
+    def waiting() -> bool:
+        states = [one["state_type"] for one in installation.below(identity)]
+        return "SCHEDULED" in states
+
+    wait_for(waiting, RUN_LIMIT_S, "a run in the pool of GPUs")
+    tiny(tmp_path, publish={"name": "cards"})  # what the run below reads; there is no card here
     with worker(installation.server, "gpu", installation.folder):
         ended = installation.ended(identity)
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]

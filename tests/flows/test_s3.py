@@ -3,6 +3,7 @@
 The server is Ceph's gateway where this machine has it, and moto's elsewhere.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,10 @@ def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
     run = replace(run, variables=prefect.client_settings)
 
     told = run.run()
+    assert (
+        f"the block {BLOCK} holds keys"
+        in run.distillery("doctor", run.config.name, expect=None).stdout
+    )
     assert run.json("manifest", "show")["digest"] == finished.digest
     assert run.json("status") == finished.json("status")
     assert [path.name for path in (run.folder / "tiny-data").iterdir()] == ["synthetic"]
@@ -114,3 +119,9 @@ def test_each_mistake_is_one_clear_line(
     nowhere = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     told = mistaken(replace(blocked, variables=nowhere), "status", expect=1)
     assert "the Prefect server does not give it" in told
+    found = blocked.distillery("doctor", blocked.config.name, "--json", expect=1)
+    [keys] = [one for one in json.loads(found.stdout) if one["subject"] == "credentials"]
+    assert (keys["state"], keys["next_step"]) == (
+        "problem",
+        "set PREFECT_API_URL to that server's",
+    )
