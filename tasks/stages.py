@@ -32,7 +32,7 @@ SPECS: Final = {
         StageSpec(name="plan", version=2, schema=PLAN, row_group_bytes=None),
         StageSpec(name="normalise", version=1, schema=NORMALISED),
         StageSpec(name="label", version=2, schema=LABELS),
-        StageSpec(name="score", version=2, schema=EVIDENCE),
+        StageSpec(name="score", version=3, schema=EVIDENCE),
         StageSpec(name="index", version=1, schema=IDENTITIES),
         StageSpec(name="filter", version=3, schema=KEPT),
         StageSpec(name="evaluate", version=1, schema=MEASURED),

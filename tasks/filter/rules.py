@@ -44,6 +44,7 @@ def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
         yield _language(settings.languages)
     if settings.max_foreign_percent is not None:
         yield above("language", "foreign_percent", settings.max_foreign_percent, of="utterance")
+    yield NO_REFERENCE
     if settings.drop_empty_reference:
         yield EMPTY_REFERENCE
     if settings.drop_empty_hypothesis:
@@ -80,6 +81,14 @@ def wer(max_wer_percent: float, *, of_utterances: bool = False) -> Rule:
         detail=lambda row: f"wer {row['wer_percent']:.1f} % > {max_wer_percent:g} %",
     )
 
+
+NO_REFERENCE: Final = Rule(
+    reason="no_reference",
+    of="utterance",
+    asks=("no_reference",),
+    drops=lambda rows: rows.column("no_reference").is_valid(),
+    detail=lambda row: str(row["no_reference"]),
+)
 
 EMPTY_REFERENCE: Final = Rule(
     reason="empty_reference",

@@ -23,6 +23,15 @@ LoadVocabulary = Callable[[], Vocabulary]
 """Gives the teacher's vocabulary; called only for the tokens of several utterances together."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What is said in an utterance, by whom, and why its corpus does not tell; then it is empty."""
+
+    text: str
+    speaker_id: str | None
+    no_reference: str | None = None
+
+
 @dataclass(slots=True)
 class _Pairs:
     """Texts to hold beside each other, and what is known of where they come from."""
@@ -56,32 +65,32 @@ class _Shares:
 
 def evidence_batch(
     labels: pa.RecordBatch,
-    texts: Sequence[Sequence[str]],
-    speaker_ids: Sequence[Sequence[str | None]],
+    references: Sequence[Sequence[Reference]],
     how: Comparison,
     load_vocabulary: LoadVocabulary,
 ) -> pa.RecordBatch:
     """Evidence (EVIDENCE) on the windows of `labels` (LABELS), in their order.
 
-    `texts` and `speaker_ids` are, by window, the cleaned reference of each of its utterances and
-    who is heard. A reference that normalises to nothing has neither a word nor a character error
-    rate. The reference of a window is that of its texts together, so that numbers may be read over
-    two utterances; that of an utterance is of its own.
+    `references` are, by window, those of its utterances, cleaned. A reference that normalises to
+    nothing has neither a word nor a character error rate. The reference of a window is that of its
+    texts together, so that numbers may be read over two utterances; that of an utterance is of its
+    own.
     """
     windows = labels.to_pylist()
+    texts = [[one.text for one in many] for many in references]
     normalise = normaliser(how.normaliser)
     pairs, shares = _Pairs(), _Shares()
-    for window, references in zip(windows, texts, strict=True):
+    for window, said in zip(windows, texts, strict=True):
         pairs.add(
-            " ".join(references),
+            " ".join(filter(None, said)),
             window["pseudo_text"],
             window["duration_s"],
             window["compression_ratio"],
             len(window["pseudo_tokens"]),
         )
     prompts = [
-        _share_out(place, window, references, (pairs, shares), how, load_vocabulary)
-        for place, (window, references) in enumerate(zip(windows, texts, strict=True))
+        _share_out(place, window, said, (pairs, shares), how, load_vocabulary)
+        for place, (window, said) in enumerate(zip(windows, texts, strict=True))
     ]
     compared = _compared(pairs, how.language, normalise)
     of_windows = compared.slice(0, labels.num_rows)
@@ -92,7 +101,7 @@ def evidence_batch(
         "zero_time_id": pa.array([one for _, one in prompts], pa.int32()),
         "utterances": pa.ListArray.from_arrays(
             pa.array(accumulate(map(len, texts), initial=0), pa.int32()),
-            _utterances(labels, speaker_ids, shares, compared.take(pa.array(shares.places))),
+            _utterances(labels, references, shares, compared.take(pa.array(shares.places))),
             type=EVIDENCE.field("utterances").type,
         ),
     }
@@ -141,16 +150,17 @@ def _share_out(
 
 def _utterances(
     labels: pa.RecordBatch,
-    speaker_ids: Sequence[Sequence[str | None]],
+    references: Sequence[Sequence[Reference]],
     shares: _Shares,
     compared: pa.Table,
 ) -> pa.StructArray:
     """The utterances of all windows, one after the other (UTTERANCE_EVIDENCE)."""
     found = shares.spans
+    said = [one for many in references for one in many]
     table = pa.table(
         {
             "id": labels.column("utterance_ids").flatten(),
-            "speaker_id": pa.array((one for many in speaker_ids for one in many), pa.string()),
+            "speaker_id": pa.array([one.speaker_id for one in said], pa.string()),
             "start_s": shares.starts_s,
             "duration_s": compared.column("duration_s"),
             "pseudo_text": [one.text for one in found],
@@ -158,6 +168,7 @@ def _utterances(
             "token_end": [one.token_end for one in found],
             "is_start_ambiguous": [one.is_start_ambiguous for one in found],
             "is_end_ambiguous": [one.is_end_ambiguous for one in found],
+            "no_reference": pa.array([one.no_reference for one in said], pa.string()),
             **{name: compared.column(name) for name in COMPARED},
         }
     )

@@ -1,14 +1,14 @@
 """One shard's labels and references become one shard's evidence."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from storage.errors import ShardError
-from storage.outcome import LeftOut, Outcomes, dropped
+from storage.outcome import Outcomes, dropped
 from tasks.corpora.base import Clean, NoReference
-from tasks.score.evidence import LoadVocabulary, evidence_batch
+from tasks.score.evidence import LoadVocabulary, Reference, evidence_batch
 from tasks.text import Comparison
 
 _BATCH_WINDOWS = 1_000
@@ -49,15 +49,14 @@ def score_shard(
     """Evidence (EVIDENCE) for the windows of `labels` (LABELS), in their order.
 
     `references` has the columns `REFERENCE_COLUMNS` and is joined by id. `clean` turns a transcript
-    as distributed into a reference; where it gives none, that utterance is dropped for its reason,
-    and with it those that share its window (`window_of_dropped_utterance`). `load_vocabulary` is
-    called where a window has several utterances. Raises `ShardError` for an utterance that has no
-    row in `references`, or two.
+    as distributed into a reference. Where it gives none, an utterance has an empty one and says why
+    (`no_reference`); a window in which none has any is dropped, each utterance for its reason.
+    `load_vocabulary` is called where a window has several utterances. Raises `ShardError` for an
+    utterance that has no row in `references`, or two.
     """
     said = _by_id(references)
     for batch in labels.select(LABEL_COLUMNS).to_batches(max_chunksize=_BATCH_WINDOWS):
-        texts: list[list[str]] = []
-        speaker_ids: list[list[str | None]] = []
+        found: list[list[Reference]] = []
         is_known: list[bool] = []
         for window_id, names in zip(
             batch.column("window_id").to_pylist(),
@@ -66,16 +65,22 @@ def score_shard(
         ):
             members = [_found(said, name, window_id) for name in names]
             cleaned = [clean(member.raw_text) for member in members]
-            known = [text for text in cleaned if isinstance(text, str)]
-            is_known.append(len(known) == len(cleaned))
+            is_known.append(any(isinstance(text, str) for text in cleaned))
             if is_known[-1]:
-                texts.append(known)
-                speaker_ids.append([member.speaker_id for member in members])
+                found.append(list(map(_reference, members, cleaned)))
             else:
-                yield from _drop_window(dict(zip(names, cleaned, strict=True)), said)
-        if texts:
+                for name, member, text in zip(names, members, cleaned, strict=True):
+                    assert isinstance(text, NoReference)
+                    yield dropped(name, text.reason, member.raw_text)
+        if found:
             windows = batch.filter(pa.array(is_known))
-            yield evidence_batch(windows, texts, speaker_ids, how, load_vocabulary)
+            yield evidence_batch(windows, found, how, load_vocabulary)
+
+
+def _reference(said: _Said, text: str | NoReference) -> Reference:
+    if isinstance(text, NoReference):
+        return Reference("", said.speaker_id, f"{text.reason}: {said.raw_text}")
+    return Reference(text, said.speaker_id)
 
 
 def _by_id(references: pa.Table) -> Mapping[str, _Said]:
@@ -103,14 +108,3 @@ def _found(said: Mapping[str, _Said], utterance_id: str, window_id: str) -> _Sai
             f"the utterance {utterance_id!r} of the window {window_id!r} is not among the"
             f" {len(said)} references; label the shard again from the same normalised shard"
         ) from None
-
-
-def _drop_window(
-    texts: Mapping[str, str | NoReference], said: Mapping[str, _Said]
-) -> Iterator[LeftOut]:
-    offending = next(name for name, text in texts.items() if isinstance(text, NoReference))
-    for utterance_id, text in texts.items():
-        if isinstance(text, NoReference):
-            yield dropped(utterance_id, text.reason, said[utterance_id].raw_text)
-        else:
-            yield dropped(utterance_id, "window_of_dropped_utterance", f"with {offending}")

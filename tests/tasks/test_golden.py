@@ -39,7 +39,7 @@ GOLDEN = {
     "plan": (2, "dc6f20dbd8d01164"),
     "normalise": (1, "0f94e0f751f4b1ae"),
     "label": (2, "a7b56c3ad01ee6ec"),
-    "score": (2, "b7c390b595c897e7"),
+    "score": (3, "64c0846617de1321"),
     "index": (1, "fc026c856321ac1b"),
     "filter": (3, "a5d4153ffa6a4474"),
 }

@@ -48,6 +48,7 @@ def utterance(name: str, wer_percent: float | None = 0.0, **changes: Any) -> Row
         "token_end": 5,
         "is_start_ambiguous": False,
         "is_end_ambiguous": False,
+        "no_reference": None,
         "wer_percent": wer_percent,
         **changes,
     }

@@ -132,6 +132,19 @@ def test_who_asks_to_be_taken_down_takes_the_window_along() -> None:
     assert (kept, reasons) == ([["a", "c"]], {"b": "takedown"})
 
 
+@pytest.mark.parametrize("asked", [{}, {"drop_empty_reference": False}])
+def test_an_utterance_of_which_its_corpus_tells_nothing_is_dropped_whatever_is_asked(
+    asked: dict[str, bool],
+) -> None:
+    rows = [pack(no_reference="music: <MUSIC>", **SILENT), evidence("d")]
+    kept, reasons, details = filtered(rows, Filter(**asked))
+    assert kept == [["d"]]
+    assert (reasons["b"], details["b"]) == ("no_reference", "music: <MUSIC>")
+    assert details["a"] == "with b: no_reference"
+    kept, reasons, _ = filtered(rows, Filter(unit="utterance", **asked))
+    assert (kept, reasons) == ([["a", "c"], ["d"]], {"b": "no_reference"})
+
+
 def test_a_window_is_cut_down_to_its_good_utterances() -> None:
     rows = [pack(wer_percent=60.0, token_start=5, token_end=7, pseudo_text="bad")]
     rows[0]["utterances"][2] |= {"token_start": 7, "token_end": 9, "duration_s": 1.5}
@@ -219,6 +232,7 @@ def test_reasons_stand_in_the_documented_order() -> None:
         "licence",
         "takedown",
         "language",
+        "no_reference",
         "empty_reference",
         "empty_hypothesis",
         "too_long",

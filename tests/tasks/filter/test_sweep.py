@@ -38,6 +38,7 @@ def made_up(seed=0, num_rows=400):
                 speaker_id=chance.choice(["ann", "bob", None]),
                 is_start_ambiguous=start,
                 is_end_ambiguous=end,
+                no_reference="music: <MUSIC>" if chance.random() < 0.05 else None,
                 **compared(),
             )
             for place, (start, end) in enumerate(pairwise(doubts))
@@ -126,7 +127,10 @@ def test_nothing_gives_nothing(settings):
 def test_only_the_columns_that_the_rules_ask_are_needed():
     asked = columns_asked(Filter(), KNOWN)
     nested = [name for name in asked if name.startswith("utterances.")]
-    assert nested == ["utterances.list.element.is_end_ambiguous"]  # which tells how many there are
+    assert nested == [
+        "utterances.list.element.is_end_ambiguous",  # which tells how many there are
+        "utterances.list.element.no_reference",
+    ]
     assert {"reference", "avg_logprob"}.isdisjoint(asked)
     assert "avg_logprob" in columns_asked(Filter(drop_empty_reference=False), KNOWN)
     own = columns_asked(Filter(max_utterance_wer_percent=50.0), KNOWN)

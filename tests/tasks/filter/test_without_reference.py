@@ -79,11 +79,16 @@ def test_each_rule_can_be_left_out() -> None:
     nothing = WithoutReference(**dict.fromkeys(WithoutReference.model_fields))
     settings = Filter(drop_empty_reference=False, without_reference=nothing, max_tokens=None)
     assert reasons(judged("a", **BAD), settings=settings) == {"a": ""}
-    assert {rule.reason for rule in rules(settings, KNOWN)} == {"empty_hypothesis", "wer"}
+    assert {rule.reason for rule in rules(settings, KNOWN)} == {
+        "no_reference",
+        "empty_hypothesis",
+        "wer",
+    }
 
 
 def test_rules_stand_in_the_documented_order() -> None:
     assert [rule.reason for rule in rules(OWN, KNOWN)] == [
+        "no_reference",
         "empty_hypothesis",
         "too_long",
         "no_speech",

@@ -107,6 +107,7 @@ def test_evidence_has_both_sides_normalised_and_every_signal():
                     "token_end": 0,
                     "is_start_ambiguous": False,
                     "is_end_ambiguous": False,
+                    "no_reference": None,
                     **compared,
                 }
             ],
@@ -184,16 +185,32 @@ def test_the_basic_normaliser_is_a_setting():
     assert rows[0]["hypothesis"] == "it s grey"
 
 
-def test_a_text_that_the_corpus_drops_takes_its_window_along():
+def test_what_the_corpus_drops_is_no_words_beside_others_and_no_row_by_itself():
     """Defect 14: a row that is marked not to be scored was counted as words."""
-    labels = [label("a", "b", "c", text="x"), label("d", text="y")]
-    rows, left_out = scored(labels, {"a": "X", "b": "IGNORE", "c": "X", "d": "Y"})
-    assert [row["window_id"] for row in rows] == ["d"]
+    labels = [label("a", "b", "c", text="x"), label("d", text="y"), label("e", "f", text="z")]
+    texts = {"a": "X", "b": "IGNORE", "c": "", "d": "Y", "e": "IGNORE", "f": "IGNORE"}
+    rows, left_out = scored(labels, texts)
+    assert [row["window_id"] for row in rows] == [labels[0]["window_id"], "d"]
+    assert [row["num_reference_words"] for row in rows] == [1, 1]
+    assert [one["no_reference"] for one in rows[0]["utterances"]] == [None, "ignored: IGNORE", None]
     assert left_out == [
-        LeftOut("a", "dropped", "window_of_dropped_utterance", "with b"),
-        LeftOut("b", "dropped", "ignored", "IGNORE"),
-        LeftOut("c", "dropped", "window_of_dropped_utterance", "with b"),
+        LeftOut("e", "dropped", "ignored", "IGNORE"),
+        LeftOut("f", "dropped", "ignored", "IGNORE"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("heard", "doubts"),
+    [
+        ("boat horse y hello", []),  # nothing was heard between them
+        ("boat horse x x y hello", ["a", "b", "c"]),  # which may be anybody's
+    ],
+)
+def test_words_heard_where_the_corpus_tells_nothing_leave_the_boundaries_in_doubt(heard, doubts):
+    texts = {"a": "BOAT HORSE", "b": "IGNORE", "c": "Y HELLO"}
+    [window], _ = scored([label("a", "b", "c", text=heard)], texts)
+    ends = ("is_start_ambiguous", "is_end_ambiguous")
+    assert [one["id"] for one in window["utterances"] if any(map(one.get, ends))] == doubts
 
 
 def test_an_utterance_without_reference_is_an_error():
