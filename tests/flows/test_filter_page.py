@@ -15,7 +15,7 @@ from tests.flows.running import REPOSITORY, Run, copied, tiny
 
 PAGE = (REPOSITORY / "docs" / "filter.md").read_text()
 SHOWN = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
-ROWS = [line.split("|") for line in PAGE.splitlines() if line.startswith("| `")]
+ROWS = [line.split("|") for line in PAGE.splitlines() if re.match(r"\| .*\| `", line)]
 COMMANDS = re.findall(r"^    (distillery .*?)(?:   .*)?$", PAGE, re.MULTILINE)
 
 NOTHING = EvaluationIndex.of([], [], [], None)
