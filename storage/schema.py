@@ -137,7 +137,7 @@ UTTERANCE_EVIDENCE: Final = pa.struct(
         # whether the words there may belong to the neighbour as well
         pa.field("is_start_ambiguous", pa.bool_(), nullable=False),
         pa.field("is_end_ambiguous", pa.bool_(), nullable=False),
-        # why its corpus gives none, and what stands there instead; null: it gives one
+        # why its corpus gives no reference, and what stands there instead; null: it gives one
         pa.field("no_reference", pa.string()),
         *_COMPARED,
     ]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.flows.running import environment
 from tests.processes import free_port
 
@@ -21,6 +23,11 @@ def postgres_programs() -> Path | None:
     if found := shutil.which("pg_ctl"):
         return Path(found).resolve().parent
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+
+
+NEEDED = pytest.mark.skipif(
+    postgres_programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"
+)
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import postgres
 from tests.flows.installation import Installation, installed
 from tests.flows.running import REPOSITORY, TEACHER, Run
-from tests.postgres import postgres_programs
 from tests.prefect_server import worker
 from tests.s3_servers import S3Server, bucket, lacking_programs
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(
-        postgres_programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"
-    ),
-]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600), postgres.NEEDED]
 
 BUCKET = "demo"
 SHARD = "tedlium/train/00000"  # a sixth of it cannot be read

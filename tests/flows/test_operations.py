@@ -23,22 +23,16 @@ from flows.rerun import RERUN_STAGES
 from storage.receipt import Receipt
 from storage.sink import hash_file
 from tasks.stages import STAGES
+from tests import postgres
 from tests.file_server import serving_files
 from tests.flows import browser as ui
 from tests.flows.installation import RUN_LIMIT_S, Installation, installed
 from tests.flows.running import COMMAND, REPOSITORY, Run, copied, tiny
-from tests.postgres import postgres_programs
 from tests.prefect_server import worker
 from tests.processes import kill, wait_for
 from tests.s3_servers import S3Server, bucket
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        postgres_programs() is None, reason="PostgreSQL is not installed (Debian: postgresql)"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), postgres.NEEDED]
 
 BUCKET = "nightly"
 SHARD = "librispeech/train-clean-100/00000"
