@@ -30,7 +30,7 @@ SPECS: Final = {
     spec.name: spec
     for spec in (
         StageSpec(name="plan", version=2, schema=PLAN, row_group_bytes=None),
-        StageSpec(name="normalise", version=1, schema=NORMALISED),
+        StageSpec(name="normalise", version=2, schema=NORMALISED),
         StageSpec(name="label", version=2, schema=LABELS),
         StageSpec(name="score", version=3, schema=EVIDENCE),
         StageSpec(name="index", version=1, schema=IDENTITIES),

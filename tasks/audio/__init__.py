@@ -1,17 +1,16 @@
 """Audio as Whisper takes it: decoded, one channel, 16 kHz, and back into FLAC."""
 
-from contextlib import suppress
 from hashlib import md5
 from io import BytesIO
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
 from storage.schema import SAMPLE_RATE_HZ
 from tasks.audio.ffmpeg import decode_with_ffmpeg
+from tasks.audio.flac import Samples, StreamInfo, decode_whole
 from tasks.audio.mp3 import tells_length
 from tasks.audio.pcm import Audio, AudioError, Pcm, refuse_truncated
 from tasks.audio.sphere import SPHERE_MAGIC, decode_sphere
@@ -31,13 +30,9 @@ __all__ = [
     "to_whisper_rate",
 ]
 
-Samples = npt.NDArray[np.float32]
-
 _BLOCK_SAMPLES: Final = 1 << 20
 _LOWEST_RATE_HZ: Final = 1_000
 _HIGHEST_RATE_HZ: Final = 1_000_000
-_PCM_BITS: Final = 16
-_MD5_AT: Final = 26  # bytes: 4 of the mark, 4 of the block's header, 18 of sizes and counts
 _UNTOLD_FRAMES: Final = 1 << 36  # more than FLAC can tell
 
 
@@ -60,16 +55,22 @@ def decode(data: bytes) -> Audio:
 
 def _decode_by_content(data: bytes) -> Audio:
     try:
-        with soundfile.SoundFile(BytesIO(data)) as file:
-            if file.format == "MP3" and not tells_length(data):
-                return decode_with_ffmpeg(data, "an MP3 file that does not tell its length")
-            audio = Audio(_read_all(file), file.samplerate)
-            num_frames = file.frames
+        file = soundfile.SoundFile(BytesIO(data))
     except soundfile.LibsndfileError as error:
         # without the address of the buffer, which would make the detail of a row differ each time
         return decode_with_ffmpeg(data, error.error_string)
-    if num_frames < _UNTOLD_FRAMES:
-        refuse_truncated(found=len(audio.samples), expected=num_frames)
+    with file:
+        if file.format == "MP3" and not tells_length(data):
+            return decode_with_ffmpeg(data, "an MP3 file that does not tell its length")
+        try:
+            audio = Audio(_read_all(file), file.samplerate)
+        except soundfile.LibsndfileError as error:
+            # FFmpeg would take a damaged frame or leave it out; one without its length it can read
+            if file.format == "FLAC" and file.frames < _UNTOLD_FRAMES:
+                raise AudioError(f"damaged: {error.error_string}") from error
+            return decode_with_ffmpeg(data, error.error_string)
+        if file.frames < _UNTOLD_FRAMES:
+            refuse_truncated(found=len(audio.samples), expected=file.frames)
     return audio
 
 
@@ -115,42 +116,26 @@ def encode_flac(samples: Pcm) -> bytes:
     return buffer.getvalue()
 
 
-def is_normalised_flac(data: bytes, audio: Audio) -> bool:
+def is_normalised_flac(data: bytes) -> bool:
     """Whether a file is already of the form that `encode_flac` makes, and can stay as it is."""
-    return (
-        data.startswith(b"fLaC")
-        and audio.rate_hz == SAMPLE_RATE_HZ
-        and audio.samples.shape[1] == 1
-        and _flac_bits(data) == _PCM_BITS
-    )
-
-
-def _flac_bits(data: bytes) -> int:
-    """Bits a sample as STREAMINFO, always the first block, tells them (RFC 9639, section 8.2)."""
-    return ((data[20] & 1) << 4 | data[21] >> 4) + 1
+    info = StreamInfo.of(data)
+    return info is not None and info.is_normalised
 
 
 def sound_digest(flac: bytes) -> bytes:
     """MD5 of the samples of a normalised utterance, (frames,) int16 little-endian.
 
-    A FLAC file says it itself (RFC 9639, section 8.2), so that nothing is decoded; one whose
-    encoder left it out is. Raises `AudioError`.
+    A FLAC file says it itself, so that nothing is decoded; one whose encoder left it out is. Raises
+    `AudioError`.
     """
-    told = flac[_MD5_AT : _MD5_AT + 16]
-    if flac.startswith(b"fLaC") and any(told):
-        return told
+    if (info := StreamInfo.of(flac)) is not None and info.md5:
+        return info.md5
     samples = decode(flac).samples[:, 0].astype("<i2")
     return md5(samples.tobytes(), usedforsecurity=False).digest()
 
 
 def decode_flac(data: bytes) -> Samples:
-    """A normalised utterance as (frames,) float32 in [-1, 1) at 16 kHz; raises `AudioError`.
-
-    Straight to floats, without a copy, where the file is whole and no longer than a block.
-    """
-    with suppress(soundfile.LibsndfileError), soundfile.SoundFile(BytesIO(data)) as file:
-        if file.subtype == "PCM_16" and 0 < file.frames <= _BLOCK_SAMPLES:
-            samples: Samples = file.read(dtype="float32", always_2d=True)[:, 0]
-            if len(samples) == file.frames:
-                return samples
+    """A normalised utterance as (frames,) float32 in [-1, 1) at 16 kHz; raises `AudioError`."""
+    if (samples := decode_whole(data)) is not None:
+        return samples
     return decode(data).samples[:, 0].astype(np.float32) / 32768.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import IntegrityError
@@ -88,7 +88,8 @@ def _with_audio(
         start, first = first, first + file.metadata.row_group(group).num_rows
         if place == len(wanted) or wanted[place] >= first:
             continue
-        flacs = _flacs(file.read_row_group(group, ["audio"]))
+        audio = file.read_row_group(group, ["audio"]).column("audio")
+        flacs = pc.struct_field(audio, "bytes")  # copies nothing
         while place < len(wanted) and wanted[place] < first:
             row, place = wanted[place], place + 1
             flac = flacs[row - start].as_py()
@@ -97,11 +98,6 @@ def _with_audio(
                 if len(window.flacs) == len(window.utterance_ids):
                     yield window.example()
                     window.flacs = {}
-
-
-def _flacs(group: pa.Table) -> pa.Array:
-    audio = group.column("audio").combine_chunks()
-    return audio.field("bytes")
 
 
 def _kept_windows(label: Path, kept: Path) -> list[_Window]:

@@ -161,7 +161,7 @@ def _too_short_or_long(row: Row, piece: Audio, settings: Normalise) -> LeftOut |
 
 def _whole(row: Row, piece: Audio, data: bytes, recording: Audio) -> Row:
     is_whole = row["start_s"] == 0 and row["end_s"] is None and not row["pieces_s"]
-    if is_whole and is_normalised_flac(data, recording):
+    if is_whole and is_normalised_flac(data):
         return _utterance(row, data, len(recording.samples))
     samples = to_whisper_rate(piece)
     return _utterance(row, encode_flac(samples), len(samples))

@@ -37,7 +37,7 @@ KEY = ShardKey("librispeech", "train-clean-100", 0)
 
 GOLDEN = {
     "plan": (2, "dc6f20dbd8d01164"),
-    "normalise": (1, "0f94e0f751f4b1ae"),
+    "normalise": (2, "0f94e0f751f4b1ae"),
     "label": (2, "a7b56c3ad01ee6ec"),
     "score": (3, "64c0846617de1321"),
     "index": (1, "fc026c856321ac1b"),
