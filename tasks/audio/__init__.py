@@ -39,7 +39,7 @@ _UNTOLD_FRAMES: Final = 1 << 36  # more than FLAC can tell
 def decode(data: bytes) -> Audio:
     """Decode a whole audio file: by libsndfile, or by FFmpeg where that does not know the format.
 
-    Raises `AudioError` when the bytes are no audio or end before their header says.
+    Raises `AudioError` when the bytes are no audio, are damaged or end before their header says.
     """
     if not data:
         raise AudioError("there are no bytes")
@@ -134,8 +134,12 @@ def sound_digest(flac: bytes) -> bytes:
     return md5(samples.tobytes(), usedforsecurity=False).digest()
 
 
-def decode_flac(data: bytes) -> Samples:
-    """A normalised utterance as (frames,) float32 in [-1, 1) at 16 kHz; raises `AudioError`."""
-    if (samples := decode_whole(data)) is not None:
+def decode_flac(data: bytes | None) -> Samples:
+    """A normalised utterance as (frames,) float32 in [-1, 1) at 16 kHz.
+
+    Raises `AudioError`, also for a row without audio (None).
+    """
+    content = data or b""
+    if (samples := decode_whole(content)) is not None:
         return samples
-    return decode(data).samples[:, 0].astype(np.float32) / 32768.0
+    return decode(content).samples[:, 0].astype(np.float32) / 32768.0

@@ -62,10 +62,8 @@ def decode_whole(data: bytes) -> Samples | None:
     checksum are left out, so that their count tells of any damage. None where a sample is missing,
     for a file of another form or longer than a minute, and where dr_flac is not installed.
     """
-    info = StreamInfo.of(data)
+    info = StreamInfo.of(data) if _HAS_DR_FLAC else None
     if info is None or not info.is_normalised or not 0 < info.num_samples <= _MOST_SAMPLES:
-        return None
-    if not _HAS_DR_FLAC:
         return None
     import miniaudio
 

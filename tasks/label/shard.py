@@ -106,7 +106,7 @@ def in_batches(found: Iterable[T | LeftOut], size: int) -> Iterator[list[T] | Le
 
 def _decoded(row: dict[str, Any]) -> Utterance | LeftOut:
     try:
-        samples = decode_flac(row["audio"]["bytes"] or b"")
+        samples = decode_flac(row["audio"]["bytes"])
     except AudioError as error:
         return quarantined(row["id"], "unreadable_audio", str(error))
     if not len(samples):
