@@ -26,7 +26,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from whisper_normalizer.english import EnglishSpellingNormalizer
 
 from configs.schema import Filter
-from flows.sweep import swept_files
+from flows.state.sweep import swept_files
 from storage.commit import Commit
 from storage.receipt import FileRef
 from storage.schema import EVIDENCE, LABELS
@@ -34,11 +34,11 @@ from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.librispeech import LIBRISPEECH
-from tasks.filter.rules import Known
+from tasks.filter.rules import FilterContext
 from tasks.filter.sweep import PAPER_FILTERED_PERCENT
 from tasks.score.shard import LABEL_COLUMNS, score_shard
 from tasks.stages import SPECS
-from tasks.text import Comparison
+from tasks.text.comparison import Comparison
 
 _NUM_ROUNDS = 5
 _NUM_SCORED = 2_000
@@ -177,7 +177,7 @@ def sweep_seconds() -> list[float]:
     """Wall seconds of a sweep over all the paper's thresholds, from files to amounts."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        known = Known(licence=LIBRISPEECH.licence)
+        known = FilterContext(licence=LIBRISPEECH.licence)
         shards = [(file, known) for file in write_evidence(store)]
         taken_s = []
         for _ in range(3):

@@ -27,8 +27,8 @@ from benchmarks.label_runs import (
 )
 from benchmarks.label_speech import Speech, write_speech
 from configs.schema import Label, Teacher
-from tasks.label.rules import decoding_rules
-from tasks.label.whisper import WhisperEngine
+from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.whisper import WhisperEngine
 
 WINDOWS_S = {"demo": 8.0, "tiny": 30.0, "large-v2": 30.0}
 _NUM_TAUGHT = 192  # windows from which random weights learn when to end
@@ -157,7 +157,7 @@ def _ctranslate2(
     sampler: WhisperEngine,
     common: tuple[Speech, Label, Path, int],
 ) -> Contender:
-    from tasks.label.ctranslate import load_ctranslate2
+    from tasks.whisper.ctranslate import load_ctranslate2
 
     if options.geometry != "demo":
         save(models.teacher, folder / "teacher")

@@ -12,7 +12,7 @@ from typing import Literal
 
 from benchmarks.label_speech import Speech, write_speech
 from configs.schema import Label, Teacher
-from tasks.label.engine import Engine, Heard, Hearing, Sound
+from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
 
 EngineKind = Literal["engine", "stub"]
 
@@ -29,12 +29,12 @@ class Stub:
         """That of the demo's teacher."""
         return _WINDOW_SAMPLES
 
-    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
+    def transcribe(self, sounds: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """A word for each sound."""
         waiting = iter(sounds)
         while batch := list(islice(waiting, 64)):
             for sound in reversed(batch):
-                yield sound, Heard("word", tuple(range(20)), -0.1, 0.0, has_end=True)
+                yield sound, DecodingResult("word", tuple(range(20)), -0.1, 0.0, has_end=True)
 
 
 def peaks_mb(counts: Iterable[int], kind: EngineKind) -> dict[int, float]:
@@ -76,7 +76,7 @@ def _peak_mb(speech: Speech, kind: EngineKind) -> float:
 def _engine(kind: EngineKind) -> Engine:
     if kind == "stub":
         return Stub()
-    from tasks.label.teacher import load_teacher
-    from tasks.label.whisper import WhisperEngine
+    from tasks.whisper.teacher import load_teacher
+    from tasks.whisper.whisper import WhisperEngine
 
     return WhisperEngine(load_teacher(_DEMO, device="cpu"), 16)

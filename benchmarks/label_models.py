@@ -28,8 +28,8 @@ from configs.schema import Label, Teacher
 from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
-from tasks.label.rules import decoding_rules
-from tasks.label.teacher import Device, Dtype, Transcriber, load_teacher, log_mel
+from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.teacher import Device, Dtype, Transcriber, load_teacher, log_mel
 
 DEMO: Final = "tasks/demo/teacher"
 DRAFT_LAYERS: Final = 2

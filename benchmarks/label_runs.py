@@ -15,16 +15,16 @@ import torch
 from benchmarks.label_speech import Speech
 from configs.schema import Label
 from storage.commit import Commit
-from storage.outcome import LeftOut, Outcomes
+from storage.outcome import Outcomes, Rejected
 from storage.schema import LABELS
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
-from tasks.label.engine import Engine, Sound
 from tasks.label.shard import Utterance, label_shard, utterances
-from tasks.label.teacher import Transcriber, log_mel, silent_transformers
 from tasks.label.windows import Window, pack
 from tasks.stages import SPECS
+from tasks.whisper.engine import AudioWindow, Engine
+from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers
 
 GENERATE_BATCH = 64
 
@@ -36,7 +36,7 @@ class Prepared:
     """A window of a shard, and its sound in memory."""
 
     window: Window[Utterance]
-    sound: Sound
+    sound: AudioWindow
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def prepared(speech: Speech, window_samples: int, packing: Packing) -> list[Prep
     found = []
     with closing(utterances(speech.batches(), num_threads=2)) as read:
         for window in pack(read, window_samples, packing):
-            assert not isinstance(window, LeftOut), window
+            assert not isinstance(window, Rejected), window
             samples = np.concatenate([utterance.samples for utterance in window.utterances])
-            found.append(Prepared(window, Sound(window.window_id, samples)))
+            found.append(Prepared(window, AudioWindow(window.window_id, samples)))
     return found
 
 
@@ -95,7 +95,7 @@ def with_engine(
         commit_labels(folder, speech, outcomes)
 
     def to_text() -> int:
-        heard = engine.hear([one.sound for one in windows], settings)
+        heard = engine.transcribe([one.sound for one in windows], settings)
         return sum(len(answer.tokens) - 4 for _, answer in heard)
 
     return Contender(key, title, "speaker", to_labels, to_text)
@@ -196,7 +196,7 @@ def _labels(batch: Sequence[Generated]) -> pa.RecordBatch:
 @torch.inference_mode()
 def encode_alone(teacher: Transcriber, windows: Sequence[Prepared], num_at_once: int) -> None:
     """Features and encoder of all windows, which every engine must make, and nothing else."""
-    from tasks.label.features import LogMel
+    from tasks.whisper.features import LogMel
 
     model: Any = teacher.model
     features = LogMel(teacher.feature_extractor, model.device, model.dtype)
@@ -215,7 +215,7 @@ class DraftTrial(logging.Handler):
 
     def __post_init__(self) -> None:
         super().__init__(logging.INFO)
-        logger = logging.getLogger("tasks.label.speculate")
+        logger = logging.getLogger("tasks.whisper.decoding.speculate")
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
 

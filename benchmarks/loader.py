@@ -32,12 +32,12 @@ from torch.utils.data import DataLoader, IterableDataset
 from benchmarks.noise_manifest import NUM_VOICES, flac, write_manifest
 from storage.schema import AUDIO, SAMPLE_RATE_HZ
 from storage.store import Store
-from tasks.ahead import read_ahead
 from tasks.audio import Samples, decode_flac
-from tasks.distil.examples import Example
-from tasks.distil.join import read_entry
-from tasks.distil.sample import Sample
-from tasks.distil.stream import ManifestStream, open_manifest
+from tasks.read_ahead import read_ahead
+from tasks.reading.examples import Example
+from tasks.reading.join import read_entry
+from tasks.reading.sample import Sample
+from tasks.reading.stream import ManifestStream, open_manifest
 
 _NUM_ROUNDS = 5
 _NUM_SHARDS = 8

@@ -31,9 +31,9 @@ import psutil
 from benchmarks.finished_shards import CORPUS, write_config, write_finished
 from configs.load import load_config
 from configs.schema import Runtime
-from flows.chain import Chain
-from flows.local import prefect_here
-from flows.progress import progress
+from flows.commands.local_run import prefect_here
+from flows.dispatch.progress import progress
+from flows.state.corpus_state import CorpusState
 from storage.receipts import summarise_all
 from storage.store import Store
 
@@ -97,7 +97,7 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
 def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
     from prefect import flow, task
 
-    from flows.gather import gather_in_parts
+    from flows.dispatch.gather import gather_in_parts
     from tasks.run import with_policy
     from tasks.work import Job
 
@@ -105,10 +105,12 @@ def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
     def nothing(config: object, job: Job) -> None:
         return
 
-    chain = Chain.open(load_config(config), CORPUS)
-    links = chain.pending("label")
-    work = {link.key: {"config": chain.config, "job": chain.job(link, "label")} for link in links}
-    runtime = chain.config.runtime
+    state = CorpusState.open(load_config(config), CORPUS)
+    shards = state.pending("label")
+    work = {
+        shard.key: {"config": state.config, "job": state.job(shard, "label")} for shard in shards
+    }
+    runtime = state.config.runtime
 
     @flow(name="label", flow_run_name=f"label {CORPUS}")
     def stage() -> int:

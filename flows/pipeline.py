@@ -8,13 +8,13 @@ from prefect import flow, get_run_logger
 
 from configs.schema import RunConfig
 from flows import shards
-from flows.artifacts import RunTables, shown_bar
-from flows.chain import chains
-from flows.content import HolesError, find_current, publish_manifest
-from flows.credentials import load_run
-from flows.gather import NUM_TOLD, ShardsFailed, gather_in_parts
-from flows.keep_rate import remarks
-from flows.models import (
+from flows.dispatch.artifacts import RunTables, shown_bar
+from flows.dispatch.gather import NUM_TOLD, ShardsFailed, gather_in_parts
+from flows.dispatch.work_pools import GPU_POOL, pool_of, run_elsewhere, run_model_elsewhere
+from flows.server.credentials import load_run
+from flows.state.corpus_state import corpus_states
+from flows.state.keep_rate import remarks
+from flows.state.models import (
     STUDENT,
     TEACHER,
     by_corpus,
@@ -24,9 +24,9 @@ from flows.models import (
     student_receipt_path,
     validation_audio,
 )
-from flows.placed import GPU_POOL, pool_of, run_elsewhere, run_model_elsewhere
-from flows.rerun import command_again
-from flows.status import is_pending
+from flows.state.publication import HolesError, find_current, publish_manifest
+from flows.state.rerun import command_again
+from flows.state.status import is_pending
 from flows.synthetic import synthesise
 from storage.errors import DistilleryError
 from storage.receipts import summarise_all
@@ -84,7 +84,7 @@ def publish(config: str) -> str:
     settings = load_run(config)
     store = open_store(settings)
     published, _ = publish_manifest(settings, store)
-    for remark in remarks(settings, store, chains(settings, store)):
+    for remark in remarks(settings, store, corpus_states(settings, store)):
         get_run_logger().warning(remark)
     return f"{published.name}/{published.number}"
 
@@ -97,12 +97,12 @@ def distil(config: str) -> str:
     """
     settings = load_run(config)
     store = open_store(settings)
-    all_chains = chains(settings, store)
-    published = find_current(settings, store, all_chains)
+    states = corpus_states(settings, store)
+    published = find_current(settings, store, states)
     if published is None:
         raise HolesError("not distilled: the shards as they are now are not published")
-    validation = validation_audio(all_chains)
-    receipt = find_student(settings, store, all_chains, published)
+    validation = validation_audio(states)
+    receipt = find_student(settings, store, states, published)
     if receipt is None:
         bar = shown_bar("distil", settings.distil.num_steps, "steps")
 
@@ -131,14 +131,14 @@ def evaluate(config: str) -> int:
     """
     settings = load_run(config)
     store = open_store(settings)
-    all_chains = chains(settings, store)
-    published = find_current(settings, store, all_chains)
-    student = find_student(settings, store, all_chains, published) if published else None
+    states = corpus_states(settings, store)
+    published = find_current(settings, store, states)
+    student = find_student(settings, store, states, published) if published else None
     if student is None:
         raise HolesError("not evaluated: no student is trained on the shards as they are now")
-    found = measurements(settings, store, all_chains, student)
+    found = measurements(settings, store, states, student)
     pending = [one for one in found if one.receipt is None]
-    if not pending and find_report(settings, store, all_chains, published) is not None:
+    if not pending and find_report(settings, store, states, published) is not None:
         return 0
     for model in (TEACHER, STUDENT):
         work = {
@@ -153,7 +153,7 @@ def evaluate(config: str) -> int:
             shown_bar(f"evaluate {model}", len(work), "shards"),
             partial(summarise_all, store, folders),
         )
-    found = measurements(settings, store, all_chains, student)
+    found = measurements(settings, store, states, student)
     with_policy(report_task, settings.runtime, is_shard=False)(
         settings,
         (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
@@ -186,12 +186,12 @@ def pipeline(config: str, until: Stage = "evaluate", deployment: str | None = No
     settings = load_run(config)
     refuse_unlicensed(settings)
     store = open_store(settings)
-    before = chains(settings, store)
+    before = corpus_states(settings, store)
     if not is_pending(settings, store, until, before):
         get_run_logger().info("everything up to %s is done: nothing is made", until)
         return
     synthesise(settings, store)
-    firsts = {chain.corpus.name: chain.next_stage for chain in before}
+    firsts = {state.corpus.name: state.next_stage for state in before}
     tables = RunTables(config, settings, store)
     failures: list[ShardFailed] = []
     for stage in STAGES[: STAGES.index(until) + 1]:
@@ -255,5 +255,5 @@ def _model_stage(config: str, settings: RunConfig, stage: Stage, elsewhere: str 
         MODEL_STAGES[stage](config)
         return
     store = open_store(settings)
-    if is_pending(settings, store, stage, chains(settings, store)):
+    if is_pending(settings, store, stage, corpus_states(settings, store)):
         run_model_elsewhere(config, elsewhere, stage)

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final
 from prefect import Flow, Task, flow
 from pydantic import Field
 
-from flows.artifacts import shown_bar
-from flows.chain import Chain, Link
-from flows.credentials import load_run
-from flows.gather import ShardsFailed, gather, gather_in_parts
-from flows.progress import Bar
-from flows.rerun import RerunStage, find_again
+from flows.dispatch.artifacts import shown_bar
+from flows.dispatch.gather import ShardsFailed, gather, gather_in_parts
+from flows.dispatch.progress import Bar
+from flows.server.credentials import load_run
+from flows.state.corpus_state import CorpusState, ShardState
+from flows.state.rerun import RerunStage, find_again
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
 from storage.shard import ShardKey
@@ -35,41 +35,45 @@ def download(config: str, corpus: str) -> int:
     """Bring the files that the chosen splits need; returns how many were pending."""
     settings = load_run(config)
     brought: set[ShardKey] = set()
-    chain = Chain.open(settings, corpus)
-    while (pending := chain.downloads.missing()).keys() - brought:
-        brought |= _bring(chain, pending)
-        chain = Chain.open(settings, corpus)  # a listing that has come shows further files
+    state = CorpusState.open(settings, corpus)
+    while (pending := state.downloads.missing()).keys() - brought:
+        brought |= _bring(state, pending)
+        state = CorpusState.open(settings, corpus)  # a listing that has come shows further files
     return len(brought)
 
 
-def _bring(chain: Chain, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
-    bar = shown_bar(f"download {chain.corpus.name}", len(pending), "files")
+def _bring(state: CorpusState, pending: Mapping[ShardKey, Part]) -> set[ShardKey]:
+    bar = shown_bar(f"download {state.corpus.name}", len(pending), "files")
     work = {
         key: {
-            "config": chain.config,
+            "config": state.config,
             "part": part,
-            "place": download_place(chain.corpus, key),
+            "place": download_place(state.corpus, key),
             "on_bytes": lambda num_bytes, name=part.name: bar.say(
                 f"{name} {num_bytes / 1e6:,.0f} MB"
             ),
         }
         for key, part in pending.items()
     }
-    _make(chain, download_task, "download", work, bar)
+    _make(state, download_task, "download", work, bar)
     return set(work)
 
 
 @flow(name="plan", flow_run_name="plan {corpus}")
 def plan(config: str, corpus: str) -> int:
     """Group the segments of each split into shards; returns how many splits had new files."""
-    chain = Chain.open(load_run(config), corpus)
-    pending = chain.unplanned_splits()
+    state = CorpusState.open(load_run(config), corpus)
+    pending = state.unplanned_splits()
     bar = shown_bar(f"plan {corpus}", len(pending), "splits")
     work = {
-        key: {"config": chain.config, "place": chain.place("plan", key), "archives": archives}
+        key: {
+            "config": state.config,
+            "place": state.place("plan", key),
+            "archives": archives,
+        }
         for key, archives in pending.items()
     }
-    runtime = chain.config.runtime
+    runtime = state.config.runtime
     return len(gather(with_policy(plan_task, runtime), "plan", work, runtime.workers, bar))
 
 
@@ -77,30 +81,30 @@ def _shard_flow(stage: Stage) -> Flow[[str, str], int]:
     @flow(name=stage, flow_run_name=f"{stage} {{corpus}}")
     def run(config: str, corpus: str) -> int:
         """Make the pending shards of this stage; returns how many there were."""
-        chain = Chain.open(load_run(config), corpus)
-        pending = chain.pending(stage)
+        state = CorpusState.open(load_run(config), corpus)
+        pending = state.pending(stage)
         if stage == "filter":
-            refuse_without_index(chain, pending)
+            refuse_without_index(state, pending)
         bar = shown_bar(f"{stage} {corpus}", len(pending), "shards")
         work = {
-            link.key: {"config": chain.config, "job": chain.job(link, stage)} for link in pending
+            shard.key: {"config": state.config, "job": state.job(shard, stage)} for shard in pending
         }
-        return _make(chain, shard_task, stage, work, bar)
+        return _make(state, shard_task, stage, work, bar)
 
     return run
 
 
 def _make(
-    chain: Chain,
+    state: CorpusState,
     task: Task[..., Receipt],
     stage: str,
     work: Mapping[ShardKey, Mapping[str, Any]],
     bar: Bar,
 ) -> int:
     """Make shards of one stage of a corpus, and sum up their receipts; returns how many."""
-    runtime = chain.config.runtime
+    runtime = state.config.runtime
     places = [
-        download_place(chain.corpus, key) if stage == "download" else chain.place(stage, key)
+        download_place(state.corpus, key) if stage == "download" else state.place(stage, key)
         for key in work
     ]
     folders = {place.folder for place in places}
@@ -111,18 +115,18 @@ def _make(
         work,
         runtime,
         bar,
-        partial(summarise_all, chain.store, folders),
+        partial(summarise_all, state.store, folders),
     )
 
 
-def refuse_without_index(chain: Chain, pending: Sequence[Link]) -> None:
+def refuse_without_index(state: CorpusState, pending: Sequence[ShardState]) -> None:
     """Raise `ShardsFailed` for all `pending` where half an index would decide what is learnt."""
-    if pending and chain.index_digest is not None and (missing := chain.evaluation.missing):
+    if pending and state.index_digest is not None and (missing := state.evaluation.missing):
         reason = (
             f"contamination asks for all speech to measure on, of which {len(missing)} shards are"
             f" missing: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}"
         )
-        raise ShardsFailed([ShardFailed("filter", link.key, reason) for link in pending])
+        raise ShardsFailed([ShardFailed("filter", shard.key, reason) for shard in pending])
 
 
 normalise: Final = _shard_flow("normalise")
@@ -147,9 +151,9 @@ def rerun(
     `archives`. What depends on it is redone by the next run if and only if its digest changed.
     """
     settings = load_run(config)
-    chain, again = find_again(settings, stage, ShardKey(corpus, split, shard))
+    state, again = find_again(settings, stage, ShardKey(corpus, split, shard))
     for path in again.stale:
-        chain.store.delete(path)
+        state.store.delete(path)
     task: Task[..., Receipt] = download_task if again.job is None else shard_task
     arguments: dict[str, Any] = {"config": settings}
     if again.job is None:

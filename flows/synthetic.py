@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from configs.schema import RunConfig
-from flows.chain import chains
-from flows.progress import progress
+from flows.dispatch.progress import progress
+from flows.state.corpus_state import corpus_states
 from storage.errors import UserError
 from storage.store import Store
 
@@ -17,9 +17,9 @@ def synthesise(settings: RunConfig, store: Store) -> None:
     if settings.synthetic is None:
         return
     pending = [
-        chain.corpus.name
-        for chain in chains(settings, store)
-        if chain.downloads.missing() and chain.settings.local is None
+        state.corpus.name
+        for state in corpus_states(settings, store)
+        if state.downloads.missing() and state.settings.local is None
     ]
     if not pending:
         return

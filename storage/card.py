@@ -19,7 +19,7 @@ _RIGHTS: Final = {
 
 def card(manifest: "Manifest") -> str:
     """The card as Markdown: the same text whenever it is made."""
-    sections = (_head, _amounts, _left_out, _licences, _making, _reading)
+    sections = (_head, _amounts, _rejected, _licences, _making, _reading)
     return "\n".join(line for section in sections for line in section(manifest)) + "\n"
 
 
@@ -70,7 +70,7 @@ def _amounts(manifest: "Manifest") -> Iterable[str]:
     yield from _table(header, rows)
 
 
-def _left_out(manifest: "Manifest") -> Iterable[str]:
+def _rejected(manifest: "Manifest") -> Iterable[str]:
     rows = [
         [corpus, _counts(totals.dropped), _counts(totals.quarantined)]
         for corpus, totals in manifest.totals.items()

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import ShardError
-from storage.outcome import Created, LeftOut, Outcomes
+from storage.outcome import Created, Outcomes, Rejected
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
-from storage.schema import LEFT_OUT, row_ids
+from storage.schema import REJECTED, row_ids
 from storage.sink import HashingSink
 from storage.stage import Place, StageSpec, combined_digest
 from storage.store import Store
@@ -50,8 +50,8 @@ class Commit:
                     if isinstance(outcome, pa.RecordBatch):
                         writer.write(outcome)
                         tally.came_out(outcome)
-                    elif isinstance(outcome, LeftOut):
-                        tally.left_out(outcome)
+                    elif isinstance(outcome, Rejected):
+                        tally.rejected(outcome)
                     else:
                         tally.created(outcome)
             counts = tally.counts()
@@ -63,7 +63,7 @@ class Commit:
             key=self.place.key,
             source_digest=source_digest,
             output=output.model_copy(update={"num_rows": writer.num_rows}),
-            left_out=self._write_left_out(tally.rows_left_out),
+            rejected=self._write_rejected(tally.rejected_rows),
             counts=counts,
             hours=sum(shard.hours for shard in self.planned) or tally.seconds / 3600,
             planned=tuple(self.planned),
@@ -76,12 +76,12 @@ class Commit:
             return receipt
         return Receipt.parse(self.store.read(path), path)
 
-    def _write_left_out(self, rows: Sequence[LeftOut]) -> FileRef | None:
+    def _write_rejected(self, rows: Sequence[Rejected]) -> FileRef | None:
         if not rows:
             return None
-        columns = [[getattr(row, name) for row in rows] for name in LEFT_OUT.names]
+        columns = [[getattr(row, name) for row in rows] for name in REJECTED.names]
         with self.store.sink(self.place.folder) as sink:
-            pq.write_table(pa.table(columns, schema=LEFT_OUT), sink, compression="zstd")
+            pq.write_table(pa.table(columns, schema=REJECTED), sink, compression="zstd")
             kept = self.store.keep(sink, self.place.file_path(sink.sha256, "quarantine.parquet"))
         return kept.model_copy(update={"num_rows": len(rows)})
 
@@ -89,7 +89,7 @@ class Commit:
         num_quarantined = sum(counts.quarantined.values())
         percent = 100 * num_quarantined / max(1, counts.rows_in + counts.created)
         if percent > self.max_quarantined_percent:
-            first = next(row for row in tally.rows_left_out if row.outcome == "quarantined")
+            first = next(row for row in tally.rejected_rows if row.outcome == "quarantined")
             raise ShardError(
                 f"{num_quarantined} of {counts.rows_in} rows ({percent:.1f} %) cannot be used,"
                 f" at most {self.max_quarantined_percent:g} % may be; the first is {first.id}:"
@@ -107,7 +107,7 @@ class _Tally:
         self._num_created = 0
         self._seen: set[str] = set()
         self._num_out = 0
-        self.rows_left_out: list[LeftOut] = []
+        self.rejected_rows: list[Rejected] = []
         self.seconds = 0.0
         if self._known is not None and len(self._known) != self._num_in:
             raise ShardError(
@@ -121,9 +121,9 @@ class _Tally:
         if "duration_s" in batch.schema.names:
             self.seconds += sum(batch.column("duration_s").to_pylist())
 
-    def left_out(self, row: LeftOut) -> None:
+    def rejected(self, row: Rejected) -> None:
         self._account([row.id])
-        self.rows_left_out.append(row)
+        self.rejected_rows.append(row)
 
     def created(self, rows: Created) -> None:
         self._num_created += len(rows.ids)
@@ -141,7 +141,7 @@ class _Tally:
         found = len(self._seen) - self._num_created
         num_in = found if self._known is None else self._num_in
         reasons = {"dropped": Counter[str](), "quarantined": Counter[str]()}
-        for row in self.rows_left_out:
+        for row in self.rejected_rows:
             reasons[row.outcome][row.reason] += 1
         return Counts(
             rows_in=num_in,

@@ -1,7 +1,7 @@
 """What becomes of a row: it comes out, or it is left out for a reason that is counted.
 
 A transform is a pure generator: it takes the tables of its inputs and yields record batches of its
-declared schema for what comes out, and a `LeftOut` for each row that does not.
+declared schema for what comes out, and a `Rejected` for each row that does not.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Rejected:
     """A row that does not come out: `dropped` by a rule, or `quarantined` as unreadable or invalid.
 
     `reason` is a short snake_case word that is counted; `detail` is for the reader of the row.
@@ -31,15 +31,15 @@ class Created:
     ids: tuple[str, ...]
 
 
-Outcome: TypeAlias = pa.RecordBatch | LeftOut | Created
+Outcome: TypeAlias = pa.RecordBatch | Rejected | Created
 Outcomes: TypeAlias = Iterator[Outcome]
 
 
-def dropped(id: str, reason: str, detail: str = "") -> LeftOut:
+def dropped(id: str, reason: str, detail: str = "") -> Rejected:
     """A row that a rule leaves out."""
-    return LeftOut(id, "dropped", reason, detail)
+    return Rejected(id, "dropped", reason, detail)
 
 
-def quarantined(id: str, reason: str, detail: str = "") -> LeftOut:
+def quarantined(id: str, reason: str, detail: str = "") -> Rejected:
     """A row that cannot be read or is not valid."""
-    return LeftOut(id, "quarantined", reason, detail)
+    return Rejected(id, "quarantined", reason, detail)

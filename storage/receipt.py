@@ -15,7 +15,9 @@ NumRows = Annotated[int, Field(ge=0)]
 class Record(BaseModel):
     """A frozen value that is stored as JSON and refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     @classmethod
     def parse(cls, data: bytes, path: str) -> Self:
@@ -51,11 +53,11 @@ class Counts(Record):
 
     @model_validator(mode="after")
     def _row_law(self) -> Self:
-        left_out = sum(self.dropped.values()) + sum(self.quarantined.values())
-        if self.rows_in + self.created != self.rows_out + left_out:
+        rejected = sum(self.dropped.values()) + sum(self.quarantined.values())
+        if self.rows_in + self.created != self.rows_out + rejected:
             raise ValueError(
                 f"rows are lost or doubled: {self.rows_in} in + {self.created} created is not"
-                f" {self.rows_out} out + {left_out} dropped or quarantined"
+                f" {self.rows_out} out + {rejected} dropped or quarantined"
             )
         return self
 
@@ -77,7 +79,7 @@ class Receipt(Record):
     key: ShardKey
     source_digest: Sha256
     output: FileRef
-    left_out: FileRef | None = None
+    rejected: FileRef | None = Field(default=None, alias="left_out")  # rows that did not come out
     beside: tuple[FileRef, ...] = ()  # further files: the index of an archive, the parts of a model
     counts: Counts
     hours: float = 0.0  # of audio in the rows that came out

@@ -199,7 +199,7 @@ KEPT: Final = pa.schema(
 )
 """A row per kept window; what is dropped stands with its reasons in the file beside it."""
 
-LEFT_OUT: Final = pa.schema(
+REJECTED: Final = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("outcome", pa.string(), nullable=False),  # dropped | quarantined

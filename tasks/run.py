@@ -25,10 +25,10 @@ from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
+from tasks.device_pool import device_pool
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
-from tasks.label.pool import device_pool
 from tasks.work import Job, load_model, run_job, run_plan
 
 P = ParamSpec("P")

@@ -8,8 +8,8 @@ from storage.fingerprint import Hashable, digest, fingerprint
 from storage.schema import EVIDENCE, IDENTITIES, KEPT, LABELS, MEASURED, NORMALISED, PLAN
 from storage.stage import StageSpec
 from tasks.corpora.base import Corpus, Role
-from tasks.label.identity import teacher_identity
-from tasks.text import NORMALISER_VERSION, comparison_of
+from tasks.text.comparison import NORMALISER_VERSION, comparison_of
+from tasks.whisper.identity import teacher_identity
 
 Stage = Literal[
     "download",

@@ -21,19 +21,19 @@ from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.files import Files, RawFiles
 from tasks.filter.evaluated import evaluated_speech
-from tasks.filter.rules import Known
+from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 from tasks.index.shard import index_shard
-from tasks.label.identity import teacher_identity
-from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.shard import plan_part
 from tasks.score.shard import REFERENCE_COLUMNS, score_shard
 from tasks.score.vocabulary import vocabulary
 from tasks.stages import SPECS
-from tasks.text import comparison_of, normaliser
+from tasks.text.comparison import comparison_of, normaliser
+from tasks.whisper.identity import teacher_identity
 
 if TYPE_CHECKING:
-    from tasks.label.teacher import Transcriber
+    from tasks.whisper.teacher import Transcriber
 
 _BATCH_ROWS = 64
 
@@ -129,7 +129,7 @@ def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Re
 
 def _planned_ids(store: Store, parts: Sequence[Receipt]) -> Iterator[str]:
     for part in parts:
-        for file in (part.output, part.left_out):
+        for file in (part.output, part.rejected):
             if file is not None:
                 with store.fetch(file) as path:
                     yield from pq.read_table(path, columns=["id"]).column("id").to_pylist()
@@ -156,8 +156,8 @@ def _normalise(config: RunConfig, store: Store, job: Job, open_files: ExitStack)
 
 def _label(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
     # torch takes seconds to import, and most stages do without
-    from tasks.label.engines import load_engine
     from tasks.label.shard import label_shard
+    from tasks.whisper.engines import load_engine
 
     audio = _audio(job, store, open_files)
     outcomes = label_shard(
@@ -194,7 +194,7 @@ def _filter(config: RunConfig, store: Store, job: Job, open_files: ExitStack) ->
     corpus = corpus_of_run(config, job.place.key.corpus)
     settings = config.filter_of(corpus.name)
     evaluated = evaluated_speech(config, settings, job.evaluation_index, job.inputs.get("index"))
-    known = Known(licence=corpus.licence, evaluated=evaluated)
+    known = FilterContext(licence=corpus.licence, evaluated=evaluated)
     return _Reading(row_ids(evidence), filter_shard(evidence, settings, known))
 
 
@@ -210,7 +210,7 @@ def _index(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> 
 
 def _evaluate(config: RunConfig, store: Store, job: Job, open_files: ExitStack) -> _Reading:
     from tasks.evaluate.shard import measure_shard
-    from tasks.label.engines import whisper_engine
+    from tasks.whisper.engines import whisper_engine
 
     audio = _audio(job, store, open_files)
     corpus = corpus_of_run(config, job.place.key.corpus)
@@ -232,8 +232,8 @@ def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "Tra
     Raises `IntegrityError` when a file of the student is not what its receipt says, `UserError`
     for a teacher that is no Whisper.
     """
-    from tasks.label.engines import refuse_other_than_whisper
-    from tasks.label.teacher import load_teacher
+    from tasks.whisper.engines import refuse_other_than_whisper
+    from tasks.whisper.teacher import load_teacher
 
     refuse_other_than_whisper(config.label)
     settings = config.label.teacher

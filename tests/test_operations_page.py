@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import artifacts
-from flows.automations import WEBHOOK_URL
-from flows.cli import app
-from flows.deploy import HOME
+from flows.commands.app import app
+from flows.dispatch import artifacts
+from flows.server.automations import WEBHOOK_URL
+from flows.server.deploy import HOME
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "operations.md").read_text()

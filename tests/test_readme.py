@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.load import load_config
-from flows.cli import app
+from flows.commands.app import app
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import chosen_splits
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.noise_manifest import write_manifest
 from storage.store import Store
-from tasks.distil.sample import Sample
+from tasks.reading.sample import Sample
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training-data.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

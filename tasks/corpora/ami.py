@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from storage.errors import ShardError
-from storage.outcome import LeftOut, dropped, quarantined
+from storage.outcome import Rejected, dropped, quarantined
 from tasks.corpora.ami_meetings import PART_OF_MEETING
 from tasks.corpora.base import Corpus, Licence, Member, NoReference, Raw, Role, Segment, Unplanned
-from tasks.corpora.nxt import NxtError, Speaker, Stretch, Words, speakers, stretches
+from tasks.corpora.nxt import AlignmentChunk, NxtError, Speaker, Words, speakers, stretches
 from tasks.corpora.sources import Delivery, Expected
 
 _IHM: Final[dict[str, Role]] = {"ihm-train": "train", "ihm-dev": "validation", "ihm-test": "test"}
@@ -87,35 +87,35 @@ def _words(raw: Raw, member: Member | None) -> Words | NxtError:
         return error
 
 
-def _item(voice: _Voice, stretch: Stretch, split: str, place: str) -> Segment | Unplanned:
+def _item(voice: _Voice, stretch: AlignmentChunk, split: str, place: str) -> Segment | Unplanned:
     """A segment on one microphone; `place` names one that has no id."""
 
-    def left_out(row: LeftOut) -> Unplanned:
+    def rejected(row: Rejected) -> Unplanned:
         return Unplanned(split=split, row=row)
 
     if voice.meeting not in PART_OF_MEETING:
-        return left_out(dropped(place, "not_in_a_split", voice.meeting))
+        return rejected(dropped(place, "not_in_a_split", voice.meeting))
     if voice.speaker is None:
-        return left_out(quarantined(place, "unknown_speaker", "not in meetings.xml"))
+        return rejected(quarantined(place, "unknown_speaker", "not in meetings.xml"))
     if not (_TIME.fullmatch(stretch.start) and _TIME.fullmatch(stretch.end)):
         times = f"from {stretch.start!r} to {stretch.end!r}"
-        return left_out(quarantined(place, "malformed_segment", times))
+        return rejected(quarantined(place, "malformed_segment", times))
     start_s, end_s = float(stretch.start), float(stretch.end)
     name, headset = voice.speaker.name, voice.speaker.channel
     microphone = f"H{headset:02d}" if split in _IHM else "SDM"
     start_cs, end_cs = (int(100 * time_s + 0.5) for time_s in (start_s, end_s))
     row_id = f"AMI_{voice.meeting}_{microphone}_{name}_{start_cs:07d}_{end_cs:07d}"
     if end_s <= start_s:
-        return left_out(quarantined(row_id, "reversed_times", f"{start_s} to {end_s} s"))
+        return rejected(quarantined(row_id, "reversed_times", f"{start_s} to {end_s} s"))
     try:
         text = _text(voice.words, stretch)
     except NxtError as error:
-        return left_out(quarantined(row_id, "unreadable_annotation", str(error)))
+        return rejected(quarantined(row_id, "unreadable_annotation", str(error)))
     if not text:
-        return left_out(dropped(row_id, "no_words"))
+        return rejected(dropped(row_id, "no_words"))
     recording = f"{voice.meeting}.{f'Headset-{headset}' if split in _IHM else 'Array1-01'}"
     if recording not in voice.audio:
-        return left_out(quarantined(row_id, "no_audio", f"{recording}.wav"))
+        return rejected(quarantined(row_id, "no_audio", f"{recording}.wav"))
     return Segment(
         id=row_id,
         split=split,
@@ -128,7 +128,7 @@ def _item(voice: _Voice, stretch: Stretch, split: str, place: str) -> Segment | 
     )
 
 
-def _text(words: Words | NxtError, stretch: Stretch) -> str:
+def _text(words: Words | NxtError, stretch: AlignmentChunk) -> str:
     if isinstance(words, NxtError):
         raise words
     return words.text(stretch.hrefs)

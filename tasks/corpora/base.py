@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, Literal, Protocol, TypeAlias
 
-from storage.outcome import LeftOut, quarantined
+from storage.outcome import Rejected, quarantined
 from tasks.corpora.sources import Source
 
 Role = Literal["train", "validation", "test"]
@@ -83,7 +83,7 @@ class Unplanned:
     """An annotated segment that cannot be planned, and why."""
 
     split: str
-    row: LeftOut
+    row: Rejected
 
 
 @dataclass(frozen=True, slots=True)

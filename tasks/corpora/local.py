@@ -129,9 +129,9 @@ def _with_texts(
         if text is None and place.name in texts:
             text = raw.read(texts[place.name]).decode("utf-8-sig", errors="replace").strip()
         if text is None:
-            yield place.left_out("no_text", f"there is no {place.name}{_TEXT}")
+            yield place.rejected("no_text", f"there is no {place.name}{_TEXT}")
         elif UNDECODABLE in text:
-            yield place.left_out("malformed_line", text)
+            yield place.rejected("malformed_line", text)
         else:
             yield Segment(
                 id=place.name,
@@ -143,7 +143,7 @@ def _with_texts(
             )
     if columns.text is not None:
         for stem in sorted(texts.keys() - {stem_of(member.name) for member in audio}):
-            yield Place(split, stem).left_out("no_audio", f"beside {texts[stem].name}")
+            yield Place(split, stem).rejected("no_audio", f"beside {texts[stem].name}")
 
 
 def _text_pattern(pattern: str) -> str:

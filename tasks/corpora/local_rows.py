@@ -40,7 +40,7 @@ class Place:
     split: str
     name: str
 
-    def left_out(self, reason: str, detail: object) -> Unplanned:
+    def rejected(self, reason: str, detail: object) -> Unplanned:
         """The row, quarantined."""
         row = quarantined(self.name, reason, str(detail)[:_SHOWN_CHARS])
         return Unplanned(split=self.split, row=row)
@@ -65,7 +65,7 @@ def table_items(
     for number, values, embedded in rows(raw, table, columns):
         place = Place(split, f"{stem_of(table.name)}:{number}")
         if isinstance(values, str):
-            yield place.left_out("malformed_line", values)
+            yield place.rejected("malformed_line", values)
             continue
         audio = embedded or values.get(columns.audio)
         yield _item(place, table, values, audio, columns, files)
@@ -131,7 +131,7 @@ def _item(
             raise _DefectError("no_text", f"{columns.text} is {text!r}")
         start_s, end_s, told_s = _times(values, columns)
     except _DefectError as defect:
-        return place.left_out(defect.reason, defect.detail)
+        return place.rejected(defect.reason, defect.detail)
     whole = place.name if heard is audio else stem_of(heard.name)
     return Segment(
         id=place.name,

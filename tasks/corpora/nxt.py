@@ -38,7 +38,7 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class AlignmentChunk:
     """A transcribed segment: its times as written, and what it says of its words."""
 
     start: str
@@ -95,11 +95,11 @@ def speakers(data: bytes) -> dict[tuple[str, str], Speaker]:
     return found
 
 
-def stretches(data: bytes) -> Iterator[Stretch]:
+def stretches(data: bytes) -> Iterator[AlignmentChunk]:
     """The segments of a speaker in a meeting, in the file's order; raises `NxtError`."""
     for element in parse(data).children:
         if element.tag == "segment":
-            yield Stretch(
+            yield AlignmentChunk(
                 element.attributes.get("transcriber_start", ""),
                 element.attributes.get("transcriber_end", ""),
                 tuple(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
-from storage.outcome import LeftOut, dropped, quarantined
+from storage.outcome import Rejected, dropped, quarantined
 from tasks.corpora.base import Corpus, Member, Raw, Role, Segment, Unplanned, numbered_lines
 from tasks.corpora.tedlium import TEDLIUM, stm_item, transcripts_by_split
 
@@ -33,7 +33,7 @@ def _talk(raw: Raw, split: str, talks: dict[str, Member], stm: Member) -> Segmen
             detail = f"line {number}: {line[:_SHOWN_CHARS]}"
             return Unplanned(split=split, row=quarantined(name, "malformed_line", detail))
         elif item.row.outcome == "quarantined":
-            row = LeftOut(name, item.row.outcome, item.row.reason, item.row.detail)
+            row = Rejected(name, item.row.outcome, item.row.reason, item.row.detail)
             return Unplanned(split=split, row=row)
     if not segments:
         return Unplanned(split=split, row=dropped(name, "not_scored"))

@@ -7,13 +7,12 @@ the default is the paper's, with the script's square, which keeps the gradient o
 the same size at every temperature (Hinton et al., arXiv 1503.02531, section 2).
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
-IGNORED: Final = -100
-"""The target of a position that is not learnt: prompt and padding."""
+from tasks.whisper.tokens import IGNORED
 
 
 class LossSums(NamedTuple):

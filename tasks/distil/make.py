@@ -22,17 +22,17 @@ from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
-from tasks.distil.reader import ManifestReader
 from tasks.distil.student import save_student
-from tasks.distil.tokens import SpecialTokens
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
 from tasks.evaluate.metrics import summarise
 from tasks.evaluate.shard import measure_shard
-from tasks.label.engine import Engine
-from tasks.label.engines import refuse_other_than_whisper
-from tasks.label.teacher import Transcriber, load_teacher, silent_transformers
-from tasks.label.whisper import WhisperEngine
+from tasks.reading.reader import ManifestReader
+from tasks.whisper.engine import Engine
+from tasks.whisper.engines import refuse_other_than_whisper
+from tasks.whisper.teacher import Transcriber, load_teacher, silent_transformers
+from tasks.whisper.tokens import SpecialTokens
+from tasks.whisper.whisper import WhisperEngine
 
 _WEIGHTS: Final = "model.safetensors"
 _METRICS: Final = "training.jsonl"

@@ -9,8 +9,9 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
-from tasks.distil.examples import Prepared, collate
-from tasks.distil.loss import IGNORED, LossSums, loss_sums
+from tasks.distil.batch import Prepared, collate
+from tasks.distil.loss import LossSums, loss_sums
+from tasks.whisper.tokens import IGNORED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

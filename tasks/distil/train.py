@@ -9,13 +9,14 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import Distil
-from tasks.ahead import read_ahead
+from tasks.distil.batch import Preparer
 from tasks.distil.checkpoint import Checkpoints
-from tasks.distil.examples import Example, ExampleSource, Preparer
 from tasks.distil.step import Pair, make_pair, mean_loss
 from tasks.distil.student import make_student
-from tasks.distil.tokens import SpecialTokens
 from tasks.distil.training import Training, TrainingResult, Validate
+from tasks.read_ahead import read_ahead
+from tasks.reading.examples import Example, ExampleSource
+from tasks.whisper.tokens import SpecialTokens
 
 
 class OnStep(Protocol):

@@ -8,6 +8,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from storage.errors import ShardError
+from tasks.distil.batch import Prepared
 from tasks.distil.checkpoint import (
     Best,
     Checkpoints,
@@ -17,7 +18,6 @@ from tasks.distil.checkpoint import (
     from_files,
     to_files,
 )
-from tasks.distil.examples import Prepared
 from tasks.distil.optimise import (
     learning_rate,
     make_optimizer,

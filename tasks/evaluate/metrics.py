@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.receipt import Record
-from tasks.text import WordErrors
+from tasks.text.comparison import WordErrors
 
 _NGRAM_WORDS = 5
 

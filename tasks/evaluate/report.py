@@ -13,8 +13,8 @@ from tasks.audio import Samples, decode_flac
 from tasks.evaluate.metrics import ModelResult, summarise
 from tasks.evaluate.result import Measured, Report, load_report, report_path
 from tasks.evaluate.timing import decoder_layers, num_parameters, time_side_by_side
-from tasks.label.teacher import Transcriber
-from tasks.label.whisper import WhisperEngine
+from tasks.whisper.teacher import Transcriber
+from tasks.whisper.whisper import WhisperEngine
 
 _NUM_TIMED: Final = 96
 _BATCH_ROWS: Final = 16

@@ -8,16 +8,16 @@ from typing import Final
 import pyarrow as pa
 
 from configs.schema import Label, Score
-from storage.outcome import LeftOut, Outcomes, dropped
+from storage.outcome import Outcomes, Rejected, dropped
 from storage.schema import MEASURED, SAMPLE_RATE_HZ
 from tasks.corpora.base import Clean, NoReference
 from tasks.evaluate.long_form import cut_at_pauses
-from tasks.label.engine import Engine, Sound
-from tasks.label.safety import Transcript
 from tasks.label.shard import Utterance, ahead, in_batches, utterances
-from tasks.label.transcribe import transcribe_all
 from tasks.label.windows import too_long
-from tasks.text import comparison_of, count_word_errors, normaliser
+from tasks.text.comparison import comparison_of, count_word_errors, normaliser
+from tasks.whisper.engine import AudioWindow, Engine
+from tasks.whisper.safety import Transcript
+from tasks.whisper.transcribe import transcribe_all
 
 _BATCH_UTTERANCES: Final = 64
 
@@ -73,12 +73,12 @@ def measure_shard(
     ):
         heard = transcribe_all(engine, pieces, plainly(label))
         for batch in in_batches(_joined(heard), _BATCH_UTTERANCES):
-            yield batch if isinstance(batch, LeftOut) else _measured(batch, normalise)
+            yield batch if isinstance(batch, Rejected) else _measured(batch, normalise)
 
 
 def _decoded(
     batches: Iterable[pa.RecordBatch], num_threads: int, whole_recordings: bool
-) -> Generator[Utterance | LeftOut, None, None]:
+) -> Generator[Utterance | Rejected, None, None]:
     if whole_recordings:  # an hour decoded is 230 MB
         return utterances(batches, num_threads=1, num_ahead=1)
     return utterances(batches, num_threads)
@@ -90,35 +90,35 @@ def plainly(settings: Label) -> Label:
 
 
 def _pieces(
-    found: Iterable[Utterance | LeftOut],
+    found: Iterable[Utterance | Rejected],
     clean: Clean,
     normalise: Callable[[str], str],
     window_samples: int,
     whole_recordings: bool,
-) -> Iterator[tuple[_Piece, Sound] | LeftOut]:
+) -> Iterator[tuple[_Piece, AudioWindow] | Rejected]:
     for utterance in found:
-        if isinstance(utterance, LeftOut):
+        if isinstance(utterance, Rejected):
             yield utterance
         elif isinstance(text := clean(utterance.raw_text), NoReference):
             yield dropped(utterance.id, text.reason, utterance.raw_text)
         elif not (reference := normalise(text)):
             yield dropped(utterance.id, "empty_reference", utterance.raw_text)
-        elif not whole_recordings and (left_out := too_long(utterance, window_samples)):
-            yield left_out
+        elif not whole_recordings and (rejected := too_long(utterance, window_samples)):
+            yield rejected
         else:
             whole = _Measurable(utterance.id, utterance.num_samples, reference)
             for start, end in cut_at_pauses(utterance.samples, window_samples):
-                sound = Sound(f"{utterance.id}@{start}", utterance.samples[start:end])
+                sound = AudioWindow(f"{utterance.id}@{start}", utterance.samples[start:end])
                 yield _Piece(whole, end), sound
 
 
 def _joined(
-    heard: Iterable[tuple[_Piece, Transcript] | LeftOut],
-) -> Iterator[tuple[_Measurable, str] | LeftOut]:
+    heard: Iterable[tuple[_Piece, Transcript] | Rejected],
+) -> Iterator[tuple[_Measurable, str] | Rejected]:
     """Each utterance with the text of all its pieces, which follow one another."""
     texts: list[str] = []
     for one in heard:
-        if isinstance(one, LeftOut):
+        if isinstance(one, Rejected):
             yield one
             continue
         piece, transcript = one

@@ -10,9 +10,9 @@ from configs.schema import Label
 from storage.schema import SAMPLE_RATE_HZ
 from tasks.audio import Samples
 from tasks.evaluate.shard import plainly
-from tasks.label.engine import Engine, Sound
-from tasks.label.teacher import Transcriber
-from tasks.label.transcribe import transcribe_all
+from tasks.whisper.engine import AudioWindow, Engine
+from tasks.whisper.teacher import Transcriber
+from tasks.whisper.transcribe import transcribe_all
 
 _NUM_WARM_UP: Final = 16
 
@@ -60,7 +60,7 @@ def time_side_by_side(
     settings = plainly(settings)
     longest = min(model.window_samples for model in models)
     sounds = [
-        Sound(str(place), waveform)
+        AudioWindow(str(place), waveform)
         for place, waveform in enumerate(waveforms)
         if len(waveform) <= longest
     ]
@@ -78,7 +78,7 @@ def time_side_by_side(
     )
 
 
-def _seconds(engine: Engine, sounds: Sequence[Sound], settings: Label) -> float:
+def _seconds(engine: Engine, sounds: Sequence[AudioWindow], settings: Label) -> float:
     """The text is in the memory of the host at the end, so no device is still at work."""
     started_s = perf_counter()
     for _ in transcribe_all(engine, ((None, sound) for sound in sounds), settings):

@@ -13,9 +13,9 @@ from storage.card import card
 from storage.manifest import Manifest
 from storage.receipt import FileRef
 from storage.store import Store
-from tasks.ahead import read_ahead
 from tasks.export.parts import RECORDS, Part, Written
 from tasks.export.rows import Row, file_name
+from tasks.read_ahead import read_ahead
 
 TABLE: Final = "train_manifest.jsonl"
 

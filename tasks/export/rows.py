@@ -20,11 +20,11 @@ from storage.errors import IntegrityError
 from storage.manifest import ManifestEntry
 from storage.schema import SAMPLE_RATE_HZ
 from storage.store import Store, sha256_hex
-from tasks.ahead import read_ahead
 from tasks.audio import encode_flac
-from tasks.distil.examples import Example
-from tasks.distil.join import read_entry
-from tasks.text import WordErrors
+from tasks.read_ahead import read_ahead
+from tasks.reading.examples import Example
+from tasks.reading.join import read_entry
+from tasks.text.comparison import WordErrors
 
 _LABEL_COLUMNS: Final = ["window_id", "language"]
 _EVIDENCE_COLUMNS: Final = [

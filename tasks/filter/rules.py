@@ -21,19 +21,19 @@ from tasks.filter.without_reference import rules_without_reference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class FilterContext:
     """What rules ask beside the evidence: the corpus's licence, and the speech to measure on."""
 
     licence: Licence
     evaluated: Evaluated | None = None
 
 
-def rules(settings: Filter, known: Known) -> tuple[Rule, ...]:
+def rules(settings: Filter, known: FilterContext) -> tuple[Rule, ...]:
     """The rules that `settings` ask for, in the order in which they give the reason."""
     return tuple(_rules(settings, known))
 
 
-def _rules(settings: Filter, known: Known) -> Iterator[Rule]:
+def _rules(settings: Filter, known: FilterContext) -> Iterator[Rule]:
     lacking = [right for right in settings.rights if not getattr(known.licence, right)]
     if lacking:
         yield _licence(known.licence, lacking)

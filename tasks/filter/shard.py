@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import Filter
-from storage.outcome import LeftOut, Outcomes, dropped
+from storage.outcome import Outcomes, Rejected, dropped
 from storage.schema import KEPT
 from tasks.filter.decide import AMBIGUOUS, NEIGHBOUR, Flags, Members, Places, Unit, decide
 from tasks.filter.decide import KEPT as IS_KEPT
 from tasks.filter.rule import Row, Rule
-from tasks.filter.rules import Known, rules
+from tasks.filter.rules import FilterContext, rules
 
 
-def filter_shard(evidence: pa.Table, settings: Filter, known: Known) -> Outcomes:
+def filter_shard(evidence: pa.Table, settings: Filter, known: FilterContext) -> Outcomes:
     """The kept windows (KEPT) of a shard's evidence (EVIDENCE), in its order.
 
     Each utterance that is dropped has the reason of the first of `rules` that it or its window
@@ -34,7 +34,7 @@ def filter_shard(evidence: pa.Table, settings: Filter, known: Known) -> Outcomes
     ]
     yield from _batches(members.windows, is_whole, kept_rows)
     for row, at in _rows(members, ~is_whole, places):
-        yield from _left_out(row, at, chosen, settings.unit)
+        yield from _rejected(row, at, chosen, settings.unit)
 
 
 def _rows(
@@ -76,9 +76,9 @@ def _kept(row: Row, is_kept: Sequence[int]) -> Row:
     }
 
 
-def _left_out(
+def _rejected(
     row: Row, places: Sequence[int], chosen: Sequence[Rule], unit: Unit
-) -> Iterator[LeftOut]:
+) -> Iterator[Rejected]:
     """What is dropped of a window, with its reasons."""
     with_whom = next(
         f"with {one['id']}: {chosen[place].reason}"

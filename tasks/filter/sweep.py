@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from configs.schema import Filter
 from tasks.filter.decide import KEPT, Flags, Members, decide, in_doubt
-from tasks.filter.rules import Known, rules, wer
+from tasks.filter.rules import FilterContext, rules, wer
 
 PAPER_FILTERED_PERCENT: Final = {
     5.0: 60.3,
@@ -51,7 +51,7 @@ class Amount:
         )
 
 
-def columns_asked(settings: Filter, known: Known) -> list[str]:
+def columns_asked(settings: Filter, known: FilterContext) -> list[str]:
     """The columns of a Parquet file of EVIDENCE that `sweep` reads, and no others."""
     of_windows = {"duration_s"}
     of_utterances = {"is_end_ambiguous"}  # of which there is one for each, and none is smaller
@@ -64,7 +64,7 @@ def columns_asked(settings: Filter, known: Known) -> list[str]:
 
 
 def sweep(
-    evidence: pa.Table, settings: Filter, known: Known, max_wer_percents: Sequence[float]
+    evidence: pa.Table, settings: Filter, known: FilterContext, max_wer_percents: Sequence[float]
 ) -> tuple[Amount, list[Amount]]:
     """All of `evidence`, and what `settings` keep of it with each threshold in place of their own.
 

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import Label
-from storage.outcome import LeftOut, Outcomes, quarantined
+from storage.outcome import Outcomes, Rejected, quarantined
 from storage.schema import LABELS, SAMPLE_RATE_HZ
-from tasks.ahead import read_ahead
 from tasks.audio import AudioError, Samples, decode_flac
-from tasks.label.engine import Engine, Sound
-from tasks.label.safety import Transcript
-from tasks.label.transcribe import transcribe_all
 from tasks.label.windows import Window, pack
+from tasks.read_ahead import read_ahead
+from tasks.whisper.engine import AudioWindow, Engine
+from tasks.whisper.safety import Transcript
+from tasks.whisper.transcribe import transcribe_all
 
 T = TypeVar("T")
 
@@ -69,12 +69,12 @@ def label_shard(
         closing(ahead(_sounds(found, engine.window_samples, settings))) as windows,
     ):
         for batch in in_batches(transcribe_all(engine, windows, settings), _BATCH_WINDOWS):
-            yield batch if isinstance(batch, LeftOut) else _labels(batch, settings.language)
+            yield batch if isinstance(batch, Rejected) else _labels(batch, settings.language)
 
 
 def utterances(
     batches: Iterable[pa.RecordBatch], num_threads: int, num_ahead: int = NUM_AHEAD
-) -> Generator[Utterance | LeftOut, None, None]:
+) -> Generator[Utterance | Rejected, None, None]:
     """Decode the rows of normalised batches `num_ahead` of who asks, in their order.
 
     What cannot be decoded is quarantined. Close it to stop the threads.
@@ -88,15 +88,15 @@ def ahead(windows: Iterator[T]) -> Generator[T, None, None]:
     return read_ahead(windows, lambda window: window, num_threads=1, num_ahead=NUM_AHEAD)
 
 
-def in_batches(found: Iterable[T | LeftOut], size: int) -> Iterator[list[T] | LeftOut]:
+def in_batches(found: Iterable[T | Rejected], size: int) -> Iterator[list[T] | Rejected]:
     """Neighbours together, `size` at most; what is left out stays in its place between them."""
     batch: list[T] = []
     for one in found:
-        is_left_out = isinstance(one, LeftOut)
+        is_left_out = isinstance(one, Rejected)
         if batch and (is_left_out or len(batch) == size):
             yield batch
             batch = []
-        if isinstance(one, LeftOut):
+        if isinstance(one, Rejected):
             yield one
         else:
             batch.append(one)
@@ -104,7 +104,7 @@ def in_batches(found: Iterable[T | LeftOut], size: int) -> Iterator[list[T] | Le
         yield batch
 
 
-def _decoded(row: dict[str, Any]) -> Utterance | LeftOut:
+def _decoded(row: dict[str, Any]) -> Utterance | Rejected:
     try:
         samples = decode_flac(row["audio"]["bytes"])
     except AudioError as error:
@@ -115,13 +115,13 @@ def _decoded(row: dict[str, Any]) -> Utterance | LeftOut:
 
 
 def _sounds(
-    found: Iterable[Utterance | LeftOut], window_samples: int, settings: Label
-) -> Iterator[tuple[_Packed, Sound] | LeftOut]:
+    found: Iterable[Utterance | Rejected], window_samples: int, settings: Label
+) -> Iterator[tuple[_Packed, AudioWindow] | Rejected]:
     for window in pack(found, window_samples, settings.pack):
-        yield window if isinstance(window, LeftOut) else _sound(window)
+        yield window if isinstance(window, Rejected) else _sound(window)
 
 
-def _sound(window: Window[Utterance]) -> tuple[_Packed, Sound]:
+def _sound(window: Window[Utterance]) -> tuple[_Packed, AudioWindow]:
     packed = _Packed(
         window_id=window.window_id,
         utterance_ids=tuple(utterance.id for utterance in window.utterances),
@@ -130,7 +130,7 @@ def _sound(window: Window[Utterance]) -> tuple[_Packed, Sound]:
         previous_window_id=window.previous_window_id,
     )
     samples = np.concatenate([utterance.samples for utterance in window.utterances])
-    return packed, Sound(packed.window_id, samples)
+    return packed, AudioWindow(packed.window_id, samples)
 
 
 def _labels(heard: Sequence[tuple[_Packed, Transcript]], language: str) -> pa.RecordBatch:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from storage.outcome import LeftOut, dropped
+from storage.outcome import Rejected, dropped
 from storage.schema import SAMPLE_RATE_HZ
 
 Policy = Literal["none", "speaker", "any"]
@@ -66,8 +66,8 @@ class Window(Generic[U]):
 
 
 def pack(
-    utterances: Iterable[U | LeftOut], window_samples: int, policy: Policy
-) -> Iterator[Window[U] | LeftOut]:
+    utterances: Iterable[U | Rejected], window_samples: int, policy: Policy
+) -> Iterator[Window[U] | Rejected]:
     """Fill windows of at most `window_samples` in the order given; one window is open at a time.
 
     `none`: each utterance alone. `speaker`: neighbours that share a known speaker and a recording.
@@ -81,11 +81,11 @@ def pack(
     opened: list[U] = []
     length = 0
     for utterance in utterances:
-        if isinstance(utterance, LeftOut):
+        if isinstance(utterance, Rejected):
             yield utterance
             continue
-        if (left_out := too_long(utterance, window_samples)) is not None:
-            yield left_out
+        if (rejected := too_long(utterance, window_samples)) is not None:
+            yield rejected
             continue
         fits = length + utterance.num_samples <= window_samples
         if opened and not (fits and _may_join(opened[-1], utterance, policy)):
@@ -97,7 +97,7 @@ def pack(
         yield _close(opened, last_window)
 
 
-def too_long(utterance: Packable, window_samples: int) -> LeftOut | None:
+def too_long(utterance: Packable, window_samples: int) -> Rejected | None:
     """The drop of an utterance that no window holds; None where one does."""
     if utterance.num_samples <= window_samples:
         return None

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from configs.schema import Normalise
 from storage.errors import ShardError
-from storage.outcome import Created, LeftOut, Outcomes, dropped, quarantined
+from storage.outcome import Created, Outcomes, Rejected, dropped, quarantined
 from storage.schema import NORMALISED, SAMPLE_RATE_HZ
 from storage.shard import ShardKey
 from tasks.audio import (
@@ -49,7 +49,7 @@ def normalise_shard(
     rows = segments.to_pylist()
     for place, group in groupby(rows, key=_place):
         for outcome in _utterances(read, place, list(group), key, settings):
-            if isinstance(outcome, LeftOut | Created):
+            if isinstance(outcome, Rejected | Created):
                 yield outcome
                 continue
             pending.append(outcome)
@@ -67,7 +67,7 @@ def _place(row: Row) -> AudioPlace:
 
 def _utterances(
     read: ReadAudio, place: AudioPlace, rows: list[Row], key: ShardKey, settings: Normalise
-) -> Iterator[Row | LeftOut | Created]:
+) -> Iterator[Row | Rejected | Created]:
     try:
         data = read(place)
         recording = decode(data)
@@ -117,7 +117,7 @@ def _channels_to_segment(row: Row, recording: Audio, settings: Normalise) -> lis
 
 def _segmented(
     row: Row, recording: Audio, channels: Sequence[int], settings: Normalise
-) -> Iterator[Row | LeftOut | Created]:
+) -> Iterator[Row | Rejected | Created]:
     """Each stretch of speech as a row, `{id}-{start}-{end}` in centiseconds of the recording."""
     found: list[tuple[Row, Pcm]] = []
     for channel in channels:
@@ -149,7 +149,7 @@ def _letter(channel: int) -> str:
     return ascii_uppercase[channel] if channel < len(ascii_uppercase) else str(channel + 1)
 
 
-def _too_short_or_long(row: Row, piece: Audio, settings: Normalise) -> LeftOut | None:
+def _too_short_or_long(row: Row, piece: Audio, settings: Normalise) -> Rejected | None:
     """The reason to drop a piece, as far as its audio alone tells."""
     detail = f"{piece.duration_s:.2f} s"
     if piece.duration_s < settings.min_duration_s or not len(piece.samples):

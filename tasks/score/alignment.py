@@ -16,7 +16,7 @@ _KINDS: Final[dict[str, Kind]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class AlignmentChunk:
     """Neighbouring words that fared alike; those of one side are empty where they have none."""
 
     kind: Kind
@@ -26,7 +26,7 @@ class Stretch:
     def __str__(self) -> str:
         r"""Readable without colour, as `wdiff` writes.
 
-        >>> str(Stretch("substitution", "red house", "read house"))
+        >>> str(AlignmentChunk("substitution", "red house", "read house"))
         '[-red house-]{+read house+}'
         """
         if self.kind == "hit":
@@ -36,14 +36,14 @@ class Stretch:
         return gone + come
 
 
-def align(reference: str, hypothesis: str) -> list[Stretch]:
+def align(reference: str, hypothesis: str) -> list[AlignmentChunk]:
     """The alignment of least edits of two normalised texts, from the first word to the last."""
     expected, heard = reference.split(), hypothesis.split()
     if not expected:  # which the aligner refuses
-        return [Stretch("insertion", "", hypothesis)] if heard else []
+        return [AlignmentChunk("insertion", "", hypothesis)] if heard else []
     output = jiwer.process_words(reference, hypothesis)
     return [
-        Stretch(
+        AlignmentChunk(
             _KINDS[chunk.type],
             " ".join(expected[chunk.ref_start_idx : chunk.ref_end_idx]),
             " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.schema import COMPARED, EVIDENCE, UTTERANCE_EVIDENCE
-from tasks.label.safety import compression_ratio
 from tasks.score.signals import foreign_percent, most_repeats
 from tasks.score.spans import Span, spans, text_places
 from tasks.score.vocabulary import Vocabulary
-from tasks.text import Comparison, character_error_percents, normaliser, word_edits
+from tasks.text.comparison import Comparison, character_error_percents, normaliser, word_edits
+from tasks.whisper.safety import compression_ratio
 
 LoadVocabulary = Callable[[], Vocabulary]
 """Gives the teacher's vocabulary; called only for the tokens of several utterances together."""

@@ -9,7 +9,7 @@ from storage.errors import ShardError
 from storage.outcome import Outcomes, dropped
 from tasks.corpora.base import Clean, NoReference
 from tasks.score.evidence import LoadVocabulary, Reference, evidence_batch
-from tasks.text import Comparison
+from tasks.text.comparison import Comparison
 
 _BATCH_WINDOWS = 1_000
 

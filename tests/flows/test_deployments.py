@@ -10,8 +10,8 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
 from configs.load import load_config
 from configs.schema import RunConfig
-from flows.automations import WEBHOOK_URL
-from flows.deployments import ENVIRONMENT, Deployed, deployments_of, path_in, schedule_of
+from flows.server.automations import WEBHOOK_URL
+from flows.server.deployments import ENVIRONMENT, Deployed, deployments_of, path_in, schedule_of
 from storage.errors import UserError
 from tasks.run import download_limits
 from tasks.stages import STAGES

@@ -12,9 +12,9 @@ import yaml
 from typer.testing import CliRunner
 
 from configs.schema import RunConfig
-from flows.check import Check
-from flows.cli import app
-from flows.doctor import HopelessError, examine, refuse_hopeless
+from flows.commands.app import app
+from flows.doctor.check import Check
+from flows.doctor.examine import HopelessError, examine, refuse_hopeless
 from storage.store import Store
 from tests.builders import flac, noise
 from tests.file_server import serving

@@ -9,7 +9,7 @@ import pytest
 
 from configs.load import load_config
 from configs.schema import RunConfig
-from flows.estimate import Estimate, estimate, total
+from flows.state.estimate import Estimate, estimate, total
 from storage.store import Store
 from tasks.corpora.registry import CORPORA
 from tests.flows.running import REPOSITORY, TEACHER, Run

@@ -10,7 +10,7 @@ import yaml
 from configs.schema import Filter, Takedown
 from tasks.corpora.base import Licence
 from tasks.filter.contamination import Evaluated, EvaluationIndex
-from tasks.filter.rules import Known, rules
+from tasks.filter.rules import FilterContext, rules
 from tests.flows.running import REPOSITORY, Run, copied, tiny
 
 PAGE = (REPOSITORY / "docs" / "filter.md").read_text()
@@ -19,7 +19,7 @@ ROWS = [line.split("|") for line in PAGE.splitlines() if re.match(r"\| .*\| `", 
 COMMANDS = re.findall(r"^    (distillery .*?)(?:   .*)?$", PAGE, re.MULTILINE)
 
 NOTHING = EvaluationIndex.of([], [], [], None)
-STRICT = Known(
+STRICT = FilterContext(
     licence=Licence(name="x", commercial_use=False, derivatives=False, redistribution=False),
     evaluated=Evaluated(index=NOTHING, sounds={}),
 )
@@ -27,8 +27,8 @@ STRICT = Known(
 
 def test_every_key_is_shown() -> None:
     settings = Filter.model_validate(SHOWN["filter"])
-    left_out = {"without_reference"}  # which own-audio.md tells
-    assert SHOWN["filter"].keys() == Filter.model_fields.keys() - left_out
+    rejected = {"without_reference"}  # which own-audio.md tells
+    assert SHOWN["filter"].keys() == Filter.model_fields.keys() - rejected
     nested = {"hallucination": settings.hallucination, "takedown": Takedown()}
     for block, values in nested.items():
         assert SHOWN["filter"][block].keys() == type(values).model_fields.keys()

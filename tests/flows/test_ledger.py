@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from flows import ledger
-from flows.cli import app
-from flows.ledger import print_ledger, read_ledger
+from flows.commands import corpora as ledger
+from flows.commands.app import app
+from flows.commands.corpora import print_ledger, read_ledger
 from tasks.corpora.registry import CORPORA
 
 

@@ -119,8 +119,9 @@ def test_a_mistake_with_manifests_is_one_line(
 )
 def test_what_only_tells_imports_no_torch(finished: Run, words: tuple[str, ...]) -> None:
     code = (
-        "import sys; sys.argv = ['distillery', 'manifest', *sys.argv[1:]]; import flows.cli\n"
-        "try: flows.cli.main()\n"
+        "import sys; sys.argv = ['distillery', 'manifest', *sys.argv[1:]]; "
+        "import flows.commands.app\n"
+        "try: flows.commands.app.main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert not {'torch', 'prefect'} & set(sys.modules)"
     )

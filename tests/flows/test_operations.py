@@ -19,7 +19,7 @@ import pytest
 import torch
 import yaml
 
-from flows.rerun import RERUN_STAGES
+from flows.state.rerun import RERUN_STAGES
 from storage.receipt import Receipt
 from storage.sink import hash_file
 from tasks.stages import STAGES

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from configs.load import load_config
 from configs.schema import RunConfig
-from flows.chain import Chain
-from flows.content import publish_manifest
+from flows.state.corpus_state import CorpusState
+from flows.state.publication import publish_manifest
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
@@ -101,17 +101,17 @@ def config(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
 @pytest.fixture(scope="module")
 def receipts(config: RunConfig) -> Mapping[str, Receipt]:
     """What each stage makes of the recordings: one shard."""
-    chain = Chain.open(config, "calls")
-    for part in chain.downloads.missing().values():
-        download(chain.store, chain.corpus, chain.settings, part)
-    [(key, archives)] = Chain.open(config, "calls").unplanned_splits().items()
-    run_plan(config, chain.place("plan", key), archives)
-    for stage in Chain.open(config, "calls").stages("train"):
-        [link] = Chain.open(config, "calls").links()
-        assert link.next_stage == stage
-        run_job(config, chain.job(link, stage))
-    [link] = Chain.open(config, "calls").links()
-    return link.receipts
+    state = CorpusState.open(config, "calls")
+    for part in state.downloads.missing().values():
+        download(state.store, state.corpus, state.settings, part)
+    [(key, archives)] = CorpusState.open(config, "calls").unplanned_splits().items()
+    run_plan(config, state.place("plan", key), archives)
+    for stage in CorpusState.open(config, "calls").stages("train"):
+        [shard] = CorpusState.open(config, "calls").shards()
+        assert shard.next_stage == stage
+        run_job(config, state.job(shard, stage))
+    [shard] = CorpusState.open(config, "calls").shards()
+    return shard.receipts
 
 
 def table(config: RunConfig, receipt: Receipt) -> pa.Table:

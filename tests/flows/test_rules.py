@@ -11,24 +11,24 @@ import pytest
 import yaml
 
 from configs.schema import RunConfig
-from flows.chain import chains
-from flows.content import find_current, publish_manifest
-from flows.explain import read_story
-from flows.gather import ShardsFailed
-from flows.left_out import read_left_out
-from flows.local import synthesise
+from flows.commands.local_run import synthesise
+from flows.dispatch.gather import ShardsFailed
 from flows.shards import refuse_without_index
-from flows.status import read_status
-from flows.sweep import read_sweep
+from flows.state.corpus_state import corpus_states
+from flows.state.publication import find_current, publish_manifest
+from flows.state.rejections import read_rejections
+from flows.state.status import read_status
+from flows.state.sweep import read_sweep
+from flows.state.utterance_history import read_story
 from storage.errors import UserError
 from storage.manifest import Manifest
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.corpora import registry
 from tasks.demo.tokenizer import token_id
-from tasks.distil.stream import open_manifest
 from tasks.download.raw import download
 from tasks.export.rows import entry_rows
+from tasks.reading.stream import open_manifest
 from tasks.score.vocabulary import vocabulary
 from tasks.stages import SHARD_STAGES
 from tasks.work import run_job, run_plan
@@ -80,18 +80,18 @@ def advance(config: RunConfig, until: str = "filter") -> dict[str, list[Receipt]
     """Make what is pending, without Prefect; returns the receipts that are new, by stage."""
     store = Store(config.root)
     synthesise(config, store)
-    for chain in chains(config, store):
-        for part in chain.downloads.missing().values():
-            download(store, chain.corpus, chain.settings, part)
-    for chain in chains(config, store):
-        for key, archives in chain.unplanned_splits().items():
-            run_plan(config, chain.place("plan", key), archives)
+    for state in corpus_states(config, store):
+        for part in state.downloads.missing().values():
+            download(store, state.corpus, state.settings, part)
+    for state in corpus_states(config, store):
+        for key, archives in state.unplanned_splits().items():
+            run_plan(config, state.place("plan", key), archives)
     made: dict[str, list[Receipt]] = {}
     for stage in SHARD_STAGES[: SHARD_STAGES.index(until) + 1]:
-        for chain in chains(config, store):
-            for link in chain.links():
-                if link.next_stage == stage:
-                    made.setdefault(stage, []).append(run_job(config, chain.job(link, stage)))
+        for state in corpus_states(config, store):
+            for shard in state.shards():
+                if shard.next_stage == stage:
+                    made.setdefault(stage, []).append(run_job(config, state.job(shard, stage)))
     return made
 
 
@@ -116,9 +116,9 @@ def rows(config: RunConfig, receipts: Mapping[str, Receipt], stage: str) -> list
 
 
 def training(config: RunConfig) -> Iterator[Mapping[str, Receipt]]:
-    for chain in chains(config, Store(config.root)):
-        for link in chain.links("train"):
-            yield link.receipts
+    for state in corpus_states(config, Store(config.root)):
+        for shard in state.shards("train"):
+            yield shard.receipts
 
 
 def test_windows_hold_several_utterances_with_evidence_of_their_own(root: Path) -> None:
@@ -148,20 +148,22 @@ def test_counts_of_status_files_and_manifest_agree_to_the_row(root: Path, unit: 
     config = configured(root, filter={**RULES, "unit": unit})
     manifest = published(config)
     status = Counter[str]()
-    for line in read_status(config, Store(config.root), chains(config, Store(config.root))).stages:
-        left_out = sum(line.dropped.values()) + sum(line.quarantined.values())
-        assert line.rows_in + line.created == line.rows_out + left_out
+    for line in read_status(
+        config, Store(config.root), corpus_states(config, Store(config.root))
+    ).stages:
+        rejected = sum(line.dropped.values()) + sum(line.quarantined.values())
+        assert line.rows_in + line.created == line.rows_out + rejected
         if line.stage in ("plan", *SHARD_STAGES) and "train" in line.split:
             status.update(line.dropped)
     filtered = Counter(
         row["reason"]
         for receipts in training(config)
-        if receipts["filter"].left_out is not None
-        for row in _left_out(config, receipts["filter"])
+        if receipts["filter"].rejected is not None
+        for row in _rejected(config, receipts["filter"])
     )
     kept = [row for receipts in training(config) for row in rows(config, receipts, "filter")]
     for reason, count in filtered.items():
-        told = list(read_left_out(config, Store(config.root), reason))
+        told = list(read_rejections(config, Store(config.root), reason))
         assert len(told) == manifest.totals["all"].dropped[reason] == status[reason]
         assert sum(row.stage == "filter" for row in told) == count
     total = manifest.totals["all"]
@@ -175,9 +177,9 @@ def test_counts_of_status_files_and_manifest_agree_to_the_row(root: Path, unit: 
     assert ("window_of_dropped_utterance" in filtered) == (unit == "window")
 
 
-def _left_out(config: RunConfig, receipt: Receipt) -> list[dict[str, Any]]:
-    assert receipt.left_out is not None
-    with Store(config.root).fetch(receipt.left_out) as path:
+def _rejected(config: RunConfig, receipt: Receipt) -> list[dict[str, Any]]:
+    assert receipt.rejected is not None
+    with Store(config.root).fetch(receipt.rejected) as path:
         found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return found
 
@@ -246,7 +248,7 @@ def test_speech_that_is_measured_on_is_found_by_text_and_by_sound(root: Path) ->
     made = advance(config)
     assert made.keys() <= {"index", "filter"}
     store = Store(config.root)
-    told = {row.id: row.detail for row in read_left_out(config, store, "contamination")}
+    told = {row.id: row.detail for row in read_rejections(config, store, "contamination")}
     assert "sounds as librispeech/test-clean 7001-700100-0000" in told.values()
     [copied] = [name for name, detail in told.items() if detail.startswith("sounds")]
     story = read_story(config, store, copied)
@@ -267,14 +269,17 @@ def test_half_an_index_filters_nothing(root: Path, tmp_path: Path) -> None:
     for summary in victim.parent.glob("*.summary.json"):
         summary.unlink()
     try:
-        chain = chains(config, Store(config.root))[0]
-        assert chain.evaluation.missing and chain.index_digest == "incomplete"
-        pending = [link for link in chain.links("train") if link.next_stage == "filter"]
+        state = corpus_states(config, Store(config.root))[0]
+        assert state.evaluation.missing and state.index_digest == "incomplete"
+        pending = [shard for shard in state.shards("train") if shard.next_stage == "filter"]
         with pytest.raises(ShardsFailed, match="1 shards are missing: index "):
-            refuse_without_index(chain, pending)
+            refuse_without_index(state, pending)
         with pytest.raises(UserError, match="until index"):
             read_sweep(config, Store(config.root), [5.0])
-        assert find_current(config, Store(config.root), chains(config, Store(config.root))) is None
+        assert (
+            find_current(config, Store(config.root), corpus_states(config, Store(config.root)))
+            is None
+        )
     finally:
         victim.write_bytes(data)
 

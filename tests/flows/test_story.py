@@ -31,8 +31,8 @@ def test_every_stage_is_done_and_the_row_law_holds(finished: Run) -> None:
         assert line.keys() == STATUS_KEYS
         assert line["shards"]["done"] > 0
         assert line["shards"]["missing"] == line["shards"]["failed"] == 0
-        left_out = sum(line["dropped"].values()) + sum(line["quarantined"].values())
-        assert line["rows_in"] + line["created"] == line["rows_out"] + left_out
+        rejected = sum(line["dropped"].values()) + sum(line["quarantined"].values())
+        assert line["rows_in"] + line["created"] == line["rows_out"] + rejected
 
 
 def test_what_real_corpora_contain_is_left_out_with_a_reason(finished: Run) -> None:
@@ -57,8 +57,8 @@ def test_each_row_of_a_stage_goes_into_the_next(finished: Run) -> None:
 def test_a_second_run_finds_all_done_without_torch_or_prefect(finished: Run) -> None:
     before = finished.json("manifest", "list")
     code = (
-        "import sys; sys.argv = ['distillery', 'run', sys.argv[1]]; import flows.cli\n"
-        "try: flows.cli.main()\n"
+        "import sys; sys.argv = ['distillery', 'run', sys.argv[1]]; import flows.commands.app\n"
+        "try: flows.commands.app.main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert not {'torch', 'prefect'} & set(sys.modules)"
     )

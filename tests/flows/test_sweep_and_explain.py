@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.load import load_config
-from flows.explain import read_story
-from flows.keep_rate import Share, abnormal
-from flows.sweep import Line, Swept
+from flows.state.keep_rate import Share, abnormal
+from flows.state.sweep import Line, Swept
+from flows.state.utterance_history import read_story
 from storage.store import Store
 from tasks.filter.sweep import Amount
 from tests.flows.running import Run, copied, environment, tiny
@@ -26,9 +26,9 @@ def table_of(path: Path, *columns: str) -> list[dict[str, Any]]:
     return rows
 
 
-def files(run: Run, stage: str, *, left_out: bool = False) -> list[Path]:
+def files(run: Run, stage: str, *, rejected: bool = False) -> list[Path]:
     found = (run.root / stage).rglob("*.parquet")
-    return sorted(path for path in found if ("quarantine" in path.name) == left_out)
+    return sorted(path for path in found if ("quarantine" in path.name) == rejected)
 
 
 def swept(run: Run, thresholds: str) -> dict[tuple[str, float], dict[str, Any]]:
@@ -115,8 +115,8 @@ def test_neither_imports_a_model(finished: Run, command: str) -> None:
     if command == "explain":
         words.append(table_of(files(finished, "label")[0], "window_id")[0]["window_id"])
     code = (
-        f"import sys; sys.argv = ['distillery', *{words!r}]; import flows.cli\n"
-        "try: flows.cli.main()\n"
+        f"import sys; sys.argv = ['distillery', *{words!r}]; import flows.commands.app\n"
+        "try: flows.commands.app.main()\n"
         "finally: assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
     )
     done = subprocess.run(
@@ -144,10 +144,10 @@ def test_a_corpus_that_keeps_less_than_before_is_told_after_a_run(
     told = taken.run("--until", "publish").stdout
     assert "abnormal: librispeech keeps" in told and "before it was" in told
     assert "abnormal: librispeech keeps" in taken.distillery("sweep", "tiny.yaml").stdout
-    left_out = json.loads(
+    rejected = json.loads(
         taken.distillery("explain", "tiny.yaml", "--reason", "takedown", "--json").stdout
     )
-    assert {row["id"] for row in left_out} == set(listed["ids"])
+    assert {row["id"] for row in rejected} == set(listed["ids"])
     dearly = ("normalise", "label", "score")
     assert {stage: taken.receipts(stage) for stage in dearly} == {
         stage: finished.receipts(stage) for stage in dearly
@@ -175,7 +175,7 @@ def test_what_is_left_out_is_told_with_stage_and_reason(finished: Run) -> None:
     settings = settings.model_copy(update={"root": str(finished.root)})
     reasons = set()
     for stage in ("plan", "normalise", "label", "score", "filter"):
-        for path in files(finished, stage, left_out=True):
+        for path in files(finished, stage, rejected=True):
             for row in table_of(path):
                 told = read_story(settings, store, row["id"]).decision
                 assert told.model_dump() == {
@@ -201,7 +201,7 @@ def test_all_rows_of_a_reason_are_listed(finished: Run) -> None:
 
 
 def test_a_wrong_word_is_seen_without_colour(finished: Run) -> None:
-    dropped = [row for path in files(finished, "filter", left_out=True) for row in table_of(path)]
+    dropped = [row for path in files(finished, "filter", rejected=True) for row in table_of(path)]
     name = next(row["id"] for row in dropped if row["reason"] == "wer")
     shown = finished.distillery("explain", "tiny.yaml", name).stdout
     assert "[-" in shown or "{+" in shown

@@ -1,8 +1,8 @@
 """The rows that the UI shows are those of the status."""
 
-from flows.rerun import command_again
-from flows.status import ShardCounts, StageStatus, Status
-from flows.tables import failure_rows, hours_rows, reason_rows, status_rows
+from flows.dispatch.tables import failure_rows, hours_rows, reason_rows, status_rows
+from flows.state.rerun import command_again
+from flows.state.status import ShardCounts, StageStatus, Status
 from storage.shard import ShardKey
 from tasks.run import ShardFailed
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.local import prefect_here
+from flows.commands.local_run import prefect_here
 
 
 def main(address: str, folder: Path, num_shards: int) -> None:
@@ -19,8 +19,8 @@ def _spread(address: str, folder: Path, num_shards: int) -> None:
     from prefect import flow, task
 
     from configs.schema import Runtime
-    from flows.gather import gather_in_parts
-    from flows.progress import progress
+    from flows.dispatch.gather import gather_in_parts
+    from flows.dispatch.progress import progress
     from storage.shard import ShardKey
     from tasks.run import with_policy
 

@@ -64,8 +64,8 @@ class TestStored:
         assert receipt.hours == pytest.approx(1.25)
         assert receipt.output.num_rows == 3
         assert [row["id"] for row in rows_of(store, receipt.output)] == ["a", "b", "d"]
-        assert receipt.left_out is not None
-        assert rows_of(store, receipt.left_out) == [
+        assert receipt.rejected is not None
+        assert rows_of(store, receipt.rejected) == [
             {"id": "c", "outcome": "dropped", "reason": "too_long", "detail": "31 s"},
             {"id": "e", "outcome": "dropped", "reason": "too_long", "detail": ""},
             {"id": "f", "outcome": "quarantined", "reason": "unreadable", "detail": "no FLAC"},
@@ -77,12 +77,12 @@ class TestStored:
         self, store: Store, commit: MakeCommit, batch: Batch
     ) -> None:
         receipt = commit([batch("a"), dropped("b", "empty")], ids_in="ab", index=7)
-        assert receipt.left_out is not None
+        assert receipt.rejected is not None
         folder = "stage/corpus/f00d/train"
         assert sorted(store.list("")) == sorted(
             [
                 f"{folder}/00007.{receipt.output.sha256[:8]}.parquet",
-                f"{folder}/00007.{receipt.left_out.sha256[:8]}.quarantine.parquet",
+                f"{folder}/00007.{receipt.rejected.sha256[:8]}.quarantine.parquet",
                 f"{folder}/00007.aaaaaaaa.receipt.json",
             ]
         )
@@ -284,7 +284,7 @@ def test_the_same_rows_are_the_same_bytes(store: Store, commit: MakeCommit, batc
         for source in "ab"
     ]
     assert made[0].output == made[1].output
-    assert made[0].left_out == made[1].left_out
+    assert made[0].rejected == made[1].rejected
 
 
 def test_one_source_is_its_own_digest_and_several_have_one_together() -> None:

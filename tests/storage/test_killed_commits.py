@@ -30,10 +30,10 @@ def test_whatever_is_killed_every_receipt_holds_and_a_rerun_completes(
     done = Split.load(store, FOLDER).receipts
     assert 0 < len(done) <= NUM_SHARDS
     for receipt in done:
-        assert receipt.left_out is not None
-        with store.fetch(receipt.output) as rows, store.fetch(receipt.left_out) as left_out:
+        assert receipt.rejected is not None
+        with store.fetch(receipt.output) as rows, store.fetch(receipt.rejected) as rejected:
             assert pq.read_table(rows).num_rows == 2
-            assert pq.read_table(left_out).num_rows == 1
+            assert pq.read_table(rejected).num_rows == 1
     completed = commit_pending(store)
     expected = Split.load(undisturbed, FOLDER).receipts
     assert [receipt.output for receipt in completed] == [receipt.output for receipt in expected]

@@ -19,7 +19,7 @@ from tasks.download.parts import Downloads
 from tasks.download.raw import download
 
 if TYPE_CHECKING:
-    from tasks.label.teacher import Transcriber
+    from tasks.whisper.teacher import Transcriber
 
 WINDOW_S = 2
 
@@ -102,7 +102,7 @@ def tiny_teacher() -> "Transcriber":
     )
 
     from tasks.demo.tokenizer import build_tokenizer
-    from tasks.label.teacher import Transcriber
+    from tasks.whisper.teacher import Transcriber
 
     tokenizer = build_tokenizer(["the boat was very small", "we lost a yellow letter"], WINDOW_S)
     ids = tokenizer.convert_tokens_to_ids

@@ -7,7 +7,7 @@ from itertools import count, islice
 
 import pytest
 
-from tasks.ahead import read_ahead
+from tasks.read_ahead import read_ahead
 
 
 def test_results_come_in_order() -> None:

@@ -11,7 +11,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from whisper_normalizer.english import EnglishSpellingNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer as PackagedNormalizer
 
-from tasks.english import EnglishNormaliser
+from tasks.text.english import EnglishNormaliser
 
 SPELLINGS = EnglishSpellingNormalizer().mapping
 WHOLE = EnglishTextNormalizer(SPELLINGS)
@@ -95,7 +95,7 @@ def test_each_word_of_the_table_of_spellings_comes_out_the_same() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.english._MANY", 5)
+    monkeypatch.setattr("tasks.text.english._MANY", 5)
     fast = EnglishNormaliser(lambda: EnglishTextNormalizer(SPELLINGS))
     made = " ".join(f"word{letter} two" for letter in "abcdefghij")
     assert fast(made) == WHOLE(made).strip()

@@ -16,21 +16,21 @@ import pytest
 import soundfile
 
 from configs.schema import Filter, Label, Normalise, Runtime, Teacher
-from storage.outcome import LeftOut, Outcome
+from storage.outcome import Outcome, Rejected
 from storage.schema import NORMALISED, row_ids
 from storage.shard import ShardKey
 from tasks.audio import decode
 from tasks.corpora.base import Member, Segment
 from tasks.corpora.librispeech import LIBRISPEECH, clean
-from tasks.filter.rules import Known
+from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 from tasks.index.shard import index_shard
-from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.shard import plan_part
 from tasks.score.shard import score_shard
 from tasks.score.vocabulary import Vocabulary
 from tasks.stages import SPECS
-from tasks.text import Comparison, normaliser
+from tasks.text.comparison import Comparison, normaliser
 
 TEACHER = Path(__file__).parents[2] / "tasks" / "demo" / "teacher"
 KEY = ShardKey("librispeech", "train-clean-100", 0)
@@ -85,8 +85,8 @@ def normalised() -> list[Outcome]:
 
 
 def labelled() -> list[Outcome]:
-    from tasks.label.engines import load_engine
     from tasks.label.shard import label_shard
+    from tasks.whisper.engines import load_engine
 
     settings = Label(teacher=Teacher(path=str(TEACHER)))
     batches = [one for one in normalised() if isinstance(one, pa.RecordBatch)]
@@ -129,7 +129,7 @@ def indexed() -> list[Outcome]:
 
 def filtered() -> list[Outcome]:
     evidence = pa.Table.from_batches([one for one in scored() if isinstance(one, pa.RecordBatch)])
-    known = Known(licence=LIBRISPEECH.licence)
+    known = FilterContext(licence=LIBRISPEECH.licence)
     return [
         one
         for unit in ("window", "utterance")
@@ -140,7 +140,7 @@ def filtered() -> list[Outcome]:
 def _digest(outcomes: Iterable[Outcome]) -> str:
     rows: list[Any] = []
     for outcome in outcomes:
-        if isinstance(outcome, LeftOut):
+        if isinstance(outcome, Rejected):
             rows.append([outcome.id, outcome.outcome, outcome.reason])
         elif isinstance(outcome, pa.RecordBatch):
             rows += [_plain(row) for row in outcome.to_pylist()]
@@ -186,4 +186,4 @@ def test_every_row_of_the_fixture_is_somewhere() -> None:
 
 
 def _ids(outcome: Outcome) -> list[str]:
-    return [outcome.id] if isinstance(outcome, LeftOut) else row_ids(outcome)
+    return [outcome.id] if isinstance(outcome, Rejected) else row_ids(outcome)

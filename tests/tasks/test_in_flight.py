@@ -10,7 +10,7 @@ from configs.schema import Runtime
 from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.stage import Place
-from tasks.label.pool import DevicePool
+from tasks.device_pool import DevicePool
 from tasks.run import num_in_flight
 from tasks.work import Job
 from tests.tasks.label.pool_work import told

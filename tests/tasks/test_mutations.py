@@ -15,7 +15,7 @@ import pytest
 
 from configs.schema import CorpusSettings, Normalise
 from storage.errors import DistilleryError
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.schema import row_ids
 from storage.shard import ShardKey
 from storage.store import Store
@@ -24,8 +24,8 @@ from tasks.demo.corpora import write_corpora
 from tasks.download.files import Files, RawFiles
 from tasks.download.parts import Downloads
 from tasks.download.raw import download
-from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.shard import plan_part
 
 FORMS = {
     "peoples_speech": "hub",
@@ -185,7 +185,7 @@ def go_through(store: Store, name: str, mirror: Path) -> Iterator[tuple[int, int
 
 
 def ids_of(outcome: object) -> list[str]:
-    if isinstance(outcome, LeftOut):
+    if isinstance(outcome, Rejected):
         return [outcome.id]
     assert isinstance(outcome, pa.RecordBatch)
     return row_ids(outcome)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema import Label, Score, Teacher
-from tasks.text import (
+from tasks.text.comparison import (
     NORMALISER_VERSION,
     Comparison,
     WordErrors,
@@ -97,7 +97,7 @@ def test_normalised_texts_change_only_with_the_version():
 
 
 def test_counting_needs_no_torch():
-    code = "import sys; from tasks.text import normaliser; normaliser('english')('x')"
+    code = "import sys; from tasks.text.comparison import normaliser; normaliser('english')('x')"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from tasks.audio import AudioError, cut, decode
 from tasks.corpora.ami import AMI
 from tasks.corpora.base import Member, Segment, Unplanned
@@ -54,7 +54,7 @@ def items(files: Files) -> list[Segment | Unplanned]:
 
 def reasons(items: list[Segment | Unplanned], split: str) -> Counter[str]:
     rows = [item.row for item in items if isinstance(item, Unplanned) and item.split == split]
-    return Counter(row.reason for row in rows if isinstance(row, LeftOut))
+    return Counter(row.reason for row in rows if isinstance(row, Rejected))
 
 
 def segments(items: list[Segment | Unplanned], split: str) -> list[Segment]:

@@ -45,8 +45,8 @@ def test_the_same_arguments_give_the_same_bytes(files: Files, tmp_path: Path) ->
 
 def test_train_has_every_defect_and_every_edge(files: Files, read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(FISHER, files)
-    left_out = [(item.split, item.row.reason) for item in items if isinstance(item, Unplanned)]
-    assert left_out == [("train", "no_audio")]
+    rejected = [(item.split, item.row.reason) for item in items if isinstance(item, Unplanned)]
+    assert rejected == [("train", "no_audio")]
     train = segments_of(items, "train")
     unreadable = Counter[str]()
     for call in {segment.audio.name: segment.audio for segment in train}.values():

@@ -44,8 +44,8 @@ def test_the_same_arguments_give_the_same_bytes(files: Files, tmp_path: Path) ->
 
 def test_train_has_every_defect_and_every_edge(files: Files, read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(SWITCHBOARD, files)
-    left_out = Counter(item.row.reason for item in items if isinstance(item, Unplanned))
-    assert (left_out["no_audio"], set(left_out)) == (1, {"no_audio", "silence"})
+    rejected = Counter(item.row.reason for item in items if isinstance(item, Unplanned))
+    assert (rejected["no_audio"], set(rejected)) == (1, {"no_audio", "silence"})
     train = segments_of(items, "train")
     num_unreadable = 0
     for call in {segment.audio.name: segment.audio for segment in train}.values():

@@ -18,8 +18,8 @@ from configs.schema import Distil
 from tasks.audio import encode_flac
 from tasks.demo.tokenizer import build_tokenizer
 from tasks.distil.checkpoint import checkpoint_name, checkpoint_step
-from tasks.distil.examples import Clip, Example
-from tasks.distil.tokens import SpecialTokens
+from tasks.reading.examples import Clip, Example
+from tasks.whisper.tokens import SpecialTokens
 
 SENTENCES = ("the boat was very small", "mister brown saw two horses", "we lost a yellow letter")
 

@@ -11,9 +11,9 @@ import pytest
 from storage.errors import IntegrityError
 from storage.schema import KEPT, LABELS, NORMALISED
 from tasks.audio import encode_flac
-from tasks.distil.cut import cut_tokens, stretches
-from tasks.distil.examples import Example
-from tasks.distil.join import read_entry
+from tasks.reading.cut import cut_tokens, stretches
+from tasks.reading.examples import Example
+from tasks.reading.join import read_entry
 
 # text 0-9, end 10, start 11, language 12, transcribe 13, no timestamps 14, times from 15 on
 END, PROMPT, TIMELESS, ZERO = 10, [11, 12, 13], [11, 12, 13, 14], 15

@@ -8,10 +8,11 @@ import torch
 
 from storage.errors import IntegrityError, ShardError
 from tasks.audio import encode_flac
-from tasks.distil.examples import Clip, Example, Preparer, collate
-from tasks.distil.loss import IGNORED
+from tasks.distil.batch import Preparer, collate
 from tasks.distil.step import add_gradients, make_pair
 from tasks.distil.student import make_student
+from tasks.reading.examples import Clip, Example
+from tasks.whisper.tokens import IGNORED
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from tasks.distil.order import Place, epoch_order
+from tasks.reading.order import Place, epoch_order
 
 NUM_WINDOWS = (5, 0, 12, 1, 30)
 BOUNDS = list(product([1, 2, 16], [1, 7, 1000]))

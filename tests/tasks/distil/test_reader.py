@@ -16,9 +16,9 @@ from storage.errors import IntegrityError, UserError
 from storage.receipt import FileRef
 from storage.schema import KEPT, LABELS, NORMALISED
 from tasks.audio import encode_flac
-from tasks.distil.join import read_entry
-from tasks.distil.reader import ManifestReader
-from tasks.distil.tokens import SpecialTokens
+from tasks.reading.join import read_entry
+from tasks.reading.reader import ManifestReader
+from tasks.whisper.tokens import SpecialTokens
 
 # text 0-9, end 10, start 11, languages 12-13, translate 14, transcribe 15, none 16, times from 17
 SPECIAL = SpecialTokens(end_id=10, start_id=11, translate_id=14, no_timestamps_id=16)

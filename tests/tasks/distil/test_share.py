@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from storage.errors import UserError
-from tasks.distil.share import ALONE, Consumer, Piece, consumed_by_workers, pieces, share_size
+from tasks.reading.share import ALONE, Consumer, Piece, consumed_by_workers, pieces, share_size
 
 NUM_WINDOWS = (5, 0, 12, 1, 30)
 TOTAL = sum(NUM_WINDOWS)

@@ -12,9 +12,9 @@ from benchmarks.noise_manifest import flac, voice_of, write_manifest
 from storage.errors import IntegrityError, UserError
 from storage.store import Store
 from tasks.audio import decode_flac
-from tasks.distil.mix import Mixture
-from tasks.distil.share import Consumer
-from tasks.distil.stream import open_manifest
+from tasks.reading.mix import Mixture
+from tasks.reading.share import Consumer
+from tasks.reading.stream import open_manifest
 
 SIZES = {"clean": [7, 5, 9], "noisy": [6, 2]}
 TOTAL = 29

@@ -3,8 +3,8 @@
 import pytest
 
 from storage.errors import ShardError, UserError
-from tasks.distil.loss import IGNORED
-from tasks.distil.tokens import (
+from tasks.whisper.tokens import (
+    IGNORED,
     SpecialTokens,
     inputs_and_targets,
     previous_prompt,

@@ -18,8 +18,8 @@ from tasks.corpora.sources import HubFiles
 from tasks.download.files import Files, RawFiles
 from tasks.download.parts import Downloads
 from tasks.download.raw import download
-from tasks.normalise.plan import plan_part
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.shard import plan_part
 from tests.builders import flac, noise
 from tests.hub_server import MEMBER, HubServer
 

@@ -1,15 +1,15 @@
 import pyarrow as pa
 
 from configs.schema import Score
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.schema import MEASURED
 from tasks.audio import decode_flac
 from tasks.corpora.base import NoReference
 from tasks.evaluate.long_form import cut_at_pauses
 from tasks.evaluate.shard import measure_shard
-from tasks.label.engine import Sound
-from tasks.label.whisper import WhisperEngine
-from tasks.text import normaliser
+from tasks.text.comparison import normaliser
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.whisper import WhisperEngine
 from tests.tasks.label.fake_engine import FakeEngine, heard
 
 
@@ -23,13 +23,15 @@ def measured(batches, transcriber, label_settings, batch_size=3, **how):
     tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(tables, schema=MEASURED),
-        [one for one in outcomes if isinstance(one, LeftOut)],
+        [one for one in outcomes if isinstance(one, Rejected)],
     )
 
 
 def said(transcriber, label_settings, samples):
     """What is heard of a sound by itself, normalised."""
-    ((_, heard),) = WhisperEngine(transcriber, 1).hear([Sound("a", samples)], label_settings)
+    ((_, heard),) = WhisperEngine(transcriber, 1).transcribe(
+        [AudioWindow("a", samples)], label_settings
+    )
     return normaliser("english")(heard.text)
 
 
@@ -41,8 +43,8 @@ def test_each_utterance_is_heard_alone_as_a_label_would_be(
     tiny_teacher, label_settings, row, normalised
 ):
     rows = [row(f"u{place}", 4_000 + place) for place in range(7)]
-    table, left_out = measured([normalised(*rows)], tiny_teacher, label_settings)
-    assert not left_out
+    table, rejected = measured([normalised(*rows)], tiny_teacher, label_settings)
+    assert not rejected
     assert table.column("id").to_pylist() == [f"u{place}" for place in range(7)]
     assert table.column("duration_s").to_pylist()[1] == 4_001 / 16_000
     for one, hypothesis in zip(rows, table.column("hypothesis").to_pylist(), strict=True):
@@ -76,9 +78,9 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(
         row("broken", audio={"bytes": b"?", "path": "broken.flac"}),
         row("full", 32_000),
     )
-    table, left_out = measured([batch], tiny_teacher, label_settings)
+    table, rejected = measured([batch], tiny_teacher, label_settings)
     assert table.column("id").to_pylist() == ["full"]
-    assert [(one.id, one.outcome, one.reason) for one in left_out] == [
+    assert [(one.id, one.outcome, one.reason) for one in rejected] == [
         ("marked", "dropped", "marked_as_noise"),
         ("hummed", "dropped", "empty_reference"),
         ("long", "dropped", "longer_than_window"),
@@ -90,8 +92,8 @@ def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings,
     """However its pieces and those of its neighbours fall into batches."""
     rows = [row("a", 70_001), row("hummed", 5, raw_text="hmm"), row("b"), row("c", 99_999)]
     batch = normalised(*rows)
-    table, left_out = measured([batch], tiny_teacher, label_settings, whole_recordings=True)
-    assert [one.reason for one in left_out] == ["empty_reference"]
+    table, rejected = measured([batch], tiny_teacher, label_settings, whole_recordings=True)
+    assert [one.reason for one in rejected] == ["empty_reference"]
     assert table.column("id").to_pylist() == ["a", "b", "c"]
     assert table.column("duration_s").to_pylist()[0] == 70_001 / 16_000
     kept = [sound_of(one) for one in rows if one["id"] != "hummed"]

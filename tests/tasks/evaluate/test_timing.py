@@ -1,7 +1,7 @@
 import numpy as np
 
 from tasks.evaluate.timing import Timing, decoder_layers, num_parameters, time_side_by_side
-from tasks.label.whisper import WhisperEngine
+from tasks.whisper.whisper import WhisperEngine
 
 
 def test_the_median_round_counts():

@@ -75,7 +75,7 @@ def _entry(store: Store, corpus: str, index: int) -> ManifestEntry:
             "utterance_ids": members(shard, window),
             "offsets_s": _offsets_s(shard, window),
             "duration_s": len(window_pcm(shard, window)) / 16_000,
-            "pseudo_text": f"Heard {window}, “so”",
+            "pseudo_text": f"DecodingResult {window}, “so”",
             "reference": f"said {window}" if window else "",
             "wer_percent": 10.0 * window if window else None,
             "language": "en",

@@ -63,7 +63,7 @@ def test_datasets_reads_what_was_published(
         row = rows[f"{shard}/w{window}"]
         assert row["utterance_ids"] == members(shard, window)
         assert row["text"] == (f"said {window}" if window else "")
-        assert row["pseudo_text"] == f"Heard {window}, “so”"
+        assert row["pseudo_text"] == f"DecodingResult {window}, “so”"
         assert row["wer_percent"] == (10.0 * window if window else None)
         assert (row["corpus"], row["split"], row["language"]) == (shard[:-1], "train", "en")
         expected = window_pcm(shard, window)
@@ -115,7 +115,7 @@ def test_nemo_finds_audio_and_texts(
         assert np.array_equal(samples, window_pcm(shard, window))
         assert item["duration"] == len(samples) / rate_hz
         assert (item["text"], item["lang"]) == (f"said {window}" if window else "", "en")
-        assert item["pred_text"] == f"Heard {window}, “so”"
+        assert item["pred_text"] == f"DecodingResult {window}, “so”"
         assert item["wer"] == (pytest.approx(window / 10) if window else None)
     moved = (tmp_path / "nemo").rename(tmp_path / "elsewhere")
     assert all(item["audio_file"].is_file() for item in nemo_items(moved / TABLE))

@@ -6,12 +6,12 @@ import pyarrow as pa
 
 from storage.schema import EVIDENCE
 from tasks.corpora.base import Licence
-from tasks.filter.rules import Known
+from tasks.filter.rules import FilterContext
 
 Row = dict[str, Any]
 
 FREE = Licence(name="CC0-1.0", commercial_use=True, derivatives=True, redistribution=True)
-KNOWN = Known(licence=FREE)
+KNOWN = FilterContext(licence=FREE)
 
 COMPARED: Row = {
     "duration_s": 2.0,

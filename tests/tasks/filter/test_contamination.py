@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from configs.schema import Contamination, Filter
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from tasks.filter.contamination import Evaluated, EvaluationIndex, grams
-from tasks.filter.rules import Known
+from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import FREE, evidence, table, utterance
 
@@ -21,18 +21,18 @@ HELD_OUT = {
 SOUNDS = {"libri/test 1": b"1" * 16, "libri/test 2": b"2" * 16, "ami/dev 3": b"3" * 16}
 
 
-def known(ngram_words: int | None = 5, **sounds: bytes) -> Known:
+def known(ngram_words: int | None = 5, **sounds: bytes) -> FilterContext:
     index = EvaluationIndex.of(
         list(HELD_OUT), list(HELD_OUT.values()), list(SOUNDS.values()), ngram_words
     )
-    return Known(licence=FREE, evaluated=Evaluated(index=index, sounds=sounds))
+    return FilterContext(licence=FREE, evaluated=Evaluated(index=index, sounds=sounds))
 
 
-def dropped(rows: list[dict], settings: Contamination, known: Known) -> dict[str, str]:
+def dropped(rows: list[dict], settings: Contamination, known: FilterContext) -> dict[str, str]:
     outcomes = filter_shard(table(rows), Filter(contamination=settings), known)
-    left_out = [one for one in outcomes if isinstance(one, LeftOut)]
-    assert {one.reason for one in left_out} <= {"contamination", "window_of_dropped_utterance"}
-    return {one.id: one.detail for one in left_out}
+    rejected = [one for one in outcomes if isinstance(one, Rejected)]
+    assert {one.reason for one in rejected} <= {"contamination", "window_of_dropped_utterance"}
+    return {one.id: one.detail for one in rejected}
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_without_speech_to_measure_on_nothing_is_found() -> None:
     nothing = EvaluationIndex.of([], [], [], 5)
     evaluated = Evaluated(index=nothing, sounds={"a": b"1" * 16})
     rows = [evidence("a", reference="mister brown saw two horses")]
-    assert dropped(rows, Contamination(), Known(licence=FREE, evaluated=evaluated)) == {}
+    assert dropped(rows, Contamination(), FilterContext(licence=FREE, evaluated=evaluated)) == {}
     outcomes = list(filter_shard(table(rows), Filter(), KNOWN_NOTHING))
     assert isinstance(outcomes[0], pa.RecordBatch)
 
 
-KNOWN_NOTHING = Known(licence=FREE)
+KNOWN_NOTHING = FilterContext(licence=FREE)

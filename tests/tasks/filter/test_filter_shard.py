@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from configs.schema import Filter
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.schema import KEPT
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import KNOWN, SILENT, evidence, table, utterance
@@ -14,29 +14,29 @@ def filtered(rows, settings=None, known=KNOWN):
     assert all(batch.schema == KEPT for batch in batches)
     return (
         [name for batch in batches for name in batch.column("window_id").to_pylist()],
-        [one for one in outcomes if isinstance(one, LeftOut)],
+        [one for one in outcomes if isinstance(one, Rejected)],
     )
 
 
 def test_only_a_higher_rate_than_the_threshold_is_dropped():
-    kept, left_out = filtered([evidence("a", 10.0), evidence("b", 10.01), evidence("c", 0.0)])
+    kept, rejected = filtered([evidence("a", 10.0), evidence("b", 10.01), evidence("c", 0.0)])
     assert kept == ["a", "c"]
-    assert left_out == [LeftOut("b", "dropped", "wer", "wer 10.0 % > 10 %")]
+    assert rejected == [Rejected("b", "dropped", "wer", "wer 10.0 % > 10 %")]
 
 
 def test_the_threshold_is_a_setting():
     rows = [evidence("a", 23.1), evidence("b", 40.5)]
-    kept, left_out = filtered(rows, Filter(max_wer_percent=25.5))
+    kept, rejected = filtered(rows, Filter(max_wer_percent=25.5))
     assert kept == ["a"]
-    assert left_out[0].detail == "wer 40.5 % > 25.5 %"
+    assert rejected[0].detail == "wer 40.5 % > 25.5 %"
 
 
 def test_each_utterance_of_a_dropped_window_is_dropped():
     rows = [evidence("a", 50.0, [utterance("a"), utterance("b"), utterance("c")])]
-    kept, left_out = filtered(rows)
+    kept, rejected = filtered(rows)
     assert kept == []
-    assert [one.id for one in left_out] == ["a", "b", "c"]
-    assert {one.reason for one in left_out} == {"wer"}
+    assert [one.id for one in rejected] == ["a", "b", "c"]
+    assert {one.reason for one in rejected} == {"wer"}
 
 
 def test_the_first_rule_gives_the_reason():
@@ -45,20 +45,20 @@ def test_the_first_rule_gives_the_reason():
         evidence("b", **SILENT),
         evidence("c", 100.0, words_per_s=0.0),
     ]
-    kept, left_out = filtered(rows)
+    kept, rejected = filtered(rows)
     assert kept == []
-    assert [one.reason for one in left_out] == [
+    assert [one.reason for one in rejected] == [
         "empty_reference",
         "empty_reference",
         "empty_hypothesis",
     ]
-    assert left_out[1].detail == "the teacher heard 'a b'"
+    assert rejected[1].detail == "the teacher heard 'a b'"
 
 
 def test_a_window_without_reference_words_is_not_judged_by_a_rate():
     rows = [evidence("a", **SILENT)]
-    kept, left_out = filtered(rows, Filter(drop_empty_reference=False))
-    assert (kept, left_out) == (["a"], [])
+    kept, rejected = filtered(rows, Filter(drop_empty_reference=False))
+    assert (kept, rejected) == (["a"], [])
 
 
 def test_an_empty_hypothesis_may_be_kept_where_the_threshold_allows_it():
@@ -78,4 +78,4 @@ def test_small_shards_have_no_empty_batches(num_windows):
 def test_evidence_in_several_pieces_is_one_table():
     pieces = [table([evidence(name, wer)]) for name, wer in [("a", 0.0), ("b", 50.0), ("c", 5.0)]]
     outcomes = list(filter_shard(pa.concat_tables(pieces), Filter(), KNOWN))
-    assert [one.id for one in outcomes if isinstance(one, LeftOut)] == ["b"]
+    assert [one.id for one in outcomes if isinstance(one, Rejected)] == ["b"]

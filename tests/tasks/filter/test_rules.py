@@ -6,13 +6,13 @@ import pyarrow as pa
 import pytest
 
 from configs.schema import Filter, Hallucination, Takedown
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from tasks.corpora.base import Licence
-from tasks.filter.rules import Known, rules
+from tasks.filter.rules import FilterContext, rules
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import KNOWN, SILENT, Row, evidence, table, utterance
 
-NARROW = Known(
+NARROW = FilterContext(
     licence=Licence(
         name="CC-BY-NC-ND-3.0", commercial_use=False, derivatives=False, redistribution=True
     )
@@ -20,7 +20,7 @@ NARROW = Known(
 
 
 def filtered(
-    rows: list[Row], settings: Filter, known: Known = KNOWN
+    rows: list[Row], settings: Filter, known: FilterContext = KNOWN
 ) -> tuple[list[list[str]], dict[str, str], dict[str, str]]:
     """The utterances of each window that is kept; reasons and details of those that are not."""
     outcomes = list(filter_shard(table(rows), settings, known))
@@ -30,11 +30,11 @@ def filtered(
         if isinstance(one, pa.RecordBatch)
         for row in one.to_pylist()
     ]
-    left_out = [one for one in outcomes if isinstance(one, LeftOut)]
-    assert all(one.outcome == "dropped" for one in left_out)
-    reasons = {one.id: one.reason for one in left_out}
-    assert len(reasons) == len(left_out)
-    return kept, reasons, {one.id: one.detail for one in left_out}
+    rejected = [one for one in outcomes if isinstance(one, Rejected)]
+    assert all(one.outcome == "dropped" for one in rejected)
+    reasons = {one.id: one.reason for one in rejected}
+    assert len(reasons) == len(rejected)
+    return kept, reasons, {one.id: one.detail for one in rejected}
 
 
 HALLUCINATION = Hallucination(
@@ -208,7 +208,7 @@ def test_no_row_is_lost_or_doubled_in_the_middle_of_a_table() -> None:
     part = table(rows).slice(7, 12)
     for unit in ("window", "utterance"):
         outcomes = list(filter_shard(part, Filter(unit=unit), KNOWN))
-        names = [one.id for one in outcomes if isinstance(one, LeftOut)] + [
+        names = [one.id for one in outcomes if isinstance(one, Rejected)] + [
             name
             for one in outcomes
             if isinstance(one, pa.RecordBatch)

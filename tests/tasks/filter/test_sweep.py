@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.schema import Filter, Hallucination, Takedown, WithoutReference
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.schema import EVIDENCE, row_ids
 from tasks.filter.shard import filter_shard
 from tasks.filter.sweep import Amount, columns_asked, sweep
@@ -98,8 +98,8 @@ def test_each_threshold_keeps_what_the_filter_keeps_with_it(settings):
         assert amount.windows == len(passed)
         assert amount.utterances == sum(len(row["utterance_ids"]) for row in passed)
         assert amount.hours == pytest.approx(sum(row["duration_s"] for row in passed) / 3600)
-        left_out = [one.id for one in outcomes if isinstance(one, LeftOut)]
-        ids = [name for row in passed for name in row["utterance_ids"]] + left_out
+        rejected = [one.id for one in outcomes if isinstance(one, Rejected)]
+        ids = [name for row in passed for name in row["utterance_ids"]] + rejected
         assert sorted(ids) == sorted(row_ids(rows))
     assert heard.windows == rows.num_rows
     assert heard.utterances == len(rows["utterance_ids"].combine_chunks().flatten())

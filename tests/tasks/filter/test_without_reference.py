@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from configs.schema import Filter, WithoutReference
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from tasks.filter.rules import rules
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import COMPARED, KNOWN, SILENT, evidence, table
@@ -28,7 +28,7 @@ def judged(name: str, reference: str = "", **changes: Any) -> dict[str, Any]:
 def reasons(*rows: dict[str, Any], settings: Filter = OWN) -> dict[str, str]:
     """The reason of each window, empty for one that is kept."""
     outcomes = list(filter_shard(table(list(rows)), settings, KNOWN))
-    found = {one.id: one.reason for one in outcomes if isinstance(one, LeftOut)}
+    found = {one.id: one.reason for one in outcomes if isinstance(one, Rejected)}
     kept = [
         one.column("window_id").to_pylist() for one in outcomes if isinstance(one, pa.RecordBatch)
     ]
@@ -105,5 +105,5 @@ def test_rules_stand_in_the_documented_order() -> None:
 def test_the_detail_says_what_was_found() -> None:
     rows = table([judged("a", avg_logprob=-0.75)])
     assert list(filter_shard(rows, OWN, KNOWN)) == [
-        LeftOut("a", "dropped", "low_confidence", "avg_logprob -0.75 < -0.5")
+        Rejected("a", "dropped", "low_confidence", "avg_logprob -0.75 < -0.5")
     ]

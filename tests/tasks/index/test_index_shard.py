@@ -11,7 +11,7 @@ from storage.schema import IDENTITIES, NORMALISED
 from tasks.audio import encode_flac, sound_digest
 from tasks.corpora.base import NoReference
 from tasks.index.shard import index_shard
-from tasks.text import normaliser
+from tasks.text.comparison import normaliser
 
 
 def pcm(seed: int) -> np.ndarray:

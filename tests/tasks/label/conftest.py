@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-from tasks.label.decoder import Decoder
-from tasks.label.engine import Sound
-from tasks.label.flight import ON_CPU, Answer, Flight
-from tasks.label.layers import DecoderLayers
+from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.flight import ON_CPU, Flight, Hypothesis
 
 END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE = range(60, 66)  # text tokens come first
 START_OF_LM, START_OF_PREVIOUS, NO_SPEECH, NO_TIMESTAMPS = range(66, 70)
@@ -20,7 +20,7 @@ END_SCALE = 0.8  # so that some answers end early and some do not
 
 MakeWhisper = Callable[..., WhisperForConditionalGeneration]
 MakeFeatures = Callable[[int], torch.Tensor]
-HearEncoded = Callable[..., list[Answer]]
+HearEncoded = Callable[..., list[Hypothesis]]
 
 
 class AlwaysDraft:
@@ -102,7 +102,7 @@ def hear_encoded() -> HearEncoded:
     Windows come in `order`; the trial of a draft is skipped unless one is given.
     """
 
-    def hear(
+    def transcribe(
         model,
         encoded,
         rules,
@@ -128,7 +128,7 @@ def hear_encoded() -> HearEncoded:
             trial = AlwaysDraft()
         flight = Flight(decoder, encode, pace, trial)
         rows, silence = order or range(len(encoded)), np.zeros(0, np.float32)
-        waiting = [Sound(str(row), silence, temperature) for row in rows]
+        waiting = [AudioWindow(str(row), silence, temperature) for row in rows]
         answers = {}
         while waiting or flight.sounds:
             num_taken = flight.room
@@ -138,4 +138,4 @@ def hear_encoded() -> HearEncoded:
                 answers[sound.id] = answer
         return [answers[str(row)] for row in range(len(encoded))]
 
-    return hear
+    return transcribe

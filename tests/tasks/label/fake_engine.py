@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from configs.schema import Label
-from tasks.label.engine import Heard, Hearing, Sound
+from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 
-Answer = Callable[[Sound, float], Heard]
+Hypothesis = Callable[[AudioWindow, float], DecodingResult]
 
 
-def heard(text: str = "", **changes: object) -> Heard:
+def heard(text: str = "", **changes: object) -> DecodingResult:
     values = {"avg_logprob": -0.1, "no_speech_prob": 0.0, "has_end": True, **changes}
-    return Heard(text=text, tokens=(1, *map(ord, text), 2), **values)
+    return DecodingResult(text=text, tokens=(1, *map(ord, text), 2), **values)
 
 
-def says_its_name(sound: Sound, temperature: float) -> Heard:
+def says_its_name(sound: AudioWindow, temperature: float) -> DecodingResult:
     return heard(sound.id)
 
 
@@ -28,15 +28,15 @@ class FakeEngine:
     window_samples = 32_000
 
     def __init__(
-        self, answer: Answer = says_its_name, num_slots: int = 4, *, records: bool = True
+        self, answer: Hypothesis = says_its_name, num_slots: int = 4, *, records: bool = True
     ) -> None:
         self._answer = answer
         self._records = records
         self._num_slots = num_slots
         self.taken: list[tuple[float, str]] = []
 
-    def hear(self, sounds: Iterable[Sound], settings: Label) -> Hearing:
-        random, slots, fresh, again = Random(0), [], iter(sounds), deque[Sound]()
+    def transcribe(self, sounds: Iterable[AudioWindow], settings: Label) -> Transcriptions:
+        random, slots, fresh, again = Random(0), [], iter(sounds), deque[AudioWindow]()
         while True:
             while len(slots) < self._num_slots:
                 sound = again.popleft() if again else next(fresh, None)

@@ -39,8 +39,8 @@ def log(message: str, *values: object) -> None:
 
 
 def labels_of(shard: pa.RecordBatch, settings: Label, runtime: Runtime) -> list[dict[str, Any]]:
-    from tasks.label.engines import load_engine
     from tasks.label.shard import label_shard
+    from tasks.whisper.engines import load_engine
 
     engine = load_engine(settings, runtime)
     outcomes = label_shard([shard], engine, settings)
@@ -48,7 +48,7 @@ def labels_of(shard: pa.RecordBatch, settings: Label, runtime: Runtime) -> list[
 
 
 def num_loads() -> int:
-    from tasks.label import teacher
+    from tasks.whisper import teacher
 
     return teacher._load.cache_info().misses
 

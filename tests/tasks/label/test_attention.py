@@ -5,7 +5,7 @@ import torch
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperAttention
 
-from tasks.label.attention import Absorbed, ByHead, absorbs
+from tasks.whisper.decoding.attention import Absorbed, ByHead, absorbs
 
 NUM_WINDOWS, NUM_FRAMES = 3, 50
 

@@ -9,10 +9,10 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
 from configs.schema import Label, Runtime, Teacher
 from storage.errors import UserError
-from tasks.label.ctc import load_ctc
-from tasks.label.engine import Sound
-from tasks.label.engines import load_engine, refuse_other_than_whisper
 from tasks.label.shard import label_shard
+from tasks.whisper.ctc import load_ctc
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.engines import load_engine, refuse_other_than_whisper
 from tests.tasks.label.tiny_ctc import LETTERS, save_tiny_ctc
 
 
@@ -29,14 +29,14 @@ def settings(folder):
 def sounds(*lengths):
     random = np.random.default_rng(0)
     return [
-        Sound(str(place), random.normal(0, 0.1, length).astype(np.float32))
+        AudioWindow(str(place), random.normal(0, 0.1, length).astype(np.float32))
         for place, length in enumerate(lengths)
     ]
 
 
 def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
     engine = load_ctc(settings, "cpu")
-    ((_, heard),) = engine.hear(sounds(20_000), settings)
+    ((_, heard),) = engine.transcribe(sounds(20_000), settings)
     model = Wav2Vec2ForCTC.from_pretrained(folder)
     values = Wav2Vec2FeatureExtractor()(
         sounds(20_000)[0].samples, sampling_rate=16_000, return_tensors="pt"
@@ -54,9 +54,11 @@ def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
 
 def test_what_is_heard_depends_on_no_other_sound(settings):
     engine = load_ctc(settings, "cpu")
-    together = {sound.id: heard for sound, heard in engine.hear(sounds(9_000, 20_000), settings)}
+    together = {
+        sound.id: heard for sound, heard in engine.transcribe(sounds(9_000, 20_000), settings)
+    }
     for sound in sounds(9_000, 20_000):
-        assert {one.id: heard for one, heard in engine.hear([sound], settings)} == {
+        assert {one.id: heard for one, heard in engine.transcribe([sound], settings)} == {
             sound.id: together[sound.id]
         }
 
@@ -76,7 +78,7 @@ def test_it_is_loaded_once_a_process(settings):
 def test_it_samples_nothing(settings):
     sampled = dataclasses.replace(*sounds(9_000), temperature=0.2)
     with pytest.raises(ValueError, match="samples nothing"):
-        next(load_ctc(settings, "cpu").hear([sampled], settings))
+        next(load_ctc(settings, "cpu").transcribe([sampled], settings))
 
 
 def test_a_whisper_is_no_ctc_model(settings):

@@ -8,8 +8,8 @@ import pytest
 from configs.schema import Label, Runtime, Teacher
 from storage.errors import UserError
 from tasks.demo.teacher_model import TEACHER_FOLDER
-from tasks.label.engine import Sound
-from tasks.label.engines import load_engine
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.engines import load_engine
 
 pytest.importorskip("ctranslate2")
 
@@ -24,7 +24,7 @@ def sounds():
     random = np.random.default_rng(7)
     spoken = [speech_window(f"ct{place}", random) for place in range(30)]
     windows = [*spoken, no_speech_window(random), no_speech_window(random)]
-    return [Sound(str(place), window.samples) for place, window in enumerate(windows)]
+    return [AudioWindow(str(place), window.samples) for place, window in enumerate(windows)]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def ours():
 
 def by_id(engine, sounds, settings, temperature=0.0):
     at = [dataclasses.replace(sound, temperature=temperature) for sound in sounds]
-    return {sound.id: heard for sound, heard in engine.hear(at, settings)}
+    return {sound.id: heard for sound, heard in engine.transcribe(at, settings)}
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
@@ -95,4 +95,4 @@ def test_a_type_that_the_device_has_not_is_the_users_mistake():
 def test_fewer_tokens_than_the_prompt_are_refused(sounds):
     settings = SETTINGS.model_copy(update={"max_new_tokens": 2})
     with pytest.raises(UserError, match="max_new_tokens is 2"):
-        next(load_engine(settings, RUNTIME).hear(sounds, settings))
+        next(load_engine(settings, RUNTIME).transcribe(sounds, settings))

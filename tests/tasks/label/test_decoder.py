@@ -10,11 +10,11 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from configs.schema import Label, Teacher
 from tasks.demo.teacher_model import TEACHER_FOLDER
-from tasks.label.features import LogMel
-from tasks.label.flight import ON_CPU, ON_GPU
-from tasks.label.layers import DecoderLayers
-from tasks.label.rules import decoding_rules
-from tasks.label.teacher import load_teacher
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.features import LogMel
+from tasks.whisper.flight import ON_CPU, ON_GPU
+from tasks.whisper.teacher import load_teacher
 
 MAX_NEW_TOKENS = 40
 CLOSE = 1e-4  # logits that are nearer than this may change places

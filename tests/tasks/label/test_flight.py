@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from configs.schema import Label, Teacher
-from tasks.label.decoder import Decoder
-from tasks.label.engine import Sound
-from tasks.label.flight import ON_CPU, ON_GPU, Flight, Pace
-from tasks.label.layers import DecoderLayers
-from tasks.label.rules import decoding_rules
+from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.flight import ON_CPU, ON_GPU, Flight, Pace
 
 NUM_WINDOWS = 23
 
@@ -46,7 +46,7 @@ def take_off(model, encoded, rules):
 
 
 def sounds(num_sounds):
-    return [Sound(str(number), np.zeros(0, np.float32)) for number in range(num_sounds)]
+    return [AudioWindow(str(number), np.zeros(0, np.float32)) for number in range(num_sounds)]
 
 
 def land_all(flight, waiting):

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.label.graphs import Graphs, few_shapes
+from tasks.whisper.decoding.graphs import Graphs, few_shapes
 
 
 def test_without_a_recorder_each_step_is_run():

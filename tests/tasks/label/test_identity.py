@@ -6,7 +6,7 @@ import pytest
 
 from configs.schema import Teacher
 from storage.errors import UserError
-from tasks.label.identity import teacher_identity
+from tasks.whisper.identity import teacher_identity
 
 
 @pytest.fixture
@@ -69,5 +69,5 @@ def test_a_folder_without_weights_says_what_it_holds(tmp_path):
 
 
 def test_it_needs_no_torch():
-    code = "import sys, tasks.label.identity; sys.exit('torch' in sys.modules)"
+    code = "import sys, tasks.whisper.identity; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

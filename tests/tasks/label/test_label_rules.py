@@ -2,7 +2,7 @@ import pytest
 
 from configs.schema import Label, Teacher
 from storage.errors import UserError
-from tasks.label.rules import decoding_rules
+from tasks.whisper.decoding.rules import decoding_rules
 
 
 def rules(model, **settings):

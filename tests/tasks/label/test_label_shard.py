@@ -3,10 +3,10 @@ import threading
 import pyarrow as pa
 import pytest
 
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.schema import LABELS, row_ids
 from tasks.label.shard import NUM_AHEAD, label_shard
-from tasks.label.whisper import WhisperEngine
+from tasks.whisper.whisper import WhisperEngine
 from tests.tasks.label.fake_engine import FakeEngine, heard
 
 FULL_WINDOW = 32_000
@@ -17,7 +17,7 @@ def labelled(batches, teacher, settings, batch_size=4):
     tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(tables, schema=LABELS),
-        [one for one in outcomes if isinstance(one, LeftOut)],
+        [one for one in outcomes if isinstance(one, Rejected)],
     )
 
 
@@ -26,8 +26,8 @@ def test_a_shard_becomes_windows_in_its_order(tiny_teacher, label_settings, row,
         normalised(row("a", 10_000), row("b", 20_000), row("c")),
         normalised(row("d", speaker_id="bob"), row("e", speaker_id="bob")),
     ]
-    table, left_out = labelled(batches, tiny_teacher, label_settings)
-    assert not left_out
+    table, rejected = labelled(batches, tiny_teacher, label_settings)
+    assert not rejected
     assert table.column("window_id").to_pylist() == ["a+1", "c", "d+1"]
     assert table.column("utterance_ids").to_pylist() == [["a", "b"], ["c"], ["d", "e"]]
     assert table.column("offsets_s").to_pylist() == [[0.0, 0.625], [0.0], [0.0, 0.5]]
@@ -50,9 +50,9 @@ def test_a_full_window_stays_and_a_longer_one_is_dropped(
 ):
     """Defects 8 and 9."""
     batches = [normalised(row("full", FULL_WINDOW), row("over", FULL_WINDOW + 1))]
-    table, left_out = labelled(batches, tiny_teacher, label_settings)
+    table, rejected = labelled(batches, tiny_teacher, label_settings)
     assert row_ids(table) == ["full"]
-    assert [(one.id, one.outcome, one.reason) for one in left_out] == [
+    assert [(one.id, one.outcome, one.reason) for one in rejected] == [
         ("over", "dropped", "longer_than_window")
     ]
 
@@ -62,11 +62,11 @@ def test_unreadable_audio_is_quarantined_and_the_shard_goes_on(
     tiny_teacher, label_settings, row, normalised, data
 ):
     broken = row("b", audio={"bytes": data, "path": "b.flac"})
-    table, left_out = labelled(
+    table, rejected = labelled(
         [normalised(row("a"), broken, row("c"))], tiny_teacher, label_settings
     )
     assert row_ids(table) == ["a", "c"]
-    assert [(one.id, one.outcome, one.reason) for one in left_out] == [
+    assert [(one.id, one.outcome, one.reason) for one in rejected] == [
         ("b", "quarantined", "unreadable_audio")
     ]
 
@@ -74,8 +74,8 @@ def test_unreadable_audio_is_quarantined_and_the_shard_goes_on(
 def test_truncated_audio_is_quarantined(tiny_teacher, label_settings, row, normalised):
     whole = row("b", 16_000)
     cut = {"bytes": whole["audio"]["bytes"][:9_000], "path": "b.flac"}
-    _, left_out = labelled([normalised({**whole, "audio": cut})], tiny_teacher, label_settings)
-    assert [one.reason for one in left_out] == ["unreadable_audio"]
+    _, rejected = labelled([normalised({**whole, "audio": cut})], tiny_teacher, label_settings)
+    assert [one.reason for one in rejected] == ["unreadable_audio"]
 
 
 def test_batches_of_any_size_give_the_same_tokens(tiny_teacher, label_settings, row, normalised):

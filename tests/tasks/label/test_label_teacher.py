@@ -6,7 +6,7 @@ import torch
 
 from configs.schema import Teacher
 from storage.errors import UserError
-from tasks.label.teacher import load_teacher, log_mel
+from tasks.whisper.teacher import load_teacher, log_mel
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tasks.label.noise import gumbel, noise_seed
+from tasks.whisper.decoding.noise import gumbel, noise_seed
 
 EULER = 0.5772156649
 PINNED = [0.452354179634, 15.553475895470, 1.220896717719]

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from configs.schema import Label, Teacher
-from tasks.label.safety import compression_ratio, next_temperature, transcript_of
+from tasks.whisper.safety import compression_ratio, next_temperature, transcript_of
 from tests.tasks.label.fake_engine import heard
 
 SETTINGS = Label(teacher=Teacher(path="unused"))

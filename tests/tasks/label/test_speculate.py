@@ -9,11 +9,16 @@ from transformers import WhisperFeatureExtractor
 
 from configs.schema import Label, Teacher
 from storage.errors import UserError
-from tasks.label.flight import ON_CPU, ON_GPU
-from tasks.label.layers import DecoderLayers
-from tasks.label.rules import decoding_rules
-from tasks.label.speculate import NUM_DRAFTED, Trial, refuse_other_language, shares_encoder
-from tasks.label.teacher import Transcriber
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.decoding.speculate import (
+    NUM_DRAFTED,
+    Trial,
+    refuse_other_language,
+    shares_encoder,
+)
+from tasks.whisper.flight import ON_CPU, ON_GPU
+from tasks.whisper.teacher import Transcriber
 
 NUM_WINDOWS = 12
 
@@ -141,8 +146,8 @@ def test_what_pays_goes_on():
 
 
 def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, hear_encoded, monkeypatch):
-    monkeypatch.setattr("tasks.label.speculate._WARM_UP_ROUNDS", 1)
-    monkeypatch.setattr("tasks.label.speculate._TRIAL_ROUNDS", 4)
+    monkeypatch.setattr("tasks.whisper.decoding.speculate._WARM_UP_ROUNDS", 1)
+    monkeypatch.setattr("tasks.whisper.decoding.speculate._TRIAL_ROUNDS", 4)
     rules = rules_of(teacher)
     plain = hear_encoded(teacher, encoded, rules, 4)
     for pace in (ON_CPU, ON_GPU):

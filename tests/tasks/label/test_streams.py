@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.label.engine import Sound
-from tasks.label.flight import Flight
-from tasks.label.layers import DecoderLayers
-from tasks.label.streams import num_streams, side_by_side
-from tasks.label.whisper import WhisperEngine
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.flight import Flight
+from tasks.whisper.streams import num_streams, side_by_side
+from tasks.whisper.whisper import WhisperEngine
 
 NUM_THREADS = 4
 NUM_WINDOWS = 41
@@ -32,7 +32,7 @@ def sounds():
     draw = np.random.default_rng(1)
     lengths = draw.integers(1_000, 32_000, NUM_WINDOWS)
     return [
-        Sound(f"w{place}", draw.normal(0, 0.1, length).astype(np.float32))
+        AudioWindow(f"w{place}", draw.normal(0, 0.1, length).astype(np.float32))
         for place, length in enumerate(lengths)
     ]
 
@@ -46,7 +46,7 @@ def test_a_flight_has_a_core_and_enough_to_do(num_slots, device, expected):
 
 
 def heard(engine, sounds, settings):
-    return [(sound.id, answer) for sound, answer in engine.hear(sounds, settings)]
+    return [(sound.id, answer) for sound, answer in engine.transcribe(sounds, settings)]
 
 
 def test_each_window_is_heard_once_as_if_alone(tiny_teacher, sounds, label_settings):

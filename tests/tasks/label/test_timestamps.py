@@ -1,7 +1,7 @@
 import torch
 
-from tasks.label.rules import TimestampRules
-from tasks.label.timestamps import apply_timestamp_rules, latest_times
+from tasks.whisper.decoding.rules import TimestampRules
+from tasks.whisper.decoding.timestamps import apply_timestamp_rules, latest_times
 
 TEXT, END, NO_TIMESTAMPS, FIRST = 0, 10, 11, 12
 VOCAB = 12 + 21

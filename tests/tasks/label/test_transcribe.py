@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 
 from configs.schema import Label, Teacher
 from storage.errors import ShardError
-from storage.outcome import LeftOut, dropped
-from tasks.label.engine import Sound
-from tasks.label.transcribe import transcribe_all
+from storage.outcome import Rejected, dropped
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.transcribe import transcribe_all
 from tests.tasks.label.fake_engine import FakeEngine, heard, says_its_name
 
 SETTINGS = Label(teacher=Teacher(path="unused"), temperatures=(0.0, 0.2, 0.4))
 SILENCE = np.zeros(10, np.float32)
 
 
-def stream(num_windows, left_out=()):
+def stream(num_windows, rejected=()):
     for place in range(num_windows):
-        if place in left_out:
+        if place in rejected:
             yield dropped(str(place), "longer_than_window")
         else:
-            yield place, Sound(str(place), SILENCE)
+            yield place, AudioWindow(str(place), SILENCE)
 
 
 def failing(*ids):
@@ -37,25 +37,25 @@ def failing(*ids):
 
 
 def places(found):
-    return [int(one.id) if isinstance(one, LeftOut) else one[0] for one in found]
+    return [int(one.id) if isinstance(one, Rejected) else one[0] for one in found]
 
 
 @given(
     num_windows=st.integers(0, 60),
     num_slots=st.integers(1, 70),
-    left_out=st.sets(st.integers(0, 59)),
+    rejected=st.sets(st.integers(0, 59)),
     failed=st.sets(st.integers(0, 59)),
     max_in_line=st.integers(1, 20),
 )
-def test_the_order_is_that_of_the_stream(num_windows, num_slots, left_out, failed, max_in_line):
+def test_the_order_is_that_of_the_stream(num_windows, num_slots, rejected, failed, max_in_line):
     """Defect 3: nothing of the last, partly filled batch goes missing."""
     engine = FakeEngine(failing(*map(str, failed)), num_slots)
-    windows = stream(num_windows, left_out)
+    windows = stream(num_windows, rejected)
     found = list(transcribe_all(engine, windows, SETTINGS, max_in_line=max_in_line))
     assert places(found) == list(range(num_windows))
     for one in found:
-        if isinstance(one, LeftOut):
-            assert int(one.id) in left_out
+        if isinstance(one, Rejected):
+            assert int(one.id) in rejected
         else:
             place, transcript = one
             assert transcript.text == str(place)
@@ -86,12 +86,12 @@ def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
             yield one
 
     class Stalling(FakeEngine):
-        def hear(self, sounds, settings):
+        def transcribe(self, sounds, settings):
             sounds = iter(sounds)
             first = next(sounds, None)
             if stalls == "fails" and first is not None:
                 first = yield first, heard(avg_logprob=-2.0)
-            yield from super().hear(sounds, settings)
+            yield from super().transcribe(sounds, settings)
             if first is not None:
                 yield first, heard("at last")
 
@@ -133,8 +133,8 @@ def test_with_one_temperature_nothing_is_heard_again():
 
 def test_an_engine_that_loses_a_window_is_found_out():
     class Forgetful(FakeEngine):
-        def hear(self, sounds, settings):
-            for pair in super().hear(sounds, settings):
+        def transcribe(self, sounds, settings):
+            for pair in super().transcribe(sounds, settings):
                 if pair[0].id != "2":
                     yield pair
 
@@ -144,8 +144,8 @@ def test_an_engine_that_loses_a_window_is_found_out():
 
 def test_an_engine_that_answers_twice_is_found_out():
     class Eager(FakeEngine):
-        def hear(self, sounds, settings):
-            for pair in super().hear(sounds, settings):
+        def transcribe(self, sounds, settings):
+            for pair in super().transcribe(sounds, settings):
                 yield pair
                 yield pair
 
@@ -154,7 +154,7 @@ def test_an_engine_that_answers_twice_is_found_out():
 
 
 def test_two_windows_of_one_name_are_found_out():
-    twice = iter([(0, Sound("a", SILENCE)), (1, Sound("a", SILENCE))])
+    twice = iter([(0, AudioWindow("a", SILENCE)), (1, AudioWindow("a", SILENCE))])
     with pytest.raises(ShardError, match="two windows have the id 'a'"):
         list(transcribe_all(FakeEngine(), twice, SETTINGS))
 
@@ -163,7 +163,8 @@ def test_two_windows_of_one_name_are_found_out():
 def test_a_longer_stream_needs_no_more_memory(answer):
     def peak_bytes(num_windows):
         sounds = (
-            (place, Sound(str(place), np.zeros(8_000, np.float32))) for place in range(num_windows)
+            (place, AudioWindow(str(place), np.zeros(8_000, np.float32)))
+            for place in range(num_windows)
         )
         tracemalloc.start()
         try:

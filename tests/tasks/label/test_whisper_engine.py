@@ -12,10 +12,11 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from configs.schema import Label, Teacher
 from storage.errors import ShardError, UserError
-from tasks.label import cache, features
-from tasks.label.engine import Sound
-from tasks.label.layers import DecoderLayers
-from tasks.label.whisper import WhisperEngine
+from tasks.whisper import features
+from tasks.whisper.decoding import cache
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.whisper import WhisperEngine
 
 NUM_WINDOWS = 13
 
@@ -25,14 +26,14 @@ def sounds():
     draw = np.random.default_rng(0)
     lengths = draw.integers(1_000, 32_000, NUM_WINDOWS)
     return [
-        Sound(f"w{place}", draw.normal(0, 0.1, length).astype(np.float32))
+        AudioWindow(f"w{place}", draw.normal(0, 0.1, length).astype(np.float32))
         for place, length in enumerate(lengths)
     ]
 
 
 def heard(engine, sounds, settings, temperature=0.0):
     at = [dataclasses.replace(sound, temperature=temperature) for sound in sounds]
-    found = list(engine.hear(at, settings))
+    found = list(engine.transcribe(at, settings))
     by_id = {sound.id: answer for sound, answer in found}
     assert len(by_id) == len(found)
     return by_id
@@ -72,7 +73,7 @@ def test_the_mean_log_probability_is_whispers(tiny_teacher, sounds, label_settin
     model, engine = tiny_teacher.model, WhisperEngine(tiny_teacher, 4)
     generation = model.generation_config
     for sound in sounds:
-        ((_, answer),) = engine.hear([sound], label_settings)
+        ((_, answer),) = engine.transcribe([sound], label_settings)
         features = tiny_teacher.feature_extractor(
             sound.samples, sampling_rate=16_000, return_tensors="pt"
         ).input_features
@@ -100,7 +101,7 @@ def test_no_more_than_a_batch_is_held(tiny_teacher, sounds, label_settings):
             taken.append(sound)
             yield sound
 
-    next(WhisperEngine(tiny_teacher, 2).hear(stream(), label_settings))
+    next(WhisperEngine(tiny_teacher, 2).transcribe(stream(), label_settings))
     assert len(taken) <= 4
 
 
@@ -115,7 +116,7 @@ def test_sampling_depends_on_window_and_temperature_alone(tiny_teacher, sounds, 
     assert found[1, 0.4] == found[5, 0.4]
     assert found[1, 1.0] == found[5, 1.0]
     assert found[1, 0.4] != found[1, 1.0]
-    renamed = [Sound(f"other {sound.id}", sound.samples) for sound in sounds]
+    renamed = [AudioWindow(f"other {sound.id}", sound.samples) for sound in sounds]
     other = heard(WhisperEngine(tiny_teacher, 5), renamed, label_settings, 1.0)
     assert list(tokens_of(other).values()) != list(found[5, 1.0].values())
 
@@ -217,7 +218,7 @@ def test_a_window_is_heard_again_while_others_are_on_their_way(
 ):
     engine = WhisperEngine(tiny_teacher, 3)
     found = {}
-    for sound, answer in engine.hear(sounds, label_settings):
+    for sound, answer in engine.transcribe(sounds, label_settings):
         found[sound.id] = answer.tokens
         assert len(heard(engine, [sound], label_settings, 0.8)) == 1
     assert dict(sorted(found.items())) == whole
@@ -231,7 +232,7 @@ def test_with_a_draft_the_same_is_heard(tiny_teacher, sounds, label_settings, wh
 def test_what_is_sent_back_is_heard_beside_the_others(tiny_teacher, sounds, label_settings, whole):
     """As if alone: rows with and without a temperature do not know of each other."""
     engine, answers, order = WhisperEngine(tiny_teacher, 3), {}, []
-    hearing, again = engine.hear(sounds, label_settings), None
+    hearing, again = engine.transcribe(sounds, label_settings), None
     while True:
         try:
             sound, answer = hearing.send(again)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.outcome import LeftOut, quarantined
+from storage.outcome import Rejected, quarantined
 from tasks.label.windows import Window, pack
 
 SECOND = 16_000
@@ -90,8 +90,8 @@ def test_a_window_that_is_exactly_full_stays(lengths):
 def test_a_longer_utterance_is_dropped_and_not_cut():
     """Defect 9: it was cut, and kept its whole reference."""
     packed = list(pack([Speech("a", SECOND), Speech("b", WINDOW + 1)], WINDOW, "speaker"))
-    assert [one for one in packed if isinstance(one, LeftOut)] == [
-        LeftOut("b", "dropped", "longer_than_window", "30.0001 s > 30 s")
+    assert [one for one in packed if isinstance(one, Rejected)] == [
+        Rejected("b", "dropped", "longer_than_window", "30.0001 s > 30 s")
     ]
     assert ids(packed) == [["a"]]
 
@@ -132,7 +132,7 @@ def test_nothing_is_lost_and_no_window_overflows(speech, policy):
     windows = [one for one in packed if isinstance(one, Window)]
     kept = [utterance for window in windows for utterance in window.utterances]
     assert kept == [one for one in speech if one.num_samples <= 30]
-    assert {one.id for one in packed if isinstance(one, LeftOut)} == {
+    assert {one.id for one in packed if isinstance(one, Rejected)} == {
         one.id for one in speech if one.num_samples > 30
     }
     assert all(window.num_samples <= 30 for window in windows)

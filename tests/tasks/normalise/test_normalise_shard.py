@@ -13,7 +13,7 @@ import pytest
 
 from configs.schema import Normalise
 from storage.commit import Commit
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.receipt import Receipt
 from storage.schema import NORMALISED, PLAN
 from storage.shard import ShardKey
@@ -69,7 +69,7 @@ class Files:
             **changes,
         }
 
-    def outcomes(self, *rows: dict[str, Any], **settings: float) -> list[pa.RecordBatch | LeftOut]:
+    def outcomes(self, *rows: dict[str, Any], **settings: float) -> list[pa.RecordBatch | Rejected]:
         segments = pa.Table.from_pylist(list(rows), schema=PLAN)
         return list(normalise_shard(segments, self.read, KEY, Normalise(**settings)))
 
@@ -82,10 +82,10 @@ class Files:
                 found |= {row["id"]: row for row in outcome.to_pylist()}
         return found
 
-    def left_out(self, *rows: dict[str, Any], **settings: float) -> dict[str, tuple[str, str]]:
+    def rejected(self, *rows: dict[str, Any], **settings: float) -> dict[str, tuple[str, str]]:
         """What does not come out: outcome and reason by id."""
         outcomes = self.outcomes(*rows, **settings)
-        return {o.id: (o.outcome, o.reason) for o in outcomes if isinstance(o, LeftOut)}
+        return {o.id: (o.outcome, o.reason) for o in outcomes if isinstance(o, Rejected)}
 
 
 def samples_of(row: dict[str, Any]) -> Pcm:
@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_takes_its_own_segments_with_it() -> None:
     ]
     assert list(files.normalised(*rows)) == ["good-0.0-0.5", "good-1.0-1.5"]
     unreadable = ("quarantined", "unreadable_audio")
-    assert files.left_out(*rows) == {row["id"]: unreadable for row in rows[2:]}
+    assert files.rejected(*rows) == {row["id"]: unreadable for row in rows[2:]}
 
 
 def test_the_detail_of_an_unreadable_file_is_the_same_each_time() -> None:
@@ -220,7 +220,7 @@ def test_a_segment_must_be_as_long_as_the_settings_say_and_inside(
 ) -> None:
     files = Files(talk=flac(noise(64_000)))
     row = files.row("talk", start_s, end_s)
-    found = files.left_out(row, min_duration_s=0.5, max_duration_s=2.0)
+    found = files.rejected(row, min_duration_s=0.5, max_duration_s=2.0)
     assert found == ({row["id"]: reason} if reason else {})
 
 
@@ -233,7 +233,7 @@ def test_an_end_a_little_after_the_audio_is_its_end() -> None:
 def test_a_channel_that_is_not_there_is_quarantined() -> None:
     files = Files(talk=flac(noise(32_000)))
     rows = [files.row("talk", channel=0, id="a"), files.row("talk", channel=1, id="b")]
-    assert files.left_out(*rows) == {"b": ("quarantined", "no_such_channel")}
+    assert files.rejected(*rows) == {"b": ("quarantined", "no_such_channel")}
     assert list(files.normalised(*rows)) == ["a"]
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.outcome import LeftOut, dropped, quarantined
+from storage.outcome import Rejected, dropped, quarantined
 from storage.receipt import PlannedShard
 from storage.schema import PLAN
 from tasks.corpora.base import Member, Segment, Unplanned
-from tasks.normalise.plan import PlannedPart, plan_part, within
+from tasks.plan.shard import PlannedPart, plan_part, within
 
 FILE = "raw/corpus/r1/archives/00000.train.tar"
 DIGESTS = {FILE: "a" * 64, "raw/other.tar": "b" * 64}
@@ -58,8 +58,8 @@ def ids_by_shard(part: PlannedPart) -> dict[int, list[str]]:
     return found
 
 
-def left_out(part: PlannedPart) -> list[LeftOut]:
-    return [outcome for outcome in part.outcomes if isinstance(outcome, LeftOut)]
+def rejected(part: PlannedPart) -> list[Rejected]:
+    return [outcome for outcome in part.outcomes if isinstance(outcome, Rejected)]
 
 
 def speakers(number: int, num_segments: int = 3, first: int = 0) -> list[Segment]:
@@ -225,7 +225,7 @@ def test_what_comes_later_makes_new_shards_and_leaves_the_earlier() -> None:
     new = {item.id for item in later} - {item.id for item in items}
     assert {row_id for ids in ids_by_shard(second).values() for row_id in ids} == new
     assert [shard.index for shard in second.shards] == [3, 4]
-    assert left_out(second) == []
+    assert rejected(second) == []
 
 
 def test_nothing_new_makes_no_shard() -> None:
@@ -238,13 +238,13 @@ def test_other_splits_are_left_alone() -> None:
     reason = Unplanned(split="dev", row=dropped("x", "not_scored"))
     part = planned([*items, reason])
     assert ids_by_shard(part) == {0: ["s.a-0"]}
-    assert left_out(part) == []
+    assert rejected(part) == []
 
 
 def test_what_cannot_be_planned_keeps_its_reason() -> None:
     rows = [dropped("b", "not_scored"), quarantined("a", "no_audio", "talk.sph")]
     part = planned([Unplanned(split="train", row=row) for row in rows])
-    assert left_out(part) == rows[::-1]
+    assert rejected(part) == rows[::-1]
     assert part.shards == ()
 
 
@@ -253,7 +253,7 @@ def test_all_but_one_segment_of_an_id_are_quarantined() -> None:
     unplanned = Unplanned(split="train", row=quarantined("s.a-0", "no_audio"))
     part = planned([unplanned, *items, segment("s.a-1")])
     assert ids_by_shard(part) == {0: ["s.a-0", "s.a-1"]}
-    assert left_out(part) == [quarantined(f"s.a-0#{n}", "duplicate_id") for n in (2, 3, 4)]
+    assert rejected(part) == [quarantined(f"s.a-0#{n}", "duplicate_id") for n in (2, 3, 4)]
 
 
 def test_a_digest_is_the_same_wherever_the_shard_and_its_file_are() -> None:

@@ -14,7 +14,7 @@ import torch
 from configs.schema import Normalise
 from storage.commit import Commit
 from storage.errors import UserError
-from storage.outcome import Created, LeftOut
+from storage.outcome import Created, Rejected
 from storage.schema import PLAN
 from storage.shard import ShardKey
 from storage.stage import Place
@@ -150,8 +150,8 @@ def rows_of(outcomes: list[Any]) -> list[dict[str, Any]]:
     return [one for o in outcomes if isinstance(o, pa.RecordBatch) for one in o.to_pylist()]
 
 
-def left_out(outcomes: list[Any]) -> dict[str, str]:
-    return {one.id: one.reason for one in outcomes if isinstance(one, LeftOut)}
+def rejected(outcomes: list[Any]) -> dict[str, str]:
+    return {one.id: one.reason for one in outcomes if isinstance(one, Rejected)}
 
 
 def test_a_long_recording_becomes_its_stretches(
@@ -160,7 +160,7 @@ def test_a_long_recording_becomes_its_stretches(
     samples, times = talk
     made = outcomes(samples)
     rows = rows_of(made)
-    assert left_out(made) == {"talk": "segmented"}
+    assert rejected(made) == {"talk": "segmented"}
     assert [Created(tuple(one["id"] for one in rows))] == [
         one for one in made if isinstance(one, Created)
     ]
@@ -201,7 +201,7 @@ def test_what_has_a_text_is_dropped_as_too_long(
     outcomes: Callable[..., list[Any]], changes: dict[str, Any], settings: Normalise
 ) -> None:
     made = outcomes(said(9), row(**changes), settings=settings)
-    assert left_out(made) == {"talk": "too_long"}
+    assert rejected(made) == {"talk": "too_long"}
     assert not rows_of(made)
 
 
@@ -213,7 +213,7 @@ def test_a_short_recording_stays_whole(outcomes: Callable[..., list[Any]]) -> No
 
 def test_a_recording_without_speech_is_dropped(outcomes: Callable[..., list[Any]]) -> None:
     made = outcomes(hush(20))
-    assert left_out(made) == {"talk": "no_speech"}
+    assert rejected(made) == {"talk": "no_speech"}
     assert len(made) == 1
 
 
@@ -225,7 +225,7 @@ def test_the_sides_of_a_call_are_two_speakers(
     left = np.concatenate([first, hush(pause_s + len(second) / RATE_HZ)])
     right = np.concatenate([hush(pause_s + len(first) / RATE_HZ), second])
     made = outcomes(np.stack([left[: len(right)], right[: len(left)]], axis=1))
-    assert left_out(made) == {"talk": "segmented"}
+    assert rejected(made) == {"talk": "segmented"}
     ann, bob = rows_of(made)
     assert (ann["speaker_id"], bob["speaker_id"]) == ("talk-A", "talk-B")
     assert ann["id"].startswith("talk-A-0000") and bob["id"].startswith("talk-B-0")
@@ -253,7 +253,7 @@ def test_a_named_speaker_keeps_the_channel(outcomes: Callable[..., list[Any]]) -
 
 def test_a_channel_that_is_not_there_is_quarantined(outcomes: Callable[..., list[Any]]) -> None:
     made = outcomes(said(9), row(speaker_id="bob", channel=1))
-    assert left_out(made) == {"talk": "no_such_channel"}
+    assert rejected(made) == {"talk": "no_such_channel"}
 
 
 def test_pieces_that_are_too_short_are_counted(
@@ -261,6 +261,6 @@ def test_pieces_that_are_too_short_are_counted(
 ) -> None:
     settings = Normalise(segment="vad", max_duration_s=8.0, min_duration_s=7.9)
     made = outcomes(talk[0], settings=settings)
-    reasons = left_out(made)
+    reasons = rejected(made)
     assert list(reasons.values()) == ["segmented"] + ["too_short"] * 5
     assert not rows_of(made)

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.score.alignment import align
-from tasks.text import count_word_errors
+from tasks.text.comparison import count_word_errors
 
 
 def shown(reference, hypothesis):

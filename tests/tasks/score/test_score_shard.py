@@ -5,12 +5,12 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import ShardError
-from storage.outcome import LeftOut
+from storage.outcome import Rejected
 from storage.schema import EVIDENCE, LABELS, NORMALISED, row_ids
 from tasks.corpora.base import NoReference
 from tasks.score.shard import REFERENCE_COLUMNS, score_shard
 from tasks.score.vocabulary import Vocabulary
-from tasks.text import Comparison
+from tasks.text.comparison import Comparison
 
 WORDS = sorted(
     {f"\u0120{word}" for word in ["boat", "horse", "one", "two", "three", "x", "y", "z", "hello"]}
@@ -61,7 +61,7 @@ def scored(labels, texts, how=ENGLISH):
     batches = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(batches, schema=EVIDENCE).to_pylist(),
-        [one for one in outcomes if isinstance(one, LeftOut)],
+        [one for one in outcomes if isinstance(one, Rejected)],
     )
 
 
@@ -189,13 +189,13 @@ def test_what_the_corpus_drops_is_no_words_beside_others_and_no_row_by_itself():
     """Defect 14: a row that is marked not to be scored was counted as words."""
     labels = [label("a", "b", "c", text="x"), label("d", text="y"), label("e", "f", text="z")]
     texts = {"a": "X", "b": "IGNORE", "c": "", "d": "Y", "e": "IGNORE", "f": "IGNORE"}
-    rows, left_out = scored(labels, texts)
+    rows, rejected = scored(labels, texts)
     assert [row["window_id"] for row in rows] == [labels[0]["window_id"], "d"]
     assert [row["num_reference_words"] for row in rows] == [1, 1]
     assert [one["no_reference"] for one in rows[0]["utterances"]] == [None, "ignored: IGNORE", None]
-    assert left_out == [
-        LeftOut("e", "dropped", "ignored", "IGNORE"),
-        LeftOut("f", "dropped", "ignored", "IGNORE"),
+    assert rejected == [
+        Rejected("e", "dropped", "ignored", "IGNORE"),
+        Rejected("f", "dropped", "ignored", "IGNORE"),
     ]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.score.spans import Span, spans, text_places, word_cuts
-from tasks.text import normaliser
+from tasks.text.comparison import normaliser
 
 ENGLISH = normaliser("english")
 TEXT_IDS = {

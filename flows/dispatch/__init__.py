@@ -1,0 +1,1 @@
+"""How pending work is submitted: bounded, watched, here or elsewhere."""

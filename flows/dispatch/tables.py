@@ -1,0 +1,86 @@
+"""The rows of what the UI shows of a run: those of `distillery status`, by stage and by corpus."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from flows.state.rerun import command_again
+from flows.state.status import StageStatus, Status
+from storage.shard import ShardKey
+from tasks.stages import STAGES
+
+Row = dict[str, Any]
+
+
+def status_rows(lines: Sequence[StageStatus]) -> list[Row]:
+    """A row for each stage, corpus and split."""
+    return [
+        {
+            "stage": line.stage,
+            "corpus": line.corpus,
+            "split": line.split,
+            "done": line.shards.done,
+            "missing": line.shards.missing,
+            "failed": line.shards.failed,
+            "rows in": line.rows_in + line.created,
+            "rows out": line.rows_out,
+            "left out": sum(line.dropped.values()) + sum(line.quarantined.values()),
+            "hours": round(line.hours, 3),
+        }
+        for line in lines
+    ]
+
+
+def hours_rows(status: Status) -> list[Row]:
+    """A row for each corpus: its hours after each stage that it has come through."""
+    hours: dict[str, dict[str, float]] = {}
+    for line in status.stages:
+        if line.corpus != "all" and line.stage in STAGES[1 : STAGES.index("publish")]:
+            found = hours.setdefault(line.corpus, {})
+            found[line.stage] = found.get(line.stage, 0.0) + line.hours
+    return [
+        {"corpus": corpus, **{stage: round(value, 3) for stage, value in found.items()}}
+        for corpus, found in hours.items()
+    ]
+
+
+def reason_rows(status: Status) -> list[Row]:
+    """A row for each corpus, stage and reason for which rows were left out, the most first."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for line in status.stages:
+        for outcome, reasons in (("dropped", line.dropped), ("quarantined", line.quarantined)):
+            for reason, num_rows in reasons.items():
+                counts[line.corpus, line.stage, outcome, reason] += num_rows
+    return [
+        {"corpus": corpus, "stage": stage, "outcome": outcome, "reason": reason, "rows": num_rows}
+        for (corpus, stage, outcome, reason), num_rows in counts.most_common()
+    ]
+
+
+class Failed(Protocol):
+    """A shard that has no receipt, and why."""
+
+    @property
+    def stage(self) -> str:
+        """Of which it is not made."""
+
+    @property
+    def key(self) -> ShardKey:
+        """Its name."""
+
+    @property
+    def reason(self) -> str:
+        """One line."""
+
+
+def failure_rows(config: str, failures: Iterable[Failed]) -> list[Row]:
+    """A row for each shard that failed, with the command that mends it."""
+    return [
+        {
+            "stage": failure.stage,
+            "shard": str(failure.key),
+            "again": command_again(config, failure.stage, failure.key),
+            "reason": failure.reason,
+        }
+        for failure in failures
+    ]

@@ -1,0 +1,1 @@
+"""The Prefect server: local, deployments, automations, credentials."""

@@ -1,0 +1,110 @@
+"""Whether a corpus keeps an unusual share of its hours, which should be said aloud."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from configs.schema import RunConfig
+from flows.state.corpus_state import CorpusState
+from flows.state.publication import find_current, training_shards
+from storage import manifest
+from storage.manifest import Manifest
+from storage.store import Store
+from tasks.filter.sweep import PAPER_FILTERED_PERCENT
+
+_ENOUGH_CORPORA: Final = 3
+_NUM_PAST: Final = 5  # manifests that are looked back on
+_POINTS: Final = 10.0
+"""A corpus that keeps so many per cent more or less than it did has changed."""
+
+_THRESHOLD: Final = "filter.max_wer_percent"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a corpus keeps of the hours that were heard, at its threshold."""
+
+    corpus: str
+    kept_percent: float
+    max_wer_percent: float
+
+
+def kept_shares(states: Sequence[CorpusState]) -> list[Share]:
+    """The share of each corpus of which shards went through the filter, as receipts tell."""
+    found: list[Share] = []
+    for state, shards in training_shards(states).items():
+        done = [shard.receipts for shard in shards if shard.is_complete]
+        heard_hours = sum(receipts["label"].hours for receipts in done)
+        if heard_hours:
+            kept_hours = sum(receipts["filter"].hours for receipts in done)
+            percent = 100 * kept_hours / heard_hours
+            found.append(Share(state.corpus.name, percent, state.filter.max_wer_percent))
+    return found
+
+
+def past_shares(
+    config: RunConfig, store: Store, states: Sequence[CorpusState]
+) -> Mapping[str, list[float]]:
+    """What each corpus kept in earlier manifests of the run's name, at the threshold it has now."""
+    name = config.publish.name
+    current = find_current(config, store, states)
+    numbers = [n for n in manifest.numbers(store, name) if current is None or n < current.number]
+    past = [manifest.load(store, name, number) for number in numbers[-_NUM_PAST:]]
+    found = {corpus: list(_kept(past, corpus, config)) for corpus in config.corpora}
+    return {corpus: shares for corpus, shares in found.items() if shares}
+
+
+def _kept(past: Iterable[Manifest], corpus: str, config: RunConfig) -> Iterable[float]:
+    threshold = config.filter_of(corpus).max_wer_percent
+    for one in past:
+        totals = one.totals.get(corpus)
+        if totals is None or not totals.hours_heard:
+            continue
+        if one.content.settings(corpus).get(_THRESHOLD) == threshold:
+            yield 100 * totals.hours / totals.hours_heard
+
+
+def abnormal(shares: Sequence[Share], past: Mapping[str, Sequence[float]]) -> list[str]:
+    """A line for each corpus whose share is not what is usual.
+
+    Usual is what it kept before, within 10 points. Without a past it is at least half and at most
+    twice of the median share of the run's corpora where there are three or more, else of the
+    paper's share at that threshold, between those of its table on a straight line.
+    """
+    remarks: list[str] = []
+    for share in shares:
+        if share.corpus in past:
+            usual = median(past[share.corpus])
+            if abs(share.kept_percent - usual) > _POINTS:
+                remarks.append(_remark(share, f"before it was {usual:.1f} %"))
+            continue
+        if len(shares) >= _ENOUGH_CORPORA:
+            usual = median(one.kept_percent for one in shares)
+            of_whom = "the median of the run's corpora"
+        else:
+            usual, of_whom = _paper_percent(share.max_wer_percent), "the paper's share"
+        if not usual / 2 <= share.kept_percent <= 2 * usual:
+            is_little = share.kept_percent < usual
+            how_much = "less than half of" if is_little else "more than twice"
+            remarks.append(_remark(share, f"{how_much} {of_whom}, {usual:.1f} %"))
+    return remarks
+
+
+def _remark(share: Share, beside: str) -> str:
+    return (
+        f"abnormal: {share.corpus} keeps {share.kept_percent:.1f} % of its hours at"
+        f" {share.max_wer_percent:g} %, {beside}"
+    )
+
+
+def _paper_percent(max_wer_percent: float) -> float:
+    percents, lost = list(PAPER_FILTERED_PERCENT), list(PAPER_FILTERED_PERCENT.values())
+    return 100 - float(np.interp(max_wer_percent, percents, lost))
+
+
+def remarks(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> list[str]:
+    """What a person should know about the shares that the shards as they are now keep."""
+    return abnormal(kept_shares(states), past_shares(config, store, states))

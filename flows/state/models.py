@@ -1,0 +1,153 @@
+"""The models of a run, as receipts tell: the student, and what both were measured on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from configs.schema import RunConfig
+from flows.state.corpus_state import CorpusState, ShardState
+from flows.state.publication import HolesError
+from storage.manifest import Manifest
+from storage.receipt import FileRef, Receipt
+from storage.receipts import Split
+from storage.shard import ShardKey
+from storage.stage import Place, combined_digest
+from storage.store import Store
+from tasks.evaluate.result import Report, load_report, report_path
+from tasks.plan.shard import within
+from tasks.stages import evaluation_fingerprint, student_fingerprint
+from tasks.whisper.identity import teacher_identity
+from tasks.work import Job
+
+TEACHER: Final = "teacher"
+STUDENT: Final = "student"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One shard of held-out speech for one model: how it is made, and its receipt if it is."""
+
+    model: str
+    job: Job
+    receipt: Receipt | None
+
+    @property
+    def key(self) -> ShardKey:
+        """The shard that the model is measured on."""
+        return self.job.place.key
+
+    @property
+    def audio(self) -> FileRef:
+        """The normalised speech."""
+        return self.job.inputs["normalise"]
+
+
+def student_receipt_path(
+    config: RunConfig, published: Manifest, validation: Sequence[tuple[str, FileRef]]
+) -> str:
+    """Where the receipt of a manifest's student stands, whose weights `validation` chose."""
+    digests = [file.sha256 for _, file in validation]
+    return f"distil/{student_fingerprint(config, published.digest, digests)}/student.receipt.json"
+
+
+def find_student(
+    config: RunConfig, store: Store, states: Sequence[CorpusState], published: Manifest
+) -> Receipt | None:
+    """The student of a manifest, or None while it is not trained; raises as `validation_audio`."""
+    path = student_receipt_path(config, published, validation_audio(states))
+    try:
+        return Receipt.parse(store.read(path), path)
+    except FileNotFoundError:
+        return None
+
+
+def validation_audio(states: Sequence[CorpusState]) -> list[tuple[str, FileRef]]:
+    """The normalised validation shards, each with its corpus; raises `HolesError` for a hole."""
+    return [
+        (state.corpus.name, shard.receipts["normalise"].output)
+        for state in states
+        for shard in _held_out(state, "validation", "not distilled")
+    ]
+
+
+def measurements(
+    config: RunConfig, store: Store, states: Sequence[CorpusState], student: Receipt
+) -> list[Measurement]:
+    """Every held-out shard of every corpus, for the teacher and for the student.
+
+    Raises `HolesError` when held-out speech is missing, or when there is none at all.
+    """
+    found = [
+        one
+        for state in states
+        for model, receipt in ((TEACHER, None), (STUDENT, student))
+        for one in _of_model(config, store, state, model, receipt)
+    ]
+    if not found:
+        role = config.evaluate.split_role
+        raise HolesError(f"not evaluated: no chosen split is {role} speech")
+    return found
+
+
+def find_report(
+    config: RunConfig, store: Store, states: Sequence[CorpusState], published: Manifest | None
+) -> Report | None:
+    """The report on teacher and student of a manifest, or None while it is not made."""
+    student = find_student(config, store, states, published) if published else None
+    if student is None:
+        return None
+    found = measurements(config, store, states, student)
+    if any(one.receipt is None for one in found):
+        return None
+    path = report_path(config.publish.name, by_corpus(found, TEACHER), by_corpus(found, STUDENT))
+    return load_report(store, path)
+
+
+def _held_out(
+    state: CorpusState, role: str, consequence: str, limit_hours: float | None = None
+) -> list[ShardState]:
+    """The normalised shards of a role; raises `HolesError` naming what is missing of them."""
+    shards = state.shards(role)
+    taken = shards[: len(within([shard.planned for shard in shards], limit_hours))]
+    missing = state.unready(role) + [
+        f"{shard.next_stage} {shard.key}" for shard in taken if not shard.is_complete
+    ]
+    if missing:
+        raise HolesError(f"{consequence}: {role} speech is missing: {', '.join(missing[:5])}")
+    return taken
+
+
+def by_corpus(found: Sequence[Measurement], model: str) -> Mapping[str, list[Receipt]]:
+    """Corpus to the receipts of one model's finished measurements."""
+    grouped: dict[str, list[Receipt]] = {}
+    for one in found:
+        if one.model == model and one.receipt is not None:
+            grouped.setdefault(one.key.corpus, []).append(one.receipt)
+    return grouped
+
+
+def _of_model(
+    config: RunConfig, store: Store, state: CorpusState, model: str, student: Receipt | None
+) -> list[Measurement]:
+    identity = student.output.sha256 if student else teacher_identity(config.label.teacher)
+    name = f"{model}-{identity.removeprefix('sha256:')[:8].replace('/', '-')}"
+    found: list[Measurement] = []
+    splits: dict[str, Split] = {}
+    for shard in _held_out(
+        state, config.evaluate.split_role, "not evaluated", config.evaluate.limit_hours
+    ):
+        place = Place(
+            stage="evaluate",
+            fingerprint=evaluation_fingerprint(config, state.corpus, identity),
+            key=shard.key,
+            model=name,
+        )
+        audio = shard.receipts["normalise"].output
+        job = Job(
+            place=place, sources=(audio.sha256,), inputs={"normalise": audio}, student=student
+        )
+        if place.folder not in splits:
+            splits[place.folder] = Split.load(store, place.folder)
+        receipt = splits[place.folder].find(shard.key, combined_digest(job.sources))
+        found.append(Measurement(model, job, receipt))
+    return found

@@ -1,0 +1,161 @@
+"""What a manifest of the complete shards holds; a hole is refused unless it is allowed."""
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from configs.schema import RunConfig
+from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from storage import manifest
+from storage.errors import DistilleryError
+from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
+from storage.receipt import Receipt
+from storage.store import Store
+from tasks.stages import parameters
+
+_LIBRARIES: Final = (
+    "distillery",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "pyarrow",
+    "soundfile",
+    "soxr",
+    "jiwer",
+    "whisper-normalizer",
+    "prefect",
+)
+
+
+class HolesError(DistilleryError):
+    """Planned shards are not done, so that a manifest would not hold what it says."""
+
+
+def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
+    """Publish all complete shards; returns their manifest and whether it is new.
+
+    Raises `HolesError` naming the missing shards, or when nothing at all is planned.
+    """
+    by_state = training_shards(corpus_states(config, store))
+    content = content_of(config, by_state)
+    missing = content.missing_shards
+    if not content.entries and not missing:
+        raise HolesError("not published: no training shard is planned, so there is nothing in it")
+    if missing and not config.publish.allow_missing_shards:
+        num_planned = len(content.entries) + len(missing)
+        raise HolesError(
+            f"not published: {len(missing)} of {num_planned} shards are missing:"
+            f" {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''};"
+            " rerun them, or set publish.allow_missing_shards"
+        )
+    return manifest.publish(
+        store,
+        content,
+        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=library_versions(),
+        licences={state.corpus.name: Terms(**asdict(state.corpus.licence)) for state in by_state},
+        totals=_totals(by_state),
+    )
+
+
+def find_current(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Manifest | None:
+    """The newest manifest if it is of the shards as they are now, else None."""
+    if not manifest.numbers(store, config.publish.name):
+        return None
+    newest = manifest.load(store, config.publish.name)
+    content = content_of(config, training_shards(states))
+    return newest if newest.digest == content.digest() else None
+
+
+def training_shards(states: Sequence[CorpusState]) -> dict[CorpusState, list[ShardState]]:
+    """The planned training shards of each corpus."""
+    return {state: state.shards("train") for state in states}
+
+
+def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState]]) -> Content:
+    """What a manifest of the complete shards holds, and what it lacks."""
+    shards = [shard for found in by_state.values() for shard in found]
+    unready = [name for state in by_state for name in state.unready("train")]
+    waiting = [f"{shard.next_stage} {shard.key}" for shard in shards if not shard.is_complete]
+    return Content(
+        name=config.publish.name,
+        entries=tuple(_entry(shard) for shard in shards if shard.is_complete),
+        fingerprints=_fingerprints(by_state),
+        parameters={state.corpus.name: _parameters(config, state) for state in by_state},
+        missing_shards=tuple(unready + waiting),
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what made a result."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _entry(shard: ShardState) -> ManifestEntry:
+    kept = shard.receipts["filter"]
+    return ManifestEntry(
+        key=shard.key,
+        audio=shard.receipts["normalise"].output,
+        label=shard.receipts["label"].output,
+        evidence=shard.receipts["score"].output,
+        kept=kept.output,
+        num_windows=kept.output.num_rows,
+        num_utterances=kept.counts.rows_out,
+        hours=kept.hours,
+    )
+
+
+def _fingerprints(by_state: Iterable[CorpusState]) -> dict[str, dict[str, str]]:
+    stages = ("plan", *manifest.STAGES)
+    return {
+        stage: {state.corpus.name: state.fingerprints[stage] for state in by_state}
+        for stage in stages
+    }
+
+
+def _parameters(config: RunConfig, state: CorpusState) -> dict[str, Any]:
+    """What is needed to make the same of a corpus again; neither URLs nor paths."""
+    return {
+        "splits": list(state.splits("train")),
+        "limit_hours": state.settings.limit_hours,
+        **parameters(config, state.corpus, state.index_digest),
+    }
+
+
+def _totals(by_state: Mapping[CorpusState, list[ShardState]]) -> dict[str, Totals]:
+    plans = {
+        state: [part for split in state.splits("train") for part in state.plan_receipts(split)]
+        for state in by_state
+    }
+    totals = {state.corpus.name: _total(plans[state], by_state[state]) for state in by_state}
+    everything = [shard for shards in by_state.values() for shard in shards]
+    totals["all"] = _total([part for parts in plans.values() for part in parts], everything)
+    return totals
+
+
+def _total(plans: Sequence[Receipt], shards: Sequence[ShardState]) -> Totals:
+    dropped, quarantined = Counter[str](), Counter[str]()
+    for receipt in [*plans, *(one for shard in shards for one in shard.receipts.values())]:
+        dropped.update(receipt.counts.dropped)
+        quarantined.update(receipt.counts.quarantined)
+    complete = [shard.receipts for shard in shards if shard.is_complete]
+    return Totals(
+        shards=len(complete),
+        hours_heard=sum(receipts["label"].hours for receipts in complete),
+        windows_heard=sum(receipts["label"].output.num_rows for receipts in complete),
+        windows=sum(receipts["filter"].output.num_rows for receipts in complete),
+        utterances=sum(receipts["filter"].counts.rows_out for receipts in complete),
+        hours=sum(receipts["filter"].hours for receipts in complete),
+        dropped=dict(sorted(dropped.items())),
+        quarantined=dict(sorted(quarantined.items())),
+    )

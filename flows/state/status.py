@@ -1,0 +1,178 @@
+"""Where a run stands: for each stage, corpus and split the shards, the rows and the reasons."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from configs.schema import RunConfig
+from flows.state.corpus_state import CorpusState
+from flows.state.models import find_report, find_student, measurements
+from flows.state.publication import HolesError, content_of, find_current, training_shards
+from storage.receipt import Receipt
+from storage.receipts import Failure, Split
+from storage.shard import ShardKey
+from storage.store import Store
+from tasks.download.parts import ARCHIVES
+from tasks.stages import STAGES, Stage
+
+
+class ShardCounts(BaseModel):
+    """How many shards are done, still to do, and to do after a failure."""
+
+    model_config = ConfigDict(frozen=True)
+
+    done: int
+    missing: int
+    failed: int
+
+
+class StageStatus(BaseModel):
+    """One line of the status; rows_in + created = rows_out + dropped + quarantined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    corpus: str
+    split: str
+    shards: ShardCounts
+    rows_in: int
+    created: int
+    rows_out: int
+    dropped: dict[str, int]
+    quarantined: dict[str, int]
+    hours: float
+
+
+class Status(BaseModel):
+    """The whole state of a run, and the failures with their reasons."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stages: list[StageStatus]
+    failures: list[Failure]
+
+
+def read_status(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Status:
+    """The status as the receipts tell it; reads no data and imports no model."""
+    found = [one for state in states for one in _corpus(state)]
+    found += _models(config, store, states)
+    lines = sorted((line for line, _ in found), key=lambda line: STAGES.index(line.stage))
+    return Status(stages=lines, failures=[failure for _, failed in found for failure in failed])
+
+
+def is_pending(
+    settings: RunConfig, store: Store, until: Stage, states: Sequence[CorpusState]
+) -> bool:
+    """Whether anything up to the stage `until` is not done."""
+    wanted = STAGES[: STAGES.index(until) + 1]
+    lines = read_status(settings, store, states).stages
+    if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
+        return True
+    if until != STAGES[-1]:
+        return False
+    published = find_current(settings, store, states)
+    return find_report(settings, store, states, published) is None
+
+
+_Line = tuple[StageStatus, list[Failure]]
+
+
+def _corpus(state: CorpusState) -> Iterator[_Line]:
+    name = state.corpus.name
+    here = state.downloads
+    brought = Split(tuple(here.receipts.values()), here.failures)
+    yield _line("download", name, ARCHIVES, here.parts, brought)
+    pending = state.unplanned_splits()
+    for split in state.splits():
+        parts = state.split("plan", split)
+        planned = {receipt.key for receipt in parts.receipts}
+        planned |= {key for key in pending if key.split == split}
+        yield _line("plan", name, split, planned or {ShardKey(name, split, 0)}, parts)
+    for split in state.splits():
+        shards = state.shards_of(split)
+        for stage in state.stages(split):
+            receipts = tuple(shard.receipts[stage] for shard in shards if stage in shard.receipts)
+            made = Split(receipts, state.split(stage, split).failures)
+            yield _line(stage, name, split, {shard.key for shard in shards}, made)
+
+
+def _models(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Iterator[_Line]:
+    """What comes after the corpora: one manifest, one student, and what both models are heard."""
+    name = config.publish.name
+    content = content_of(config, training_shards(states))
+    published = find_current(config, store, states)
+    try:
+        student = find_student(config, store, states, published) if published else None
+    except HolesError:
+        student = None
+    utterances = sum(entry.num_utterances for entry in content.entries) if published else 0
+    hours = sum(entry.hours for entry in content.entries) if published else 0.0
+    yield (
+        StageStatus(
+            stage="publish",
+            corpus="all",
+            split=name,
+            shards=ShardCounts(
+                done=int(published is not None), missing=int(not published), failed=0
+            ),
+            rows_in=utterances,
+            created=0,
+            rows_out=utterances,
+            dropped={},
+            quarantined={},
+            hours=hours,
+        ),
+        [],
+    )
+    yield _summed("distil", "all", name, [student] if student else [], 1, 0), []
+    if student is None:
+        yield _summed("evaluate", "all", config.evaluate.split_role, [], 1, 0), []
+        return
+    try:
+        found = measurements(config, store, states, student)
+    except HolesError:
+        yield _summed("evaluate", "all", config.evaluate.split_role, [], 1, 0), []
+        return
+    for model, corpus, split in sorted({(m.model, m.key.corpus, m.key.split) for m in found}):
+        of_split = [
+            m for m in found if (m.model, m.key.corpus, m.key.split) == (model, corpus, split)
+        ]
+        receipts = [one.receipt for one in of_split if one.receipt is not None]
+        yield _summed("evaluate", corpus, f"{split}:{model}", receipts, len(of_split), 0), []
+
+
+def _line(stage: str, corpus: str, split: str, wanted: Collection[ShardKey], found: Split) -> _Line:
+    receipts = [receipt for receipt in found.receipts if receipt.key in wanted]
+    done = {receipt.key for receipt in receipts}
+    failures = [f for f in found.failures if f.key in wanted and f.key not in done]
+    line = _summed(stage, corpus, split, receipts, len(wanted), len(failures))
+    return line, failures
+
+
+def _summed(
+    stage: str,
+    corpus: str,
+    split: str,
+    receipts: Collection[Receipt],
+    num_wanted: int,
+    num_failed: int,
+) -> StageStatus:
+    dropped, quarantined = Counter[str](), Counter[str]()
+    for receipt in receipts:
+        dropped.update(receipt.counts.dropped)
+        quarantined.update(receipt.counts.quarantined)
+    return StageStatus(
+        stage=stage,
+        corpus=corpus,
+        split=split,
+        shards=ShardCounts(
+            done=len(receipts), missing=num_wanted - len(receipts) - num_failed, failed=num_failed
+        ),
+        rows_in=sum(receipt.counts.rows_in for receipt in receipts),
+        created=sum(receipt.counts.created for receipt in receipts),
+        rows_out=sum(receipt.counts.rows_out for receipt in receipts),
+        dropped=dict(sorted(dropped.items())),
+        quarantined=dict(sorted(quarantined.items())),
+        hours=sum(receipt.hours for receipt in receipts),
+    )

@@ -1,0 +1,267 @@
+"""One utterance's whole story, from its source to the decision, as the store tells it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from configs.schema import RunConfig
+from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from storage.errors import UserError
+from storage.receipt import FileRef, Receipt
+from storage.schema import EVIDENCE, KEPT, LABELS, NORMALISED, PLAN, REJECTED
+from storage.shard import ShardKey
+from storage.store import Store
+from tasks.corpora.base import NoReference
+from tasks.score.alignment import align
+
+_COLUMNS: Final = {
+    # hours of audio are not read to say a few words about it
+    "normalise": [name for name in NORMALISED.names if name != "audio"],
+    "label": LABELS.names,
+    "score": EVIDENCE.names,
+    "filter": KEPT.names,
+}
+_SOURCE: Final = ("file", "offset", "size", "column", "row", "channel", "start_s", "end_s")
+_MORE: Final = re.compile(r"\+\d+$")
+_NUM_CLOSE: Final = 3
+_MANY_CLOSE: Final = 1_000
+
+Row = dict[str, Any]
+
+
+class Decision(BaseModel):
+    """What became of an utterance, and at which stage.
+
+    kept | dropped | quarantined | waiting | held_out: measured on, never learnt from | not_taken.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: str
+    stage: str
+    reason: str = ""
+    detail: str = ""
+
+
+class Story(BaseModel):
+    """All that the store knows of an utterance; None: it did not come so far."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    corpus: str
+    split: str
+    shard: str | None  # None: the plan left it out
+    source: Row | None
+    utterance: Row | None
+    reference: str | None  # by the corpus's text rules
+    no_reference: str | None  # the text rule that gave none
+    label: Row | None
+    evidence: Row | None  # of its window
+    own_evidence: Row | None  # of itself, beside others in its window
+    alignment: list[Row] | None  # of its own texts
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where the plan has an id: `row` is None where the plan left it out itself."""
+
+    state: CorpusState
+    split: str
+    part: Receipt
+    id: str
+    row: Row | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.state.corpus.name}/{self.split}"
+
+
+def read_story(config: RunConfig, store: Store, id: str, split: str | None = None) -> Story:
+    """The story of an utterance, of a piece that was cut from one, or of a window's first one.
+
+    `split` as `corpus/split` chooses among several that have the id. Raises `UserError` for an id
+    that is not there, naming those like it, and for one that stands in several splits.
+    """
+    states = corpus_states(config, store)
+    parts = [
+        (state, name, part)
+        for state in states
+        for name in state.splits()
+        if split in (None, f"{state.corpus.name}/{name}")
+        for part in state.plan_receipts(name)
+    ]
+    ids = {id, _MORE.sub("", id)}
+    found = [one for at in parts for one in _planned(store, *at, ids)]
+    if not found:
+        found = [one for at in parts for one in _pieces(store, *at, _MORE.sub("", id))]
+    if not found:
+        raise UserError(_unknown(store, [part for _, _, part in parts], id, split))
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise UserError(f"{id!r} stands in {names}; choose one with --split")
+    return _story(config, store, found[0])
+
+
+def _planned(
+    store: Store, state: CorpusState, split: str, part: Receipt, ids: set[str]
+) -> Iterator[_Found]:
+    """Those of `ids` in one part of a split's plan."""
+    for row in _rows(store, part.output, "id", ids, PLAN.names):
+        yield _Found(state, split, part, row["id"], row)
+    for row in _rows(store, part.rejected, "id", ids, REJECTED.names):
+        yield _Found(state, split, part, row["id"], None)
+
+
+def _pieces(
+    store: Store, state: CorpusState, split: str, part: Receipt, id: str
+) -> Iterator[_Found]:
+    """Where `id` is of a piece that was cut from an utterance: its id begins with that one's."""
+    begins = {id[:length] for length in range(1, len(id))}
+    shards = {shard.key.index: shard for shard in state.shards_of(split)}
+    for row in _rows(store, part.output, "id", begins, PLAN.names):
+        shard = shards.get(row["shard"])
+        made = shard.receipts.get("normalise") if shard else None
+        if made is not None and any(
+            _rows(store, file, "id", {id}, ["id"]) for file in (made.output, made.rejected)
+        ):
+            yield _Found(state, split, part, id, row)
+
+
+def _unknown(store: Store, parts: Sequence[Receipt], id: str, split: str | None) -> str:
+    begin = id[: max(1, len(id) // 2)]
+    alike: list[str] = []
+    for part in parts:
+        with store.fetch(part.output) as path:
+            ids = pq.read_table(path, columns=["id"]).column("id")
+        alike += ids.filter(pc.starts_with(ids, begin)).slice(0, _MANY_CLOSE).to_pylist()
+    close = get_close_matches(id, alike, _NUM_CLOSE)
+    hint = f"did you mean {', '.join(close)}?" if close else "nothing is like it"
+    return f"no utterance {id!r} in {split or 'the run'}, among its planned ones; {hint}"
+
+
+def _story(config: RunConfig, store: Store, found: _Found) -> Story:
+    state, plan = found.state, found.row
+    shards = {shard.key.index: shard for shard in state.shards_of(found.split)}
+    shard = None if plan is None else shards.get(plan["shard"])
+    rows = {} if shard is None else _by_stage(store, shard, found.id)
+    utterance = rows.get("normalise")
+    raw_text = (utterance or plan or {}).get("raw_text")
+    reference = None if raw_text is None else state.corpus.clean(raw_text)
+    evidence = rows.get("score")
+    own = evidence and next(one for one in evidence["utterances"] if one["id"] == found.id)
+    key = None if plan is None else ShardKey(state.corpus.name, found.split, plan["shard"])
+    told = utterance or {
+        name: (plan or {}).get(name) for name in ("recording_id", "speaker_id", "raw_text")
+    }
+    return Story(
+        id=found.id,
+        corpus=state.corpus.name,
+        split=found.split,
+        shard=None if key is None else str(key),
+        source=None if plan is None else {name: plan[name] for name in _SOURCE},
+        utterance=None if plan is None else told,
+        reference=reference if isinstance(reference, str) else None,
+        no_reference=reference.reason if isinstance(reference, NoReference) else None,
+        label=rows.get("label"),
+        evidence=evidence and {name: evidence[name] for name in evidence if name != "utterances"},
+        own_evidence=own,
+        alignment=None if own is None else _aligned(own),
+        decision=_decision(config, store, found, shard, rows),
+    )
+
+
+def _aligned(evidence: Mapping[str, Any]) -> list[Row]:
+    return [
+        {"kind": one.kind, "reference": one.reference, "hypothesis": one.hypothesis}
+        for one in align(evidence["reference"], evidence["hypothesis"])
+    ]
+
+
+def _by_stage(store: Store, shard: ShardState, id: str) -> dict[str, Row]:
+    """The row of each stage that the utterance came through."""
+    found: dict[str, Row] = {}
+    for stage, columns in _COLUMNS.items():
+        if (receipt := shard.receipts.get(stage)) is None:
+            break
+        column = "id" if stage == "normalise" else "utterance_ids"
+        rows = _rows(store, receipt.output, column, {id}, columns)
+        if rows:
+            found[stage] = rows[0]
+    return found
+
+
+def _decision(
+    config: RunConfig,
+    store: Store,
+    found: _Found,
+    shard: ShardState | None,
+    rows: Mapping[str, Row],
+) -> Decision:
+    if found.row is None:
+        return _rejected(store, "plan", found.part, found.id)
+    if shard is None:
+        limit = config.corpora[found.state.corpus.name].limit_hours
+        return Decision(
+            outcome="not_taken", stage="plan", reason="limit_hours", detail=f"beyond {limit:g} h"
+        )
+    for stage, receipt in shard.receipts.items():
+        if stage in _COLUMNS and stage not in rows:
+            return _rejected(store, stage, receipt, found.id)
+    if shard.next_stage is not None:
+        failures = found.state.split(shard.next_stage, found.split).failures
+        detail = next((one.reason for one in failures if one.key == shard.key), "")
+        return Decision(
+            outcome="waiting",
+            stage=shard.next_stage,
+            reason="failed" if detail else "not_done_yet",
+            detail=detail,
+        )
+    if "filter" in rows:
+        left, all_of_it = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))
+        cut = f"its window is cut down to {left} of {all_of_it} utterances"
+        detail = cut if rows["filter"]["cut"] is not None else ""
+        return Decision(outcome="kept", stage="filter", detail=detail)
+    return Decision(
+        outcome="held_out", stage="evaluate", reason=found.state.corpus.splits[found.split]
+    )
+
+
+def _rejected(store: Store, stage: str, receipt: Receipt, id: str) -> Decision:
+    for row in _rows(store, receipt.rejected, "id", {id}, REJECTED.names):
+        return Decision(
+            outcome=row["outcome"], stage=stage, reason=row["reason"], detail=row["detail"]
+        )
+    raise UserError(
+        f"{id!r} went into {stage} {receipt.key} and neither comes out nor is left out;"
+        " run `distillery manifest verify`"
+    )
+
+
+def _rows(
+    store: Store, file: FileRef | None, column: str, ids: set[str], columns: Sequence[str]
+) -> list[Row]:
+    """The rows of a stored table that have one of `ids` in `column`, which may be of lists."""
+    if file is None:
+        return []
+    # nothing is made from what is read, and audio in the same file is not read: nothing is hashed
+    with store.fetch(file, verify=False) as path:
+        names = pq.read_table(path, columns=[column]).column(column).combine_chunks()
+        wanted = pa.array(sorted(ids), pa.string())
+        if pa.types.is_list(names.type):
+            parents = pc.list_parent_indices(names)
+            places = parents.filter(pc.is_in(pc.list_flatten(names), wanted)).unique()
+        else:
+            places = pc.indices_nonzero(pc.is_in(names, wanted))
+        if not len(places):
+            return []
+        rows: list[Row] = pq.read_table(path, columns=list(columns)).take(places).to_pylist()
+        return rows

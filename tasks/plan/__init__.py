@@ -1,0 +1,1 @@
+"""From annotated segments to planned shards."""

@@ -1,0 +1,209 @@
+"""Which segment goes to which shard: deterministic, append-only, what belongs together kept so."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import pyarrow as pa
+
+from storage.fingerprint import digest
+from storage.outcome import Outcome, Rejected, quarantined
+from storage.receipt import PlannedShard
+from storage.schema import PLAN
+from tasks.corpora.base import Segment, Unplanned
+
+_ESTIMATED_BYTES_PER_S: Final = {".mp3": 6_000, ".opus": 4_000, ".ogg": 8_000, ".wav": 32_000}
+_ESTIMATED_FLAC_BYTES_PER_S: Final = 16_000
+"""What a second of speech takes, for files that do not say how long they are."""
+
+_USUAL_UTTERANCE_S: Final = 10.0
+"""For values of Parquet files that do not say it either."""
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """What a plan adds to a split: its rows, a batch for each shard, and the shards themselves."""
+
+    outcomes: tuple[Outcome, ...]
+    shards: tuple[PlannedShard, ...]
+
+
+def plan_part(
+    segments: Iterable[Segment | Unplanned],
+    *,
+    split: str,
+    known_ids: Collection[str],
+    first_shard: int,
+    target_shard_hours: float,
+    file_digests: Mapping[str, str],
+    self_contained: bool = False,
+) -> PlannedPart:
+    """Group the segments of `split` that no earlier part has into shards from `first_shard` on.
+
+    A shard takes whole recordings, and all recordings of people who speak together unless these
+    alone fill more than a shard. Where files are `self_contained` it takes neighbours of one file
+    instead, so that a file that comes later moves nothing. `file_digests` are of the stored files,
+    by path; a shard's digest covers its rows with these in place of the paths. A second segment of
+    the same id is quarantined. In what order the segments come makes no difference.
+    """
+    wanted = (item for item in segments if item.split == split and _id(item) not in known_ids)
+    kept: list[Segment] = []
+    rejected: list[Rejected] = []
+    for row_id, group in groupby(sorted(wanted, key=_rank), key=_id):
+        first, *others = group
+        if isinstance(first, Segment):
+            kept.append(first)
+        else:
+            rejected.append(first.row)
+        for number, _ in enumerate(others, start=2):
+            rejected.append(quarantined(f"{row_id}#{number}", "duplicate_id"))
+    outcomes: list[Outcome] = []
+    shards: list[PlannedShard] = []
+    groups = _files(kept) if self_contained else [_together(kept, target_shard_hours)]
+    filled = (members for group in groups for members in _shards(group, target_shard_hours))
+    for index, members in enumerate(filled, start=first_shard):
+        rows = [_row(index, segment) for segment in members]
+        identity = [
+            {**row, "shard": None, "file": file_digests[segment.audio.file]}
+            for row, segment in zip(rows, members, strict=True)
+        ]
+        outcomes.append(pa.RecordBatch.from_pylist(rows, schema=PLAN))
+        shards.append(
+            PlannedShard(
+                index=index,
+                digest=digest(identity),
+                num_rows=len(rows),
+                hours=sum(map(_hours, members)),
+            )
+        )
+    return PlannedPart((*outcomes, *rejected), tuple(shards))
+
+
+def within(shards: Sequence[PlannedShard], limit_hours: float | None) -> tuple[PlannedShard, ...]:
+    """The shortest prefix of a plan that has `limit_hours`; all of it without a limit."""
+    taken: list[PlannedShard] = []
+    hours = 0.0
+    for shard in shards:
+        if limit_hours is not None and hours >= limit_hours:
+            break
+        taken.append(shard)
+        hours += shard.hours
+    return tuple(taken)
+
+
+def _shards(groups: Iterable[list[Segment]], target_hours: float) -> list[list[Segment]]:
+    shards: list[list[Segment]] = []
+    hours = target_hours
+    for group in groups:
+        if hours >= target_hours:
+            shards.append([])
+            hours = 0.0
+        shards[-1] += group
+        hours += sum(map(_hours, group))
+    return shards
+
+
+def _files(segments: list[Segment]) -> Iterable[Iterable[list[Segment]]]:
+    """The segments of each file, in the order in which they stand there, each for itself."""
+    ordered = sorted(segments, key=lambda s: (s.audio.file, s.audio.row or 0, s.start_s, s.id))
+    for _, of_file in groupby(ordered, key=lambda s: s.audio.file):
+        yield [[segment] for segment in of_file]
+
+
+def _together(segments: list[Segment], target_hours: float) -> Iterable[list[Segment]]:
+    """What stays together: recordings that share speakers, or one of too many of them.
+
+    A recording keeps its order: by file, so that each is decoded once, then by channel, speaker and
+    time.
+    """
+    circle = _circles(segments)
+    ordered = sorted(segments, key=lambda s: (circle[s.recording_id], *_order(s)))
+    for _, circled in groupby(ordered, key=lambda s: circle[s.recording_id]):
+        group = list(circled)
+        if sum(map(_hours, group)) <= target_hours:
+            yield group
+        else:
+            for _, recording in groupby(group, key=lambda s: s.recording_id):
+                yield list(recording)
+
+
+def _order(segment: Segment) -> tuple[str, str, int, int, str, float, str]:
+    audio, speaker = segment.audio, segment.speaker_id or ""
+    return (
+        segment.recording_id,
+        audio.name,
+        audio.offset,
+        segment.channel,
+        speaker,
+        segment.start_s,
+        segment.id,
+    )
+
+
+def _circles(segments: Iterable[Segment]) -> dict[str, str]:
+    """Recording to the first recording that it is linked with by speakers (union-find)."""
+    parent: dict[str, str] = {}
+    first_of: dict[str, str] = {}
+
+    def root(recording: str) -> str:
+        while (above := parent.setdefault(recording, recording)) != recording:
+            parent[recording] = parent[above]
+            recording = parent[recording]
+        return recording
+
+    for segment in segments:
+        own = root(segment.recording_id)
+        if segment.speaker_id is not None:
+            other = root(first_of.setdefault(segment.speaker_id, segment.recording_id))
+            parent[max(own, other)] = min(own, other)
+    return {recording: root(recording) for recording in parent}
+
+
+def _id(item: Segment | Unplanned) -> str:
+    return item.id if isinstance(item, Segment) else item.row.id
+
+
+def _rank(item: Segment | Unplanned) -> tuple[str, bool, str, int, int, float, float, str]:
+    """Of several items with one id the first stands: a segment, and always the same one."""
+    if isinstance(item, Unplanned):
+        return item.row.id, True, item.row.reason, 0, 0, 0.0, 0.0, item.row.detail
+    audio, end_s = item.audio, -1.0 if item.end_s is None else item.end_s
+    place = audio.name, audio.offset, audio.row or 0
+    return item.id, False, *place, item.start_s, end_s, item.raw_text
+
+
+def _hours(segment: Segment) -> float:
+    if segment.end_s is not None:
+        return (segment.end_s - segment.start_s) / 3600
+    return (_told_s(segment) or segment.audio.size / _bytes_per_s(segment.audio.name)) / 3600
+
+
+def _told_s(segment: Segment) -> float | None:
+    audio = segment.audio
+    # a value of a Parquet file says nothing by the size of the file
+    return audio.duration_s or (_USUAL_UTTERANCE_S if audio.column is not None else None)
+
+
+def _bytes_per_s(name: str) -> int:
+    return _ESTIMATED_BYTES_PER_S.get(PurePosixPath(name).suffix, _ESTIMATED_FLAC_BYTES_PER_S)
+
+
+def _row(shard: int, segment: Segment) -> dict[str, Any]:
+    return {
+        "shard": shard,
+        "id": segment.id,
+        "recording_id": segment.recording_id,
+        "speaker_id": segment.speaker_id,
+        "file": segment.audio.file,
+        "offset": segment.audio.offset,
+        "size": segment.audio.size,
+        "column": segment.audio.column,
+        "row": segment.audio.row,
+        "channel": segment.channel,
+        "start_s": segment.start_s,
+        "end_s": segment.end_s,
+        "pieces_s": [list(piece) for piece in segment.pieces_s] or None,
+        "raw_text": segment.raw_text,
+    }

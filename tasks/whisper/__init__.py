@@ -1,0 +1,1 @@
+"""The Whisper inference engine."""

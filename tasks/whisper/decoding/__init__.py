@@ -1,0 +1,1 @@
+"""Batched decoding, token by token."""
