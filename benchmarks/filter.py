@@ -163,7 +163,7 @@ def write_evidence(store: Store) -> list[FileRef]:
             batches.append(made)
         commit = Commit(
             store=store,
-            spec=SPECS["score"],
+            table=SCORE.table,
             place=Place(stage="score", fingerprint="bench", key=ShardKey("bench", "train", shard)),
             sources=["0" * 64],
             ids_in=None,

@@ -69,7 +69,7 @@ def commit_labels(folder: Path, speech: Speech, outcomes: Outcomes) -> None:
     """What the pipeline does with a shard's labels."""
     commit = Commit(
         store=Store(str(folder)),
-        spec=SPECS["label"],
+        table=LABEL.table,
         place=Place(stage="label", fingerprint="bench", key=ShardKey("bench", "train", 0)),
         sources=(os.urandom(32).hex(),),
         ids_in=speech.ids(),

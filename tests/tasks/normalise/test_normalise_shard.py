@@ -255,7 +255,7 @@ def committed(store: Store) -> Receipt:
     segments = pa.Table.from_pylist(rows, schema=PLAN)
     return Commit(
         store=store,
-        spec=SPECS["normalise"],
+        table=NORMALISE.table,
         place=Place(stage="normalise", fingerprint="f00d", key=KEY),
         sources=("a" * 64,),
         ids_in=[row["id"] for row in rows],

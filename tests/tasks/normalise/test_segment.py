@@ -181,7 +181,7 @@ def test_the_row_law_holds(
 ) -> None:
     receipt = Commit(
         store=store,
-        spec=SPECS["normalise"],
+        table=NORMALISE.table,
         place=Place(stage="normalise", fingerprint="f00d", key=KEY),
         sources=("a" * 64,),
         ids_in=["talk", "text"],
