@@ -43,6 +43,11 @@ class Part:
     commit: str = ""  # that the listing was made of
     found: str = ""  # digest of what lies there of a delivery
 
+    @property
+    def is_listing(self) -> bool:
+        """Whether it is the listing of a Hub data set, which names further parts."""
+        return isinstance(self.source, HubFiles) and self.file is None
+
     def is_for(self, splits: Collection[str]) -> bool:
         """Whether one of these splits needs it."""
         return not self.splits or not set(splits).isdisjoint(self.splits)
