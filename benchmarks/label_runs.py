@@ -22,7 +22,6 @@ from storage.store import Store
 from tasks.label.schema import LABELS
 from tasks.label.shard import Utterance, label_shard, utterances
 from tasks.label.windows import Window, pack
-from tasks.stages import SPECS
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers
 

@@ -86,8 +86,6 @@ class Inputs:
         """
         return pq.ParquetFile(self.path(stage), pre_buffer=False)
 
-    def batches(
-        self, file: pq.ParquetFile, num_rows: int = BATCH_ROWS
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: pq.ParquetFile, num_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows of a file, `num_rows` at a time."""
         yield from file.iter_batches(num_rows)

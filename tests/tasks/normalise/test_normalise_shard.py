@@ -23,7 +23,6 @@ from tasks.download.files import AudioPlace
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
 from tasks.plan.schema import PLAN
-from tasks.stages import SPECS
 from tests.builders import Pcm, encoded, flac, noise, sine, sphere
 
 KEY = ShardKey("corpus", "train", 7)

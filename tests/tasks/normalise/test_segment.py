@@ -24,7 +24,6 @@ from tasks.normalise import segment
 from tasks.normalise.segment import channels_apart, speech_stretches
 from tasks.normalise.shard import normalise_shard
 from tasks.plan.schema import PLAN
-from tasks.stages import SPECS
 from tests.builders import encoded, noise
 
 RATE_HZ = 16_000
