@@ -38,6 +38,7 @@ from tasks.filter.sweep import PAPER_FILTERED_PERCENT
 from tasks.label.schema import LABELS
 from tasks.score.schema import EVIDENCE
 from tasks.score.shard import LABEL_COLUMNS, score_shard
+from tasks.score.stage import SCORE
 from tasks.text.comparison import Comparison
 
 _NUM_ROUNDS = 5

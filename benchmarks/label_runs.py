@@ -21,6 +21,7 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.label.schema import LABELS
 from tasks.label.shard import Utterance, label_shard, utterances
+from tasks.label.stage import LABEL
 from tasks.label.windows import Window, pack
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers

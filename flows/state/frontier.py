@@ -5,7 +5,7 @@ opens what it was the last missing input of.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flows.state.corpus_state import CorpusState, ShardState
@@ -50,16 +50,21 @@ class Frontier:
     """The work of some corpora up to a stage that is ready, and what each finished unit opens.
 
     A unit is given out once: a shard that failed is not ready again. With `stages` only units of
-    these are given out, as if the others were somebody else's.
+    these are given out, the others are somebody else's. `given` are units that were given out
+    before.
     """
 
     def __init__(
-        self, states: Sequence[CorpusState], until: str, stages: Sequence[str] = CORPUS_STAGES
+        self,
+        states: Sequence[CorpusState],
+        until: str,
+        stages: Sequence[str] = CORPUS_STAGES,
+        given: Collection[tuple[str, ShardKey]] = (),
     ) -> None:
         last = CORPUS_STAGES.index(until) if until in CORPUS_STAGES else len(CORPUS_STAGES) - 1
         self._stages = tuple(name for name in CORPUS_STAGES[: last + 1] if name in stages)
         self._states = {state.name: state for state in states}
-        self._given: set[tuple[str, ShardKey]] = set()
+        self._given = set(given)
         self._open: Counter[tuple[str, str]] = Counter()
         self._num_given: Counter[tuple[str, str]] = Counter()
         self._is_evaluation_complete = self._evaluation_complete()
@@ -112,7 +117,7 @@ class Frontier:
                         f" {len(missing)} shards of it are missing: {shown}",
                     )
 
-    def total(self, corpus: str, stage: str) -> int:
+    def num_units(self, corpus: str, stage: str) -> int:
         """How many units of `stage` have been given out for a corpus so far."""
         return self._num_given[corpus, stage]
 

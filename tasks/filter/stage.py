@@ -40,7 +40,8 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
     """
     settings = context.config.filter_of(context.corpus.name)
     yield from settings_parameters(settings, exclude=_SPECIAL)
-    rights = {right: getattr(context.corpus.licence, right) for right in settings.rights}
+    licence = context.corpus.licence
+    rights = {str(right): bool(getattr(licence, right)) for right in settings.rights}
     yield Parameter("rights", rights, {})
     takedown = settings.takedown
     num_listed = len(takedown.ids) + len(takedown.speakers)

@@ -22,6 +22,7 @@ from tasks.audio import decode
 from tasks.download.files import AudioPlace
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
+from tasks.normalise.stage import NORMALISE
 from tasks.plan.schema import PLAN
 from tests.builders import Pcm, encoded, flac, noise, sine, sphere
 

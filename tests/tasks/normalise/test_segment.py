@@ -23,6 +23,7 @@ from tasks.demo.utterances import pcm16, utterance
 from tasks.normalise import segment
 from tasks.normalise.segment import channels_apart, speech_stretches
 from tasks.normalise.shard import normalise_shard
+from tasks.normalise.stage import NORMALISE
 from tasks.plan.schema import PLAN
 from tests.builders import encoded, noise
 
