@@ -32,8 +32,8 @@ from flows.state.models import find_report
 from flows.state.publication import find_current
 from flows.state.status import read_status
 from storage.errors import DistilleryError
-from storage.manifest import read_card
 from storage.store import Store
+from tasks.card import read_card
 
 _REFRESH_S: Final = 60.0
 
