@@ -10,7 +10,7 @@ from tasks.evaluate.shard import measure_shard
 from tasks.text.comparison import normaliser
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.whisper import WhisperEngine
-from tests.tasks.label.fake_engine import FakeEngine, heard
+from tests.tasks.whisper.fake_engine import FakeEngine, heard
 
 
 def clean(raw_text):
