@@ -111,6 +111,18 @@ def _imported_on_load(module: Path, names: Mapping[str, Path]) -> Iterator[str]:
 
 
 @every_module
+def test_the_demo_is_imported_by_nothing_else(module: Path) -> None:
+    if not module.is_relative_to(ROOT / "tasks" / "demo"):
+        names = {f"{name}." for name in _imported(module)} | {
+            f"{node.module}.{alias.name}."
+            for node in ast.walk(ast.parse(module.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not [name for name in names if name.startswith("tasks.demo.")]
+
+
+@every_module
 def test_nothing_is_read_that_could_run_code(module: Path) -> None:
     text = module.read_text()
     assert {"pickle", "dill", "joblib", "shelve", "marshal"}.isdisjoint(tops(module))

@@ -24,6 +24,7 @@ from flows.state.estimate import estimate
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
+from tasks.corpora.synthetic import SYNTHETIC_CORPORA
 from tasks.download.hub import auth_headers
 from tasks.stages import STAGE_NAMES
 from tasks.whisper.identity import model_files
@@ -213,13 +214,11 @@ def _voices(config: RunConfig) -> Iterator[Check]:
     """What a synthetic configuration needs to speak."""
     if config.synthetic is None:
         return
-    from tasks.demo.corpora import MAKERS
-
     made_here = [name for name, settings in config.corpora.items() if settings.local is None]
     for name in made_here:
-        if name not in MAKERS:
+        if name not in SYNTHETIC_CORPORA:
             found = f"there is no synthetic form of {name}"
-            next_step = f"take one of {', '.join(sorted(MAKERS))}"
+            next_step = f"take one of {', '.join(sorted(SYNTHETIC_CORPORA))}"
             yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     if importlib.util.find_spec("espeakng_loader") is None:
         found, next_step = "espeak-ng is not installed", "pip install 'distillery[demo]'"
