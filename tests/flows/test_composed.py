@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml work together: API and services apart, Redis between them."""
+"""The services of docker-compose.yml work together: a separate API and services, linked by Redis."""
 
 import secrets
 import subprocess
