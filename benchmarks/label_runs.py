@@ -16,10 +16,10 @@ from benchmarks.label_speech import Speech
 from configs.schema import Label
 from storage.commit import Commit
 from storage.outcome import Outcomes, Rejected
-from storage.schema import LABELS
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
+from tasks.label.schema import LABELS
 from tasks.label.shard import Utterance, label_shard, utterances
 from tasks.label.windows import Window, pack
 from tasks.stages import SPECS

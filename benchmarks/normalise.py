@@ -31,13 +31,14 @@ import soundfile
 
 from configs.schema import Normalise
 from storage.commit import Commit
-from storage.schema import NORMALISED, PLAN
 from storage.shard import ShardKey
 from storage.stage import Place, StageSpec
 from storage.store import Store
 from tasks.audio import decode, encode_flac, to_whisper_rate
 from tasks.download.files import AudioPlace, Files
+from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.schema import PLAN
 
 _NUM_ROUNDS = 5
 _NUM_UTTERANCES = 120

@@ -5,9 +5,15 @@ from typing import Any, Final, Literal, get_args
 
 from configs.schema import Filter, RunConfig
 from storage.fingerprint import Hashable, digest, fingerprint
-from storage.schema import EVIDENCE, IDENTITIES, KEPT, LABELS, MEASURED, NORMALISED, PLAN
 from storage.stage import StageSpec
 from tasks.corpora.base import Corpus, Role
+from tasks.evaluate.schema import MEASURED
+from tasks.filter.schema import KEPT
+from tasks.index.schema import IDENTITIES
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
+from tasks.plan.schema import PLAN
+from tasks.score.schema import EVIDENCE
 from tasks.text.comparison import NORMALISER_VERSION, comparison_of
 from tasks.whisper.identity import teacher_identity
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from configs.schema import RunConfig
-from storage.schema import LABELS, NORMALISED
-from tests.tasks.label.tiny_ctc import save_tiny_ctc
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
+from tests.tasks.whisper.tiny_ctc import save_tiny_ctc
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "engines.md").read_text()

@@ -11,11 +11,12 @@ import yaml
 from storage.card import card
 from storage.manifest import Manifest
 from storage.receipt import FileRef
-from storage.schema import AUDIO, SAMPLE_RATE_HZ
 from storage.stage import ROW_GROUP_BYTES
 from storage.store import Store
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.export.parts import Part, Written
 from tasks.export.rows import Row, file_name, take
+from tasks.normalise.schema import AUDIO
 
 _FEATURES: Final[dict[str, Any]] = {
     "id": {"dtype": "string", "_type": "Value"},

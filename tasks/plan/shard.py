@@ -11,8 +11,8 @@ import pyarrow as pa
 from storage.fingerprint import digest
 from storage.outcome import Outcome, Rejected, quarantined
 from storage.receipt import PlannedShard
-from storage.schema import PLAN
 from tasks.corpora.base import Segment, Unplanned
+from tasks.plan.schema import PLAN
 
 _ESTIMATED_BYTES_PER_S: Final = {".mp3": 6_000, ".opus": 4_000, ".ogg": 8_000, ".wav": 32_000}
 _ESTIMATED_FLAC_BYTES_PER_S: Final = 16_000

@@ -14,10 +14,10 @@ from storage.commit import Commit
 from storage.errors import ShardError
 from storage.outcome import Created, Outcome, dropped, quarantined
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
-from storage.schema import LABELS
 from storage.shard import ShardKey
 from storage.stage import Place, StageSpec, combined_digest, find_receipt
 from storage.store import Store
+from tasks.label.schema import LABELS
 
 Batch = Callable[..., pa.RecordBatch]
 MakeCommit = Callable[..., Receipt]

@@ -10,18 +10,22 @@ import pyarrow as pa
 import pytest
 
 from configs.schema import CorpusSettings, Label, Teacher
-from storage.schema import NORMALISED, SAMPLE_RATE_HZ
 from storage.store import Store
-from tasks.audio import encode_flac
+from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.corpora.base import Corpus, Segment, Unplanned
 from tasks.download.files import RawFiles
 from tasks.download.parts import Downloads
 from tasks.download.raw import download
+from tasks.normalise.schema import NORMALISED
 
 if TYPE_CHECKING:
+    from transformers import WhisperProcessor
+
     from tasks.whisper.teacher import Transcriber
+    from tasks.whisper.tokens import SpecialTokens
 
 WINDOW_S = 2
+SENTENCES = ("the boat was very small", "mister brown saw two horses", "we lost a yellow letter")
 
 Normalised = Callable[..., pa.RecordBatch]
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], RawFiles]]
@@ -139,3 +143,22 @@ def tiny_teacher() -> "Transcriber":
     )
     extractor = WhisperFeatureExtractor(chunk_length=WINDOW_S)
     return Transcriber(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="session")
+def processor() -> "WhisperProcessor":
+    """The processor of a multilingual Whisper with a window of 1 s."""
+    from transformers import WhisperFeatureExtractor, WhisperProcessor
+
+    from tasks.demo.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer(SENTENCES, window_s=1)
+    return WhisperProcessor(WhisperFeatureExtractor(chunk_length=1), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def special(processor: "WhisperProcessor") -> "SpecialTokens":
+    """The special tokens of that processor."""
+    from tasks.whisper.tokens import SpecialTokens
+
+    return SpecialTokens.of(processor.tokenizer)

@@ -17,7 +17,7 @@ import soundfile
 
 from configs.schema import Filter, Label, Normalise, Runtime, Teacher
 from storage.outcome import Outcome, Rejected
-from storage.schema import NORMALISED, row_ids
+from storage.schema import row_ids
 from storage.shard import ShardKey
 from tasks.audio import decode
 from tasks.corpora.base import Member, Segment
@@ -25,6 +25,7 @@ from tasks.corpora.librispeech import LIBRISPEECH, clean
 from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 from tasks.index.shard import index_shard
+from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
 from tasks.plan.shard import plan_part
 from tasks.score.shard import score_shard

@@ -13,7 +13,7 @@ from storage.stage import Place
 from tasks.device_pool import DevicePool
 from tasks.run import num_in_flight
 from tasks.work import Job
-from tests.tasks.label.pool_work import told
+from tests.tasks.pool_work import told
 
 ROOT = Path(__file__).parents[2]
 

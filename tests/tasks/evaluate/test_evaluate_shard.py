@@ -2,15 +2,15 @@ import pyarrow as pa
 
 from configs.schema import Score
 from storage.outcome import Rejected
-from storage.schema import MEASURED
 from tasks.audio import decode_flac
 from tasks.corpora.base import NoReference
 from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.schema import MEASURED
 from tasks.evaluate.shard import measure_shard
 from tasks.text.comparison import normaliser
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.whisper import WhisperEngine
-from tests.tasks.label.fake_engine import FakeEngine, heard
+from tests.tasks.whisper.fake_engine import FakeEngine, heard
 
 
 def clean(raw_text):

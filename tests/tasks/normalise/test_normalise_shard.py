@@ -15,13 +15,14 @@ from configs.schema import Normalise
 from storage.commit import Commit
 from storage.outcome import Rejected
 from storage.receipt import Receipt
-from storage.schema import NORMALISED, PLAN
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.audio import decode
 from tasks.download.files import AudioPlace
+from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.schema import PLAN
 from tasks.stages import SPECS
 from tests.builders import Pcm, encoded, flac, noise, sine, sphere
 

@@ -15,7 +15,6 @@ from configs.schema import Normalise
 from storage.commit import Commit
 from storage.errors import UserError
 from storage.outcome import Created, Rejected
-from storage.schema import PLAN
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
@@ -24,6 +23,7 @@ from tasks.demo.utterances import pcm16, utterance
 from tasks.normalise import segment
 from tasks.normalise.segment import channels_apart, speech_stretches
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.schema import PLAN
 from tasks.stages import SPECS
 from tests.builders import encoded, noise
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from configs.schema import Label, Teacher
 from tasks.whisper.safety import compression_ratio, next_temperature, transcript_of
-from tests.tasks.label.fake_engine import heard
+from tests.tasks.whisper.fake_engine import heard
 
 SETTINGS = Label(teacher=Teacher(path="unused"))
 LOOP = "no no no no " * 30

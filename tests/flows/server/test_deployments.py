@@ -16,7 +16,7 @@ from storage.errors import UserError
 from tasks.run import download_limits
 from tasks.stages import STAGES
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DEMO = load_config(REPOSITORY / "configs" / "demo.yaml")
 DEFAULT_CRON = "0 2 * * *"
 

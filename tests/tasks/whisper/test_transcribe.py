@@ -12,7 +12,7 @@ from storage.errors import ShardError
 from storage.outcome import Rejected, dropped
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
-from tests.tasks.label.fake_engine import FakeEngine, heard, says_its_name
+from tests.tasks.whisper.fake_engine import FakeEngine, heard, says_its_name
 
 SETTINGS = Label(teacher=Teacher(path="unused"), temperatures=(0.0, 0.2, 0.4))
 SILENCE = np.zeros(10, np.float32)

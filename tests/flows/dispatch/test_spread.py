@@ -29,7 +29,7 @@ def cluster() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_shards_go_to_both_nodes_and_each_has_a_card(cluster: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.flows.where_shards_go", cluster, str(tmp_path)]
+    command = [sys.executable, "-m", "tests.flows.dispatch.where_shards_go", cluster, str(tmp_path)]
     subprocess.run(
         [*command, str(NUM_SHARDS)],
         cwd=REPOSITORY, env=environment(), check=True, capture_output=True,

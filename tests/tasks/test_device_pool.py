@@ -16,7 +16,7 @@ import pytest
 from configs.schema import Label, Runtime, Teacher
 from storage.errors import ShardError, TransientError, UserError
 from tasks.device_pool import DevicePool
-from tests.tasks.label.pool_work import (
+from tests.tasks.pool_work import (
     environment,
     fail,
     labels_of,
@@ -26,7 +26,7 @@ from tests.tasks.label.pool_work import (
     sleep,
 )
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tasks.label.shard import label_shard
 from tasks.whisper.ctc import load_ctc
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.engines import load_engine, refuse_other_than_whisper
-from tests.tasks.label.tiny_ctc import LETTERS, save_tiny_ctc
+from tests.tasks.whisper.tiny_ctc import LETTERS, save_tiny_ctc
 
 
 @pytest.fixture(scope="module")
