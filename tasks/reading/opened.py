@@ -1,6 +1,6 @@
 """A manifest entry that is being read: its examples come when they are asked for."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -25,18 +25,8 @@ class Entry(Protocol):
         ...
 
     @property
-    def audio(self) -> FileRef:
-        """The normalised shard."""
-        ...
-
-    @property
-    def label(self) -> FileRef:
-        """Its labels."""
-        ...
-
-    @property
-    def kept(self) -> FileRef:
-        """The windows that the filter kept."""
+    def files(self) -> Mapping[str, FileRef]:
+        """The files of the shard by stage: `normalise`, `label` and `filter` are read."""
         ...
 
     @property
@@ -93,13 +83,13 @@ class OpenEntry:
             self.close()
 
     def _read(self, fetch: Fetch) -> Generator[Example, None, None]:
-        refs = (self._entry.audio, self._entry.label, self._entry.kept)
+        refs = [self._entry.files[stage] for stage in ("normalise", "label", "filter")]
         with ExitStack() as files:
             audio, label, kept = (files.enter_context(fetch(ref)) for ref in refs)
             num_kept = pq.read_metadata(kept).num_rows
             if num_kept != self._entry.num_windows:
                 raise IntegrityError(
-                    f"{self._entry.kept.path} of {self._entry.corpus} keeps {num_kept} windows, the"
+                    f"{refs[-1].path} of {self._entry.corpus} keeps {num_kept} windows, the"
                     f" manifest says {self._entry.num_windows}; publish again"
                 )
             yield from read_entry(audio, label, kept, self._positions)

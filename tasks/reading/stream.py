@@ -200,7 +200,9 @@ class ManifestStream(IterableDataset[Sample]):
                 "weights mix without end, and `datasets` is given an epoch; open the manifest"
                 " without them and mix with datasets.interleave_datasets"
             )
-        shards = list(range(num_shards or len({entry.audio.path for entry in self.entries})))
+        shards = list(
+            range(num_shards or len({entry.files["normalise"].path for entry in self.entries}))
+        )
         return HubIterableDataset.from_generator(
             _rows, gen_kwargs={"shards": shards, "stream": self, "num_shards": len(shards)}
         )

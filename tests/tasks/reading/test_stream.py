@@ -231,7 +231,7 @@ def test_a_url_says_it_all(root) -> None:
 
 
 def test_a_changed_file_is_refused(root, opened) -> None:
-    file = next(entry.audio for entry in opened().entries)
+    file = next(entry.files["normalise"] for entry in opened().entries)
     path = f"{root}/{file.path}"
     with open(path, "r+b") as audio:
         audio.seek(-1, 2)
