@@ -110,6 +110,13 @@ def _imported_on_load(module: Path, names: Mapping[str, Path]) -> Iterator[str]:
                 statements += [*body, *orelse]
 
 
+def test_the_manifest_reader_does_not_depend_on_training() -> None:
+    readers = [module for module in MODULES if module.parent == ROOT / "tasks" / "reading"]
+    assert readers
+    for module in readers:
+        assert not [name for name in _imported(module) if name.startswith("tasks.distil")]
+
+
 @every_module
 def test_the_demo_is_imported_by_nothing_else(module: Path) -> None:
     if not module.is_relative_to(ROOT / "tasks" / "demo"):

@@ -218,7 +218,7 @@ def test_a_mistake_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("labell: {}\n", "labell: no such key; did you mean label?"),
+        ("labell: {}\n", "labell: unknown key; did you mean label?"),
         ("root: /proc/nowhere\n", "/proc/nowhere"),
         ("root: memroy://x\n", "memroy"),
     ],
