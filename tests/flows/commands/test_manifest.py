@@ -10,7 +10,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from tests.flows.running import Run, copied, environment, tiny
+from tests.flows.running import Run, copied, tiny
+from tests.processes import environment
 
 KEY = "librispeech/train-clean-100/0000"
 
@@ -49,10 +50,7 @@ def test_what_other_settings_made_is_not_promised_to_heal(finished: Run, tmp_pat
     assert "with the configuration that published 1: this one has changed" in told
 
 
-def test_a_difference_is_told_with_its_cause(finished: Run, tmp_path: Path) -> None:
-    copied(finished, tmp_path)
-    stricter = tiny(tmp_path, filter={"max_wer_percent": 0})
-    stricter.run("--until", "publish")
+def test_a_difference_is_told_with_its_cause(stricter: Run) -> None:
     words = ("manifest", "diff", "tiny.yaml", "1", "2")
     found = json.loads(stricter.distillery(*words, "--json").stdout)
     [cause] = found["causes"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.finished_shards import write_config, write_finished
-from tests.flows.running import COMMAND, REPOSITORY, environment, tiny
+from tests.flows.running import COMMAND, REPOSITORY, tiny
+from tests.processes import environment
 
 NUM_SHARDS = 10_000
 WITHIN_S = 10.0

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.flows.running import COMMAND, Run, environment, tiny
+from tests.flows.running import COMMAND, Run, tiny
+from tests.processes import environment
 
 STARTUP_LIMIT_S = 120
 SETTLE_LIMIT_S = 60
