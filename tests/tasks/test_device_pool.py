@@ -83,7 +83,7 @@ def test_a_process_that_is_killed_is_one_clear_line_and_replaced(make_pool):
     number = pool.run(process_id)
     killing = threading.Timer(0.5, os.kill, (number, signal.SIGKILL))
     killing.start()
-    with pytest.raises(TransientError, match=r"worked on cpu was ended from outside") as raised:
+    with pytest.raises(TransientError, match=r"process for cpu was killed") as raised:
         pool.run(sleep, 60)
     assert "exit code -9" in str(raised.value)
     assert pool.run(process_id) != number
