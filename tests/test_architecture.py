@@ -1,4 +1,4 @@
-"""The rules of the architecture, read from the source; each test names every module that breaks one."""
+"""The rules of the architecture, read from the source; a test names all modules that break one."""
 
 import ast
 import re

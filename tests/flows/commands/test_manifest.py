@@ -112,16 +112,17 @@ def test_a_mistake_with_manifests_is_one_line(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "words", [("list",), ("show",), ("show", "--card"), ("verify",), ("diff", "1", "1")]
-)
-def test_what_only_tells_imports_no_torch(finished: Run, words: tuple[str, ...]) -> None:
+def test_what_only_reads_imports_no_torch(finished: Run) -> None:
     code = (
-        "import sys; sys.argv = ['distillery', 'manifest', *sys.argv[1:]]; "
-        "import flows.commands.app\n"
-        "try: flows.commands.app.main()\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "assert not {'torch', 'prefect'} & set(sys.modules)"
+        "import sys, flows.commands.app\n"
+        "for words in ['list', 'show', 'show --card', 'verify', 'diff 1 1']:\n"
+        "    word, *more = words.split()\n"
+        "    sys.argv = ['distillery', 'manifest', word, 'tiny.yaml', *more]\n"
+        "    try: flows.commands.app.main()\n"
+        "    except SystemExit as end: assert not end.code, (words, end.code)\n"
+        "    assert not {'torch', 'prefect'} & set(sys.modules), words"
     )
-    command = [sys.executable, "-c", code, words[0], "tiny.yaml", *words[1:]]
-    subprocess.run(command, cwd=finished.folder, env=environment(), check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=finished.folder, env=environment(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
