@@ -11,10 +11,9 @@ from typing import Any
 
 from tests.file_server import listening
 from tests.flows import browser as ui
-from tests.flows.running import environment
 from tests.postgres import Postgres, postgres, postgres_programs
 from tests.prefect_server import Server, prefect_server
-from tests.processes import wait_for
+from tests.processes import environment, wait_for
 
 BIN = Path(sys.executable).parent
 RUN_LIMIT_S = 280.0

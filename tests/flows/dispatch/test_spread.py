@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from configs.schema import Runtime
-from tests.flows.running import REPOSITORY, Run, environment, tiny
+from tests.flows.running import REPOSITORY, Run, tiny
+from tests.processes import environment
 from tests.ray_cluster import two_nodes
 
 pytest.importorskip("ray", reason="needs pip install 'distillery[ray]'")
