@@ -18,27 +18,16 @@ from pydantic import ValidationError
 
 from configs.schema import RunConfig
 from flows.dispatch.work_pools import CPU_POOL, pool_of
-from flows.pipeline import CORPUS_STAGES
+from flows.state.rerun import RERUN_STAGES
 from storage.errors import UserError
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import ARCHIVES, chosen_splits
-from tasks.stages import Stage
+from tasks.stages import CORPUS_STAGES, STAGE_NAMES
 
-ENTRYPOINTS: Final[Mapping[Stage, str]] = {
-    "download": "flows.shards.download",
-    "plan": "flows.shards.plan",
-    "normalise": "flows.shards.normalise",
-    "label": "flows.shards.label",
-    "score": "flows.shards.score",
-    "index": "flows.shards.index",
-    "filter": "flows.shards.filter_windows",
-    "publish": "flows.pipeline.publish",
-    "distil": "flows.pipeline.distil",
-    "evaluate": "flows.pipeline.evaluate",
-}
+ENTRYPOINTS: Final = {name: f"flows.stages.{name}" for name in STAGE_NAMES}
 TAG: Final = "distillery"
 PIPELINE: Final = "flows.pipeline.pipeline"
-RERUN: Final = "flows.shards.rerun"
+RERUN: Final = "flows.stages.rerun"
 
 ENVIRONMENT: Final = {
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -94,7 +83,7 @@ def deployments_of(
         **{**common, "parameters": {"config": config, "deployment": settings.publish.name}},
         entrypoint=PIPELINE,
         pool=CPU_POOL,
-        choices={**choices, "deployment": (settings.publish.name,)},
+        choices={**choices, "until": STAGE_NAMES, "deployment": (settings.publish.name,)},
         schedule=schedule,
         one_at_a_time=True,
     )
@@ -111,7 +100,12 @@ def deployments_of(
         **common,
         entrypoint=RERUN,
         pool=pool_of(settings.runtime, "label"),
-        choices={**choices, "corpus": corpora, "split": _splits(settings)},
+        choices={
+            **choices,
+            "stage": RERUN_STAGES,
+            "corpus": corpora,
+            "split": _splits(settings),
+        },
     )
     return [pipeline, *stages, rerun]
 

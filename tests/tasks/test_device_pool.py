@@ -98,7 +98,7 @@ def test_what_is_logged_there_is_logged_here(make_pool, caplog):
 def test_processes_end_when_their_parent_is_killed(tmp_path):
     told = tmp_path / "told"
     code = (
-        "from tasks.device_pool import DevicePool; from tests.tasks.label import pool_work;"
+        "from tasks.device_pool import DevicePool; from tests.tasks import pool_work;"
         f"open({str(told)!r}, 'w').write(str(DevicePool(['cpu']).run(pool_work.process_id)));"
         "import time; time.sleep(60)"
     )
