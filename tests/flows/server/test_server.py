@@ -1,4 +1,4 @@
-"""The tiny pipeline against a Prefect server that was started for it, as an operator would."""
+"""The tiny pipeline on a separately started Prefect server."""
 
 import socket
 import subprocess
@@ -18,7 +18,7 @@ SETTLE_LIMIT_S = 60
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[str]:
-    """The URL of a real Prefect server on loopback with a database of its own."""
+    """The URL of a real Prefect server on loopback with its own database."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -41,7 +41,7 @@ def api(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_the_server_shows_each_flow_and_each_shard(api: str, tmp_path: Path) -> None:
+def test_the_server_shows_every_flow_and_shard(api: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     run = tiny(folder)
@@ -49,17 +49,17 @@ def test_the_server_shows_each_flow_and_each_shard(api: str, tmp_path: Path) -> 
         [str(COMMAND), "run", "tiny.yaml", "--until", "filter"],
         cwd=folder, env=environment(PREFECT_API_URL=api), check=True, capture_output=True,
     )  # fmt: skip
-    wanted = _shard_names(run)
-    _wait_for(lambda: wanted <= _names(api, "task_runs"), SETTLE_LIMIT_S)
+    expected = _shard_names(run)
+    _wait_for(lambda: expected <= _names(api, "task_runs"), SETTLE_LIMIT_S)
     flow_runs = _all(api, "flow_runs")
     stages = ("download", "plan", "normalise", "label", "score", "filter")
     assert {f"{stage} librispeech" for stage in stages} <= {one["name"] for one in flow_runs}
     assert {one["state_type"] for one in flow_runs} == {"COMPLETED"}
-    assert not (folder / ".prefect").exists(), "a server of its own was started all the same"
+    assert not (folder / ".prefect").exists(), "a private server was started as well"
 
 
 def _shard_names(run: Run) -> set[str]:
-    """What the task runs of the shards are called."""
+    """The expected names of the shards' task runs."""
     stages = ("normalise", "label", "score", "filter")
     keys = {"librispeech/train-clean-100/00000", "librispeech/train-clean-100/00001"}
     assert all(len(run.receipts(stage)) >= len(keys) for stage in stages)
@@ -71,10 +71,10 @@ def _names(api: str, kind: str) -> set[str]:
 
 
 def _all(api: str, kind: str) -> list[dict[str, str]]:
-    answer = httpx.post(f"{api}/{kind}/filter", json={"limit": 200})
-    answer.raise_for_status()
-    found: list[dict[str, str]] = answer.json()
-    return found
+    response = httpx.post(f"{api}/{kind}/filter", json={"limit": 200})
+    response.raise_for_status()
+    rows: list[dict[str, str]] = response.json()
+    return rows
 
 
 def _wait_for(condition: Callable[[], bool], limit_s: float) -> None:
