@@ -55,7 +55,7 @@ def plan_part(
     rejected: list[Rejected] = []
     known = set(known_ids) if self_contained else set[str]()
     if not self_contained:
-        wanted = sorted((item for item in wanted if _id(item) not in known_ids), key=_rank)
+        wanted = sorted((item for item in wanted if _id(item) not in known_ids), key=_sort_key)
     for item in wanted:
         if (row_id := _id(item)) in known:
             rejected.append(quarantined(_numbered(row_id, known), "duplicate_id"))

@@ -1,4 +1,4 @@
-"""What the tests of the pool let its processes do."""
+"""Functions that the tests of the device pool run in its processes."""
 
 import logging
 import os
@@ -53,5 +53,5 @@ def num_loads() -> int:
     return teacher._load.cache_info().misses
 
 
-def told(*values: object) -> tuple[object, ...]:
+def echo(*values: object) -> tuple[object, ...]:
     return values
