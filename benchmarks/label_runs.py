@@ -21,8 +21,8 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.label.schema import LABELS
 from tasks.label.shard import label_shard
+from tasks.label.stage import LABEL
 from tasks.label.windows import Window, pack
-from tasks.stages import SPECS
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.streaming import Utterance, decode_utterances
 from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers
@@ -70,7 +70,7 @@ def commit_labels(folder: Path, speech: Speech, outcomes: Outcomes) -> None:
     """What the pipeline does with a shard's labels."""
     commit = Commit(
         store=Store(str(folder)),
-        spec=SPECS["label"],
+        table=LABEL.table,
         place=Place(stage="label", fingerprint="bench", key=ShardKey("bench", "train", 0)),
         sources=(os.urandom(32).hex(),),
         ids_in=speech.ids(),

@@ -13,6 +13,7 @@ from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import SAMPLE_RATE_HZ, encode_flac
+from tasks.card import render_card
 from tasks.filter.schema import KEPT
 from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
@@ -70,6 +71,7 @@ def write_manifest(
         versions={},
         licences=dict.fromkeys(num_windows, terms),
         totals={"all": total, **dict.fromkeys(num_windows, total)},
+        render_card=render_card,
     )
     return published
 

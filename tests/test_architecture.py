@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,67 @@ def test_storage_and_configs_know_no_audio_and_no_model(module: Path) -> None:
     if layer_of(module) in ("configs", "storage"):
         foreign = {"av", "soundfile", "soxr", "torch", "transformers", "tokenizers"}
         assert foreign.isdisjoint(tops(module))
+
+
+STORED_KEYS = {"storage/manifest.py": {"audio"}}
+"""Words that storage may use because they are keys of stored records."""
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if layer_of(module) == "storage"])
+def test_storage_does_not_mention_audio_or_models(module: Path) -> None:
+    words = (
+        r"audio|flac|speech|sound\w*|transcri\w*|whisper\w*|teacher\w*|student\w*"
+        r"|torch|transformers|tokenizers?|soxr|model_name|speaker\w*"
+    )
+    found = {word.lower() for word in re.findall(rf"\b(?:{words})\b", module.read_text(), re.I)}
+    assert found <= STORED_KEYS.get(module.relative_to(ROOT).as_posix(), set())
+
+
+def test_no_import_cycles() -> None:
+    """No module imports itself through others, not even for annotations alone.
+
+    Imports inside functions do not count: they happen after all modules are loaded.
+    """
+    names = {_name(module): module for module in MODULES}
+    graph = {name: set(_imported_on_load(module, names)) for name, module in names.items()}
+    assert graph["flows.pipeline"], "no import was found at all"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def _name(module: Path) -> str:
+    parts = module.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported_on_load(module: Path, names: Mapping[str, Path]) -> Iterator[str]:
+    """The project's modules that the top level of a module names in its imports."""
+    statements: list[ast.stmt] = list(ast.parse(module.read_text()).body)
+    while statements:
+        match statements.pop():
+            case ast.Import(names=aliases):
+                yield from (alias.name for alias in aliases if alias.name in names)
+            case ast.ImportFrom(module=str(package), names=aliases):
+                inside = {f"{package}.{alias.name}" for alias in aliases} & names.keys()
+                if len(inside) < len(aliases):
+                    inside |= {package} & names.keys()
+                yield from inside
+            case ast.If(body=body, orelse=orelse):  # such as `if TYPE_CHECKING:`
+                statements += [*body, *orelse]
+
+
+@every_module
+def test_the_demo_is_imported_by_nothing_else(module: Path) -> None:
+    if not module.is_relative_to(ROOT / "tasks" / "demo"):
+        names = {f"{name}." for name in _imported(module)} | {
+            f"{node.module}.{alias.name}."
+            for node in ast.walk(ast.parse(module.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not [name for name in names if name.startswith("tasks.demo.")]
 
 
 @every_module

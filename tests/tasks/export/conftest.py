@@ -15,6 +15,7 @@ from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import encode_flac
+from tasks.card import render_card
 from tasks.filter.schema import KEPT
 from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
@@ -122,5 +123,6 @@ def published(store: Store) -> Manifest:
         versions={"python": "3"},
         licences={"one": terms, "two": terms},
         totals={"one": totals, "two": totals, "all": totals},
+        render_card=render_card,
     )
     return found
