@@ -76,7 +76,7 @@ def _peak_mb(speech: Speech, kind: EngineKind) -> float:
 def _engine(kind: EngineKind) -> Engine:
     if kind == "stub":
         return Stub()
-    from tasks.whisper.teacher import load_teacher
+    from tasks.whisper.model import load_whisper
     from tasks.whisper.whisper import WhisperEngine
 
-    return WhisperEngine(load_teacher(_DEMO, device="cpu"), 16)
+    return WhisperEngine(load_whisper(_DEMO, device="cpu"), 16)

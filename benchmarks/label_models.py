@@ -29,7 +29,7 @@ from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.teacher import Device, Dtype, Transcriber, load_teacher, log_mel
+from tasks.whisper.model import Device, Dtype, LoadedWhisper, load_whisper, log_mel
 
 DEMO: Final = "tasks/demo/teacher"
 DRAFT_LAYERS: Final = 2
@@ -50,16 +50,16 @@ _NUM_AGREED: Final = 32  # tokens of each window
 class Models:
     """A teacher, the draft that speculates for it, and how often that is right (None: unknown)."""
 
-    teacher: Transcriber
-    draft: Transcriber
+    teacher: LoadedWhisper
+    draft: LoadedWhisper
     agreement: float | None = None
 
 
 def demo_models(dtype: Dtype, device: Device, draft: str | None) -> Models:
     """The demo's teacher; the draft is an untrained student of it unless a folder is given."""
-    teacher = load_teacher(Teacher(path=DEMO), dtype, device)
+    teacher = load_whisper(Teacher(path=DEMO), dtype, device)
     if draft is not None:
-        return Models(teacher, load_teacher(Teacher(path=draft), dtype, device))
+        return Models(teacher, load_whisper(Teacher(path=draft), dtype, device))
     return Models(teacher, _with_model(teacher, make_student(teacher.model, DRAFT_LAYERS)))
 
 
@@ -82,7 +82,7 @@ def random_models(
     module: nn.Module = model
     module.eval().requires_grad_(False).to(getattr(torch, dtype))
     model.generation_config = _generation()
-    teacher = Transcriber(
+    teacher = LoadedWhisper(
         model=model,
         feature_extractor=WhisperFeatureExtractor(feature_size=model.config.num_mel_bins),
         tokenizer=_tokenizer(),
@@ -93,16 +93,16 @@ def random_models(
     return Models(teacher, _with_model(teacher, make_student(model, DRAFT_LAYERS)), found)
 
 
-def save(teacher: Transcriber, folder: Path) -> None:
+def save(teacher: LoadedWhisper, folder: Path) -> None:
     """Write a model as others read it."""
     teacher.model.save_pretrained(folder)
     teacher.tokenizer.save_pretrained(folder)
     teacher.feature_extractor.save_pretrained(folder)
 
 
-def _with_model(teacher: Transcriber, model: WhisperForConditionalGeneration) -> Transcriber:
+def _with_model(teacher: LoadedWhisper, model: WhisperForConditionalGeneration) -> LoadedWhisper:
     model.requires_grad_(False)
-    return Transcriber(
+    return LoadedWhisper(
         model=model, feature_extractor=teacher.feature_extractor, tokenizer=teacher.tokenizer
     )
 
@@ -166,7 +166,7 @@ def _tokenizer() -> WhisperTokenizer:
 
 
 @torch.inference_mode()
-def _encoded(teacher: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
+def _encoded(teacher: LoadedWhisper, waveforms: Sequence[Samples]) -> Tensor:
     """Encoder output, (waveforms, frames, width)."""
     encoder = teacher.model.model.encoder
     batches = [

@@ -24,8 +24,8 @@ from tasks.label.shard import label_shard
 from tasks.label.stage import LABEL
 from tasks.label.windows import Window, pack
 from tasks.whisper.engine import AudioWindow, Engine
+from tasks.whisper.model import LoadedWhisper, log_mel, silent_transformers
 from tasks.whisper.streaming import Utterance, decode_utterances
-from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers
 
 GENERATE_BATCH = 64
 
@@ -105,7 +105,7 @@ def with_engine(
 def with_generate(
     key: str,
     title: str,
-    teacher: Transcriber,
+    teacher: LoadedWhisper,
     speech: Speech,
     packing: Packing,
     folder: Path,
@@ -139,7 +139,7 @@ class Generated:
 
 
 def generated(
-    teacher: Transcriber, windows: Iterable[Prepared], max_new_tokens: int
+    teacher: LoadedWhisper, windows: Iterable[Prepared], max_new_tokens: int
 ) -> Iterator[list[Generated]]:
     """Batch by batch, the longest first, so that as little as possible is padded."""
     model: Any = teacher.model
@@ -195,7 +195,7 @@ def _labels(batch: Sequence[Generated]) -> pa.RecordBatch:
 
 
 @torch.inference_mode()
-def encode_alone(teacher: Transcriber, windows: Sequence[Prepared], num_at_once: int) -> None:
+def encode_alone(teacher: LoadedWhisper, windows: Sequence[Prepared], num_at_once: int) -> None:
     """Compute features and encoder output of all windows, which every engine needs, and no more."""
     from tasks.whisper.features import LogMel
 

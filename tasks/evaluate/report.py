@@ -13,7 +13,7 @@ from tasks.audio import Samples, decode_flac
 from tasks.evaluate.metrics import ModelResult, summarise
 from tasks.evaluate.result import Measured, Report, load_report, report_path
 from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters
-from tasks.whisper.teacher import Transcriber
+from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
 
 _NUM_TIMED: Final = 96
@@ -23,7 +23,7 @@ _BATCH_ROWS: Final = 16
 def make_report(
     config: RunConfig,
     store: Store,
-    models: tuple[Transcriber, Transcriber],
+    models: tuple[LoadedWhisper, LoadedWhisper],
     measured: tuple[Measured, Measured],
     audio: Sequence[FileRef],
     student: Receipt,
@@ -73,7 +73,7 @@ def make_report(
 
 
 def _result(
-    store: Store, name: str, model: Transcriber, by_corpus: Measured, seconds: float | None
+    store: Store, name: str, model: LoadedWhisper, by_corpus: Measured, seconds: float | None
 ) -> ModelResult:
     tables = []
     for receipt in (receipt for receipts in by_corpus.values() for receipt in receipts):

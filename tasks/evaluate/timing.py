@@ -10,7 +10,7 @@ from configs.schema import Label
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.evaluate.shard import evaluation_settings
 from tasks.whisper.engine import AudioWindow, Engine
-from tasks.whisper.teacher import Transcriber
+from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.transcribe import transcribe_all
 
 _NUM_WARM_UP: Final = 16
@@ -84,11 +84,11 @@ def _seconds(engine: Engine, windows: Sequence[AudioWindow], settings: Label) ->
     return perf_counter() - started_s
 
 
-def num_parameters(transcriber: Transcriber) -> int:
+def num_parameters(whisper: LoadedWhisper) -> int:
     """The number of parameters, frozen ones included; tied weights count once."""
-    return sum(parameter.numel() for parameter in transcriber.model.parameters())
+    return sum(parameter.numel() for parameter in whisper.model.parameters())
 
 
-def decoder_layers(transcriber: Transcriber) -> int:
+def decoder_layers(whisper: LoadedWhisper) -> int:
     """The number of decoder layers, which a student has fewer of than its teacher."""
-    return len(transcriber.model.model.decoder.layers)
+    return len(whisper.model.model.decoder.layers)

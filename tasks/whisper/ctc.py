@@ -21,7 +21,7 @@ from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
-from tasks.whisper.teacher import Dtype, model_folder, silent_transformers
+from tasks.whisper.model import Dtype, model_folder, silent_transformers
 
 WINDOW_S: Final = 30
 """A CTC model accepts any length; this is Whisper's, so that shards are packed the same way."""
@@ -83,7 +83,7 @@ def load_ctc(settings: Label, device: Device = "auto") -> CtcEngine:
     """Load the engine over `settings.teacher`, once per process.
 
     Reads weights in safetensors only and runs no code that comes with a model. Raises as
-    `load_teacher`, and `UserError` for a model that was not trained with CTC.
+    `load_whisper`, and `UserError` for a model that was not trained with CTC.
     """
     folder = str(model_folder(settings.teacher))
     return _load(folder, teacher_identity(settings.teacher), settings.dtype, device_name(device))

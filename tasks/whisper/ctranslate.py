@@ -23,10 +23,10 @@ from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
 from tasks.whisper.features import LogMel
 from tasks.whisper.identity import teacher_identity
-from tasks.whisper.teacher import (
+from tasks.whisper.model import (
     Dtype,
-    Transcriber,
-    load_teacher,
+    LoadedWhisper,
+    load_whisper,
     model_folder,
     silent_transformers,
 )
@@ -36,13 +36,13 @@ _NO_TIMESTAMP_LIMIT: Final = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class CTranslate2Engine:
-    """`model` decodes `batch_size` windows at once, with features and tokenizer of `transcriber`.
+    """`model` decodes `batch_size` windows at once, with features and tokenizer of `whisper`.
 
     `sampler` decodes windows with a temperature above 0, collected into batches of the same size.
     """
 
     model: ctranslate2.models.Whisper
-    transcriber: Transcriber
+    whisper: LoadedWhisper
     log_mel: LogMel
     sampler: Engine
     batch_size: int
@@ -50,11 +50,11 @@ class CTranslate2Engine:
     @property
     def window_samples(self) -> int:
         """The longest window it accepts, in samples at 16 kHz."""
-        return self.transcriber.window_samples
+        return self.whisper.window_samples
 
     def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """Transcribe batch by batch; see `Engine`."""
-        model = self.transcriber.model
+        model = self.whisper.model
         rules = decoding_rules(model.generation_config, model.config, settings)
         if rules.max_new_tokens < len(rules.prompt):
             raise UserError(
@@ -115,7 +115,7 @@ class CTranslate2Engine:
         new_tokens = generated.sequences_ids[0]
         has_end = len(new_tokens) < rules.max_new_tokens
         text_ids = [token for token in new_tokens if token < rules.end_id]
-        text = self.transcriber.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
+        text = self.whisper.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
         return DecodingResult(
             text=str(text).strip(),
             tokens=(*rules.prompt, *new_tokens, *([rules.end_id] if has_end else [])),
@@ -130,15 +130,15 @@ def load_ctranslate2(
 ) -> CTranslate2Engine:
     """Load the engine over `settings.teacher`, converted once per process; no file remains.
 
-    Raises as `load_teacher`, and `UserError` for a `dtype` that CTranslate2 does not support on the
+    Raises as `load_whisper`, and `UserError` for a `dtype` that CTranslate2 does not support on the
     device.
     """
     folder, identity = model_folder(settings.teacher), teacher_identity(settings.teacher)
-    transcriber = load_teacher(settings.teacher, settings.dtype, device)
+    whisper = load_whisper(settings.teacher, settings.dtype, device)
     return CTranslate2Engine(
         model=_load(str(folder), identity, settings.dtype, device_name(device)),
-        transcriber=transcriber,
-        log_mel=LogMel(transcriber.feature_extractor, transcriber.model.device, torch.float32),
+        whisper=whisper,
+        log_mel=LogMel(whisper.feature_extractor, whisper.model.device, torch.float32),
         sampler=sampler,
         batch_size=batch_size,
     )

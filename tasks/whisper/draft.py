@@ -4,10 +4,10 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from storage.errors import UserError
-from tasks.whisper.teacher import Transcriber
+from tasks.whisper.model import LoadedWhisper
 
 
-def require_compatible_draft(teacher: Transcriber, draft: Transcriber) -> None:
+def require_compatible_draft(teacher: LoadedWhisper, draft: LoadedWhisper) -> None:
     """Raise `UserError` if the draft's tokens or features differ from the teacher's."""
     if teacher.tokenizer.get_vocab() != draft.tokenizer.get_vocab():
         difference = "another tokenizer"

@@ -6,7 +6,7 @@ from typing import Final
 from configs.schema import Label, Runtime
 from storage.errors import UserError
 from tasks.whisper.engine import Engine
-from tasks.whisper.teacher import Transcriber, load_teacher
+from tasks.whisper.model import LoadedWhisper, load_whisper
 from tasks.whisper.whisper import WhisperEngine
 
 _MAX_ENGINES: Final = 2  # a teacher and a student
@@ -15,16 +15,16 @@ _MAX_ENGINES: Final = 2  # a teacher and a student
 def load_engine(settings: Label, runtime: Runtime) -> Engine:
     """Load the engine that `settings.engine` names for its teacher, on the device of `runtime`.
 
-    Raises as `load_teacher`, and `UserError` if CTranslate2 is required but not installed.
+    Raises as `load_whisper`, and `UserError` if CTranslate2 is required but not installed.
     """
     if settings.engine == "ctc":
         from tasks.whisper.ctc import load_ctc
 
         return load_ctc(settings, runtime.device)
-    teacher = load_teacher(settings.teacher, settings.dtype, runtime.device)
+    teacher = load_whisper(settings.teacher, settings.dtype, runtime.device)
     draft = None
     if runtime.label_draft is not None:
-        draft = load_teacher(runtime.label_draft, settings.dtype, runtime.device)
+        draft = load_whisper(runtime.label_draft, settings.dtype, runtime.device)
     whisper = whisper_engine(teacher, runtime.label_batch_size, draft)
     if settings.engine == "whisper":
         return whisper
@@ -38,7 +38,7 @@ def load_engine(settings: Label, runtime: Runtime) -> Engine:
     return load_ctranslate2(settings, runtime.device, whisper, runtime.label_batch_size)
 
 
-def refuse_other_than_whisper(settings: Label) -> None:
+def require_whisper(settings: Label) -> None:
     """Raise `UserError` for a teacher from which no student can be distilled."""
     if settings.engine == "ctc":
         raise UserError(
@@ -49,7 +49,7 @@ def refuse_other_than_whisper(settings: Label) -> None:
 
 @functools.lru_cache(maxsize=_MAX_ENGINES)
 def whisper_engine(
-    transcriber: Transcriber, batch_size: int, draft: Transcriber | None = None
+    model: LoadedWhisper, batch_size: int, draft: LoadedWhisper | None = None
 ) -> WhisperEngine:
     """The engine over a Whisper, cached so that shards share its buffers and CUDA graphs."""
-    return WhisperEngine(transcriber, batch_size, draft)
+    return WhisperEngine(model, batch_size, draft)

@@ -24,9 +24,9 @@ from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.features import LogMel
+from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.parallel import num_schedulers, parallel_schedulers
 from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE, BatchScheduler, Hypothesis
-from tasks.whisper.teacher import Transcriber
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class WhisperEngine:
     """
 
     def __init__(
-        self, teacher: Transcriber, batch_size: int, draft: Transcriber | None = None
+        self, teacher: LoadedWhisper, batch_size: int, draft: LoadedWhisper | None = None
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size
         model, self._device = teacher.model, teacher.model.device

@@ -12,7 +12,7 @@ from storage.errors import UserError
 from tasks.label.shard import label_shard
 from tasks.whisper.ctc import load_ctc
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.engines import load_engine, refuse_other_than_whisper
+from tasks.whisper.engines import load_engine, require_whisper
 from tests.tasks.whisper.tiny_ctc import LETTERS, save_tiny_ctc
 
 
@@ -92,5 +92,5 @@ def test_a_whisper_is_no_ctc_model(settings):
 
 def test_no_student_is_made_from_it(settings):
     with pytest.raises(UserError, match="run until publish"):
-        refuse_other_than_whisper(settings)
-    refuse_other_than_whisper(Label(teacher=settings.teacher))
+        require_whisper(settings)
+    require_whisper(Label(teacher=settings.teacher))

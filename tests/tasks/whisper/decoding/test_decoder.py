@@ -13,8 +13,8 @@ from tasks.demo.teacher_model import TEACHER_FOLDER
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.features import LogMel
+from tasks.whisper.model import load_whisper
 from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE
-from tasks.whisper.teacher import load_teacher
 
 MAX_NEW_TOKENS = 40
 CLOSE = 1e-4  # logits that are nearer than this may change places
@@ -100,7 +100,7 @@ def demo():
 
     if not (TEACHER_FOLDER / "model.safetensors").is_file():
         pytest.skip("the demo teacher is not made yet")
-    teacher = load_teacher(Teacher(path=str(TEACHER_FOLDER)), "float32", "cpu")
+    teacher = load_whisper(Teacher(path=str(TEACHER_FOLDER)), "float32", "cpu")
     draw = np.random.default_rng(0)
     windows = [speech_window(f"unheard{place % 20}", draw) for place in range(194)]
     windows += [no_speech_window(draw) for _ in range(6)]

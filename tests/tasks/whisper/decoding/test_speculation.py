@@ -13,8 +13,8 @@ from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.decoding.speculation import NUM_DRAFTED, SpeculationTrial
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
+from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE
-from tasks.whisper.teacher import Transcriber
 
 NUM_WINDOWS = 12
 
@@ -173,7 +173,7 @@ def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, decode_enc
 
 def test_a_draft_of_other_features_or_tokens_is_refused(tiny_teacher, make_whisper):
     require_compatible_draft(tiny_teacher, tiny_teacher)
-    longer = Transcriber(
+    longer = LoadedWhisper(
         model=tiny_teacher.model,
         feature_extractor=WhisperFeatureExtractor(chunk_length=3),
         tokenizer=tiny_teacher.tokenizer,
@@ -182,7 +182,7 @@ def test_a_draft_of_other_features_or_tokens_is_refused(tiny_teacher, make_whisp
         require_compatible_draft(tiny_teacher, longer)
     model = copy.deepcopy(tiny_teacher.model)
     model.config.num_mel_bins = 128
-    other = Transcriber(
+    other = LoadedWhisper(
         model=model,
         feature_extractor=tiny_teacher.feature_extractor,
         tokenizer=tiny_teacher.tokenizer,

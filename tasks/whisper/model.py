@@ -43,7 +43,7 @@ _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
-class Transcriber:
+class LoadedWhisper:
     """A model on its device with its feature extractor and tokenizer."""
 
     model: WhisperForConditionalGeneration
@@ -57,9 +57,9 @@ class Transcriber:
         return num_samples
 
 
-def load_teacher(
+def load_whisper(
     settings: Teacher, dtype: Dtype = "float32", device: Device = "auto"
-) -> Transcriber:
+) -> LoadedWhisper:
     """Load the model of `settings`; the last two are cached in the process.
 
     Reads weights in safetensors only and runs no code that comes with a model. `device` auto is
@@ -73,7 +73,7 @@ def load_teacher(
 
 
 @functools.lru_cache(maxsize=_MAX_MODELS)
-def _load(folder: str, identity: str, dtype: Dtype, device: str) -> Transcriber:
+def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhisper:
     """`identity` is part of the cache key because the files in a folder may change."""
     with silent_transformers():
         try:
@@ -90,7 +90,7 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> Transcriber:
             ) from error
     _require_matching_features(folder, extractor, model.config.max_source_positions)
     _make_ready(model, device)
-    return Transcriber(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+    return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
 
 
 def _make_ready(model: nn.Module, device: str) -> None:
@@ -111,19 +111,19 @@ def _require_matching_features(
         )
 
 
-def log_mel(transcriber: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
+def log_mel(whisper: LoadedWhisper, waveforms: Sequence[Samples]) -> Tensor:
     """Features of each waveform, (windows, mels, frames), in the model's dtype on its device.
 
     A waveform is (samples,) float32 at 16 kHz and is padded with silence to the window. Raises
     `ValueError` for one that is longer instead of truncating it silently.
     """
     longest = max(len(waveform) for waveform in waveforms)
-    if longest > transcriber.window_samples:
+    if longest > whisper.window_samples:
         raise ValueError(
-            f"a waveform has {longest} samples, but the window {transcriber.window_samples}"
+            f"a waveform has {longest} samples, but the window {whisper.window_samples}"
         )
-    model = transcriber.model
-    features: Tensor = transcriber.feature_extractor(
+    model = whisper.model
+    features: Tensor = whisper.feature_extractor(
         list(waveforms),
         sampling_rate=SAMPLE_RATE_HZ,
         return_tensors="pt",
@@ -133,7 +133,7 @@ def log_mel(transcriber: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
 
 
 def model_folder(settings: Teacher) -> Path:
-    """The model's local folder, downloaded from the hub if needed; raises as `load_teacher`."""
+    """The model's local folder, downloaded from the hub if needed; raises as `load_whisper`."""
     if settings.path is not None:
         model_files(Path(settings.path))
         return Path(settings.path).resolve()
