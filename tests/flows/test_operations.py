@@ -22,7 +22,7 @@ import yaml
 from flows.state.rerun import RERUN_STAGES
 from storage.receipt import Receipt
 from storage.sink import hash_file
-from tasks.stages import STAGES
+from tasks.stages import STAGE_NAMES
 from tests import postgres
 from tests.file_server import serving_files
 from tests.flows import browser as ui
@@ -41,7 +41,7 @@ SAME = (
     "id", "name", "entrypoint", "tags", "parameters", "work_pool_name", "job_variables",
     "pull_steps", "description", "enforce_parameter_schema", "concurrency_options",
 )  # fmt: skip
-NUM_DEPLOYED = len(STAGES) + 2  # the pipeline, each stage alone, and one shard again
+NUM_DEPLOYED = len(STAGE_NAMES) + 2  # the pipeline, each stage alone, and one shard again
 
 
 @pytest.fixture(scope="module")
