@@ -15,7 +15,7 @@ from tasks.device_pool import DevicePool
 from tasks.job import Job
 from tests.tasks.pool_work import echo
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
