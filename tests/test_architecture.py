@@ -122,6 +122,14 @@ def test_the_demo_is_imported_by_nothing_else(module: Path) -> None:
         assert not [name for name in names if name.startswith("tasks.demo.")]
 
 
+def test_the_whisper_engine_imports_no_stage() -> None:
+    """Stages use the engine, which knows audio and itself alone among the tasks."""
+    allowed = ("tasks.whisper", "tasks.audio", "tasks.read_ahead")
+    for module in (ROOT / "tasks" / "whisper").rglob("*.py"):
+        tasks = [name for name in _imported(module) if name.startswith("tasks")]
+        assert [name for name in tasks if not name.startswith(allowed)] == [], module
+
+
 @every_module
 def test_nothing_is_read_that_could_run_code(module: Path) -> None:
     text = module.read_text()

@@ -35,7 +35,7 @@ def test_a_foreign_tokenizer_is_a_user_error() -> None:
         def convert_tokens_to_ids(self, names):
             return [0] * len(names)
 
-    with pytest.raises(UserError, match="not laid out as Whisper's"):
+    with pytest.raises(UserError, match="layout is not Whisper's"):
         SpecialTokens.of(Foreign())
 
 

@@ -152,8 +152,8 @@ def test_a_draft_that_pays_stays_enabled():
 def test_tokens_do_not_change_when_the_trial_ends_midway(
     teacher, encoded, decode_encoded, monkeypatch
 ):
-    monkeypatch.setattr("tasks.whisper.decoding.speculation._WARM_UP_ROUNDS", 1)
-    monkeypatch.setattr("tasks.whisper.decoding.speculation._TRIAL_ROUNDS", 4)
+    monkeypatch.setattr("tasks.whisper.decoding.speculation._WARM_UP_STEPS", 1)
+    monkeypatch.setattr("tasks.whisper.decoding.speculation._TRIAL_STEPS", 4)
     rules = rules_of(teacher)
     plain = decode_encoded(teacher, encoded, rules, 4)
     for schedule in (CPU_SCHEDULE, GPU_SCHEDULE):
