@@ -53,5 +53,5 @@ def num_loads() -> int:
     return model._load.cache_info().misses
 
 
-def told(*values: object) -> tuple[object, ...]:
+def echo(*values: object) -> tuple[object, ...]:
     return values
