@@ -107,6 +107,15 @@ def test_the_manifest_reader_does_not_depend_on_training() -> None:
     assert users == []
 
 
+def test_the_whisper_engine_imports_no_stage() -> None:
+    """Stages import the engine; the engine imports only audio and prefetching."""
+    allowed = ("tasks.whisper.", "tasks.audio.", "tasks.read_ahead.")
+    engine = [module for module in MODULES if module.startswith("tasks/whisper/")]
+    used = {name for module in engine for name in imported(module) if name.startswith("tasks.")}
+    assert used
+    assert {name for name in used if not f"{name}.".startswith(allowed)} == set()
+
+
 def test_no_format_is_read_that_could_run_code() -> None:
     torch_files = re.compile(r"(?<!safetensors\.)\btorch\.(load|save)\(")
     assert [
