@@ -14,9 +14,8 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.flows.running import environment
 from tests.prefect_server import PREFECT
-from tests.processes import free_port, running, wait_for
+from tests.processes import environment, free_port, running, wait_for
 
 REPOSITORY = Path(__file__).parents[1]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(

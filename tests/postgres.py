@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.running import environment
-from tests.processes import free_port
+from tests.processes import environment, free_port
 
 _LIMIT_S = 240.0
 

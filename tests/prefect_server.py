@@ -2,8 +2,9 @@
 
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.flows.running import environment
-from tests.processes import free_port, is_up, kill, running, wait_for
+from tests.processes import environment, free_port, is_up, kill, running, wait_for
 
 PREFECT = Path(sys.executable).with_name("prefect")
 USER = "admin"
@@ -101,6 +101,27 @@ def prefect_server(folder: Path, database_url: str | None = None) -> Iterator[Se
         yield made
     finally:
         made.kill(patiently=True)
+
+
+class SharedServer:
+    """One server for all tests of a session, started when the first of them needs it."""
+
+    def __init__(self) -> None:
+        self._up = ExitStack()
+        self._server: Server | None = None
+
+    def started(self) -> Server:
+        if self._server is None:
+            folder = Path(self._up.enter_context(tempfile.TemporaryDirectory()))
+            self._server = self._up.enter_context(prefect_server(folder))
+        return self._server
+
+    def stop(self) -> None:
+        self._up.close()
+        self._server = None
+
+
+SHARED = SharedServer()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Start, wait for and stop programs in tests."""
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,12 @@ import psutil
 T = TypeVar("T")
 
 _STOP_LIMIT_S = 60.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without its Prefect settings, and with `more`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**kept, **more}
 
 
 def free_port() -> int:

@@ -59,7 +59,7 @@ def test_the_deployed_demo_gives_the_manifest_of_a_local_run(
         }
         demo(folder, f"s3://{BUCKET}/root", max_quarantined_percent=20)
         picture = installation.folder / "rerun.png"
-        retried = installation.mend(run_id, "rerun-shard/demo", SHARD, picture, LIMIT_S)
+        retried = installation.redo_and_retry(run_id, "rerun-shard/demo", SHARD, picture, LIMIT_S)
     assert (retried["state_type"], retried["run_count"]) == ("COMPLETED", 2)
     words = ("distillery", "manifest", "show", run.config.name, "--json")
     digest = json.loads(installation.command(folder, *words))["digest"]

@@ -209,7 +209,7 @@ def retried_run(
     settings["runtime"]["max_quarantined_percent"] = 50
     nightly.config.write_text(yaml.safe_dump(settings))
     picture = picture_folder(tmp_path_factory) / "rerun.png"
-    return installation.mend(failed_run["id"], "rerun-shard/tiny", SHARD, picture)
+    return installation.redo_and_retry(failed_run["id"], "rerun-shard/tiny", SHARD, picture)
 
 
 def test_the_retried_run_publishes_the_manifest_of_a_local_run(

@@ -48,9 +48,9 @@ def labels_of(shard: pa.RecordBatch, settings: Label, runtime: Runtime) -> list[
 
 
 def num_loads() -> int:
-    from tasks.whisper import teacher
+    from tasks.whisper import model
 
-    return teacher._load.cache_info().misses
+    return model._load.cache_info().misses
 
 
 def echo(*values: object) -> tuple[object, ...]:
