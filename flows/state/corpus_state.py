@@ -35,7 +35,8 @@ class EvaluationSpeech:
     def files(self) -> tuple[FileRef, ...]:
         """The indexed shards."""
         shards = [one for state in self._states() for one in state.shards("validation", "test")]
-        return tuple(one.receipts["index"].output for one in shards if one.is_complete)
+        receipts = [one.receipts.get("index") for one in shards]
+        return tuple(one.output for one in receipts if one is not None)
 
     @property
     def missing(self) -> list[str]:

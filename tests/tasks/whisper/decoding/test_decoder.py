@@ -167,7 +167,9 @@ def released(name):
     return model
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny.en", "large-v3"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny.en", pytest.param("large-v3", marks=pytest.mark.slow)]
+)
 def test_tokens_in_the_geometry_of_released_models(decode_encoded, name):
     """Equal to `generate` up to a token whose two best logits are equal within rounding."""
     model = released(name)
