@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from storage.errors import IntegrityError, TransientError, UserError
-from storage.faults import explained
+from storage.faults import translated_errors
 from storage.sink import hash_file
 from tasks.download.web import host_slot, open_from, pause
 
@@ -120,7 +120,7 @@ def _locked(path: Path) -> Iterator[FileIO]:
     Unbuffered, so that every received byte is available to the next attempt.
     """
     while True:
-        with explained("write to", str(path.parent), is_local=True):
+        with translated_errors("write to", str(path.parent), is_local=True):
             opened = FileIO(path, "a+")
         with opened as file:
             try:
@@ -161,7 +161,7 @@ class _Part:
 
     def restart(self, version: str | None) -> None:
         """Discard everything and start a new version."""
-        with explained("write to", str(self._path.parent), is_local=True):
+        with translated_errors("write to", str(self._path.parent), is_local=True):
             # the bytes first: a version must never be stored beside bytes of another one
             self._file.truncate(0)
             self._version_path.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ class _Part:
         """Append `data`; raises `UserError` when the disk is full."""
         if self.expected is not None and self.expected.algorithm != _GIT:
             self._hashed_so_far(self.expected.algorithm).update(data)
-        with explained("write to", str(self._path.parent), is_local=True):
+        with translated_errors("write to", str(self._path.parent), is_local=True):
             rest = memoryview(data)
             while rest:
                 rest = rest[self._file.write(rest) :]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, NoReturn
 
+import httpx
 import httpx2
 from huggingface_hub import HfApi, constants, get_token, hf_hub_url
 from huggingface_hub.errors import (
@@ -25,6 +26,15 @@ from tasks.download.web import is_temporary
 
 _TIMEOUT_S: Final = 60.0
 _DATASET: Final = "dataset"
+
+# huggingface_hub 1 sends its requests through httpx, huggingface_hub 2 through httpx2
+_CONNECTION_ERRORS: Final = (httpx.HTTPError, httpx2.HTTPError)
+_URL_ERRORS: Final = (
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +143,9 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         _refuse(repo, revision, error)
-    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+    except _URL_ERRORS as error:
         raise UserError(f"{endpoint()} is not a valid address; check HF_ENDPOINT") from error
-    except httpx2.HTTPError as error:
+    except _CONNECTION_ERRORS as error:
         raise TransientError(
             f"{endpoint()} cannot be reached for {repo} ({type(error).__name__}); check the"
             " network and HF_ENDPOINT"

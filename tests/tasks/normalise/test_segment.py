@@ -23,8 +23,8 @@ from tasks.demo.utterances import pcm16, utterance
 from tasks.normalise import segment
 from tasks.normalise.segment import distinct_channels, speech_segments
 from tasks.normalise.shard import normalise_shard
+from tasks.normalise.stage import NORMALISE
 from tasks.plan.schema import PLAN
-from tasks.stages import SPECS
 from tests.builders import encoded, noise
 
 RATE_HZ = 16_000
@@ -181,7 +181,7 @@ def test_the_row_law_holds(
 ) -> None:
     receipt = Commit(
         store=store,
-        spec=SPECS["normalise"],
+        table=NORMALISE.table,
         place=Place(stage="normalise", fingerprint="f00d", key=KEY),
         sources=("a" * 64,),
         ids_in=["talk", "text"],
