@@ -141,7 +141,7 @@ def expected(split: str, microphones: tuple[str, ...]) -> Iterator[tuple[object,
     no_word = f"no word '{MEETING}.A.words10'"
     yield split, quarantined(f"{zero}_MEE001_0000700_0000750", unreadable, no_word)
     yield split, f"{one}_FEE002_0000125_0000250", 1.25, 2.5, "Right"
-    no_file = "there is no file of words"
+    no_file = "there is no words file"
     yield split, quarantined(f"{two}_MEE003_0000100_0000200", unreadable, no_file)
     yield split, quarantined(f"{MEETING}.D:1", "unknown_speaker", "not in meetings.xml")
     declared = "it declares a document type, which no annotation needs"
