@@ -35,7 +35,9 @@ def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
     local = settings.local
     if local is None:
         raise UserError(f"corpora.{name} has no `local` block")
-    values = local.model_dump(mode="json", include={"hub", "splits", "columns"})
+    values = local.model_dump(
+        mode="json", include={"hub", "splits", "columns"}, exclude_defaults=True
+    )
     return Corpus(
         name=name,
         title=local.title or name,
