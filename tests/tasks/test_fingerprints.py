@@ -40,7 +40,7 @@ GOLDEN = {
         "label": "a9376d4ba1575d2c",
         "score": "b0afd96ffab9f886",
         "index": "d4f18a7118bab05a",
-        "filter": "ab1dad2a1ab13557",
+        "filter": "47955c89cf91071b",
         "distil": "671fac6a6c6b849f",
         "evaluate": "749de302af0cdb69",
     },
