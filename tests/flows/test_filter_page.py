@@ -9,7 +9,7 @@ import yaml
 
 from configs.schema import Filter, Takedown
 from tasks.corpora.base import Licence
-from tasks.filter.contamination import Evaluated, EvaluationIndex
+from tasks.filter.contamination import EvaluationIndex, EvaluationSpeech
 from tasks.filter.rules import FilterContext, rules
 from tests.flows.running import REPOSITORY, Run, copied, tiny
 
@@ -21,7 +21,7 @@ COMMANDS = re.findall(r"^    (distillery .*?)(?:   .*)?$", PAGE, re.MULTILINE)
 NOTHING = EvaluationIndex.of([], [], [], None)
 STRICT = FilterContext(
     licence=Licence(name="x", commercial_use=False, derivatives=False, redistribution=False),
-    evaluated=Evaluated(index=NOTHING, sounds={}),
+    evaluated=EvaluationSpeech(index=NOTHING, audio_digests={}),
 )
 
 
