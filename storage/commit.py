@@ -14,7 +14,7 @@ from storage.outcome import Created, Outcomes, Rejected
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
 from storage.schema import REJECTED, row_ids
 from storage.sink import HashingSink
-from storage.stage import Place, StageSpec, combined_digest
+from storage.stage import Place, TableFormat, combined_digest
 from storage.store import Store
 
 
@@ -26,7 +26,7 @@ class Commit:
     """
 
     store: Store
-    spec: StageSpec
+    table: TableFormat
     place: Place
     sources: Sequence[str]
     ids_in: Sequence[str] | None
@@ -44,7 +44,7 @@ class Commit:
         source_digest = combined_digest(self.sources)
         tally = _Tally(self.ids_in)
         with self.store.sink(self.place.folder) as sink:
-            with _BatchWriter(sink, self.spec) as writer:
+            with _BatchWriter(sink, self.table, self.place.stage) as writer:
                 for outcome in outcomes:
                     if isinstance(outcome, pa.RecordBatch):
                         writer.write(outcome)
@@ -57,7 +57,7 @@ class Commit:
             self._refuse_too_many_quarantined(counts, tally)
             output = self.store.keep(sink, self.place.file_path(sink.sha256, "parquet"))
         receipt = Receipt(
-            stage=self.spec.name,
+            stage=self.place.stage,
             fingerprint=self.place.fingerprint,
             key=self.place.key,
             source_digest=source_digest,
@@ -162,33 +162,33 @@ class _Tally:
 class _BatchWriter:
     """Collects batches into row groups and writes them to one Parquet file."""
 
-    def __init__(self, sink: HashingSink, spec: StageSpec) -> None:
-        self._spec = spec
+    def __init__(self, sink: HashingSink, table: TableFormat, stage: str) -> None:
+        self._table, self._stage = table, stage
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self.num_rows = 0
-        plain = [field.name for field in spec.schema if not pa.types.is_struct(field.type)]
+        plain = [field.name for field in table.schema if not pa.types.is_struct(field.type)]
         # a dictionary of large binary values would be as large as the values
         self._writer = pq.ParquetWriter(
-            sink, spec.schema, compression="zstd", use_dictionary=plain, write_statistics=plain
+            sink, table.schema, compression="zstd", use_dictionary=plain, write_statistics=plain
         )
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if not batch.schema.equals(self._spec.schema):
+        if not batch.schema.equals(self._table.schema):
             raise ShardError(
-                f"the stage {self._spec.name} yielded the columns {_columns(batch.schema)};"
-                f" expected {_columns(self._spec.schema)}"
+                f"the stage {self._stage} yielded the columns {_columns(batch.schema)};"
+                f" expected {_columns(self._table.schema)}"
             )
         for column in batch.schema:
             if not column.nullable and batch.column(column.name).null_count:
                 raise ShardError(
-                    f"the stage {self._spec.name} yielded a row without {column.name},"
+                    f"the stage {self._stage} yielded a row without {column.name},"
                     " which its schema requires"
                 )
         batch.validate()
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
-        limit = self._spec.row_group_bytes
+        limit = self._table.row_group_bytes
         if limit is None or self._pending_bytes >= limit:
             self._flush()
 

@@ -20,7 +20,7 @@ from flows.commands import sweep as thresholds
 from flows.commands.options import AsJson, Config, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
-from tasks.stages import STAGES, Stage
+from tasks.stages import stage_named
 
 _FAILED: Final = 1
 _MISTAKE: Final = 2
@@ -39,13 +39,6 @@ app.command("sweep")(thresholds.command)
 app.command("explain")(story.command)
 
 
-def _stage(name: str) -> Stage:
-    for stage in STAGES:
-        if stage == name:
-            return stage
-    raise UserError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
-
-
 @app.command()
 def run(
     config: Config,
@@ -62,7 +55,7 @@ def run(
     from flows.commands.render import print_summary
 
     settings, store = open_run(config)
-    last = _stage(until)
+    last = stage_named(until).name
     if plan:
         _tell_plan(settings, store, as_json=as_json)
         return
@@ -135,7 +128,7 @@ def rerun(config: Config, stage: str, shard: str) -> None:
     settings, store = open_run(config)
     store.check()
     with _failures_told(config):
-        rerun_locally(config, settings, _stage(stage), shard, _PREFECT_HOME)
+        rerun_locally(config, settings, stage_named(stage).name, shard, _PREFECT_HOME)
     screen.OUT.print(f"{stage} {shard}: done", markup=False)
 
 

@@ -1,6 +1,6 @@
 """Reads the examples of one shard on demand, in any order."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -25,18 +25,8 @@ class Shard(Protocol):
         ...
 
     @property
-    def audio(self) -> FileRef:
-        """Normalised audio, a Parquet file of the schema NORMALISED."""
-        ...
-
-    @property
-    def label(self) -> FileRef:
-        """Labels, of the schema LABELS."""
-        ...
-
-    @property
-    def kept(self) -> FileRef:
-        """Kept windows, of the schema KEPT."""
+    def files(self) -> Mapping[str, FileRef]:
+        """The files of the shard by stage: `normalise`, `label` and `filter` are read."""
         ...
 
     @property
@@ -93,13 +83,13 @@ class ShardReader:
             self.close()
 
     def _read(self, fetch: Fetch) -> Generator[Example, None, None]:
-        refs = (self._shard.audio, self._shard.label, self._shard.kept)
+        refs = [self._shard.files[stage] for stage in ("normalise", "label", "filter")]
         with ExitStack() as files:
             audio, label, kept = (files.enter_context(fetch(ref)) for ref in refs)
             num_kept = pq.read_metadata(kept).num_rows
             if num_kept != self._shard.num_windows:
                 raise IntegrityError(
-                    f"{self._shard.kept.path} of {self._shard.corpus} has {num_kept} windows, the"
+                    f"{refs[-1].path} of {self._shard.corpus} has {num_kept} windows, the"
                     f" manifest states {self._shard.num_windows}; publish again"
                 )
             yield from read_entry(audio, label, kept, self._positions)

@@ -211,7 +211,9 @@ class ManifestStream(IterableDataset[Sample]):
                 "a mixture by weights is endless, and `datasets` needs one epoch; open the manifest"
                 " without weights and mix with datasets.interleave_datasets"
             )
-        shards = list(range(num_shards or len({entry.audio.path for entry in self.entries})))
+        shards = list(
+            range(num_shards or len({entry.files["normalise"].path for entry in self.entries}))
+        )
         return HubIterableDataset.from_generator(
             _rows, gen_kwargs={"shards": shards, "stream": self, "num_shards": len(shards)}
         )

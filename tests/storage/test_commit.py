@@ -15,7 +15,7 @@ from storage.errors import ShardError
 from storage.outcome import Created, Outcome, dropped, quarantined
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
 from storage.shard import ShardKey
-from storage.stage import Place, StageSpec, combined_digest, find_receipt
+from storage.stage import Place, TableFormat, combined_digest, find_receipt
 from storage.store import Store
 from tasks.label.schema import LABELS
 
@@ -295,7 +295,7 @@ def test_a_plan_counts_the_hours_of_its_shards(store: Store, batch: Batch) -> No
     shards = [PlannedShard(index=n, digest="c" * 64, num_rows=1, hours=1.5) for n in range(2)]
     receipt = Commit(
         store=store,
-        spec=StageSpec(name="stage", version=1, schema=batch().schema),
+        table=TableFormat(schema=batch().schema),
         place=PLACE,
         sources=(SOURCE,),
         ids_in=None,

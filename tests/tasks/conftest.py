@@ -19,9 +19,13 @@ from tasks.download.raw import download
 from tasks.normalise.schema import NORMALISED
 
 if TYPE_CHECKING:
-    from tasks.whisper.teacher import Transcriber
+    from transformers import WhisperProcessor
+
+    from tasks.whisper.model import LoadedWhisper
+    from tasks.whisper.tokens import SpecialTokens
 
 WINDOW_S = 2
+SENTENCES = ("the boat was very small", "mister brown saw two horses", "we lost a yellow letter")
 
 Normalised = Callable[..., pa.RecordBatch]
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], RawFiles]]
@@ -91,7 +95,7 @@ def label_settings() -> Label:
 
 
 @pytest.fixture(scope="session")
-def tiny_teacher() -> "Transcriber":
+def tiny_teacher() -> "LoadedWhisper":
     """A multilingual Whisper with a window of 2 s, whose tokens are words only by chance."""
     import torch
     from transformers import (
@@ -102,7 +106,7 @@ def tiny_teacher() -> "Transcriber":
     )
 
     from tasks.demo.tokenizer import build_tokenizer
-    from tasks.whisper.teacher import Transcriber
+    from tasks.whisper.model import LoadedWhisper
 
     tokenizer = build_tokenizer(["the boat was very small", "we lost a yellow letter"], WINDOW_S)
     ids = tokenizer.convert_tokens_to_ids
@@ -138,4 +142,23 @@ def tiny_teacher() -> "Transcriber":
         task_to_id={"transcribe": ids("<|transcribe|>"), "translate": ids("<|translate|>")},
     )
     extractor = WhisperFeatureExtractor(chunk_length=WINDOW_S)
-    return Transcriber(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+    return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="session")
+def processor() -> "WhisperProcessor":
+    """The processor of a multilingual Whisper with a window of 1 s."""
+    from transformers import WhisperFeatureExtractor, WhisperProcessor
+
+    from tasks.demo.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer(SENTENCES, window_s=1)
+    return WhisperProcessor(WhisperFeatureExtractor(chunk_length=1), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def special(processor: "WhisperProcessor") -> "SpecialTokens":
+    """The special tokens of that processor."""
+    from tasks.whisper.tokens import SpecialTokens
+
+    return SpecialTokens.of(processor.tokenizer)

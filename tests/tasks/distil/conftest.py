@@ -1,4 +1,4 @@
-"""A random tiny Whisper with a 1 s window, its processor, and examples of noise."""
+"""A random tiny Whisper with a 1 s window, and examples of noise."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,19 +9,16 @@ import torch
 from transformers import (
     GenerationConfig,
     WhisperConfig,
-    WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
     WhisperProcessor,
 )
 
 from configs.schema import Distil
 from tasks.audio import encode_flac
-from tasks.demo.tokenizer import build_tokenizer
 from tasks.distil.checkpoint import checkpoint_name, checkpoint_step
 from tasks.reading.examples import Clip, Example
 from tasks.whisper.tokens import SpecialTokens
-
-SENTENCES = ("the boat was very small", "mister brown saw two horses", "we lost a yellow letter")
+from tests.tasks.conftest import SENTENCES
 
 MakeTeacher = Callable[..., WhisperForConditionalGeneration]
 MakeExample = Callable[..., Example]
@@ -79,17 +76,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(num_threads)
-
-
-@pytest.fixture(scope="session")
-def processor() -> WhisperProcessor:
-    tokenizer = build_tokenizer(SENTENCES, window_s=1)
-    return WhisperProcessor(WhisperFeatureExtractor(chunk_length=1), tokenizer)
-
-
-@pytest.fixture(scope="session")
-def special(processor: WhisperProcessor) -> SpecialTokens:
-    return SpecialTokens.of(processor.tokenizer)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Examples joined by id from real files, and a stream that resumes at exactly the next example."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -29,9 +29,7 @@ SPECIAL = SpecialTokens(end_id=10, start_id=11, translate_id=14, no_timestamps_i
 @dataclass(frozen=True)
 class Entry:
     corpus: str
-    audio: FileRef
-    label: FileRef
-    kept: FileRef
+    files: Mapping[str, FileRef]
     num_windows: int
 
 
@@ -109,9 +107,11 @@ def _write_entry(
     folder.mkdir()
     return Entry(
         corpus="c",
-        audio=_write(folder / "audio.parquet", audio, NORMALISED),
-        label=_write(folder / "label.parquet", labels, LABELS),
-        kept=_write(folder / "kept.parquet", kept, KEPT),
+        files={
+            "normalise": _write(folder / "audio.parquet", audio, NORMALISED),
+            "label": _write(folder / "label.parquet", labels, LABELS),
+            "filter": _write(folder / "kept.parquet", kept, KEPT),
+        },
         num_windows=len(kept),
     )
 
@@ -133,7 +133,8 @@ def _reader(entries, files=None, **options) -> ManifestReader:
 
 
 def _paths(entry: Entry) -> tuple[Path, Path, Path]:
-    return Path(entry.audio.path), Path(entry.label.path), Path(entry.kept.path)
+    audio, label, kept = (Path(file.path) for file in entry.files.values())
+    return audio, label, kept
 
 
 def test_rows_are_joined_by_id(tmp_path) -> None:
@@ -220,12 +221,12 @@ def test_timestamps_are_chosen_independently_in_each_epoch(entries) -> None:
 def _following(tmp_path: Path, dropped: set[str] = frozenset()) -> Entry:
     """Consecutive windows of one speaker."""
     entry = _write_entry(tmp_path / "e", _windows("w", 6), dropped)
-    rows = pq.read_table(entry.label.path).to_pylist()
+    rows = pq.read_table(entry.files["label"].path).to_pylist()
     for row in rows:
         number = int(row["window_id"][1:])
         row["pseudo_text"] = f"text {number}"
         row["previous_window_id"] = f"w{number - 1}" if number else None
-    _write(Path(entry.label.path), rows, LABELS)
+    _write(Path(entry.files["label"].path), rows, LABELS)
     return entry
 
 
@@ -293,7 +294,7 @@ def test_buffered_windows_hold_no_files(tmp_path) -> None:
 @pytest.mark.parametrize("difference", [1, -1])
 def test_a_wrong_count_is_refused(tmp_path, difference) -> None:
     entry = _write_entry(tmp_path / "e", _windows("w", 4))
-    wrong = Entry("c", entry.audio, entry.label, entry.kept, entry.num_windows + difference)
+    wrong = Entry("c", entry.files, entry.num_windows + difference)
     expected = f"has 4 windows, the manifest states {wrong.num_windows}"
     with pytest.raises(IntegrityError, match=expected):
         list(islice(_reader([wrong]).stream(), 10))

@@ -230,7 +230,7 @@ def test_a_url_gives_root_name_and_number(root) -> None:
 
 
 def test_a_changed_file_is_refused(root, opened) -> None:
-    file = next(entry.audio for entry in opened().entries)
+    file = next(entry.files["normalise"] for entry in opened().entries)
     path = f"{root}/{file.path}"
     with open(path, "r+b") as audio:
         audio.seek(-1, 2)

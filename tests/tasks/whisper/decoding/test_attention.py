@@ -1,0 +1,56 @@
+"""Both ways to attend to the window say what the layer of transformers says."""
+
+import pytest
+import torch
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperAttention
+
+from tasks.whisper.decoding.attention import (
+    AbsorbedCrossAttention,
+    KeyValueCrossAttention,
+    prefers_absorbed,
+)
+
+NUM_WINDOWS, NUM_FRAMES = 3, 50
+
+
+@pytest.fixture(params=[(384, 6), (144, 4), (160, 20)], ids=str)
+def attention(request):
+    width, num_heads = request.param
+    config = WhisperConfig(d_model=width, decoder_attention_heads=num_heads)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = WhisperAttention(width, num_heads, is_decoder=True, layer_idx=0, config=config)
+        for projection in (made.q_proj, made.k_proj, made.v_proj, made.out_proj):
+            torch.nn.init.normal_(projection.weight, std=width**-0.5)
+            if projection.bias is not None:
+                torch.nn.init.normal_(projection.bias)
+    return made.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("way", [KeyValueCrossAttention, AbsorbedCrossAttention])
+@pytest.mark.parametrize("num_tokens", [1, 5])
+def test_what_is_heard_is_what_transformers_hears(attention, way, num_tokens):
+    draw = torch.Generator().manual_seed(1)
+    width = attention.embed_dim
+    hidden = torch.randn(NUM_WINDOWS, num_tokens, width, generator=draw)
+    encoded = torch.randn(NUM_WINDOWS, NUM_FRAMES, width, generator=draw)
+    listening = way(attention, attention.num_heads)
+    expected = attention(hidden, key_value_states=encoded)[0]
+    found = listening(hidden, listening.project(encoded))
+    assert expected.std() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_every_layer_that_absorbs_keeps_the_very_same(attention):
+    encoded = torch.randn(NUM_WINDOWS, NUM_FRAMES, attention.embed_dim)
+    (kept,) = AbsorbedCrossAttention(attention, attention.num_heads).project(encoded)
+    assert kept is encoded
+
+
+@pytest.mark.parametrize(
+    ("device", "num_heads", "expected"),
+    [("cpu", 4, True), ("cpu", 6, True), ("cpu", 20, False), ("cuda", 4, False)],
+)
+def test_few_heads_on_a_processor_absorb(device, num_heads, expected):
+    assert prefers_absorbed(torch.device(device), num_heads) is expected

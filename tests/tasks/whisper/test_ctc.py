@@ -1,0 +1,96 @@
+"""A teacher that spells out what it hears and knows neither tokens nor silence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+
+from configs.schema import Label, Runtime, Teacher
+from storage.errors import UserError
+from tasks.label.shard import label_shard
+from tasks.whisper.ctc import load_ctc
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.engines import load_engine, require_whisper
+from tests.tasks.whisper.tiny_ctc import LETTERS, save_tiny_ctc
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_ctc(tmp_path_factory.mktemp("ctc"))
+
+
+@pytest.fixture
+def settings(folder):
+    return Label(teacher=Teacher(path=str(folder)), engine="ctc", temperatures=(0.0,))
+
+
+def windows(*lengths):
+    random = np.random.default_rng(0)
+    return [
+        AudioWindow(str(place), random.normal(0, 0.1, length).astype(np.float32))
+        for place, length in enumerate(lengths)
+    ]
+
+
+def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
+    engine = load_ctc(settings, "cpu")
+    ((_, heard),) = engine.transcribe(windows(20_000), settings)
+    model = Wav2Vec2ForCTC.from_pretrained(folder)
+    values = Wav2Vec2FeatureExtractor()(
+        windows(20_000)[0].samples, sampling_rate=16_000, return_tensors="pt"
+    ).input_values
+    with torch.inference_mode():
+        logprobs = model(values).logits[0].log_softmax(-1)
+    best = [one for one in logprobs.argmax(-1).tolist() if one not in (1, 2, 3)]
+    kept = [now for before, now in zip([None, *best], best, strict=False) if now != before]
+    letters = "".join(LETTERS[one] for one in kept if one > 3)
+    assert letters.replace("|", " ").split() == heard.text.split()
+    assert len(heard.text) > 5
+    assert heard.avg_logprob == pytest.approx(logprobs.amax(-1).mean().item(), abs=1e-5)
+    assert (heard.tokens, heard.no_speech_prob, heard.has_end) == ((), 0.0, True)
+
+
+def test_what_is_heard_depends_on_no_other_sound(settings):
+    engine = load_ctc(settings, "cpu")
+    together = {
+        window.id: heard for window, heard in engine.transcribe(windows(9_000, 20_000), settings)
+    }
+    for window in windows(9_000, 20_000):
+        assert {one.id: heard for one, heard in engine.transcribe([window], settings)} == {
+            window.id: together[window.id]
+        }
+
+
+def test_it_labels_a_shard(settings, row, normalised):
+    engine = load_engine(settings, Runtime(device="cpu"))
+    (batch,) = label_shard([normalised(row("a"), row("b"))], engine, settings)
+    (label,) = batch.to_pylist()
+    assert (label["window_id"], label["pseudo_tokens"], label["temperature"]) == ("a+1", [], 0.0)
+    assert label["pseudo_text"]
+
+
+def test_it_is_loaded_once_a_process(settings):
+    assert load_ctc(settings, "cpu") is load_ctc(settings, "cpu")
+
+
+def test_it_samples_nothing(settings):
+    sampled = dataclasses.replace(*windows(9_000), temperature=0.2)
+    with pytest.raises(ValueError, match="cannot sample"):
+        next(load_ctc(settings, "cpu").transcribe([sampled], settings))
+
+
+def test_a_whisper_is_no_ctc_model(settings):
+    from tasks.demo.teacher_model import TEACHER_FOLDER
+
+    whisper = settings.model_copy(update={"teacher": Teacher(path=str(TEACHER_FOLDER))})
+    with pytest.raises(UserError, match="holds no readable CTC model") as raised:
+        load_ctc(whisper, "cpu")
+    assert "\n" not in str(raised.value)
+
+
+def test_no_student_is_made_from_it(settings):
+    with pytest.raises(UserError, match="run until publish"):
+        require_whisper(settings)
+    require_whisper(Label(teacher=settings.teacher))

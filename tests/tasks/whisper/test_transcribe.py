@@ -1,0 +1,179 @@
+"""What an engine hears in any order comes out in the order of the stream, and nothing is lost."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.schema import Label, Teacher
+from storage.errors import ShardError
+from storage.outcome import Rejected, dropped
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.transcribe import transcribe_all
+from tests.tasks.whisper.fake_engine import FakeEngine, decoded, transcribe_as_id
+
+SETTINGS = Label(teacher=Teacher(path="unused"), temperatures=(0.0, 0.2, 0.4))
+SILENCE = np.zeros(10, np.float32)
+
+
+def stream(num_windows, rejected=()):
+    for place in range(num_windows):
+        if place in rejected:
+            yield dropped(str(place), "longer_than_window")
+        else:
+            yield place, AudioWindow(str(place), SILENCE)
+
+
+def failing(*ids):
+    """Fails the named windows when they are heard greedily."""
+
+    def transcribe(window, temperature):
+        fails = window.id in ids and temperature == 0
+        return decoded(window.id, avg_logprob=-2.0 if fails else -0.1)
+
+    return transcribe
+
+
+def places(found):
+    return [int(one.id) if isinstance(one, Rejected) else one[0] for one in found]
+
+
+@given(
+    num_windows=st.integers(0, 60),
+    num_slots=st.integers(1, 70),
+    rejected=st.sets(st.integers(0, 59)),
+    failed=st.sets(st.integers(0, 59)),
+    max_pending=st.integers(1, 20),
+)
+def test_the_order_is_that_of_the_stream(num_windows, num_slots, rejected, failed, max_pending):
+    """Defect 3: nothing of the last, partly filled batch goes missing."""
+    engine = FakeEngine(failing(*map(str, failed)), num_slots)
+    windows = stream(num_windows, rejected)
+    found = list(transcribe_all(engine, windows, SETTINGS, max_pending=max_pending))
+    assert places(found) == list(range(num_windows))
+    for one in found:
+        if isinstance(one, Rejected):
+            assert int(one.id) in rejected
+        else:
+            place, transcript = one
+            assert transcript.text == str(place)
+            assert transcript.temperature == (0.2 if place in failed else 0.0)
+
+
+def test_transcripts_come_out_before_all_windows_went_in():
+    taken = []
+
+    def watched():
+        for one in stream(1_000):
+            taken.append(one)
+            yield one
+
+    found = transcribe_all(FakeEngine(num_slots=4), watched(), SETTINGS)
+    next(found)
+    assert len(taken) < 40
+
+
+@pytest.mark.parametrize("stalls", ["takes long", "fails"])
+def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
+    """However long the shard is: a window that takes long, or fails, holds up the others."""
+    taken = []
+
+    def watched():
+        for one in stream(300):
+            taken.append(one)
+            yield one
+
+    class Stalling(FakeEngine):
+        def transcribe(self, windows, settings):
+            windows = iter(windows)
+            first = next(windows, None)
+            if stalls == "fails" and first is not None:
+                first = yield first, decoded(avg_logprob=-2.0)
+            yield from super().transcribe(windows, settings)
+            if first is not None:
+                yield first, decoded("at last")
+
+    found = transcribe_all(Stalling(), watched(), SETTINGS, max_pending=20)
+    ahead = 0
+    for num_out, _ in enumerate(found):
+        ahead = max(ahead, len(taken) - num_out)
+    assert num_out + 1 == 300
+    assert 20 <= ahead <= 21
+
+
+def test_what_fails_is_heard_again_beside_the_others():
+    engine = FakeEngine(failing("3"), num_slots=4)
+    assert places(transcribe_all(engine, stream(200), SETTINGS)) == list(range(200))
+    taken = engine.taken
+    assert taken.index((0.2, "3")) < taken.index((0.0, "30"))
+    assert len(taken) == 201
+
+
+def test_it_is_heard_until_it_passes_or_there_is_no_other_temperature():
+    passes_at = {"0": 0.2, "1": 0.4, "2": 0.6}
+
+    def transcribe(window, temperature):
+        return decoded(f"{window.id} at {temperature}", has_end=temperature >= passes_at[window.id])
+
+    found = dict(transcribe_all(FakeEngine(transcribe), stream(3), SETTINGS))
+    assert [(one.text, one.temperature, one.flags) for _, one in sorted(found.items())] == [
+        ("0 at 0.2", 0.2, ()), ("1 at 0.4", 0.4, ()), ("2 at 0.4", 0.4, ("no_end",)),
+    ]  # fmt: skip
+
+
+def test_with_one_temperature_nothing_is_heard_again():
+    engine = FakeEngine(failing("1"))
+    once = SETTINGS.model_copy(update={"temperatures": (0.0,)})
+    found = list(transcribe_all(engine, stream(3), once))
+    assert [transcript.flags for _, transcript in found] == [(), ("avg_logprob",), ()]
+    assert engine.taken == [(0.0, "0"), (0.0, "1"), (0.0, "2")]
+
+
+def test_an_engine_that_loses_a_window_is_found_out():
+    class Forgetful(FakeEngine):
+        def transcribe(self, windows, settings):
+            for pair in super().transcribe(windows, settings):
+                if pair[0].id != "2":
+                    yield pair
+
+    with pytest.raises(ShardError, match=r"did not return 1 of its windows, the first is '2'"):
+        list(transcribe_all(Forgetful(), stream(4), SETTINGS))
+
+
+def test_an_engine_that_answers_twice_is_found_out():
+    class Eager(FakeEngine):
+        def transcribe(self, windows, settings):
+            for pair in super().transcribe(windows, settings):
+                yield pair
+                yield pair
+
+    with pytest.raises(ShardError, match="twice, or was never given it"):
+        list(transcribe_all(Eager(), stream(4), SETTINGS))
+
+
+def test_two_windows_of_one_name_are_found_out():
+    twice = iter([(0, AudioWindow("a", SILENCE)), (1, AudioWindow("a", SILENCE))])
+    with pytest.raises(ShardError, match="two windows have the id 'a'"):
+        list(transcribe_all(FakeEngine(), twice, SETTINGS))
+
+
+@pytest.mark.parametrize("transcribe", [transcribe_as_id, failing("0", "17", "1000")])
+def test_a_longer_stream_needs_no_more_memory(transcribe):
+    def peak_bytes(num_windows):
+        windows = (
+            (place, AudioWindow(str(place), np.zeros(8_000, np.float32)))
+            for place in range(num_windows)
+        )
+        tracemalloc.start()
+        try:
+            for _ in transcribe_all(
+                FakeEngine(transcribe, records=False), windows, SETTINGS, max_pending=500
+            ):
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak_bytes(5_000) < 1.1 * peak_bytes(1_000)
