@@ -21,7 +21,7 @@ from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
 from tasks.score.schema import EVIDENCE
 
-NUM_WINDOWS = 7  # in each shard, of which the last is not kept
+NUM_WINDOWS = 7  # in each shard; the last is not kept
 GAP_SAMPLES = 160
 
 

@@ -129,7 +129,7 @@ def test_only_the_columns_of_the_rules_are_needed():
     asked = columns_needed(Filter(), KNOWN)
     nested = [name for name in asked if name.startswith("utterances.")]
     assert nested == [
-        "utterances.list.element.is_end_ambiguous",  # which tells how many there are
+        "utterances.list.element.is_end_ambiguous",  # to count the utterances
         "utterances.list.element.no_reference",
     ]
     assert {"reference", "avg_logprob"}.isdisjoint(asked)

@@ -156,6 +156,8 @@ def test_the_counts_are_those_of_jiwer(pairs):
     ):
         if not reference:
             continue
-        told = jiwer.process_words(reference, hypothesis)
-        assert errors == WordErrors(told.hits, told.substitutions, told.deletions, told.insertions)
+        alignment = jiwer.process_words(reference, hypothesis)
+        assert errors == WordErrors(
+            alignment.hits, alignment.substitutions, alignment.deletions, alignment.insertions
+        )
         assert np.isclose(rate, 100 * jiwer.cer(reference, hypothesis))
