@@ -1,10 +1,12 @@
 """What decides the result of each stage."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from configs.bundled import installed_path
 from configs.settings import Count, Fraction, Name, Percent, Positive, Settings
 
 
@@ -69,6 +71,11 @@ class Teacher(Settings):
                 " commit, so that labels say which weights made them"
             )
         return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the weights, found by `installed_path`; None for a model of the Hub."""
+        return None if self.path is None else installed_path(self.path)
 
 
 class Label(Settings):

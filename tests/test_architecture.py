@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ("configs", "storage", "tasks", "flows")
+LAYERS = ("configs", "storage", "tasks", "flows", "distillery")
 PREFECT_PAGES = {"tasks/run.py"}
 MAX_LINES = 300
 

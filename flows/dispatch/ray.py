@@ -32,7 +32,7 @@ def task_runner(runtime: Runtime, stage: str) -> TaskRunner[Any]:
     if not is_spread(runtime, stage):
         return ThreadPoolTaskRunner()
     if find_spec("prefect_ray") is None or find_spec("ray") is None:
-        raise UserError("runtime.runner is ray, which needs pip install 'distillery[ray]'")
+        raise UserError("runtime.runner is ray, which needs pip install '.[ray]' in the checkout")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from prefect_ray import RayTaskRunner
 

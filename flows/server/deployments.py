@@ -135,7 +135,12 @@ def schedule_of(cron: str, interval_s: float | None) -> SCHEDULE_TYPES | None:
 
 
 def path_in(folder: Path, config: Path) -> str:
-    """The path of a configuration as runs in `folder` read it: relative where it lies in it."""
+    """The path of a configuration as runs in `folder` read it: relative where it lies in it.
+
+    The name of a bundled configuration, which is no file here, means the same everywhere.
+    """
+    if not config.exists():
+        return str(config)
     absolute = config.absolute()
     return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
 

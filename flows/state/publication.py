@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from configs.schema import RunConfig
+from configs.version import installed_version
 from flows.state.corpus_state import CorpusState, ShardState, corpus_states
 from storage import manifest
 from storage.errors import DistilleryError
@@ -18,7 +19,6 @@ from storage.store import Store
 from tasks.stages import parameters
 
 _LIBRARIES: Final = (
-    "distillery",
     "torch",
     "transformers",
     "tokenizers",
@@ -92,7 +92,7 @@ def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState
 
 def library_versions() -> dict[str, str]:
     """The versions of what made a result."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "distillery": installed_version()}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

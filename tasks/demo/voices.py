@@ -155,7 +155,7 @@ def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
     except ImportError as error:
         raise SpeechSynthesisError(
             "the speech synthesiser is not installed: no module espeakng_loader, "
-            "expected the one that the extra 'demo' brings; run: pip install 'distillery[demo]'"
+            "run: pip install espeakng-loader"
         ) from error
     data_folder = espeakng_loader.get_data_path()
     library = ctypes.CDLL(espeakng_loader.get_library_path())

@@ -102,7 +102,7 @@ def _loaded() -> "SileroVADSequence":
     except ImportError as error:
         raise UserError(
             f"normalise.segment is vad, and the package for it is missing ({error});"
-            " pip install 'distillery[vad]', or set normalise.segment to none"
+            " pip install '.[vad]' in the checkout, or set normalise.segment to none"
         ) from error
     finally:
         # the package sets it to 1 for the whole process, and the teacher may run in it

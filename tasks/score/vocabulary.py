@@ -50,7 +50,7 @@ def vocabulary(teacher: Teacher) -> Vocabulary:
 
     Raises `UserError` where there is no tokenizer, `TransientError` when the hub does not answer.
     """
-    path = Path(teacher.path) / _FILE if teacher.path is not None else _fetched(teacher)
+    path = folder / _FILE if (folder := teacher.folder) is not None else _fetched(teacher)
     try:
         described: Mapping[str, Any] = json.loads(path.read_bytes())
         ids: Mapping[str, int] = described["model"]["vocab"]

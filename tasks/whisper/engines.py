@@ -32,8 +32,8 @@ def load_engine(settings: Label, runtime: Runtime) -> Engine:
         from tasks.whisper.ctranslate import load_ctranslate2
     except ModuleNotFoundError as error:
         raise UserError(
-            "label.engine is ctranslate2, which is not installed; install the extra"
-            " distillery[ctranslate2], or set label.engine to whisper"
+            "label.engine is ctranslate2, which is not installed; run pip install"
+            " '.[ctranslate2]' in the checkout, or set label.engine to whisper"
         ) from error
     return load_ctranslate2(settings, runtime.device, whisper, runtime.label_batch_size)
 

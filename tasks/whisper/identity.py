@@ -33,10 +33,10 @@ def teacher_identity(settings: Teacher) -> str:
     The folder's own place and name, and files that are not the model's, do not count. Raises
     `UserError` where the folder is missing or holds no model in safetensors.
     """
-    if settings.path is None:
+    if (folder := settings.folder) is None:
         return f"{settings.hub}@{settings.revision}"
     digest = hashlib.sha256()
-    for file in model_files(Path(settings.path)):
+    for file in model_files(folder):
         digest.update(f"{file.name} {_sha256(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 

@@ -135,9 +135,9 @@ def log_mel(transcriber: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
 
 def model_folder(settings: Teacher) -> Path:
     """The model's local folder, fetched from the hub where need be; raises as `load_teacher`."""
-    if settings.path is not None:
-        model_files(Path(settings.path))
-        return Path(settings.path).resolve()
+    if (folder := settings.folder) is not None:
+        model_files(folder)
+        return folder.resolve()
     return _fetched(str(settings.hub), str(settings.revision))
 
 

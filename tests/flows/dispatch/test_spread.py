@@ -16,7 +16,7 @@ from configs.schema import Runtime
 from tests.flows.running import REPOSITORY, Run, environment, tiny
 from tests.ray_cluster import two_nodes
 
-pytest.importorskip("ray", reason="needs pip install 'distillery[ray]'")
+pytest.importorskip("ray", reason="needs pip install '.[ray]'")
 
 NUM_SHARDS = 8
 

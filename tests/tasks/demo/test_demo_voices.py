@@ -66,7 +66,7 @@ def test_speakers_differ_and_stay_themselves() -> None:
 
 def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(SpeechSynthesisError, match=r"pip install 'distillery\[demo\]'"):
+    with pytest.raises(SpeechSynthesisError, match="pip install espeakng-loader"):
         synthesise(TEXT, voice_of_speaker("somebody"))
 
 
