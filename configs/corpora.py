@@ -1,18 +1,23 @@
 """Which corpora a run takes, and from where."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.settings import Count, Name, Positive, Settings, holds_credentials
 from configs.stages import Filter
 
 
 class LocalSplit(Settings):
-    """The files of a split, as patterns of paths below the mirror, and what it is used for."""
+    """The files of a split, as patterns of paths below the mirror, and what it is used for.
+
+    With `percent` the split takes only that share of the speakers in its files (of the recordings
+    where no speaker is known), chosen by the hash of their names; the rest goes to a later split.
+    """
 
     files: Annotated[tuple[str, ...], Field(min_length=1)]
     role: Literal["train", "validation", "test"] = "train"
+    percent: Annotated[float, Field(gt=0, lt=100)] | None = None
 
 
 class Columns(Settings):
@@ -53,6 +58,23 @@ class LocalCorpus(Settings):
     columns: Columns = Columns()
     hours: Annotated[float, Field(ge=0)] = 0.0  # as far as known, for estimates
     licence: LocalLicence = LocalLicence()
+
+    @model_validator(mode="after")
+    def _a_share_leaves_a_rest(self) -> Self:
+        splits = list(self.splits.items())
+        for number, (name, split) in enumerate(splits, start=1):
+            rest = {
+                file
+                for _, later in splits[number:]
+                if later.percent is None
+                for file in later.files
+            }
+            if split.percent is not None and not rest.issuperset(split.files):
+                raise ValueError(
+                    f"splits.{name} takes {split.percent:g} % of its files, and no later split"
+                    f" takes the rest: name {', '.join(split.files)} in a split without percent"
+                )
+        return self
 
 
 class CorpusSettings(Settings):

@@ -3,16 +3,27 @@
 Its splits are patterns of files: audio with a `.txt` beside each, JSON Lines, or Parquet.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Final
 
 from configs.schema import Columns, CorpusSettings, LocalCorpus
 from storage.errors import UserError
 from storage.fingerprint import digest
-from tasks.corpora.base import UNDECODABLE, Corpus, Licence, Member, Raw, Segment, Unplanned
+from tasks.corpora.base import (
+    UNDECODABLE,
+    Corpus,
+    Licence,
+    Member,
+    Raw,
+    Segment,
+    Unplanned,
+    split_by_hash,
+)
 from tasks.corpora.local_rows import (
     AUDIO_SUFFIXES,
     TABLE_SUFFIXES,
@@ -36,6 +47,9 @@ def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
     if local is None:
         raise UserError(f"corpora.{name} has no block `local`")
     described = local.model_dump(mode="json", include={"hub", "splits", "columns"})
+    for split in described["splits"].values():
+        if split["percent"] is None:  # a split without a share keeps the revision that it had
+            del split["percent"]
     return Corpus(
         name=name,
         title=local.title or name,
@@ -83,38 +97,56 @@ def _source(name: str, local: LocalCorpus, revision: str | None) -> Source:
 
 
 def _hours(local: LocalCorpus) -> dict[str, float]:
-    """Those that are stated, shared by the training splits where there are any."""
-    train = [split for split, found in local.splits.items() if found.role == "train"]
-    sharing = train or list(local.splits)
-    return {
-        split: local.hours / len(sharing) if split in sharing else 0.0 for split in local.splits
+    """Those that are stated: shares by their percentage, the rest in equal parts to training."""
+    shares = {
+        split: local.hours * found.percent / 100
+        for split, found in local.splits.items()
+        if found.percent is not None
     }
+    whole = [split for split in local.splits if split not in shares]
+    train = [split for split in whole if local.splits[split].role == "train"] or whole
+    rest = (local.hours - sum(shares.values())) / len(train)
+    return {split: shares.get(split, rest if split in train else 0.0) for split in local.splits}
 
 
 def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
     """A segment per row of the tables of a split; where it has none, per audio file."""
     files = {member.name: member for member in raw.members()}
-    for split, members in _by_split(local, files.values()).items():
+    for (*shares, split), members in _by_split(local, files.values()).items():
+        percents = {share: local.splits[share].percent or 0.0 for share in shares}
         tables = [one for one in members if suffix_of(one.name) in TABLE_SUFFIXES]
-        if not tables:
-            yield from _with_texts(raw, split, members, local.columns)
-        for table in tables:
-            yield from table_items(raw, table, split, local.columns, files)
+        items = [] if tables else [_with_texts(raw, split, members, local.columns)]
+        items += [table_items(raw, table, split, local.columns, files) for table in tables]
+        yield from (_shared_out(item, percents) for item in chain.from_iterable(items))
 
 
-def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[str, list[Member]]:
-    """The files of each split; one that the patterns of several match is the first one's."""
-    found: dict[str, list[Member]] = {split: [] for split in local.splits}
+def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[tuple[str, ...], list[Member]]:
+    """The files of each split, by its name, behind the names of splits that take a share of them.
+
+    A file that the patterns of several splits match belongs to the first of them without `percent`.
+    """
+    found: dict[tuple[str, ...], list[Member]] = {(split,): [] for split in local.splits}
     patterns = {
         split: (*wanted.files, *map(_text_pattern, wanted.files))
         for split, wanted in local.splits.items()
     }
     for member in members:
+        shares: tuple[str, ...] = ()
         for split, wanted in patterns.items():
             if any(fnmatchcase(member.name, pattern) for pattern in wanted):
-                found[split].append(member)
-                break
+                shares = (*shares, split)
+                if local.splits[split].percent is None:
+                    found.setdefault(shares, []).append(member)
+                    break
     return found
+
+
+def _shared_out(item: Segment | Unplanned, percents: Mapping[str, float]) -> Segment | Unplanned:
+    """The item in the split that its speaker, or else its recording, falls into."""
+    if isinstance(item, Unplanned) or not percents:
+        return item
+    name = item.speaker_id or item.recording_id
+    return replace(item, split=split_by_hash(name, percents, item.split))
 
 
 def _with_texts(
