@@ -17,6 +17,9 @@ from flows.init.splits import split_of, splits_of_tables
 from storage.errors import UserError
 from tasks.corpora.local_rows import stem_of
 
+FEWEST_SPEAKERS: Final = 3
+"""With fewer, recordings are held out in place of speakers."""
+
 _MOST_SECONDS: Final = 3 * 3600.0
 """Rows whose durations are longer in the median are not counted in seconds."""
 
@@ -119,6 +122,10 @@ def _usable(columns: Columns, every: Sequence[Row]) -> tuple[Columns, list[str]]
         name = getattr(columns, key)
         if name and all(row.values.get(name) in (None, "") for row in every):
             dropped.append(key)
+    if columns.speaker and "speaker" not in dropped:
+        if len({row.values.get(columns.speaker) for row in every}) < FEWEST_SPEAKERS:
+            dropped.append("speaker")
+            remarks.append(f"The column {columns.speaker} has too few speakers to hold some out.")
     duration_s = _median(every, columns.duration_s)
     if columns.duration_s and (duration_s is None or duration_s > _MOST_SECONDS):
         dropped.append("duration_s")
