@@ -13,6 +13,7 @@ from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import SAMPLE_RATE_HZ, encode_flac
+from tasks.card import render_card
 from tasks.filter.schema import KEPT
 from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
@@ -70,6 +71,7 @@ def write_manifest(
         versions={},
         licences=dict.fromkeys(num_windows, terms),
         totals={"all": total, **dict.fromkeys(num_windows, total)},
+        render_card=render_card,
     )
     return published
 
@@ -113,10 +115,12 @@ def _write_entry(
     rows_per_group = max(1, row_group_bytes // len(flac(0, duration_s)))
     return ManifestEntry(
         key=key,
-        audio=_write(store, "normalise", key, audio, NORMALISED, rows_per_group),
-        label=_write(store, "label", key, labels, LABELS),
-        evidence=_write(store, "score", key, evidence, EVIDENCE),
-        kept=_write(store, "filter", key, kept, KEPT),
+        files={
+            "normalise": _write(store, "normalise", key, audio, NORMALISED, rows_per_group),
+            "label": _write(store, "label", key, labels, LABELS),
+            "score": _write(store, "score", key, evidence, EVIDENCE),
+            "filter": _write(store, "filter", key, kept, KEPT),
+        },
         num_windows=num_windows,
         num_utterances=len(audio),
         hours=num_windows * window_s / 3600,

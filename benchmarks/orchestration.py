@@ -95,9 +95,9 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
 
 
 def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
+    from flows.dispatch.gather import gather_in_parts
     from prefect import flow, task
 
-    from flows.dispatch.gather import gather_in_parts
     from tasks.run import with_policy
     from tasks.work import Job
 

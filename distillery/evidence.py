@@ -91,7 +91,7 @@ def _batches(
     import pyarrow as pa
 
     from flows.server.credentials import use_credentials
-    from flows.state.corpus_state import CorpusState, EvaluationSpeech
+    from flows.state.corpus_state import corpus_states
     from storage.store import Store
 
     settings = config if isinstance(config, RunConfig) else load_config(config)
@@ -101,9 +101,8 @@ def _batches(
     wanted = _known("columns", columns, [*_SHARD_COLUMNS, *stored.names])
     chosen = [name for name in wanted if name not in _SHARD_COLUMNS]
     store = Store(settings.root, settings.runtime.scratch)
-    evaluation = EvaluationSpeech(settings, store)
-    states = [CorpusState(settings, store, name, evaluation) for name in names]
-    shards = [shard for state in states for shard in state.shards("train")]
+    states = {state.corpus.name: state for state in corpus_states(settings, store)}
+    shards = [shard for name in names for shard in states[name].shards("train")]
     schema = pa.schema(
         [
             pa.field("corpus", pa.string(), nullable=False),

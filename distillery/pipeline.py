@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from storage.errors import UserError
-
 if TYPE_CHECKING:
     from storage.manifest import Manifest
     from tasks.evaluate.result import Report
@@ -57,18 +55,16 @@ def run(
     from flows.state.models import find_report, find_student
     from flows.state.publication import find_current
     from storage.store import Store
-    from tasks.stages import STAGES
+    from tasks.stages import STAGE_NAMES, stage_named
 
-    stage = next((known for known in STAGES if known == until), None)
-    if stage is None:
-        raise UserError(f"no stage {until!r}; the stages are {', '.join(STAGES)}")
+    stage = stage_named(until).name
     path = Path(config)
     settings = load_run(path)
     store = Store(settings.root, settings.runtime.scratch)
     store.check()
     states = run_locally(path, settings, store, stage, PREFECT_HOME, quiet=not progress)
     manifest = find_current(settings, store, states)
-    if manifest is None or STAGES.index(stage) < STAGES.index("distil"):
+    if manifest is None or STAGE_NAMES.index(stage) < STAGE_NAMES.index("distil"):
         return RunResult(manifest=manifest, report=None, student=None)
     trained = find_student(settings, store, states, manifest)
     folder = None if trained is None else trained.output.path.rpartition("/")[0]

@@ -34,18 +34,17 @@ def open_manifest(
         name: the name under which the manifest is published (`publish.name`).
         number: 1 or more.
         seed: of the order, which differs in each epoch.
-        weights: the relative probability of drawing from each corpus. Corpora that are not named
-            are left out, and the stream does not end. Without weights, corpora come by their size.
-        rank: which share of the examples to read; that of `torch.distributed` where it is
-            initialised, else 0.
-        world_size: how many shares there are; as above, else 1.
-        uneven: what to do where the examples of an epoch cannot be shared evenly: `keep` them, so
-            that some consumers have one more; `drop` them; or `wrap`, so that a few come twice.
-        num_epochs: None: epochs follow each other without end.
+        weights: relative probabilities of the corpora. Corpora that are not named are left out,
+            and the stream does not end. None: corpora come by their size.
+        rank: which share to read; None: that of `torch.distributed` where it runs, else 0.
+        world_size: the number of shares; None: as above, else 1.
+        uneven: what to do with examples that cannot be shared evenly: `keep` them, so that some
+            consumers have one more; `drop` them; or `wrap`, so that a few come twice.
+        num_epochs: None: without end.
         num_threads: threads that decode audio, in each worker of a `DataLoader`.
-        num_open: shards that are read at the same time; None: the default of the reader.
+        num_open: shards that are read at the same time; None: the reader's default.
         num_buffered: encoded examples that are held to shuffle them; None: as above.
-        scratch: a folder for copies of a remote root's files, which are removed after reading.
+        scratch: a folder for copies of remote files, which are removed after reading.
 
     Raises:
         UserError: there is no such manifest, it holds nothing to read, or the weights do not fit.

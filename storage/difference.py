@@ -1,22 +1,19 @@
-"""What differs between two manifests: the hours and rows that came or went, and why."""
+"""The difference between two manifests: hours and rows gained and lost, and the causes."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
-from storage.fingerprint import fingerprint
 from storage.manifest import Content, Manifest, ManifestEntry
 from storage.receipt import Record
 from storage.shard import ShardKey
 
-_CODE: Final = ("read_version", "clean_version", "normaliser_version")
-"""Parameters that are raised when the code behind them changes its meaning."""
-
-_HIGHEST_VERSION: Final = 100
+_CODE: Final = (".version", ".read_version", ".clean_version", ".normaliser_version")
+"""Parameters that are raised when the code behind them changes its result."""
 
 
 class Amount(Record):
-    """So much training data."""
+    """An amount of training data."""
 
     shards: int = 0
     windows: int = 0
@@ -25,7 +22,7 @@ class Amount(Record):
 
     @classmethod
     def of(cls, entry: ManifestEntry | None) -> Self:
-        """What one shard brings; None brings nothing."""
+        """The amount in one shard; zero for None."""
         if entry is None:
             return cls()
         return cls(
@@ -37,12 +34,12 @@ class Amount(Record):
 
     @classmethod
     def sum(cls, amounts: Iterable["Amount"]) -> Self:
-        """All of them together."""
+        """The sum of amounts."""
         found = list(amounts)
         return cls(**{name: sum(getattr(one, name) for one in found) for name in cls.model_fields})
 
     def beyond(self, other: "Amount") -> Self:
-        """How much more this is than the other, in each respect; nothing where it is less."""
+        """By how much each figure exceeds the other's; zero where it is smaller."""
         more = {name: max(0, getattr(self, name) - getattr(other, name)) for name in self._names()}
         return self.model_copy(update=more)
 
@@ -51,7 +48,7 @@ class Amount(Record):
 
 
 class SplitChange(Record):
-    """A split of a corpus in both manifests; `came` and `went` are net within each shard."""
+    """A split of a corpus in both manifests; `came` and `went` are net per shard."""
 
     corpus: str
     split: str
@@ -62,11 +59,11 @@ class SplitChange(Record):
 
 
 class Cause(Record):
-    """Something that decides a result, or is told beside it, and is not what it was.
+    """A changed setting, corpus or version that explains a difference.
 
-    `what` is a dotted name such as `filter.max_wer_percent`. A `library` is provenance: by itself
-    it makes no other content. `repeat`: a stage made another result of the same input, in so many
-    shards.
+    `what` is a dotted name such as `filter.max_wer_percent`. A `library` version is provenance and
+    does not change the content by itself. `repeat`: a stage gave another result for the same input,
+    in `after` shards.
     """
 
     kind: Literal["corpus", "parameter", "code", "repeat", "missing", "library"]
@@ -77,7 +74,7 @@ class Cause(Record):
 
 
 class ShardChange(Record):
-    """A shard of both manifests with other files; `stages` made those."""
+    """A shard in both manifests whose files differ; `stages` wrote the differing files."""
 
     key: ShardKey
     stages: tuple[str, ...]
@@ -86,7 +83,7 @@ class ShardChange(Record):
 
 
 class Difference(Record):
-    """From one manifest to another."""
+    """The difference between two manifests of one name."""
 
     name: str
     before: int
@@ -94,21 +91,20 @@ class Difference(Record):
     digests: tuple[str, str]
     splits: tuple[SplitChange, ...]
     causes: tuple[Cause, ...]
-    left_out: Mapping[str, Mapping[str, int]]  # corpus -> reason -> rows more than before
+    left_out: Mapping[str, Mapping[str, int]]  # corpus -> reason -> additional rejected rows
     only_before: tuple[ShardKey, ...]
     only_after: tuple[ShardKey, ...]
     changed: tuple[ShardChange, ...]
 
 
 def difference(before: Manifest, after: Manifest) -> Difference:
-    """What came, what went and why, from one manifest to another."""
+    """What was gained and lost between two manifests, and why."""
     old = {entry.key: entry for entry in before.content.entries}
     new = {entry.key: entry for entry in after.content.entries}
     changed = tuple(_changed(old, new))
     causes = [
         *_corpora(before.content, after.content),
         *_parameters(before.content, after.content),
-        *_stage_versions(before.content, after.content),
         *_repeats(before.content, after.content, changed),
         *_missing(before.content, after.content),
         *_libraries(before.versions, after.versions),
@@ -132,8 +128,8 @@ _Entries = Mapping[ShardKey, ManifestEntry]
 
 def _changed(old: _Entries, new: _Entries) -> Iterator[ShardChange]:
     for key in sorted(old.keys() & new.keys()):
-        files = old[key].by_stage
-        others = {stage for stage, file in new[key].by_stage.items() if file != files[stage]}
+        files = old[key].files
+        others = {stage for stage, file in new[key].files.items() if file != files.get(stage)}
         if others:
             yield ShardChange(
                 key=key,
@@ -171,7 +167,7 @@ def _parameters(old: Content, new: Content) -> Iterator[Cause]:
             if one.get(name) != other.get(name):
                 yield Cause(
                     kind=_kind(name),
-                    what=name,
+                    what=name.replace(".version", " version"),
                     before=one.get(name),
                     after=other.get(name),
                     corpora=(corpus,),
@@ -182,40 +178,6 @@ def _kind(name: str) -> Literal["corpus", "parameter", "code"]:
     if name == "plan.revision":
         return "corpus"
     return "code" if name.endswith(_CODE) else "parameter"
-
-
-def _stage_versions(old: Content, new: Content) -> Iterator[Cause]:
-    for corpus in _common(old, new):
-        one, other = _versions(old, corpus), _versions(new, corpus)
-        for stage in dict.fromkeys([*one, *other]):
-            if one.get(stage) != other.get(stage):
-                yield Cause(
-                    kind="code",
-                    what=f"{stage} version",
-                    before=one.get(stage),
-                    after=other.get(stage),
-                    corpora=(corpus,),
-                )
-
-
-def _versions(content: Content, corpus: str) -> dict[str, int]:
-    """The version of each stage, which only its fingerprint tells: the one that gives it."""
-    found: dict[str, int] = {}
-    upstream: list[str] = []
-    for stage, by_corpus in content.fingerprints.items():
-        for version in range(1, _HIGHEST_VERSION):
-            made = fingerprint(
-                stage=stage,
-                version=version,
-                corpus=corpus,
-                parameters=content.parameters[corpus].get(stage),
-                upstream=upstream,
-            )
-            if made == by_corpus.get(corpus):
-                found[stage] = version
-                break
-        upstream = [by_corpus.get(corpus, "")]
-    return found
 
 
 def _repeats(old: Content, new: Content, changed: Sequence[ShardChange]) -> Iterator[Cause]:
@@ -241,7 +203,7 @@ def _libraries(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Cause
 
 
 def _joined(causes: Iterable[Cause]) -> Iterator[Cause]:
-    """The same change in several corpora is told once."""
+    """Join equal changes in several corpora to one."""
     found: dict[str, list[Cause]] = {}
     for cause in causes:
         same = cause.model_copy(update={"corpora": ()}).model_dump_json()

@@ -1,4 +1,4 @@
-"""The table of rejected rows, and the ids by which the rows of every table are counted."""
+"""The table of rejected rows, and the ids by which rows of any table are counted."""
 
 from typing import Final
 
@@ -12,11 +12,11 @@ REJECTED: Final = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
     ]
 )
-"""A row per row that did not come out, with its reason."""
+"""One row per rejected row, with its reason."""
 
 
 def row_ids(batch: pa.RecordBatch | pa.Table) -> list[str]:
-    """The ids that the row law counts: of utterances, also those inside windows."""
+    """The ids that are counted: `utterance_ids` of windows, else `id`."""
     if "utterance_ids" in batch.schema.names:
         column = batch.column("utterance_ids")
         flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

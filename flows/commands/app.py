@@ -20,7 +20,7 @@ from flows.commands import sweep as thresholds
 from flows.commands.options import AsJson, Config, common, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
-from tasks.stages import STAGES, Stage
+from tasks.stages import stage_named
 
 _FAILED: Final = 1
 _MISTAKE: Final = 2
@@ -40,13 +40,6 @@ app.command("init")(init.command)
 app.callback()(common)
 
 
-def _stage(name: str) -> Stage:
-    for stage in STAGES:
-        if stage == name:
-            return stage
-    raise UserError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
-
-
 @app.command()
 def run(
     config: Config,
@@ -63,7 +56,7 @@ def run(
     from flows.commands.render import print_summary
 
     settings, store = open_run(config)
-    last = _stage(until)
+    last = stage_named(until).name
     if plan:
         _tell_plan(settings, store, as_json=as_json)
         return
@@ -136,7 +129,7 @@ def rerun(config: Config, stage: str, shard: str) -> None:
     settings, store = open_run(config)
     store.check()
     with _failures_told(config):
-        rerun_locally(config, settings, _stage(stage), shard, _PREFECT_HOME)
+        rerun_locally(config, settings, stage_named(stage).name, shard, _PREFECT_HOME)
     screen.OUT.print(f"{stage} {shard}: done", markup=False)
 
 

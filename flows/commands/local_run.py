@@ -16,7 +16,6 @@ from flows.state.status import is_pending
 from flows.synthetic import synthesise
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.stages import Stage
 
 _DRAIN_LIMIT_S: Final = 10.0
 
@@ -25,7 +24,7 @@ def run_locally(
     config: Path,
     settings: RunConfig,
     store: Store,
-    until: Stage,
+    until: str,
     prefect_home: Path,
     *,
     quiet: bool = False,
@@ -58,7 +57,7 @@ def rerun_locally(
     found, key = rerun_stage(stage), ShardKey.parse(shard)
     find_again(settings, found, key)  # mistakes are told before anything is started
     with on_screen(), prefect_here(prefect_home) as wait_until_up:
-        from flows.shards import rerun
+        from flows.stages import rerun
 
         wait_until_up()
         rerun(str(config), found, key.corpus, key.split, key.index)

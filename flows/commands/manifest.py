@@ -16,6 +16,7 @@ from storage.difference import difference
 from storage.errors import UserError
 from storage.manifest import Checked, Manifest
 from storage.store import Store
+from tasks.card import read_card
 
 if TYPE_CHECKING:
     from tasks.export.parts import Format
@@ -61,7 +62,7 @@ def show_manifest(
     if as_json:
         typer.echo(json.dumps(_as_value(found), indent=1))
     elif card:
-        typer.echo(manifest.read_card(store, found), nl=False)
+        typer.echo(read_card(store, found), nl=False)
     else:
         print_manifest(found)
 

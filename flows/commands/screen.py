@@ -27,12 +27,16 @@ ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class _ScreenBar:
-    def __init__(self, bars: Progress, task: TaskID) -> None:
-        self._bars = bars
+    def __init__(self, bars: Progress, task: TaskID, total: int) -> None:
+        self._bars, self._total = bars, total
         self._task = task
 
     def advance(self, num_done: int = 1) -> None:
         self._bars.advance(self._task, num_done)
+
+    def extend(self, num_more: int) -> None:
+        self._total += num_more
+        self._bars.update(self._task, total=self._total, visible=self._total > 0)
 
     def advance_to(self, num_done: int) -> None:
         self._bars.update(self._task, completed=num_done)
@@ -50,7 +54,7 @@ class Screen:
     def bar(self, title: str, total: int, unit: str) -> Bar:
         """A new bar, hidden when there is nothing to do."""
         task = self._bars.add_task(title, total=total, unit=unit, remark="", visible=total > 0)
-        return _ScreenBar(self._bars, task)
+        return _ScreenBar(self._bars, task, total)
 
 
 @contextmanager

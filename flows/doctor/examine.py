@@ -24,8 +24,9 @@ from flows.state.estimate import estimate
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
+from tasks.corpora.synthetic import SYNTHETIC_CORPORA
 from tasks.download.hub import auth_headers
-from tasks.stages import STAGES, Stage
+from tasks.stages import STAGE_NAMES
 from tasks.whisper.identity import model_files
 
 _NUM_AT_ONCE: Final = 8
@@ -63,7 +64,7 @@ def examine(config: RunConfig, path: str) -> list[Check]:
     return [*keys, *storage, *(check for checks in found for check in checks)]
 
 
-def refuse_hopeless(config: RunConfig, store: Store, until: Stage = STAGES[-1]) -> None:
+def refuse_hopeless(config: RunConfig, store: Store, until: str = STAGE_NAMES[-1]) -> None:
     """Raise `HopelessError` for a run up to `until` that is known to fail; asks no server.
 
     Looks at licences, at what must be brought by hand, at mirrors in folders and, where something
@@ -73,7 +74,7 @@ def refuse_hopeless(config: RunConfig, store: Store, until: Stage = STAGES[-1]) 
         ("licence", lambda: _licence(config)),
         *((name, _sources_of(config, store, name, thorough=False)) for name in config.corpora),
     ]
-    if STAGES.index(until) >= STAGES.index("label") and config.runtime.device == "cuda":
+    if STAGE_NAMES.index(until) >= STAGE_NAMES.index("label") and config.runtime.device == "cuda":
         looks.append(("device", lambda: _device(config)))
     checks = [check for look in looks for check in guarded(*look)]
     if problems := [
@@ -213,13 +214,11 @@ def _voices(config: RunConfig) -> Iterator[Check]:
     """What a synthetic configuration needs to speak."""
     if config.synthetic is None:
         return
-    from tasks.demo.corpora import MAKERS
-
     made_here = [name for name, settings in config.corpora.items() if settings.local is None]
     for name in made_here:
-        if name not in MAKERS:
+        if name not in SYNTHETIC_CORPORA:
             found = f"there is no synthetic form of {name}"
-            next_step = f"take one of {', '.join(sorted(MAKERS))}"
+            next_step = f"take one of {', '.join(sorted(SYNTHETIC_CORPORA))}"
             yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     if importlib.util.find_spec("espeakng_loader") is None:
         found, next_step = "espeak-ng is not installed", "pip install espeakng-loader"

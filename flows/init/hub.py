@@ -56,18 +56,19 @@ def inspect_hub(repo: str, revision: str, name: str | None = None) -> Source:
 def _schema(listing: HubListing, file: HubFile) -> pa.Schema:
     """The columns of a Parquet file, of which its last bytes are fetched."""
     url = file_url(listing.repo, listing.commit, file.path)
-    tail = _tail(url, min(_TAIL_BYTES, file.size_bytes))
+    tail = _tail(url, file, _TAIL_BYTES)
     size_bytes = int.from_bytes(tail[-8:-4], "little") + 8
     if tail[-4:] == _MAGIC and size_bytes > len(tail):
-        tail = _tail(url, size_bytes)
+        tail = _tail(url, file, size_bytes)
     try:
         return pq.read_schema(io.BytesIO(tail))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{file.path} of {listing.repo} is not a Parquet file") from error
 
 
-def _tail(url: str, num_bytes: int) -> bytes:
-    headers = {**auth_headers(), "Range": f"bytes=-{num_bytes}"}
+def _tail(url: str, file: HubFile, num_bytes: int) -> bytes:
+    start = max(0, file.size_bytes - num_bytes)
+    headers = {**auth_headers(), "Range": f"bytes={start}-{file.size_bytes - 1}"}
     try:
         answer = httpx.get(url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
     except httpx.HTTPError as error:

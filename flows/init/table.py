@@ -122,10 +122,10 @@ def _usable(columns: Columns, every: Sequence[Row]) -> tuple[Columns, list[str]]
         name = getattr(columns, key)
         if name and all(row.values.get(name) in (None, "") for row in every):
             dropped.append(key)
-    if columns.speaker and "speaker" not in dropped:
-        if len({row.values.get(columns.speaker) for row in every}) < FEWEST_SPEAKERS:
-            dropped.append("speaker")
-            remarks.append(f"The column {columns.speaker} has too few speakers to hold some out.")
+    speakers = {row.values.get(columns.speaker or "") for row in every}
+    if columns.speaker and "speaker" not in dropped and len(speakers) < FEWEST_SPEAKERS:
+        dropped.append("speaker")
+        remarks.append(f"The column {columns.speaker} has too few speakers to hold some out.")
     duration_s = _median(every, columns.duration_s)
     if columns.duration_s and (duration_s is None or duration_s > _MOST_SECONDS):
         dropped.append("duration_s")

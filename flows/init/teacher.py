@@ -69,6 +69,7 @@ def _window_s(folder: Path) -> float:
 
 
 def _newest(hub: str) -> str:
+    import httpx
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -79,7 +80,7 @@ def _newest(hub: str) -> str:
         raise UserError(
             f"the Hub has no model {hub} that you may read; check the name, or give a folder"
         ) from error
-    except (httpx2.HTTPError, OSError) as error:
+    except (httpx.HTTPError, httpx2.HTTPError, OSError) as error:
         raise TransientError(
             f"the Hub cannot be asked for the newest commit of {hub} ({type(error).__name__});"
             f" give one as {hub}@COMMIT, or a folder"

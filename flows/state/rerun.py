@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
@@ -11,12 +11,12 @@ from storage.errors import UserError
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from tasks.download.parts import Part, download_place
-from tasks.work import Job
+from tasks.download.stage import DOWNLOAD
+from tasks.job import Job
+from tasks.stages import SHARD_STAGES
 
-RerunStage = Literal["download", "normalise", "label", "score", "index", "filter"]
-"""What is made shard by shard, and can be made again so."""
-
-RERUN_STAGES: Final[tuple[RerunStage, ...]] = get_args(RerunStage)
+RERUN_STAGES: Final = (DOWNLOAD.name, *SHARD_STAGES)
+"""Stages of which a single shard can be made again."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def command_again(config: str | Path, stage: str, key: ShardKey) -> str:
     return f"distillery {words}"
 
 
-def rerun_stage(name: str) -> RerunStage:
+def rerun_stage(name: str) -> str:
     """The stage of this name; raises `UserError` for one that is not made shard by shard."""
     for stage in RERUN_STAGES:
         if stage == name:
@@ -48,7 +48,7 @@ def rerun_stage(name: str) -> RerunStage:
     raise UserError(f"{name} is not made shard by shard; rerun takes {_listed(RERUN_STAGES)}")
 
 
-def find_again(config: RunConfig, stage: RerunStage, key: ShardKey) -> tuple[CorpusState, Again]:
+def find_again(config: RunConfig, stage: str, key: ShardKey) -> tuple[CorpusState, Again]:
     """What making a shard of a stage again takes.
 
     Raises `UserError` for a corpus, a split or a shard that there is not, and for a shard whose
@@ -57,7 +57,7 @@ def find_again(config: RunConfig, stage: RerunStage, key: ShardKey) -> tuple[Cor
     if key.corpus not in config.corpora:
         raise UserError(f"no corpus {key.corpus!r} in the run; it has {_listed(config.corpora)}")
     state = CorpusState.open(config, key.corpus)
-    return state, _download(state, key) if stage == "download" else _shard(state, stage, key)
+    return state, _download(state, key) if stage == DOWNLOAD.name else _shard(state, stage, key)
 
 
 def _download(state: CorpusState, key: ShardKey) -> Again:

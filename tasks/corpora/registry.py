@@ -1,4 +1,4 @@
-"""The corpora that a configuration can name."""
+"""The built-in corpora, and the corpora of a run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -6,7 +6,6 @@ from typing import Final
 
 from configs.schema import CorpusSettings, RunConfig
 from storage.errors import UserError
-from storage.fingerprint import digest
 from tasks.corpora.ami import AMI
 from tasks.corpora.ami_hub import AMI_HUB
 from tasks.corpora.base import Corpus
@@ -21,16 +20,17 @@ from tasks.corpora.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
 from tasks.corpora.sources import HubFiles
 from tasks.corpora.spgispeech import SPGISPEECH
 from tasks.corpora.switchboard import SWITCHBOARD
+from tasks.corpora.synthetic import synthetic_revision
 from tasks.corpora.tedlium import TEDLIUM
 from tasks.corpora.tedlium_long_form import TEDLIUM_LONG_FORM
 from tasks.corpora.voxpopuli import VOXPOPULI
 
 
 def _by_name(corpora: Iterable[Corpus]) -> Mapping[str, Mapping[str, Corpus]]:
-    found: dict[str, dict[str, Corpus]] = {}
+    by_name: dict[str, dict[str, Corpus]] = {}
     for corpus in corpora:
-        found.setdefault(corpus.name, {})[corpus.form] = corpus
-    return found
+        by_name.setdefault(corpus.name, {})[corpus.form] = corpus
+    return by_name
 
 
 CORPORA: Final = _by_name(
@@ -56,34 +56,33 @@ CORPORA: Final = _by_name(
         FLEURS,
     )
 )
-"""Name to form to corpus; the first form is taken unless another is named."""
+"""Corpora by name and form; the first form is the default."""
 
 
 def corpus_named(name: str, form: str | None = None) -> Corpus:
-    """The corpus of that name; raises `UserError` naming those that there are."""
+    """The corpus of that name; raises `UserError` with the known names."""
     if name not in CORPORA:
         raise UserError(
-            f"no corpus {name!r}; there are {', '.join(sorted(CORPORA))}; one of your own needs a"
-            f" `local` block under corpora.{name}"
+            f"no corpus {name!r}; known: {', '.join(sorted(CORPORA))}; a corpus of your own"
+            f" needs a `local` block under corpora.{name}"
         )
     forms = CORPORA[name]
     if form is None:
         return next(iter(forms.values()))
     if form not in forms:
         raise UserError(
-            f"corpora.{name}.form: no form {form!r}; there is {' or '.join(filter(None, forms))}"
+            f"corpora.{name}.form: no form {form!r}; use {' or '.join(filter(None, forms))}"
             if any(forms)
-            else f"corpora.{name}.form: {name} is handed out in one form only; leave the key out"
+            else f"corpora.{name}.form: {name} has only one form; remove the key"
         )
     return forms[form]
 
 
 def corpus_of_run(config: RunConfig, name: str) -> Corpus:
-    """A corpus of a run, with the revision of the files that this run takes for it.
+    """A corpus of a run, at the revision of the files that this run uses.
 
-    Synthetic files are known by what decides them, and files that a mirror vouches for are another
-    revision than the distributor's: neither is ever taken for the published release. Raises
-    `UserError` for a corpus that there is not.
+    Synthetic files, and files verified by a mirror's own checksums, get a revision of their own, so
+    that neither is mistaken for the published release. Raises `UserError` for an unknown corpus.
     """
     settings = config.corpora[name]
     if settings.local is not None:
@@ -92,17 +91,14 @@ def corpus_of_run(config: RunConfig, name: str) -> Corpus:
         return local_corpus(name, settings)
     corpus = _pinned(corpus_named(name, settings.form), settings)
     if config.synthetic is not None:
-        from tasks.demo.corpora import VERSION
-
-        made = config.synthetic.model_dump(mode="json", exclude={"folder"})
-        return replace(corpus, revision=f"synthetic-{digest([VERSION, corpus.form, made])[:8]}")
+        return replace(corpus, revision=synthetic_revision(corpus.form, config.synthetic))
     if settings.checksums == "sha256sums":
         return replace(corpus, revision=f"{corpus.revision}-mirror")
     return corpus
 
 
 def refuse_unlicensed(config: RunConfig) -> None:
-    """Raise `UserError` naming each corpus whose licence is not what the configuration demands."""
+    """Raise `UserError` naming each corpus whose licence the configuration does not allow."""
     if config.licence == "any":
         return
     refused = [
@@ -112,20 +108,20 @@ def refuse_unlicensed(config: RunConfig) -> None:
     ]
     if refused:
         raise UserError(
-            "licence: commercial is demanded, and commercial use is not allowed for"
-            f" {', '.join(refused)}; leave them out of corpora, or set licence: any"
+            "licence is commercial, but commercial use is not allowed for"
+            f" {', '.join(refused)}; remove them from corpora, or set licence: any"
         )
 
 
 def _pinned(corpus: Corpus, settings: CorpusSettings) -> Corpus:
-    """The corpus at the revision that the configuration names for its data set on the Hub."""
+    """The corpus at the configured revision of its data set on the Hub."""
     if settings.revision is None:
         return corpus
     *others, last = corpus.sources
     if not isinstance(last, HubFiles):
         raise UserError(
-            f"corpora.{corpus.name}.revision: {corpus.title} does not come from the Hub;"
-            " leave the key out"
+            f"corpora.{corpus.name}.revision: {corpus.title} is not a data set of the Hub;"
+            " remove the key"
         )
     pinned = replace(last, revision=settings.revision)
     return replace(corpus, sources=(*others, pinned), revision=settings.revision)

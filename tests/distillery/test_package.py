@@ -19,7 +19,8 @@ ALL_PACKAGES = ("configs", "storage", "tasks", "flows", "distillery")
 def test_importing_it_imports_nothing_heavy() -> None:
     code = (
         "import sys, distillery; distillery.load_config('tiny');"
-        "sys.exit(' '.join({'torch', 'prefect', 'pyarrow', 'transformers'} & set(sys.modules)) or 0)"
+        "heavy = {'torch', 'prefect', 'pyarrow', 'transformers'} & set(sys.modules);"
+        "sys.exit(' '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

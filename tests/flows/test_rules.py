@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from flows.dispatch.gather import ShardsFailed
+from flows.shards import refuse_without_index
 
 from configs.schema import RunConfig
 from flows.commands.local_run import synthesise
-from flows.dispatch.gather import ShardsFailed
-from flows.shards import refuse_without_index
 from flows.state.corpus_state import corpus_states
 from flows.state.publication import find_current, publish_manifest
 from flows.state.rejections import read_rejections

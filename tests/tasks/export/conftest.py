@@ -15,6 +15,7 @@ from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import encode_flac
+from tasks.card import render_card
 from tasks.filter.schema import KEPT
 from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
@@ -88,10 +89,12 @@ def _entry(store: Store, corpus: str, index: int) -> ManifestEntry:
     kept = windows[:-1]
     return ManifestEntry(
         key=ShardKey(corpus, "train", index),
-        audio=_write(store, f"normalise/{shard}.parquet", audio, NORMALISED),
-        label=_write(store, f"label/{shard}.parquet", windows[::-1], LABELS),
-        evidence=_write(store, f"score/{shard}.parquet", windows, EVIDENCE),
-        kept=_write(store, f"filter/{shard}.parquet", kept, KEPT),
+        files={
+            "normalise": _write(store, f"normalise/{shard}.parquet", audio, NORMALISED),
+            "label": _write(store, f"label/{shard}.parquet", windows[::-1], LABELS),
+            "score": _write(store, f"score/{shard}.parquet", windows, EVIDENCE),
+            "filter": _write(store, f"filter/{shard}.parquet", kept, KEPT),
+        },
         num_windows=len(kept),
         num_utterances=sum(len(row["utterance_ids"]) for row in kept),
         hours=sum(row["duration_s"] for row in kept) / 3600,
@@ -122,5 +125,6 @@ def published(store: Store) -> Manifest:
         versions={"python": "3"},
         licences={"one": terms, "two": terms},
         totals={"one": totals, "two": totals, "all": totals},
+        render_card=render_card,
     )
     return found

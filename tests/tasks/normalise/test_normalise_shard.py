@@ -22,8 +22,8 @@ from tasks.audio import decode
 from tasks.download.files import AudioPlace
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
+from tasks.normalise.stage import NORMALISE
 from tasks.plan.schema import PLAN
-from tasks.stages import SPECS
 from tests.builders import Pcm, encoded, flac, noise, sine, sphere
 
 KEY = ShardKey("corpus", "train", 7)
@@ -256,7 +256,7 @@ def committed(store: Store) -> Receipt:
     segments = pa.Table.from_pylist(rows, schema=PLAN)
     return Commit(
         store=store,
-        spec=SPECS["normalise"],
+        table=NORMALISE.table,
         place=Place(stage="normalise", fingerprint="f00d", key=KEY),
         sources=("a" * 64,),
         ids_in=[row["id"] for row in rows],
