@@ -33,9 +33,8 @@ def open_manifest(
             or `/manifests/NAME/00003.json`, it also gives `name` and `number`.
         name: the name under which the manifest is published (`publish.name`).
         number: 1 or more.
-        seed: of the order, which differs in each epoch.
-        weights: relative probabilities of the corpora. Corpora that are not named are left out,
-            and the stream does not end. None: corpora come by their size.
+        seed: of the order, which is another one in each epoch.
+        weights: relative probabilities of the only corpora to read, without end; None: by size.
         rank: which share to read; None: that of `torch.distributed` where it runs, else 0.
         world_size: the number of shares; None: as above, else 1.
         uneven: what to do with examples that cannot be shared evenly: `keep` them, so that some
@@ -51,10 +50,9 @@ def open_manifest(
         IntegrityError: the manifest or, while reading, a file does not match its digest.
         TransientError: the storage does not answer.
     """
-    from tasks.reading.reader import NUM_BUFFERED, NUM_OPEN
-    from tasks.reading.stream import open_manifest as open_stream
+    from tasks.reading import reader, stream
 
-    return open_stream(
+    return stream.open_manifest(
         root,
         name,
         number,
@@ -65,7 +63,7 @@ def open_manifest(
         uneven=uneven,
         num_epochs=num_epochs,
         num_threads=num_threads,
-        num_open=NUM_OPEN if num_open is None else num_open,
-        num_buffered=NUM_BUFFERED if num_buffered is None else num_buffered,
+        num_open=reader.NUM_OPEN if num_open is None else num_open,
+        num_buffered=reader.NUM_BUFFERED if num_buffered is None else num_buffered,
         scratch=scratch,
     )
