@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from configs.schema import RunConfig
 from configs.version import installed_version
-from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.shard_state import ShardState
 from storage import manifest
 from storage.errors import DistilleryError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import Filter, RunConfig
-from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.keep_rate import Share, abnormal, past_shares
 from flows.state.publication import training_shards
+from flows.state.shard_state import ShardState
 from storage.errors import UserError
 from storage.receipt import FileRef
 from storage.store import Store

@@ -256,7 +256,7 @@ def test_a_gated_corpus_without_a_token_is_told_without_asking(
     gated = config(tmp_path, {"gigaspeech": {"form": "hub"}})
     with pytest.raises(HopelessError, match="gigaspeech is gated"):
         refuse_hopeless(gated, Store(gated.root))
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 def test_a_run_without_hope_is_refused_with_all_of_its_problems(tmp_path: Path) -> None:
