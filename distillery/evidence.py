@@ -11,7 +11,7 @@ from storage.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from flows.state.corpus_state import ShardState
+    from flows.state.shard_state import ShardState
     from storage.store import Store
 
 _Stage = Literal["score", "filter"]
