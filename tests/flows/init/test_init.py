@@ -280,8 +280,8 @@ def test_a_data_set_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         source = inspect_hub("someone/harbour", "main")
         assert source.revision == hub.commit("someone/harbour")
-        ranged = [asked for asked in hub.asked if asked.origin == "cdn"]
-        assert all(asked.range is not None for asked in ranged)
+        ranged = [one for one in hub.requests if one.origin == "cdn"]
+        assert ranged and all(one.range is not None for one in ranged)
         with pytest.raises(UserError, match="no such data set"):
             inspect_hub("someone/else", "main")
     settings = yaml.safe_load(configuration(source, LARGE_V2, "en"))
