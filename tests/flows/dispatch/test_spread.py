@@ -17,7 +17,7 @@ from tests.flows.running import REPOSITORY, Run, tiny
 from tests.processes import environment
 from tests.ray_cluster import two_nodes
 
-pytest.importorskip("ray", reason="needs pip install 'distillery[ray]'")
+pytest.importorskip("ray", reason="needs pip install '.[ray]'")
 
 NUM_SHARDS = 8
 
