@@ -2,7 +2,7 @@ FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv /opt/venv
-# What changes rarely comes first: a change of the code alone installs nothing again.
+# Dependencies come first, so that a change to the code alone reinstalls nothing.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir configs storage tasks flows \
     && touch configs/__init__.py storage/__init__.py tasks/__init__.py flows/__init__.py \
@@ -19,7 +19,7 @@ COPY storage storage
 COPY tasks tasks
 COPY flows flows
 
-# The folders that runs write to, for volumes to take their owner from.
+# Runs write to these folders; a new volume mounted there inherits their owner.
 RUN mkdir demo-data data && chown distillery:distillery . demo-data data
 USER distillery
 ENTRYPOINT ["distillery"]

@@ -29,15 +29,16 @@ from configs.schema import Filter
 from flows.state.sweep import swept_files
 from storage.commit import Commit
 from storage.receipt import FileRef
-from storage.schema import EVIDENCE, LABELS
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.librispeech import LIBRISPEECH
 from tasks.filter.rules import FilterContext
 from tasks.filter.sweep import PAPER_FILTERED_PERCENT
+from tasks.label.schema import LABELS
+from tasks.score.schema import EVIDENCE
 from tasks.score.shard import LABEL_COLUMNS, score_shard
-from tasks.stages import SPECS
+from tasks.score.stage import SCORE
 from tasks.text.comparison import Comparison
 
 _NUM_ROUNDS = 5
@@ -163,7 +164,7 @@ def write_evidence(store: Store) -> list[FileRef]:
             batches.append(made)
         commit = Commit(
             store=store,
-            spec=SPECS["score"],
+            table=SCORE.table,
             place=Place(stage="score", fingerprint="bench", key=ShardKey("bench", "train", shard)),
             sources=["0" * 64],
             ids_in=None,

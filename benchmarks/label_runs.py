@@ -16,13 +16,13 @@ from benchmarks.label_speech import Speech
 from configs.schema import Label
 from storage.commit import Commit
 from storage.outcome import Outcomes, Rejected
-from storage.schema import LABELS
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
+from tasks.label.schema import LABELS
 from tasks.label.shard import Utterance, label_shard, utterances
+from tasks.label.stage import LABEL
 from tasks.label.windows import Window, pack
-from tasks.stages import SPECS
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers
 
@@ -69,7 +69,7 @@ def commit_labels(folder: Path, speech: Speech, outcomes: Outcomes) -> None:
     """What the pipeline does with a shard's labels."""
     commit = Commit(
         store=Store(str(folder)),
-        spec=SPECS["label"],
+        table=LABEL.table,
         place=Place(stage="label", fingerprint="bench", key=ShardKey("bench", "train", 0)),
         sources=(os.urandom(32).hex(),),
         ids_in=speech.ids(),

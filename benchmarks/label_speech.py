@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.schema import NORMALISED, SAMPLE_RATE_HZ
 from storage.stage import ROW_GROUP_BYTES
-from tasks.audio import encode_flac
+from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.demo.grammar import sentence
 from tasks.demo.utterances import pcm16
 from tasks.demo.voices import synthesise, voice_of_speaker
+from tasks.normalise.schema import NORMALISED
 
 Pcm = npt.NDArray[np.int16]
 

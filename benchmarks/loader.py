@@ -30,9 +30,9 @@ import soundfile
 from torch.utils.data import DataLoader, IterableDataset
 
 from benchmarks.noise_manifest import NUM_VOICES, flac, write_manifest
-from storage.schema import AUDIO, SAMPLE_RATE_HZ
 from storage.store import Store
-from tasks.audio import Samples, decode_flac
+from tasks.audio import SAMPLE_RATE_HZ, Samples, decode_flac
+from tasks.normalise.schema import AUDIO
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example
 from tasks.reading.join import read_entry

@@ -10,10 +10,14 @@ import pyarrow.parquet as pq
 
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals, publish
 from storage.receipt import FileRef
-from storage.schema import EVIDENCE, KEPT, LABELS, NORMALISED, SAMPLE_RATE_HZ
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.audio import encode_flac
+from tasks.audio import SAMPLE_RATE_HZ, encode_flac
+from tasks.card import render_card
+from tasks.filter.schema import KEPT
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
+from tasks.score.schema import EVIDENCE
 
 NUM_VOICES = 12
 _ROW_GROUP_BYTES = 16 << 20
@@ -67,6 +71,7 @@ def write_manifest(
         versions={},
         licences=dict.fromkeys(num_windows, terms),
         totals={"all": total, **dict.fromkeys(num_windows, total)},
+        render_card=render_card,
     )
     return published
 

@@ -31,13 +31,14 @@ import soundfile
 
 from configs.schema import Normalise
 from storage.commit import Commit
-from storage.schema import NORMALISED, PLAN
 from storage.shard import ShardKey
-from storage.stage import Place, StageSpec
+from storage.stage import Place, TableFormat
 from storage.store import Store
 from tasks.audio import decode, encode_flac, to_whisper_rate
 from tasks.download.files import AudioPlace, Files
+from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
+from tasks.plan.schema import PLAN
 
 _NUM_ROUNDS = 5
 _NUM_UTTERANCES = 120
@@ -106,7 +107,7 @@ def stage(sources: Sources) -> None:
     segments = plan_of(sources)
     commit = Commit(
         store=store,
-        spec=StageSpec(name="normalise", version=1, schema=NORMALISED),
+        table=TableFormat(schema=NORMALISED),
         place=Place(stage="normalise", fingerprint="bench", key=key),
         sources=(os.urandom(32).hex(),),
         ids_in=segments.column("id").to_pylist(),

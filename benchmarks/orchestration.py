@@ -31,8 +31,8 @@ import psutil
 from benchmarks.finished_shards import CORPUS, write_config, write_finished
 from configs.load import load_config
 from configs.schema import Runtime
-from flows.server.session import prefect_session
 from flows.dispatch.progress import progress
+from flows.server.session import prefect_session
 from flows.state.corpus_state import CorpusState
 from storage.receipts import summarise_all
 from storage.store import Store
@@ -95,9 +95,9 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
 
 
 def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
+    from flows.dispatch.gather import gather_in_parts
     from prefect import flow, task
 
-    from flows.dispatch.gather import gather_in_parts
     from tasks.run import with_policy
     from tasks.work import Job
 

@@ -16,11 +16,10 @@ from flows.state.status import is_pending
 from flows.synthetic import synthesise
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.stages import Stage
 
 
 def run_locally(
-    config: Path, settings: RunConfig, store: Store, until: Stage, prefect_home: Path
+    config: Path, settings: RunConfig, store: Store, until: str, prefect_home: Path
 ) -> Sequence[CorpusState]:
     """Process what is pending up to the stage `until`; starts nothing when nothing is pending.
 
@@ -45,12 +44,12 @@ def rerun_locally(
 ) -> None:
     """Process one shard again, such as `label librispeech/train-clean-100/00007`.
 
-    Raises what `find_again` raises, and `flows.dispatch.gather.ShardsFailed` when the shard fails.
+    Raises what `find_again` raises, and `flows.dispatch.lane.ShardsFailed` when the shard fails.
     """
     known_stage, key = rerun_stage(stage), ShardKey.parse(shard)
     find_again(settings, known_stage, key)  # reports mistakes before a server is started
     with prefect_session(prefect_home) as wait_until_up:
-        from flows.shards import rerun
+        from flows.stages import rerun
 
         wait_until_up()
         rerun(str(config), known_stage, key.corpus, key.split, key.index)

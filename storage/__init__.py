@@ -1,1 +1,1 @@
-"""Where results live and how they are committed. Knows neither audio nor Whisper nor Prefect."""
+"""Files, digests, receipts and manifests: where results are stored and how they are committed."""

@@ -1,4 +1,4 @@
-"""The file system behind a root, with the few promises that fsspec leaves to each of them."""
+"""The file system behind a root, and the guarantees that fsspec leaves to each implementation."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.errors import UserError, without_secrets
-from storage.faults import explained, s3_code
+from storage.faults import s3_code, translated_errors
 from storage.sink import HashingSink, fsync_folder
 
 _UNCACHED: Final = {"use_listings_cache": False, "skip_instance_cache": True}
@@ -25,20 +25,20 @@ _S3_OPTIONS: Final = {
     "max_pool_connections": 16,
 }
 _S3_ATTEMPTS: Final = 2  # of s3fs, each with the attempts above
-"""So that a server out of order is told within seconds; to try for minutes is the caller's."""
+"""Few, so that a broken server is reported within seconds; longer retries belong to the caller."""
 
 _CREATING: Final = threading.Lock()
-"""Memory belongs to one process and has no creation that only one of racing threads wins."""
+"""The memory file system has no atomic create, so threads of this process take turns."""
 
 
 def open_root(root: str) -> tuple[AbstractFileSystem, str]:
-    """The file system of a root and the root's path in it; raises `UserError` where there is none.
+    """The file system of a root, and the path of the root in it.
 
-    No listing of it is ever served from a cache.
+    Listings are never cached. Raises `UserError` if the root cannot be opened.
     """
     shown = without_secrets(root)
     try:
-        with explained("open", shown, is_local=_is_local(root)):
+        with translated_errors("open", shown, is_local=_is_local(root)):
             if root.startswith("s3://"):
                 file_system = _s3(os.getpid(), tuple(_aws_settings()))
                 base = str(file_system._strip_protocol(root))
@@ -55,23 +55,25 @@ def open_root(root: str) -> tuple[AbstractFileSystem, str]:
 
 @lru_cache(maxsize=4)
 def _s3(process_id: int, aws_settings: tuple[tuple[str, str], ...]) -> AbstractFileSystem:
-    """One for all stores of a process, so that its connections are bounded, and set up once."""
+    """One client per process, which bounds its connections and is set up once."""
     file_system = fsspec.filesystem("s3", **_UNCACHED, config_kwargs=_S3_OPTIONS)
     file_system.retries = _S3_ATTEMPTS
     return file_system
 
 
 def _aws_settings() -> Iterator[tuple[str, str]]:
-    """What decides whom a client asks, and as whom."""
+    """The environment variables that choose the server and the credentials."""
     yield from sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))
 
 
 def cat(file_system: AbstractFileSystem, full: str, start: int | None, end: int | None) -> bytes:
-    """The bytes of a file from `start` to `end`, as far as it has them."""
+    """The bytes of a file from `start` to `end`, fewer if the file is shorter."""
     if end is not None and end == (start or 0):
-        return b""  # an object store takes an empty range for none and sends the whole file
+        return b""  # an object store ignores an empty range and sends the whole file
     try:
-        data: bytes = file_system.cat_file(full, start=start, end=end, **_at_once(file_system))
+        data: bytes = file_system.cat_file(
+            full, start=start, end=end, **_single_request(file_system)
+        )
     except OSError as error:
         if s3_code(error) == "InvalidRange":  # the file ends before `start`
             return b""
@@ -79,48 +81,48 @@ def cat(file_system: AbstractFileSystem, full: str, start: int | None, end: int 
     return data
 
 
-def _at_once(file_system: AbstractFileSystem) -> Mapping[str, int]:
-    """In one request: s3fs else asks for the size first, to bring large objects in pieces."""
+def _single_request(file_system: AbstractFileSystem) -> Mapping[str, int]:
+    """Options for a single request; by default s3fs asks for the size and reads in chunks."""
     return {"max_concurrency": 1} if "s3" in file_system.protocol else {}
 
 
 def find(file_system: AbstractFileSystem, full: str) -> Mapping[str, Mapping[str, Any]]:
-    """What is below a folder, by path; raises `OSError` for a part of it that cannot be read."""
+    """The files below a folder, by path; raises `OSError` if a folder cannot be read."""
     file_system.invalidate_cache()
     options = {"on_error": _raise_unless_gone} if isinstance(file_system, LocalFileSystem) else {}
     found: dict[str, Mapping[str, Any]] = file_system.find(full, detail=True, **options)
-    # s3fs gives the folder itself where its first file came while the folder was listed
+    # s3fs returns the folder itself if its first file appears during the listing
     return {path: info for path, info in found.items() if info["type"] != "directory"}
 
 
 def tag(info: Mapping[str, Any]) -> str:
-    """What changes when the content of a listed file is put anew."""
+    """A tag of a listed file that changes when the file is rewritten."""
     if "ino" in info:
         return f"{info['mtime']}-{info['ino']}"
     return str(info.get("ETag") or info.get("created"))
 
 
 def written_at(info: Mapping[str, Any]) -> float:
-    """When a listed file was written, in seconds since 1970."""
+    """Modification time of a listed file, in seconds since 1970."""
     time = next(info[name] for name in ("mtime", "LastModified", "created") if name in info)
     return float(time.timestamp() if isinstance(time, datetime) else time)
 
 
 def move(file_system: AbstractFileSystem, source: Path, full: str) -> None:
-    """Make a closed local file visible as `full`, whole or not at all."""
+    """Move a closed local file to `full`, atomically."""
     if isinstance(file_system, LocalFileSystem):
         target = Path(full)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
         fsync_folder(target.parent)
     elif isinstance(file_system, MemoryFileSystem):
-        file_system.pipe_file(full, source.read_bytes())  # `put_file` shows it before it is whole
+        file_system.pipe_file(full, source.read_bytes())  # `put_file` shows a partial file
     else:
         file_system.put_file(str(source), full)
 
 
 def create(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
-    """Write a file unless there is one; of racing writers one gets True."""
+    """Write a file unless it exists; exactly one of several concurrent writers gets True."""
     if isinstance(file_system, LocalFileSystem):
         return _link_if_absent(Path(full), data)
     if isinstance(file_system, MemoryFileSystem):
@@ -130,7 +132,7 @@ def create(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
 
 
 def _create_object(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
-    # some servers refuse the condition with a generic error: existence tells what it meant
+    # some servers answer a failed condition with a generic error, so look whether the file exists
     try:
         file_system.pipe_file(full, data, mode="create")
     except FileExistsError:
@@ -167,6 +169,6 @@ def _expanded(root: str) -> str:
 
 
 def _raise_unless_gone(error: OSError) -> None:
-    """A folder that is not there is empty; one that cannot be read must not be taken for it."""
+    """A missing folder counts as empty; an unreadable one must not."""
     if not isinstance(error, FileNotFoundError):
         raise error

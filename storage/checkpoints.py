@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the files of a step, complete once its list of them is there."""
+"""Training checkpoints: the files of a step, complete once the list of them is stored."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ _FILES = TypeAdapter(dict[str, FileRef])
 
 
 class StoreCheckpoints:
-    """Steps under `folder`; only the newest complete one is kept."""
+    """Checkpoints below `folder`; only the newest complete step is kept."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
         self._folder = folder
 
     def save(self, step: int, files: Mapping[str, bytes]) -> None:
-        """Keep the files of a step, all or none of them, and remove the steps before it."""
+        """Store the files of a step atomically, then delete earlier steps."""
         folder = self._step_folder(step)
         refs: dict[str, FileRef] = {}
         for name, data in files.items():
@@ -32,9 +32,9 @@ class StoreCheckpoints:
                 self._store.delete(path)
 
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
-        """The files of the highest complete step, their digests checked; None before the first.
+        """The latest complete step and its files; None if there is none.
 
-        Raises `IntegrityError` when a file is not what its list says.
+        Raises `IntegrityError` if a file does not match its digest.
         """
         listed = [path for path in self._store.list(self._folder) if path.endswith(f"/{_LIST}")]
         if not listed:
@@ -47,7 +47,7 @@ class StoreCheckpoints:
         return self._step_of(newest), files
 
     def clear(self) -> None:
-        """Remove all steps, of a training that has ended."""
+        """Delete all steps, once the training has ended."""
         for path in self._store.list(self._folder):
             self._store.delete(path)
 

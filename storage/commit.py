@@ -1,4 +1,4 @@
-"""The commit of a shard: rows written and counted, the row law checked, the receipt put last."""
+"""The commit of a shard: write rows, check that none is lost, and store the receipt last."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,19 @@ from storage.outcome import Created, Outcomes, Rejected
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
 from storage.schema import REJECTED, row_ids
 from storage.sink import HashingSink
-from storage.stage import Place, StageSpec, combined_digest
+from storage.stage import Place, TableFormat, combined_digest
 from storage.store import Store
 
 
 @dataclass(kw_only=True)
 class Commit:
-    """Writes what a transform yields, checks it, and puts the receipt last.
+    """Writes what a transform yields, checks it, and stores the receipt last.
 
-    `ids_in` are the ids of the rows that went in; None where the stage finds its rows itself, as
-    the plan does in the annotations.
+    `ids_in` are the ids of the input rows; None for a stage that has no input table, as the plan.
     """
 
     store: Store
-    spec: StageSpec
+    table: TableFormat
     place: Place
     sources: Sequence[str]
     ids_in: Sequence[str] | None
@@ -36,20 +35,20 @@ class Commit:
     recorded: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, outcomes: Outcomes) -> Receipt:
-        """Commit one shard.
+        """Commit one shard and return its receipt.
 
-        Raises `ShardError` when rows are lost, doubled or of another schema, or when more than
-        `max_quarantined_percent` of them are quarantined. Of racing writers the first receipt
-        stands, and all of them return it.
+        Raises `ShardError` if rows are lost, duplicated or of another schema, or if more than
+        `max_quarantined_percent` of them are quarantined. If several writers commit the same
+        shard, the first receipt is kept and all of them return it.
         """
         source_digest = combined_digest(self.sources)
         tally = _Tally(self.ids_in)
         with self.store.sink(self.place.folder) as sink:
-            with _BatchWriter(sink, self.spec) as writer:
+            with _BatchWriter(sink, self.table, self.place.stage) as writer:
                 for outcome in outcomes:
                     if isinstance(outcome, pa.RecordBatch):
                         writer.write(outcome)
-                        tally.came_out(outcome)
+                        tally.written(outcome)
                     elif isinstance(outcome, Rejected):
                         tally.rejected(outcome)
                     else:
@@ -58,7 +57,7 @@ class Commit:
             self._refuse_too_many_quarantined(counts, tally)
             output = self.store.keep(sink, self.place.file_path(sink.sha256, "parquet"))
         receipt = Receipt(
-            stage=self.spec.name,
+            stage=self.place.stage,
             fingerprint=self.place.fingerprint,
             key=self.place.key,
             source_digest=source_digest,
@@ -91,15 +90,15 @@ class Commit:
         if percent > self.max_quarantined_percent:
             first = next(row for row in tally.rejected_rows if row.outcome == "quarantined")
             raise ShardError(
-                f"{num_quarantined} of {counts.rows_in} rows ({percent:.1f} %) cannot be used,"
-                f" at most {self.max_quarantined_percent:g} % may be; the first is {first.id}:"
-                f" {first.reason} {first.detail}; mend the source,"
-                " or raise runtime.max_quarantined_percent"
+                f"{num_quarantined} of {counts.rows_in} rows ({percent:.1f} %) are unreadable or"
+                f" invalid, expected at most {self.max_quarantined_percent:g} %; the first is"
+                f" {first.id}: {first.reason} {first.detail}; repair the source, or raise"
+                " runtime.max_quarantined_percent"
             )
 
 
 class _Tally:
-    """Counts rows by their ids and refuses those that are doubled or unheard of."""
+    """Counts rows by id; raises `ShardError` for lost, duplicated and unknown rows."""
 
     def __init__(self, ids_in: Sequence[str] | None) -> None:
         self._known = None if ids_in is None else set(ids_in)
@@ -111,10 +110,10 @@ class _Tally:
         self.seconds = 0.0
         if self._known is not None and len(self._known) != self._num_in:
             raise ShardError(
-                f"the input has {self._num_in} rows and only {len(self._known)} different ids"
+                f"the input has {self._num_in} rows but only {len(self._known)} different ids"
             )
 
-    def came_out(self, batch: pa.RecordBatch) -> None:
+    def written(self, batch: pa.RecordBatch) -> None:
         ids = row_ids(batch)
         self._account(ids)
         self._num_out += len(ids)
@@ -131,13 +130,13 @@ class _Tally:
             return
         for row_id in rows.ids:
             if row_id in self._known:
-                raise ShardError(f"the row {row_id!r} is created and was there already")
+                raise ShardError(f"the row {row_id!r} is declared as created but already exists")
             self._known.add(row_id)
 
     def counts(self) -> Counts:
-        """The counts; raises `ShardError` when a row of the input is nowhere."""
+        """The counts; raises `ShardError` if an input row has no outcome."""
         if self._known is not None and (missing := self._known - self._seen):
-            raise ShardError(f"{len(missing)} rows are lost, the first is {min(missing)!r}")
+            raise ShardError(f"{len(missing)} rows have no outcome, the first is {min(missing)!r}")
         found = len(self._seen) - self._num_created
         num_in = found if self._known is None else self._num_in
         reasons = {"dropped": Counter[str](), "quarantined": Counter[str]()}
@@ -154,42 +153,42 @@ class _Tally:
     def _account(self, ids: Sequence[str]) -> None:
         for row_id in ids:
             if row_id in self._seen:
-                raise ShardError(f"the row {row_id!r} comes out twice")
+                raise ShardError(f"the row {row_id!r} has two outcomes")
             if self._known is not None and row_id not in self._known:
-                raise ShardError(f"the row {row_id!r} comes out and never went in")
+                raise ShardError(f"the row {row_id!r} has an outcome but is not in the input")
             self._seen.add(row_id)
 
 
 class _BatchWriter:
-    """Gathers batches into row groups and writes them as one Parquet file."""
+    """Collects batches into row groups and writes them to one Parquet file."""
 
-    def __init__(self, sink: HashingSink, spec: StageSpec) -> None:
-        self._spec = spec
+    def __init__(self, sink: HashingSink, table: TableFormat, stage: str) -> None:
+        self._table, self._stage = table, stage
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self.num_rows = 0
-        plain = [field.name for field in spec.schema if not pa.types.is_struct(field.type)]
-        # a dictionary of audio would be as large as the audio
+        plain = [field.name for field in table.schema if not pa.types.is_struct(field.type)]
+        # a dictionary of large binary values would be as large as the values
         self._writer = pq.ParquetWriter(
-            sink, spec.schema, compression="zstd", use_dictionary=plain, write_statistics=plain
+            sink, table.schema, compression="zstd", use_dictionary=plain, write_statistics=plain
         )
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if not batch.schema.equals(self._spec.schema):
+        if not batch.schema.equals(self._table.schema):
             raise ShardError(
-                f"the stage {self._spec.name} made the columns {_columns(batch.schema)};"
-                f" its schema declares {_columns(self._spec.schema)}"
+                f"the stage {self._stage} yielded the columns {_columns(batch.schema)};"
+                f" expected {_columns(self._table.schema)}"
             )
         for column in batch.schema:
             if not column.nullable and batch.column(column.name).null_count:
                 raise ShardError(
-                    f"the stage {self._spec.name} made a row without {column.name},"
-                    " which its schema demands"
+                    f"the stage {self._stage} yielded a row without {column.name},"
+                    " which its schema requires"
                 )
         batch.validate()
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
-        limit = self._spec.row_group_bytes
+        limit = self._table.row_group_bytes
         if limit is None or self._pending_bytes >= limit:
             self._flush()
 

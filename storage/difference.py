@@ -1,4 +1,4 @@
-"""What differs between two manifests: the hours and rows that came or went, and why."""
+"""The difference between two manifests: hours and rows gained and lost, and the causes."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,13 +10,13 @@ from storage.receipt import Record
 from storage.shard import ShardKey
 
 _CODE: Final = ("read_version", "clean_version", "normaliser_version")
-"""Parameters that are raised when the code behind them changes its meaning."""
+"""Parameters that are raised when the code behind them changes its result."""
 
 _HIGHEST_VERSION: Final = 100
 
 
 class Amount(Record):
-    """So much training data."""
+    """An amount of training data."""
 
     shards: int = 0
     windows: int = 0
@@ -25,7 +25,7 @@ class Amount(Record):
 
     @classmethod
     def of(cls, entry: ManifestEntry | None) -> Self:
-        """What one shard brings; None brings nothing."""
+        """The amount in one shard; zero for None."""
         if entry is None:
             return cls()
         return cls(
@@ -37,12 +37,12 @@ class Amount(Record):
 
     @classmethod
     def sum(cls, amounts: Iterable["Amount"]) -> Self:
-        """All of them together."""
+        """The sum of amounts."""
         found = list(amounts)
         return cls(**{name: sum(getattr(one, name) for one in found) for name in cls.model_fields})
 
     def beyond(self, other: "Amount") -> Self:
-        """How much more this is than the other, in each respect; nothing where it is less."""
+        """By how much each figure exceeds the other's; zero where it is smaller."""
         more = {name: max(0, getattr(self, name) - getattr(other, name)) for name in self._names()}
         return self.model_copy(update=more)
 
@@ -51,7 +51,7 @@ class Amount(Record):
 
 
 class SplitChange(Record):
-    """A split of a corpus in both manifests; `came` and `went` are net within each shard."""
+    """A split of a corpus in both manifests; `came` and `went` are net per shard."""
 
     corpus: str
     split: str
@@ -62,11 +62,11 @@ class SplitChange(Record):
 
 
 class Cause(Record):
-    """Something that decides a result, or is told beside it, and is not what it was.
+    """A changed setting, corpus or version that explains a difference.
 
-    `what` is a dotted name such as `filter.max_wer_percent`. A `library` is provenance: by itself
-    it makes no other content. `repeat`: a stage made another result of the same input, in so many
-    shards.
+    `what` is a dotted name such as `filter.max_wer_percent`. A `library` version is provenance and
+    does not change the content by itself. `repeat`: a stage gave another result for the same input,
+    in `after` shards.
     """
 
     kind: Literal["corpus", "parameter", "code", "repeat", "missing", "library"]
@@ -77,7 +77,7 @@ class Cause(Record):
 
 
 class ShardChange(Record):
-    """A shard of both manifests with other files; `stages` made those."""
+    """A shard in both manifests whose files differ; `stages` wrote the differing files."""
 
     key: ShardKey
     stages: tuple[str, ...]
@@ -86,7 +86,7 @@ class ShardChange(Record):
 
 
 class Difference(Record):
-    """From one manifest to another."""
+    """The difference between two manifests of one name."""
 
     name: str
     before: int
@@ -94,14 +94,14 @@ class Difference(Record):
     digests: tuple[str, str]
     splits: tuple[SplitChange, ...]
     causes: tuple[Cause, ...]
-    left_out: Mapping[str, Mapping[str, int]]  # corpus -> reason -> rows more than before
+    left_out: Mapping[str, Mapping[str, int]]  # corpus -> reason -> additional rejected rows
     only_before: tuple[ShardKey, ...]
     only_after: tuple[ShardKey, ...]
     changed: tuple[ShardChange, ...]
 
 
 def difference(before: Manifest, after: Manifest) -> Difference:
-    """What came, what went and why, from one manifest to another."""
+    """What was gained and lost between two manifests, and why."""
     old = {entry.key: entry for entry in before.content.entries}
     new = {entry.key: entry for entry in after.content.entries}
     changed = tuple(_changed(old, new))
@@ -199,7 +199,7 @@ def _stage_versions(old: Content, new: Content) -> Iterator[Cause]:
 
 
 def _versions(content: Content, corpus: str) -> dict[str, int]:
-    """The version of each stage, which only its fingerprint tells: the one that gives it."""
+    """The version of each stage, found as the one that gives its fingerprint."""
     found: dict[str, int] = {}
     upstream: list[str] = []
     for stage, by_corpus in content.fingerprints.items():
@@ -241,7 +241,7 @@ def _libraries(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Cause
 
 
 def _joined(causes: Iterable[Cause]) -> Iterator[Cause]:
-    """The same change in several corpora is told once."""
+    """Join equal changes in several corpora to one."""
     found: dict[str, list[Cause]] = {}
     for cause in causes:
         same = cause.model_copy(update={"corpora": ()}).model_dump_json()

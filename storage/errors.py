@@ -1,4 +1,4 @@
-"""What can go wrong, by who must act: the user, the owner of the data, or nobody but a retry."""
+"""Errors by who can fix them: the user, the owner of the data, or a retry."""
 
 import re
 from typing import Final
@@ -8,30 +8,30 @@ _SIGNATURE: Final = re.compile(r"(\w://[^\s?]*)\?[^\s'\"]*")
 
 
 class DistilleryError(Exception):
-    """One clear line: what, found, expected, next step; never what logs in or signs a URL."""
+    """Base class. The message is one line: what, found, expected, next action; no credentials."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(without_secrets(message))
 
 
 class UserError(DistilleryError):
-    """A mistake in a command, a configuration or a permission; exit status 2, never retried."""
+    """A wrong command, configuration or permission; exit status 2, never retried."""
 
 
 class ShardError(DistilleryError):
-    """A shard cannot be made from this input; terminal until the input or the code changes."""
+    """A shard cannot be computed from this input; not retried until input or code changes."""
 
 
 class IntegrityError(ShardError):
-    """Stored bytes are not the bytes that a receipt or a manifest names."""
+    """A stored file does not match the digest in its receipt or manifest."""
 
 
 class TransientError(DistilleryError):
-    """A fault of the network or a server that may pass; retried with back-off."""
+    """A temporary fault of the network or a server; retried with back-off."""
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text that holds some, without names, passwords and queries.
+    """`text` with user names, passwords and query strings removed from the URLs in it.
 
     >>> without_secrets("https://name:pass/word@host/file?signature=1 is not there")
     'https://host/file is not there'

@@ -1,4 +1,4 @@
-"""What file systems and servers raise, told in one line by who must act."""
+"""Translation of file system and server errors into one-line errors of this project."""
 
 import errno
 import sys
@@ -8,17 +8,16 @@ from typing import Any, Final
 
 from storage.errors import TransientError, UserError
 
-_MISTAKES: Final = frozenset(
+_USER_ERRNOS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 )
 
 
 @contextmanager
-def explained(verb: str, where: str, *, is_local: bool) -> Iterator[None]:
-    """Raise `UserError` or `TransientError` for the faults of a file system, saying `verb` `where`.
+def translated_errors(verb: str, where: str, *, is_local: bool) -> Iterator[None]:
+    """Raise file system errors as `UserError` or `TransientError`: "cannot `verb` `where`: ...".
 
-    A file that is not there passes through as `FileNotFoundError`, as do faults of a local disk
-    that nobody can name.
+    `FileNotFoundError` passes through, as do unexpected errors of a local disk.
     """
     try:
         yield
@@ -26,15 +25,15 @@ def explained(verb: str, where: str, *, is_local: bool) -> Iterator[None]:
         if s3_code(error) != "NoSuchBucket":
             raise
         raise UserError(
-            f"cannot {verb} {where}: there is no such bucket; create it, or mend the address"
+            f"cannot {verb} {where}: there is no such bucket; create it, or correct the address"
         ) from error
     except PermissionError as error:
         raise UserError(
             f"not allowed to {verb} {where}: {error};"
-            " check the credentials in the environment and the rights there"
+            " check the credentials in the environment and the permissions of the target"
         ) from error
     except OSError as error:
-        if error.errno in _MISTAKES:
+        if error.errno in _USER_ERRNOS:
             raise UserError(f"cannot {verb} {where}: {error.strerror or error}") from error
         if is_local:
             raise
@@ -50,12 +49,12 @@ def explained(verb: str, where: str, *, is_local: bool) -> Iterator[None]:
 
 
 def s3_code(error: BaseException) -> str | None:
-    """The code with which an S3 server refused, such as `NoSuchBucket`; None for other errors."""
+    """The error code of an S3 server, such as `NoSuchBucket`; None for other errors."""
     response: Any = getattr(error.__cause__, "response", None)
     return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
 
 
 def _raised_by(module: str, *names: str) -> tuple[type[Exception], ...]:
-    """Exceptions of an optional library, which has raised none if it was never imported."""
+    """Exception classes of an optional library; none if the library was never imported."""
     loaded = sys.modules.get(module)
     return tuple(getattr(loaded, name) for name in names) if loaded else ()

@@ -1,13 +1,12 @@
-"""The manifest: an immutable, numbered list of files with digests, which training reads."""
+"""Manifests: immutable, numbered lists of files with digests, which training reads."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from storage.card import card
 from storage.errors import IntegrityError, UserError
 from storage.fingerprint import digest
 from storage.receipt import FileRef, Record, Sha256
@@ -19,11 +18,11 @@ _MAX_RACES = 100
 _NUM_HASHERS: Final = 4
 
 STAGES: Final = ("normalise", "label", "score", "filter")
-"""Those whose files a manifest names, in the order in which they are made."""
+"""The stages whose files a manifest lists, in the order in which they run."""
 
 
 class ManifestEntry(Record):
-    """One shard of training data: its audio, what the teacher heard, and what is kept of it."""
+    """One shard of training data: the file that each of `STAGES` wrote for it."""
 
     key: ShardKey
     audio: FileRef
@@ -36,22 +35,22 @@ class ManifestEntry(Record):
 
     @property
     def corpus(self) -> str:
-        """The corpus that the shard belongs to."""
+        """The corpus of the shard."""
         return self.key.corpus
 
     @property
     def by_stage(self) -> Mapping[str, FileRef]:
-        """Every file that the entry names by the stage that made it, in the order of `STAGES`."""
+        """The files of the entry by the stage that wrote them, in the order of `STAGES`."""
         return dict(zip(STAGES, (self.audio, self.label, self.evidence, self.kept), strict=True))
 
     @property
     def files(self) -> tuple[FileRef, ...]:
-        """Every file that the entry names."""
+        """The files of the entry."""
         return tuple(self.by_stage.values())
 
 
 class Terms(Record):
-    """What one may do with a corpus, as it was told when the manifest was published."""
+    """The licence of a corpus when the manifest was published."""
 
     name: str
     commercial_use: bool
@@ -62,10 +61,10 @@ class Terms(Record):
 
 
 class Totals(Record):
-    """What a corpus, or all of them, bring to the manifest."""
+    """Amounts of one corpus, or of all; `hours_heard` and `windows_heard` are before the filter."""
 
     shards: int
-    hours_heard: float  # by the teacher
+    hours_heard: float
     windows_heard: int
     windows: int
     utterances: int
@@ -75,7 +74,7 @@ class Totals(Record):
 
 
 class Content(Record):
-    """What the digest of a manifest covers: two manifests of equal content are the same."""
+    """The part of a manifest that its digest covers."""
 
     name: str
     entries: tuple[ManifestEntry, ...]
@@ -85,17 +84,17 @@ class Content(Record):
 
     @property
     def num_windows(self) -> int:
-        """Windows to learn from."""
+        """The number of training windows."""
         return sum(entry.num_windows for entry in self.entries)
 
     def settings(self, corpus: str) -> dict[str, Any]:
-        """What decides the result for one corpus, by dotted name such as `label.language`."""
+        """The parameters of one corpus, by dotted name such as `label.language`."""
         return dict(_flat(self.parameters.get(corpus, {})))
 
     def digest(self) -> str:
-        """SHA-256 over name, sorted entries, fingerprints, parameters and what is missing.
+        """SHA-256 of name, entries, fingerprints, parameters and missing shards.
 
-        How far a missing shard came does not count, nor the order of the corpora.
+        Independent of the order of corpora and entries, and of the stage a missing shard reached.
         """
         value = self.model_dump(mode="json")
         value["missing_shards"] = sorted(name.split(" ")[-1] for name in self.missing_shards)
@@ -104,7 +103,7 @@ class Content(Record):
 
 
 class Manifest(Record):
-    """A published content with its number and provenance, which the digest does not cover."""
+    """A published content with its number and provenance; the digest covers only the content."""
 
     number: Annotated[int, Field(ge=1)]
     parent: int | None
@@ -118,17 +117,17 @@ class Manifest(Record):
 
     @property
     def path(self) -> str:
-        """Where it is stored."""
+        """The path of the manifest below the root."""
         return _path(self.name, self.number)
 
     @property
     def name(self) -> str:
-        """The name under which it is published."""
+        """The name it is published under."""
         return self.content.name
 
 
 class Checked(Record):
-    """A file that a manifest names, the shard and stage that made it, and what is wrong with it."""
+    """The result of verifying one file; `wrong` is None if the file matches its digest."""
 
     stage: str
     key: ShardKey
@@ -148,21 +147,26 @@ def _path(name: str, number: int, suffix: str = "json") -> str:
     return f"manifests/{name}/{number:05d}.{suffix}"
 
 
+def card_path(name: str, number: int) -> str:
+    """The path of the card of a manifest below the root."""
+    return _path(name, number, "md")
+
+
 def numbers(store: Store, name: str) -> list[int]:
-    """The numbers published under a name, in order."""
+    """The numbers published under a name, in rising order."""
     found = (_NUMBER.search(path) for path in store.list(f"manifests/{name}"))
     return sorted(int(match[1]) for match in found if match)
 
 
 def names(store: Store) -> list[str]:
-    """The names under which anything is published."""
+    """The names of all published manifests."""
     return sorted({path.split("/")[1] for path in store.list("manifests")})
 
 
 def load(store: Store, name: str, number: int | None = None) -> Manifest:
-    """Read a manifest, the newest by default.
+    """Read a manifest, by default the newest.
 
-    Raises `UserError` when there is none and `IntegrityError` when its content is not that of its
+    Raises `UserError` if it does not exist and `IntegrityError` if its content does not match its
     digest.
     """
     published = numbers(store, name)
@@ -173,7 +177,8 @@ def load(store: Store, name: str, number: int | None = None) -> Manifest:
     manifest = Manifest.parse(store.read(_path(name, wanted)), _path(name, wanted))
     if (found := manifest.content.digest()) != manifest.digest:
         raise IntegrityError(
-            f"manifest {name} {wanted} says digest {manifest.digest}, its content has {found}"
+            f"manifest {name} {wanted} states the digest {manifest.digest}, its content has"
+            f" {found}; restore the file from a backup, or delete it and publish again"
         )
     return manifest
 
@@ -186,11 +191,13 @@ def publish(
     versions: Mapping[str, str],
     licences: Mapping[str, Terms],
     totals: Mapping[str, Totals],
+    render_card: Callable[[Manifest], str],
 ) -> tuple[Manifest, bool]:
-    """Claim the next number for `content`; equal content keeps the number that it has.
+    """Publish `content` under the next number; the newest manifest is kept if its content is equal.
 
-    Returns the manifest that stands, and whether it is new. Racing publishers get different
-    numbers, or the same one if their content is equal. Its card is put beside it, after it.
+    Returns the manifest and whether it is new. Concurrent publishers get different numbers, or the
+    same one if their contents are equal. The card that `render_card` makes is stored beside the
+    manifest, after it.
     """
     content_digest = content.digest()
     for _ in range(_MAX_RACES):
@@ -198,7 +205,7 @@ def publish(
         if highest:
             newest = load(store, content.name, highest)
             if newest.digest == content_digest:
-                _put_card(store, newest)  # its publisher may have been killed before
+                _put_card(store, newest, render_card)  # in case its publisher was killed
                 return newest, False
         manifest = Manifest(
             number=highest + 1,
@@ -213,29 +220,23 @@ def publish(
         )
         data = manifest.model_dump_json(indent=1).encode()
         if store.put_if_absent(_path(content.name, manifest.number), data):
-            _put_card(store, manifest)
+            _put_card(store, manifest, render_card)
             return manifest, True
     raise UserError(
-        f"lost {_MAX_RACES} races for a number of {content.name}; are others publishing it too?"
+        f"{_MAX_RACES} attempts to publish {content.name} failed because another process took the"
+        " number first; stop the other publishers and run `publish` again"
     )
 
 
-def read_card(store: Store, manifest: Manifest) -> str:
-    """The card that was put beside a manifest; made from the manifest where there is none."""
-    try:
-        return store.read(_path(manifest.name, manifest.number, "md")).decode()
-    except FileNotFoundError:
-        return card(manifest)
-
-
-def _put_card(store: Store, manifest: Manifest) -> None:
-    store.put_if_absent(_path(manifest.name, manifest.number, "md"), card(manifest).encode())
+def _put_card(store: Store, manifest: Manifest, render_card: Callable[[Manifest], str]) -> None:
+    path = card_path(manifest.name, manifest.number)
+    store.put_if_absent(path, render_card(manifest).encode())
 
 
 def verify(store: Store, manifest: Manifest) -> Iterator[Checked]:
-    """Hash every file that the manifest names, each once; one `Checked` for each.
+    """Hash every file of the manifest once, and yield the result of each.
 
-    In the order in which what is wrong can be made again: stage by stage, shard by shard.
+    Ordered by stage and shard, so that damaged files can be recomputed in this order.
     """
     found: dict[str, Checked] = {}
     for entry in manifest.content.entries:
@@ -258,6 +259,6 @@ def _order(one: Checked) -> tuple[int, ShardKey]:
 
 
 def all_files(entries: Sequence[ManifestEntry]) -> list[FileRef]:
-    """The files of all entries, each once, in order of path."""
+    """The files of all entries without repetition, sorted by path."""
     files = {file.path: file for entry in entries for file in entry.files}
     return [files[path] for path in sorted(files)]

@@ -1,7 +1,7 @@
-"""What becomes of a row: it comes out, or it is left out for a reason that is counted.
+"""The outcome of each row: written to the output, or rejected for a counted reason.
 
-A transform is a pure generator: it takes the tables of its inputs and yields record batches of its
-declared schema for what comes out, and a `Rejected` for each row that does not.
+A transform is a pure generator. It takes its input tables and yields record batches of its declared
+schema for output rows, and a `Rejected` for every other row.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that does not come out: `dropped` by a rule, or `quarantined` as unreadable or invalid.
+    """A row without output: `dropped` by a rule, or `quarantined` as unreadable or invalid.
 
-    `reason` is a short snake_case word that is counted; `detail` is for the reader of the row.
+    `reason` is a short snake_case word that is counted; `detail` explains this one row.
     """
 
     id: str
@@ -26,7 +26,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """Rows that have no counterpart in the input: pieces cut by voice-activity segmentation."""
+    """Ids of output rows that have no input row, such as segments cut from a longer recording."""
 
     ids: tuple[str, ...]
 
@@ -36,10 +36,10 @@ Outcomes: TypeAlias = Iterator[Outcome]
 
 
 def dropped(id: str, reason: str, detail: str = "") -> Rejected:
-    """A row that a rule leaves out."""
+    """A row rejected by a rule."""
     return Rejected(id, "dropped", reason, detail)
 
 
 def quarantined(id: str, reason: str, detail: str = "") -> Rejected:
-    """A row that cannot be read or is not valid."""
+    """A row that is unreadable or invalid."""
     return Rejected(id, "quarantined", reason, detail)

@@ -1,4 +1,4 @@
-"""The small record written last beside an output: the only proof that it is done."""
+"""Receipts: the record written last beside an output, the only proof that it is complete."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -21,7 +21,7 @@ class Record(BaseModel):
 
     @classmethod
     def parse(cls, data: bytes, path: str) -> Self:
-        """The record that is stored at `path`; raises `IntegrityError` when `data` is none."""
+        """Parse the record stored at `path`; raises `IntegrityError` if `data` is not valid."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
@@ -29,12 +29,12 @@ class Record(BaseModel):
             where = ".".join(map(str, first["loc"])) or "its JSON"
             raise IntegrityError(
                 f"{path} is damaged: {where}: {first['msg']};"
-                " remove it, and run again what wrote it"
+                " delete it and rerun the stage that wrote it"
             ) from error
 
 
 class FileRef(Record):
-    """A stored file by its path under the root and the digest that its bytes must have."""
+    """A stored file: its path below the root, digest and size."""
 
     path: str
     sha256: Sha256
@@ -43,7 +43,10 @@ class FileRef(Record):
 
 
 class Counts(Record):
-    """Where the rows went; the row law holds by construction."""
+    """How many rows went where. Every input or created row is counted exactly once.
+
+    `rows_in + created == rows_out + dropped + quarantined`, checked on construction.
+    """
 
     rows_in: NumRows = 0
     created: NumRows = 0
@@ -63,7 +66,7 @@ class Counts(Record):
 
 
 class PlannedShard(Record):
-    """A shard as the plan made it; `digest` changes if and only if its segments do."""
+    """A planned shard; `digest` changes if and only if its segments change."""
 
     index: NumRows
     digest: Sha256
@@ -72,18 +75,18 @@ class PlannedShard(Record):
 
 
 class Receipt(Record):
-    """Proof that one shard of one stage is done, and what it holds."""
+    """Proof that one shard of one stage is complete, and what it contains."""
 
     stage: str
     fingerprint: str
     key: ShardKey
     source_digest: Sha256
     output: FileRef
-    rejected: FileRef | None = Field(default=None, alias="left_out")  # rows that did not come out
-    beside: tuple[FileRef, ...] = ()  # further files: the index of an archive, the parts of a model
+    rejected: FileRef | None = Field(default=None, alias="left_out")  # the rejected rows
+    beside: tuple[FileRef, ...] = ()  # further files, such as the index of an archive
     counts: Counts
-    hours: float = 0.0  # of audio in the rows that came out
+    hours: float = 0.0  # duration of the output rows
     planned: tuple[PlannedShard, ...] = ()
     sources: tuple[Sha256, ...] = ()
-    recorded: Mapping[str, Any] = {}  # what may vary between machines: batch size, seconds
+    recorded: Mapping[str, Any] = {}  # may vary between machines: batch size, seconds
     finished_at: str = ""

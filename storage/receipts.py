@@ -1,4 +1,4 @@
-"""What is done in a split: its receipts and failures, from one listing and a summary."""
+"""The receipts and failures of a split, read from one listing and a summary file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from storage.fingerprint import digest
 from storage.receipt import Receipt, Record
 from storage.shard import ShardKey
 from storage.stage import Place
-from storage.store import Entry, Store
+from storage.store import Store, StoredFile
 
 _RECEIPT = ".receipt.json"
 _FAILURE = ".failure.json"
@@ -22,7 +22,7 @@ _NUM_READERS = 16
 
 
 class Failure(Record):
-    """Why a shard has no receipt."""
+    """The last failed attempt of a shard that has no receipt."""
 
     stage: str
     key: ShardKey
@@ -32,7 +32,7 @@ class Failure(Record):
 
 
 class Summarised(Record):
-    """A receipt as it was listed: it still is that of `path` while the tag there is the same."""
+    """A receipt and the tag its file had; valid while the tag is unchanged."""
 
     path: str
     tag: str
@@ -54,20 +54,20 @@ class Split:
 
     @classmethod
     def load(cls, store: Store, folder: str) -> Self:
-        """Read a split's folder: one listing, the summary, and what has come since it."""
+        """Read a folder: one listing, the summary, and the receipts written since the summary."""
         listing = store.list(folder)
         receipts = tuple(read_receipts(store, listing).values())
         done = {receipt.key for receipt in receipts}
-        told = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
-        failures = (Failure.parse(data, path) for path, data in told.items())
+        contents = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
+        failures = (Failure.parse(data, path) for path, data in contents.items())
         return cls(receipts, tuple(failure for failure in failures if failure.key not in done))
 
     def of(self, key: ShardKey) -> Sequence[Receipt]:
-        """The receipts of a shard, one for each source that it was made from."""
+        """The receipts of a shard, one per source digest."""
         return self._by_key.get(key, ())
 
     def find(self, key: ShardKey, source_digest: str) -> Receipt | None:
-        """The receipt of `key` made from this very source, or None."""
+        """The receipt of `key` for this source digest, or None."""
         for receipt in self.of(key):
             if receipt.source_digest == source_digest:
                 return receipt
@@ -82,10 +82,10 @@ class Split:
 
 
 def summarise(store: Store, folder: str) -> None:
-    """Write the receipts of a split as one file, so that they can be read at once.
+    """Write the receipts of a split to one file, so that reading them takes one request.
 
-    It holds the tag of each, so that of a summary that others have outrun what has not changed is
-    still taken from it, and the rest is read.
+    The file contains the tag of each receipt, so an outdated summary still serves for the receipts
+    that have not changed.
     """
     listing = store.list(folder)
     listed = [[path, entry.tag] for path, entry in listing.items() if path.endswith(_RECEIPT)]
@@ -109,7 +109,7 @@ def summarise_all(store: Store, folders: Iterable[str]) -> None:
 
 
 def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> Failure:
-    """Say beside where the shard would be why it is not there."""
+    """Store the reason of a failure at the place of the shard, counting the attempts."""
     path = place.failure_path()
     try:
         attempt = Failure.parse(store.read(path), path).attempt + 1
@@ -123,19 +123,19 @@ def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> F
     return failure
 
 
-def read_receipts(store: Store, listing: Mapping[str, Entry]) -> dict[str, Receipt]:
-    """Path to receipt of all that are listed, in order.
+def read_receipts(store: Store, listing: Mapping[str, StoredFile]) -> dict[str, Receipt]:
+    """The receipts in a listing, by path, in order of the listing.
 
-    Those that no summary has as they are now are read themselves, several at once.
+    Receipts without a current entry in a summary are read one by one, several in parallel.
     """
     wanted = [path for path in listing if path.endswith(_RECEIPT)]
     found = {
-        told.path: told.receipt
-        for told in _summarised(store, [path for path in listing if path.endswith(_SUMMARY)])
-        if told.path in listing and listing[told.path].tag == told.tag
+        one.path: one.receipt
+        for one in _summarised(store, [path for path in listing if path.endswith(_SUMMARY)])
+        if one.path in listing and listing[one.path].tag == one.tag
     }
-    told = _read_each(store, [path for path in wanted if path not in found])
-    found |= {path: Receipt.parse(data, path) for path, data in told.items()}
+    contents = _read_each(store, [path for path in wanted if path not in found])
+    found |= {path: Receipt.parse(data, path) for path, data in contents.items()}
     return {path: found[path] for path in wanted if path in found}
 
 
@@ -144,11 +144,11 @@ def _summarised(store: Store, paths: Sequence[str]) -> Iterator[Summarised]:
         try:
             yield from Summary.parse(data, path).receipts
         except IntegrityError:
-            continue  # as good as none: it is made again from the receipts
+            continue  # a damaged summary is ignored and rewritten from the receipts
 
 
 def _read_each(store: Store, paths: Sequence[str]) -> Mapping[str, bytes]:
-    """The contents of those files that are still there: others may remove them meanwhile."""
+    """The contents of the files that still exist; others may delete some in the meantime."""
 
     def read(path: str) -> bytes | None:
         try:

@@ -1,4 +1,4 @@
-"""The name of a shard: a type that formats and parses itself."""
+"""The key of a shard: a value that formats and parses itself."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _KEY = re.compile(rf"({_NAME})/({_NAME})/([0-9]{{5}}|[1-9][0-9]{{5,}})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class ShardKey:
-    """`corpus/split/00007`: the same key in every sharded stage."""
+    """`corpus/split/00007`; a shard keeps its key through all stages."""
 
     corpus: str
     split: str
@@ -23,7 +23,7 @@ class ShardKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `corpus/split/00007`; raises `UserError` naming what was found."""
+        """Parse `corpus/split/00007`; raises `UserError` for anything else."""
         match = _KEY.fullmatch(text)
         if match is None:
             raise UserError(

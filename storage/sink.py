@@ -1,4 +1,4 @@
-"""A local file that is hashed while it is written."""
+"""Local files that are hashed while they are written."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class HashingSink:
-    """A writable binary file; after `close` its bytes are on disk and its digest is known."""
+    """A writable binary file that computes its SHA-256; `close` forces the bytes to disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -16,12 +16,12 @@ class HashingSink:
 
     @property
     def sha256(self) -> str:
-        """The digest of all that was written so far, in hexadecimal."""
+        """The digest of everything written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
     @property
     def closed(self) -> bool:
-        """Whether the file takes no more bytes."""
+        """Whether the file is closed."""
         return self._file.closed
 
     def write(self, data: bytes) -> int:
@@ -31,22 +31,22 @@ class HashingSink:
         return self._file.write(data)
 
     def flush(self) -> None:
-        """Hand what is buffered to the operating system."""
+        """Pass buffered bytes to the operating system."""
         if not self._file.closed:
             self._file.flush()
 
     def close(self) -> None:
-        """Force the bytes to disk, so that a rename cannot overtake them; twice is harmless."""
+        """Force the bytes to disk before a rename can happen; idempotent."""
         if not self._file.closed:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
 
     def discard(self) -> None:
-        """Remove the file if it was not renamed meanwhile."""
+        """Delete the file unless it has been renamed."""
         try:
             self._file.close()
-        finally:  # a full disk refuses even the rest of a buffer
+        finally:  # closing fails on a full disk, which refuses the buffered bytes
             self.path.unlink(missing_ok=True)
 
 
@@ -57,7 +57,7 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a loss of power."""
+    """Make renames in `folder` survive a power loss."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

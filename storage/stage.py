@@ -20,15 +20,12 @@ _FOLDERS: Final = {"download": "raw"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSpec:
-    """What a stage promises of its output.
+class TableFormat:
+    """The declared format of a table.
 
-    `version` is raised when the meaning of the output changes. With `row_group_bytes` None each
-    batch that the transform yields becomes a row group of its own.
+    With `row_group_bytes` None each batch that a transform yields becomes a row group of its own.
     """
 
-    name: str
-    version: int
     schema: pa.Schema
     row_group_bytes: int | None = ROW_GROUP_BYTES
 

@@ -1,7 +1,7 @@
-"""One seam for all storage: files under a root that may be a folder, memory or an object store.
+"""The interface to all storage: files below a root, in a folder, in memory or in an object store.
 
-Paths are relative to the root and use `/`. A file becomes visible only when it is complete, a claim
-by `put_if_absent` has one winner, and no listing is ever served from a cache.
+Paths are relative to the root and use `/`. Files become visible only when complete, exactly one of
+several concurrent `put_if_absent` calls succeeds, and listings are never cached.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from storage.backend import cat, create, find, move, open_root, tag, written_at
 from storage.errors import IntegrityError, UserError, without_secrets
-from storage.faults import explained
+from storage.faults import translated_errors
 from storage.receipt import FileRef
 from storage.sink import HashingSink, hash_file
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A listed file: its size, and a tag that changes when its content is put anew."""
+class StoredFile:
+    """A file in a listing; `tag` changes when the file is rewritten."""
 
     size_bytes: int
     tag: str
@@ -33,10 +33,10 @@ class Entry:
 
 
 class Store:
-    """Files under `root`, any fsspec URL; relative folders are taken from the working directory.
+    """Files below `root`: a folder or any fsspec URL.
 
-    Raises `UserError` when the root cannot be reached or refuses the credentials, `TransientError`
-    when the network or the server fails, `FileNotFoundError` when a file is not there.
+    Methods raise `UserError` if the root cannot be reached or refuses the credentials,
+    `TransientError` if the network or the server fails, `FileNotFoundError` for a missing file.
     """
 
     def __init__(self, root: str, scratch: str | None = None) -> None:
@@ -49,12 +49,12 @@ class Store:
         return f"Store({self.root!r})"
 
     def check(self) -> None:
-        """Prove that the root can be written to; raises `UserError` with the reason otherwise."""
+        """Check that the root is writable; raises `UserError` with the reason if it is not."""
         if self.is_local and os.path.isfile(self._base):
             raise UserError(f"the root {self.root} is a file; expected a folder")
         probe = self._full(f".{uuid.uuid4().hex}.part")
         try:
-            with self._explained("write to"):
+            with self._translated("write to"):
                 if self.is_local:
                     os.makedirs(self._base, exist_ok=True)
                 self._fs.pipe_file(probe, b"")
@@ -65,45 +65,45 @@ class Store:
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """The bytes of a file, or exactly those from `start` up to but not including `end`.
 
-        Raises `IntegrityError` when the file ends before `end`.
+        Raises `IntegrityError` if the file ends before `end`.
         """
-        with self._explained("read from"):
+        with self._translated("read from"):
             data = cat(self._fs, self._full(path), start, end)
         if end is not None and len(data) != end - (start or 0):
             raise IntegrityError(
-                f"{path} ends before its byte {end}, which an index says it has;"
-                " remove its receipt and make it again"
+                f"{path} ends before byte {end}, expected by an index; delete its receipt and rerun"
+                " the stage that wrote it"
             )
         return data
 
     def exists(self, path: str) -> bool:
-        """Whether a complete file stands at `path`."""
-        with self._explained("look into"):
+        """Whether there is a complete file at `path`."""
+        with self._translated("look into"):
             try:
                 return bool(self._fs.info(self._full(path))["type"] == "file")
             except FileNotFoundError:
                 return False
 
-    def list(self, folder: str) -> dict[str, Entry]:
-        """Every complete file below `folder`, by path, in order; one listing, never cached."""
-        with self._explained("list"):
+    def list(self, folder: str) -> dict[str, StoredFile]:
+        """All complete files below `folder`, by path, sorted; one listing, never cached."""
+        with self._translated("list"):
             found = find(self._fs, self._full(folder))
         below = {
-            _relative(full, self._base): Entry(info["size"], tag(info), written_at(info))
+            _relative(full, self._base): StoredFile(info["size"], tag(info), written_at(info))
             for full, info in found.items()
         }
         return {path: below[path] for path in sorted(below) if not path.endswith(".part")}
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        """Write `data` unless a file stands at `path`; of racing writers one gets True."""
-        with self._explained("write to"):
+        """Write `data` unless `path` exists; exactly one of concurrent writers gets True."""
+        with self._translated("write to"):
             return create(self._fs, self._full(path), data)
 
     @contextmanager
     def sink(self, folder: str) -> Iterator[HashingSink]:
-        """A file to write whose name is not known yet; `keep` gives it one, else it is removed."""
+        """A temporary file to write to; `keep` gives it its name, otherwise it is deleted."""
         parent = Path(self._full(folder)) if self.is_local else self.scratch_folder()
-        with explained("write to", str(parent), is_local=True):
+        with translated_errors("write to", str(parent), is_local=True):
             parent.mkdir(parents=True, exist_ok=True)
             sink = HashingSink(parent / f".{uuid.uuid4().hex}.part")
             try:
@@ -112,17 +112,18 @@ class Store:
                 sink.discard()
 
     def keep(self, sink: HashingSink, path: str) -> FileRef:
-        """Make what was written to `sink` visible at `path`, whole or not at all."""
+        """Move what was written to `sink` to `path`, atomically."""
         sink.close()
-        with self._explained("write to"):
+        with self._translated("write to"):
             move(self._fs, sink.path, self._full(path))
         return FileRef(path=path, sha256=sink.sha256, size_bytes=sink.size_bytes)
 
     @contextmanager
     def fetch(self, ref: FileRef, *, verify: bool = True) -> Iterator[Path]:
-        """A local copy of a stored file, its digest checked; the file itself where that is local.
+        """A local copy of a stored file, verified; the file itself if the root is local.
 
-        Raises `IntegrityError` when the bytes are not those that `ref` names.
+        The copy exists until the context ends. Raises `IntegrityError` if the file is missing or
+        does not match `ref`.
         """
         if self.is_local:
             path = Path(self._full(ref.path))
@@ -134,7 +135,7 @@ class Store:
         local = self.scratch_folder() / f".{uuid.uuid4().hex}.part"
         try:
             try:
-                with self._explained("read from"):
+                with self._translated("read from"):
                     self._fs.get_file(self._full(ref.path), str(local))
             except FileNotFoundError as error:
                 raise _missing(ref) from error
@@ -144,9 +145,9 @@ class Store:
             local.unlink(missing_ok=True)
 
     def local_folder(self, refs: Sequence[FileRef]) -> Path:
-        """A local folder with files that are stored in one folder, their digests checked.
+        """A local folder with verified copies of `refs`, which are stored in one folder.
 
-        Raises `IntegrityError` when the bytes are not those that the references name.
+        Raises `IntegrityError` if a file is missing or does not match its reference.
         """
         if self.is_local:
             for ref in refs:
@@ -164,17 +165,17 @@ class Store:
         return folder
 
     def delete(self, path: str) -> None:
-        """Remove a file; that it is not there is no error."""
-        with self._explained("delete from"):
+        """Delete a file; a missing file is no error."""
+        with self._translated("delete from"):
             try:
                 self._fs.rm_file(self._full(path))
             except FileNotFoundError:
                 return
 
     def unfinished(self) -> dict[str, float]:
-        """Partial files of writers, dead or alive, below a local root: path to time of last write.
+        """Temporary files below a local root, of live or dead writers: path to modification time.
 
-        An object store shows none: there an object appears only when its upload is complete.
+        Always empty for an object store, which shows an object only when its upload is complete.
         """
         if not self.is_local:
             return {}
@@ -182,19 +183,19 @@ class Store:
         return {_relative(str(part), self._base): part.stat().st_mtime for part in parts}
 
     def scratch_folder(self) -> Path:
-        """A local folder for partial downloads and for copies of remote files."""
+        """A local folder for partial downloads and copies of remote files; created if missing."""
         if self._scratch is not None:
             folder = Path(self._scratch).expanduser()
         elif self.is_local:
             folder = Path(self._base) / "scratch"
         else:
             folder = Path(tempfile.gettempdir()) / f"distillery-{os.getuid()}"
-        with explained("write to", str(folder), is_local=True):
+        with translated_errors("write to", str(folder), is_local=True):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def free_bytes(self) -> int | None:
-        """Room left on a local disk; None on an object store."""
+        """Free space on the disk of a local root; None for an object store."""
         return shutil.disk_usage(self._base).free if self.is_local else None
 
     def _full(self, path: str) -> str:
@@ -203,13 +204,13 @@ class Store:
             raise UserError(f"a stored path must stay below the root; found {path!r}")
         return f"{self._base}/{path}" if path else self._base
 
-    def _explained(self, verb: str) -> AbstractContextManager[None]:
-        return explained(verb, self.root, is_local=self.is_local)
+    def _translated(self, verb: str) -> AbstractContextManager[None]:
+        return translated_errors(verb, self.root, is_local=self.is_local)
 
 
 def _missing(ref: FileRef) -> IntegrityError:
     return IntegrityError(
-        f"{ref.path} is named by a receipt but is not there; rerun the shard that made it"
+        f"{ref.path} is missing although a receipt names it; rerun the shard that wrote it"
     )
 
 
@@ -217,13 +218,13 @@ def _check(ref: FileRef, path: Path, *, verify: bool) -> None:
     size_bytes = path.stat().st_size
     if size_bytes != ref.size_bytes:
         raise IntegrityError(
-            f"{ref.path} holds {size_bytes} bytes, its receipt says {ref.size_bytes};"
-            " rerun the shard that made it"
+            f"{ref.path} has {size_bytes} bytes, its receipt says {ref.size_bytes};"
+            " rerun the shard that wrote it"
         )
     if verify and (found := hash_file(path)) != ref.sha256:
         raise IntegrityError(
             f"{ref.path} has sha256 {found}, its receipt says {ref.sha256};"
-            " rerun the shard that made it"
+            " rerun the shard that wrote it"
         )
 
 

@@ -1,7 +1,7 @@
-"""One process a device: each loads its model once, reads ahead for itself and makes shard by shard.
+"""A pool with one process per device, so that each process loads a model only once.
 
-Knows devices and processes; knows no shard. A function of a module, its arguments and its result
-are all that crosses to another process.
+Knows devices and processes, not shards. Only a module-level function, its arguments and its result
+cross the process boundary.
 """
 
 import functools
@@ -26,18 +26,18 @@ from storage.errors import DistilleryError, ShardError, TransientError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SPAWN: Final = multiprocessing.get_context("spawn")  # a fork of a process with CUDA is broken
+_SPAWN: Final = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
 _POLL_S: Final = 0.5
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _THREADS: Final = "OMP_NUM_THREADS"
 
 
 class DevicePool:
-    """Runs one function a device at a time, each in the process of a free device.
+    """Runs one call per device at a time, each in the process that belongs to the device.
 
-    A device is `cpu` or `cuda:0`, counted as this process counts them; the function sees no other
-    GPU. Processes start when they are first needed and end with the pool or with this process,
-    however that ends.
+    A device is `cpu` or a CUDA device such as `cuda:0`, numbered as in this process; the called
+    function sees no other GPU. Processes start on first use. They end when the pool is closed or
+    when this process ends, even by SIGKILL.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -47,11 +47,11 @@ class DevicePool:
             self._free.put(worker)
 
     def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `work` returns on the next device that is free; waits for one.
+        """Call `work` on the next free device and return its result; blocks until one is free.
 
-        Errors of Python and of Distillery come back as they are, with their causes; of any other
-        the name and first line, as a `ShardError`. Raises `TransientError` when the process was
-        killed; the next call has a new one.
+        Built-in exceptions and those of `storage.errors` are raised here unchanged, with their
+        causes. Any other becomes a `ShardError` with its type and the first line of its message.
+        Raises `TransientError` if the process is killed; the next call starts a new one.
         """
         worker = self._free.get()
         try:
@@ -61,19 +61,19 @@ class DevicePool:
         return result
 
     def close(self) -> None:
-        """End all processes, and with them what is at work in them."""
+        """Kill all processes and the calls that are running in them."""
         for worker in self._workers:
             worker.end()
 
 
 @functools.cache
 def device_pool(devices: tuple[str, ...]) -> DevicePool:
-    """The pool of these devices, one for all stages and corpora of this process."""
+    """The pool for these devices, shared by all stages and corpora of this process."""
     return DevicePool(devices)
 
 
 class _Worker:
-    """A device and its process, where there is one."""
+    """A device and its process, if one is running."""
 
     def __init__(self, device: str, num_devices: int) -> None:
         self._device = device
@@ -82,35 +82,35 @@ class _Worker:
         self._connection: Connection | None = None
 
     def run(self, work: Callable[..., R], args: Sequence[Any], kwargs: dict[str, Any]) -> R:
-        connection = self._started()
-        is_answered = False
+        connection = self._ensure_started()
+        is_finished = False
         try:
             connection.send((work, args, kwargs))
-            result, chain = self._answer(connection)
-            is_answered = True
+            result, errors_raised = self._receive_result(connection)
+            is_finished = True
         except (EOFError, ConnectionError) as error:
             self._process.join()
             raise TransientError(
-                f"the process that worked on {self._device} was ended from outside (exit code"
-                f" {self._process.exitcode}); see whether memory was short, and run again"
+                f"the process for {self._device} was killed (exit code {self._process.exitcode});"
+                " check whether the machine ran out of memory, then run again"
             ) from error
         finally:
-            if not is_answered:
-                self.end()  # it may be at work on what nobody waits for any more
-        if chain:
-            raise _linked(chain)
-        answer: R = result
-        return answer
+            if not is_finished:
+                self.end()  # it may still be busy with a call that nobody waits for
+        if errors_raised:
+            raise _with_causes(errors_raised)
+        typed_result: R = result
+        return typed_result
 
-    def _answer(self, connection: Connection) -> tuple[Any, list[BaseException]]:
+    def _receive_result(self, connection: Connection) -> tuple[Any, list[BaseException]]:
         while True:
-            # in short waits, so that the time limit of a task can end this
+            # short waits, so that a task's time limit can interrupt this thread
             while not wait([connection, self._process.sentinel], timeout=_POLL_S):
                 pass
             message = connection.recv()
             if not isinstance(message, logging.LogRecord):
-                result, chain = message
-                return result, chain
+                result, errors_raised = message
+                return result, errors_raised
             logging.getLogger(message.name).handle(message)
 
     def end(self) -> None:
@@ -122,54 +122,54 @@ class _Worker:
             self._connection.close()
             self._connection = None
 
-    def _started(self) -> Connection:
+    def _ensure_started(self) -> Connection:
         if self._connection is not None and self._process.is_alive():
             return self._connection
         self.end()
-        here, there = _SPAWN.Pipe()
+        ours, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
             target=_serve,
-            args=(there, self._device, self._num_devices),
+            args=(theirs, self._device, self._num_devices),
             name=f"on {self._device}",
             daemon=True,
         )
         self._process.start()
-        there.close()  # so that its end is the end of the connection
-        self._connection = here
-        return here
+        theirs.close()  # otherwise the connection would outlive the process
+        self._connection = ours
+        return ours
 
 
-class _Wire:
-    """The way back: one message at a time, answers and what was logged meanwhile."""
+class _Outbox:
+    """Sends results and log records to the parent, one message at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
 
     def put_nowait(self, message: object) -> None:
-        """What a `QueueHandler` asks of a queue."""
+        """The one method of a queue that `QueueHandler` calls."""
         with self._lock:
             self._connection.send(message)
 
 
 def _serve(connection: Connection, device: str, num_devices: int) -> None:
-    """The life of a process: bound to a device, then one call after the other."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
+    """Main function of a process: bind it to the device, then execute calls until the pipe ends."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _bind(device, num_devices)
-    wire: Any = _Wire(connection)  # as much of a queue as the handler needs
-    logging.getLogger().addHandler(QueueHandler(wire))
+    outbox: Any = _Outbox(connection)  # QueueHandler is typed for a whole queue
+    logging.getLogger().addHandler(QueueHandler(outbox))
     with ThreadPoolExecutor(1, "work") as thread, suppress(EOFError):
         while True:
             work, args, kwargs = connection.recv()
-            made = thread.submit(work, *args, **kwargs)
-            error = made.exception()
-            result = made.result() if error is None else None
-            wire.put_nowait((result, [_portable(one) for one in _chain(error)]))
+            future = thread.submit(work, *args, **kwargs)
+            error = future.exception()
+            result = future.result() if error is None else None
+            outbox.put_nowait((result, [_portable(one) for one in _causes(error)]))
 
 
 def _bind(device: str, num_devices: int) -> None:
-    """Before torch is imported, so that it sees this device alone, and shares the cores."""
+    """Limit this process to one GPU and its share of the cores; call before importing torch."""
     name, _, number = device.partition(":")
     visible = [one for one in os.environ.get(_VISIBLE, "").split(",") if one]
     if name == "cpu":
@@ -179,34 +179,36 @@ def _bind(device: str, num_devices: int) -> None:
     os.environ.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // num_devices)))
 
 
-def _end_with_parent() -> None:
-    """A process whose parent is killed would wait for its next call for ever."""
+def _exit_with_parent() -> None:
+    """Exit when the parent is killed; this process would wait for its next call forever."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
     os._exit(1)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error itself, its cause, the cause of that, and so on."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The error itself where any process can read it; a traceback goes along as a note."""
+    """An error that the parent can unpickle; the traceback of an unexpected one becomes a note."""
     is_ours = isinstance(error, DistilleryError)
     if not is_ours:
         error.add_note("".join(traceback.format_exception(error, chain=False)))
     if type(error).__module__ in ("builtins", errors.__name__):
         return error
     lines = str(error).strip().splitlines() or ["no message"]
-    told = ShardError(lines[0] if is_ours else f"{type(error).__name__}: {lines[0]}")
+    replacement = ShardError(lines[0] if is_ours else f"{type(error).__name__}: {lines[0]}")
     for note in getattr(error, "__notes__", ()):
-        told.add_note(note)
-    return told
+        replacement.add_note(note)
+    return replacement
 
 
-def _linked(chain: Sequence[BaseException]) -> BaseException:
-    for error, cause in pairwise(chain):
+def _with_causes(errors_raised: Sequence[BaseException]) -> BaseException:
+    """The first error, with the causes that pickling dropped restored from the others."""
+    for error, cause in pairwise(errors_raised):
         error.__cause__ = cause
-    return chain[0]
+    return errors_raised[0]

@@ -29,7 +29,10 @@ from tasks.device_pool import device_pool
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
-from tasks.work import Job, load_model, run_job, run_plan
+from tasks.job import Job
+from tasks.stage import Resource
+from tasks.stages import stage_named
+from tasks.work import run_job, run_plan
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,9 +42,6 @@ OnStep = Callable[[int, int, float, float, float, float], None]
 
 _JITTER: Final = 0.3
 _BACK_OFF: Final = 3
-_ON_DEVICES: Final = frozenset({"label", "evaluate"})
-"""Stages whose model takes all cores or a card: a shard at a time on each."""
-
 _TRANSIENT: Final = (TransientError, ConnectionError, TimeoutError)
 
 
@@ -122,16 +122,11 @@ def shard_task(config: RunConfig, job: Job) -> Receipt:
 def _run_on_device(config: RunConfig, job: Job) -> Receipt:
     """By the process of a free device where the stage wants one and the run names some."""
     devices = config.runtime.devices
-    if not devices or job.place.stage not in _ON_DEVICES:
+    if not devices or stage_named(job.place.stage).resource is not Resource.DEVICE:
         return run_job(config, job)
     kind = devices[0].partition(":")[0]
     runtime = config.runtime.model_copy(update={"device": kind})
     return device_pool(devices).run(run_job, config.model_copy(update={"runtime": runtime}), job)
-
-
-def num_in_flight(runtime: Runtime, stage: str) -> int:
-    """How many shards of a stage may be made at once."""
-    return max(1, len(runtime.devices)) if stage in _ON_DEVICES else runtime.workers
 
 
 def _limit(host: str) -> str:
@@ -199,6 +194,7 @@ def report_task(
 ) -> None:
     """Sum up and time teacher and student side by side."""
     from tasks.evaluate.report import make_report
+    from tasks.evaluate.stage import load_model
 
     device_pool(config.runtime.devices).close()  # nothing else is at work while time is taken
     store = Store(config.root, config.runtime.scratch)

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from configs.schema import RunConfig
-from storage.schema import LABELS, NORMALISED
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
 from tests.tasks.whisper.tiny_ctc import save_tiny_ctc
 
 ROOT = Path(__file__).parents[1]

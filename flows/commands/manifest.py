@@ -21,6 +21,7 @@ from storage import manifest
 from storage.difference import difference
 from storage.errors import UserError
 from storage.store import Store
+from tasks.card import read_card
 
 if TYPE_CHECKING:
     from tasks.export.parts import Format
@@ -53,7 +54,7 @@ def show_manifest(
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
     if card and not as_json:
-        typer.echo(manifest.read_card(store, found), nl=False)
+        typer.echo(read_card(store, found), nl=False)
     else:
         show(manifest_view(found), as_json=as_json)
 

@@ -7,9 +7,7 @@ import typer
 
 from configs.schema import RunConfig
 from flows.server.credentials import load_run
-from storage.errors import UserError
 from storage.store import Store
-from tasks.stages import STAGES, Stage
 
 Config = Annotated[Path, typer.Argument(help="A configuration, such as configs/demo.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -22,11 +20,3 @@ def open_run(config: Path) -> tuple[RunConfig, Store]:
     """The settings of a configuration, and the store of its root."""
     settings = load_run(config)
     return settings, Store(settings.root, settings.runtime.scratch)
-
-
-def stage_named(name: str) -> Stage:
-    """The stage of this name; raises `UserError` with the names that exist."""
-    for stage in STAGES:
-        if stage == name:
-            return stage
-    raise UserError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")

@@ -120,31 +120,47 @@ def print_parts(console: Console, parts: Iterable[Part]) -> None:
             if number > 0:
                 console.print()
             console.print(part)
-        elif isinstance(part, Text) and console.is_terminal:
-            console.print(part, overflow="ignore", crop=False)
         else:
-            text = part if isinstance(part, Text) else _text(console, part)
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            for line in _lines(part, console.width) if console.is_terminal else [_unbroken(part)]:
+                console.print(line, highlight=False, soft_wrap=True)
 
 
-def _text(console: Console, part: str | Command) -> str:
+def _unbroken(part: str | Text | Command) -> Text:
     if isinstance(part, Command):
-        text = f"{part.before}{part.command}"
-        width = console.width - len(" \\") if len(text) > console.width else console.width
-        return " \\\n".join(_wrapped(text, width)) if console.is_terminal else text
-    if not console.is_terminal:
-        return part
-    return "\n".join(line for text in part.split("\n") for line in _wrapped(text, console.width))
+        return Text(f"{part.before}{part.command}")
+    return Text(part) if isinstance(part, str) else part
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """A line as lines of at most `width` characters, unless a word alone is longer."""
-    indent = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(
-        text,
+def _lines(part: str | Text | Command, width: int) -> Iterator[Text]:
+    """A part as lines of at most `width` characters, unless a word alone is longer."""
+    if isinstance(part, Command):
+        whole = _unbroken(part)
+        if len(whole) <= width:
+            yield whole
+        else:
+            *lines, last = _wrapped(whole, width - len(" \\"))
+            yield from (line + Text(" \\") for line in lines)
+            yield last
+    else:
+        for line in _unbroken(part).split(allow_blank=True):
+            yield from _wrapped(line, width)
+
+
+def _wrapped(text: Text, width: int) -> Iterator[Text]:
+    """A line broken between words; the further lines are indented by two more characters."""
+    plain = text.plain
+    indent = " " * (len(plain) - len(plain.lstrip()) + 2)
+    wrapper = textwrap.TextWrapper(
         width,
-        subsequent_indent=f"{indent}  ",
+        subsequent_indent=indent,
+        expand_tabs=False,
+        replace_whitespace=False,
         break_long_words=False,
         break_on_hyphens=False,
-        drop_whitespace=True,
-    ) or [""]
+    )
+    end = 0
+    for number, line in enumerate(wrapper.wrap(plain) or [""]):
+        words = line if number == 0 else line.removeprefix(indent)
+        start = plain.index(words, end)
+        end = start + len(words)
+        yield text[start:end] if number == 0 else Text(indent) + text[start:end]

@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from flows.commands.failures import failures_reported
-from flows.commands.options import PREFECT_HOME, Config, open_run, stage_named
+from flows.commands.options import PREFECT_HOME, Config, open_run
 from flows.commands.render import say
 from flows.commands.screen import on_screen
 from flows.local_run import rerun_locally
+from tasks.stages import stage_named
 
 
 def command(
@@ -20,5 +21,5 @@ def command(
     settings, store = open_run(config)
     store.check()
     with failures_reported(config), on_screen():
-        rerun_locally(config, settings, stage_named(stage), shard, PREFECT_HOME)
+        rerun_locally(config, settings, stage_named(stage).name, shard, PREFECT_HOME)
     say(f"{stage} {shard}: done")

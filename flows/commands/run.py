@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.failures import failures_reported
-from flows.commands.options import PREFECT_HOME, Config, open_run, stage_named
+from flows.commands.options import PREFECT_HOME, Config, open_run
 from flows.commands.render import show
 from flows.commands.screen import complain, on_screen
 from flows.commands.views.estimate import estimate_view
@@ -14,6 +14,7 @@ from flows.commands.views.run import run_view
 from flows.local_run import run_locally
 from flows.state.estimate import estimate_anywhere
 from flows.state.summary import read_summary
+from tasks.stages import stage_named
 
 
 def command(
@@ -27,7 +28,7 @@ def command(
     ] = False,
 ) -> None:
     """Run all stages, with progress; what is already done is skipped."""
-    last = stage_named(until)
+    last = stage_named(until).name
     if plan:
         _print_plan(config, as_json=as_json)
         return

@@ -7,8 +7,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
+from typing import Final
 from uuid import UUID
 
 import httpx
@@ -19,59 +21,65 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_logger
 from prefect.runtime import flow_run
 
 from configs.schema import RunConfig
-from flows.dispatch.progress import Bar, progress
 from flows.dispatch.tables import Failed, Row, failure_rows, hours_rows, reason_rows, status_rows
 from flows.state.corpus_state import corpus_states
 from flows.state.models import find_report
 from flows.state.publication import find_current
 from flows.state.status import read_status
 from storage.errors import DistilleryError
-from storage.manifest import read_card
 from storage.store import Store
+from tasks.card import read_card
+
+_REFRESH_S: Final = 60.0
 
 
-class _ShownBar:
-    """A bar on the screen, where there is one, and as an artifact of the flow run.
+class ArtifactBar:
+    """A progress bar in the UI, as an artifact of the flow run in which it is created.
 
     An update costs the server a request, so there is one for each per cent, and near the end one
     for each step.
     """
 
-    def __init__(self, on_screen: Bar, title: str, total: int, unit: str) -> None:
-        self._on_screen = on_screen
+    def __init__(self, title: str, total: int, unit: str) -> None:
         self._title, self._total, self._unit = title, total, unit
         self._done, self._remark = 0, ""
         self._lock = Lock()
         self._artifact: UUID | None = None
-        with _for_the_eye():
+        with optional():
             made = create_progress_artifact(0.0, _key(title), self._description())
             assert isinstance(made, UUID)
             self._artifact = made
 
     def advance(self, num_done: int = 1) -> None:
-        self._on_screen.advance(num_done)
-        self._tell(num_done)
+        """Count so many more as done."""
+        self._change(num_done)
 
     def advance_to(self, num_done: int) -> None:
-        self._on_screen.advance_to(num_done)
-        self._tell(num_done - self._done)
+        """Set how many are done."""
+        self._change(num_done - self._done)
+
+    def extend_to(self, total: int) -> None:
+        """Set the total; shown with the next step."""
+        self._total = total
 
     def say(self, text: str) -> None:
-        self._on_screen.say(text)
+        """Show a short remark with the next step."""
         self._remark = text
 
-    def _tell(self, num_more: int) -> None:
-        with self._lock:  # also while the server is told: an older count must not come later
+    def _change(self, num_more: int) -> None:
+        with self._lock:  # held during the request, so that an older count never comes later
             before, self._done = self._done, self._done + num_more
-            is_another_percent = 100 * before // self._total != 100 * self._done // self._total
-            is_near_the_end = 100 * self._done > 99 * self._total
-            if self._artifact is not None and (is_another_percent or is_near_the_end):
-                with _for_the_eye():
-                    percent = 100 * self._done / self._total
+            total = max(1, self._total)
+            is_next_percent = 100 * before // total != 100 * self._done // total
+            is_near_the_end = 100 * self._done > 99 * total
+            if self._artifact is not None and (is_next_percent or is_near_the_end):
+                with optional():
+                    percent = min(100.0, 100 * self._done / total)
                     update_progress_artifact(self._artifact, percent, self._description())
 
     def _description(self) -> str:
@@ -79,30 +87,43 @@ class _ShownBar:
         return f"{self._title}: {self._done} of {self._total} {self._unit}{remark}"
 
 
-def shown_bar(title: str, total: int, unit: str) -> Bar:
-    """A new bar for who watches this run, on a screen or in the UI; none there for no work."""
-    on_screen = progress().bar(title, total, unit)
-    return _ShownBar(on_screen, title, total, unit) if total > 0 else on_screen
-
-
 class RunTables:
-    """Where the run stands, by what the receipts say, and where its results are: one set a run."""
+    """The tables of a run: where it stands by its receipts, and where its results are."""
 
     def __init__(self, config: str, settings: RunConfig, store: Store) -> None:
         self._config, self._settings, self._store = config, settings, store
         self._shown: dict[str, UUID] = {}
+        self._flow_run_id = flow_run.id
+
+    @contextmanager
+    def kept_up_to_date(self) -> Iterator[None]:
+        """Refresh the tables every minute of what runs inside, and once at its end."""
+        ended = Event()
+
+        def refresh() -> None:
+            while not ended.wait(_REFRESH_S):
+                self.show()
+
+        context = copy_context()
+        thread = Thread(target=context.run, args=(refresh,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.show()
 
     def show(self) -> None:
         """Bring the tables up to date."""
-        with _for_the_eye():
-            status = read_status(
-                self._settings, self._store, corpus_states(self._settings, self._store)
-            )
+        with optional():
+            states = corpus_states(self._settings, self._store)
+            status = read_status(self._settings, self._store, states)
             self._table("status", "Shards and rows by stage", status_rows(status.stages))
             self._table("hours", "Hours of speech by corpus after each stage", hours_rows(status))
-            self._table("reasons", "Rows that were left out, and why", reason_rows(status))
+            self._table("reasons", "Rows that were rejected, and why", reason_rows(status))
             failures = failure_rows(self._config, status.failures)
-            self._table("failed shards", "Why, and what makes them again", failures)
+            self._table("failed shards", "Why, and the command that repairs each", failures)
             self._show("results", "Manifest and student", _results(self._settings, self._store))
 
     def _table(self, name: str, title: str, rows: Sequence[Row]) -> None:
@@ -118,7 +139,7 @@ class RunTables:
                 type=kind,
                 description=title,
                 data=data,
-                flow_run_id=flow_run.id,
+                flow_run_id=self._flow_run_id,
             )
             self._shown[name] = client.create_artifact(made).id
 
@@ -126,7 +147,7 @@ class RunTables:
 def show_failures(failures: Sequence[Failed]) -> None:
     """A table of the shards that failed in this flow run, with what makes them again."""
     if config := flow_run.parameters.get("config"):
-        with _for_the_eye():
+        with optional():
             rows = failure_rows(config, failures)
             about = f"{flow_run.name}: the shards that failed, and what makes them again."
             create_table_artifact(rows, _key("failed", flow_run.name), about)
@@ -159,9 +180,9 @@ def _link(store: Store, path: str) -> str:
 
 
 @contextmanager
-def _for_the_eye() -> Iterator[None]:
-    """Go on without what the server does not take."""
+def optional() -> Iterator[None]:
+    """Go on without what the server does not accept: artifacts are never needed."""
     try:
         yield
-    except (DistilleryError, httpx.HTTPError) as error:
+    except (DistilleryError, httpx.HTTPError, PrefectHTTPStatusError) as error:
         get_logger(__name__).warning("not shown in the UI: %s", error or type(error).__name__)

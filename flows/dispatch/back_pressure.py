@@ -1,8 +1,6 @@
 """Back-pressure of the Prefect server: tasks are not submitted faster than it records them."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import httpx
@@ -12,54 +10,58 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 
-_FEW: Final = 100
+_MOST_UNRECORDED: Final = 1_000
 _PATIENCE_S: Final = 30.0
 _PAUSE_S: Final = 0.2
 
 
-@contextmanager
-def recorded(num_tasks: int) -> Iterator[None]:
-    """Leave only once the server shows the end of the `num_tasks` tasks that are run inside.
+class BackPressure:
+    """Holds a run back while too many of its tasks are missing on the server.
 
-    It learns of tasks by events, three of each, from a queue that drops what comes when it holds
-    10,000 (Prefect 3.8 without Redis): rows that are lost there are never shown. A few tasks are
-    not waited for, nor is a server that shows no more of them within half a minute: receipts tell
-    what is done.
+    The server learns about tasks from events, three for each, in a queue that drops new ones when
+    it holds 10,000 (Prefect without Redis): rows lost there are never shown. A server that records
+    nothing for half a minute is not waited for, because the receipts show what is done.
     """
-    if num_tasks <= _FEW:
-        yield
-        return
-    with get_client(sync_client=True) as client:
-        wanted = (_num_ended(client) or 0) + num_tasks
-        try:
-            yield
-        except Exception:  # of shards that failed; who stops the run is not kept waiting
-            _wait_until(client, wanted)
-            raise
-        _wait_until(client, wanted)
 
+    def __init__(self) -> None:
+        self._num_submitted = 0
+        self._num_recorded = 0
+        self._num_before: int | None = None  # recorded by an earlier attempt of the same run
 
-def _wait_until(client: SyncPrefectClient, wanted: int) -> None:
-    shown, seen_s = 0, time.monotonic()
-    while time.monotonic() - seen_s < _PATIENCE_S:
-        found = _num_ended(client)
-        if found is not None and found >= wanted:
+    def before_submit(self) -> None:
+        """Wait until another task can be submitted without any being lost."""
+        if flow_run.id is None:
             return
-        if found is not None and found > shown:
-            shown, seen_s = found, time.monotonic()
-        time.sleep(_PAUSE_S)
-    get_run_logger().warning(
-        "the server shows the end of %d tasks of this flow run and no more than that, of %d;"
-        " the receipts tell what is done",
-        shown,
-        wanted,
-    )
+        if self._num_submitted == 0:
+            with get_client(sync_client=True) as client:
+                self._num_before = _num_ended(client)
+        self._num_submitted += 1
+        if self._num_submitted - self._num_recorded > _MOST_UNRECORDED:
+            with get_client(sync_client=True) as client:
+                self._wait(client)
+
+    def _wait(self, client: SyncPrefectClient) -> None:
+        last_change_s = time.monotonic()
+        while time.monotonic() - last_change_s < _PATIENCE_S:
+            recorded = (_num_ended(client) or 0) - (self._num_before or 0)
+            if recorded > self._num_recorded:
+                self._num_recorded, last_change_s = recorded, time.monotonic()
+            if self._num_submitted - self._num_recorded <= _MOST_UNRECORDED // 2:
+                return
+            time.sleep(_PAUSE_S)
+        get_run_logger().warning(
+            "the server shows %d of %d tasks of this run; receipts show what is done",
+            self._num_recorded,
+            self._num_submitted,
+        )
+        self._num_recorded = self._num_submitted
 
 
 def _num_ended(client: SyncPrefectClient) -> int | None:
-    """How many tasks of this flow run the server shows as ended; None while it does not answer."""
+    """How many tasks of this run and the runs below it have ended; None without an answer."""
+    run = {"any_": [str(flow_run.id)]}
     wanted = {
-        "flow_runs": {"id": {"any_": [str(flow_run.id)]}},
+        "flow_runs": {"operator": "or_", "id": run, "parent_flow_run_id": run},
         "task_runs": {"state": {"type": {"any_": sorted(TERMINAL_STATES)}}},
     }
     try:

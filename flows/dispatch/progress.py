@@ -1,22 +1,30 @@
-"""Who is told how far a run is: the command line draws bars, a worker's log takes lines."""
+"""Who sees how far a run is: the command line draws bars, a worker has nobody who watches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from flows.state.frontier import Unit
+from tasks.stages import SHARD_STAGES
+
+_NOUNS = {"download": "files", "plan": "splits"}
+
 
 class Bar(Protocol):
-    """One piece of work that takes long enough to be watched."""
+    """A piece of work that takes long enough to be watched."""
 
     def advance(self, num_done: int = 1) -> None:
-        """So many more are done."""
+        """Count so many more as done."""
 
     def advance_to(self, num_done: int) -> None:
-        """So many are done in all."""
+        """Set how many are done."""
+
+    def extend(self, num_more: int) -> None:
+        """Add to the total."""
 
     def say(self, text: str) -> None:
-        """A short remark behind the bar."""
+        """Show a short remark behind the bar."""
 
 
 class Progress(Protocol):
@@ -31,6 +39,9 @@ class _Unseen:
         return
 
     def advance_to(self, num_done: int) -> None:
+        return
+
+    def extend(self, num_more: int) -> None:
         return
 
     def say(self, text: str) -> None:
@@ -57,3 +68,36 @@ def watched_by(watcher: Progress) -> Iterator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+def noun(stage: str) -> str:
+    """What the units of a stage are called."""
+    return _NOUNS.get(stage, "shards")
+
+
+class StageBars:
+    """One bar a stage for all corpora together, whose total grows as work becomes ready."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, Bar] = {}
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Count units that have become ready."""
+        for unit in units:
+            self._bar(unit.stage).extend(1)
+
+    def end(self, unit: Unit, *, is_done: bool) -> None:
+        """Count a unit that has ended."""
+        if is_done:
+            self._bar(unit.stage).advance()
+        if unit.stage in SHARD_STAGES:
+            self._bar(unit.stage).say(str(unit.key))
+
+    def say(self, stage: str, text: str) -> None:
+        """Show a short remark behind the bar of a stage."""
+        self._bar(stage).say(text)
+
+    def _bar(self, stage: str) -> Bar:
+        if stage not in self._bars:
+            self._bars[stage] = progress().bar(stage, 0, noun(stage))
+        return self._bars[stage]

@@ -1,6 +1,6 @@
-"""Where the shards of a stage are made: by threads of this machine, or on a Ray cluster.
+"""Shards on a Ray cluster, where `runtime.runner` is `ray`.
 
-What is downloaded and planned stays with the machine of the flow run.
+Downloads and plans stay on the machine of the flow run.
 """
 
 import os
@@ -13,56 +13,88 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from configs.schema import Runtime
 from storage.errors import UserError
-from tasks.run import num_in_flight
-from tasks.stages import SHARD_STAGES
+from tasks.stage import Resource
+from tasks.stages import SHARD_STAGES, stage_named
 
-_SPREAD: Final = frozenset({*SHARD_STAGES, "evaluate"})
-_WITH_A_MODEL: Final = frozenset({"label", "evaluate"})
 _AHEAD: Final = 2
-"""Shards in flight for each that the cluster makes at once, so that no part of it ever waits."""
+"""Shards in flight for each that the cluster runs at once, so that no part of it ever waits."""
 
 
 def is_spread(runtime: Runtime, stage: str) -> bool:
-    """Whether the shards of a stage go to a cluster."""
-    return runtime.runner == "ray" and stage in _SPREAD
-
-
-def task_runner(runtime: Runtime, stage: str) -> TaskRunner[Any]:
-    """What runs the tasks of a flow run; raises `UserError` where Ray is not installed."""
-    if not is_spread(runtime, stage):
-        return ThreadPoolTaskRunner()
-    if find_spec("prefect_ray") is None or find_spec("ray") is None:
-        raise UserError("runtime.runner is ray, which needs pip install 'distillery[ray]'")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    from prefect_ray import RayTaskRunner
-
-    quiet = {"log_to_driver": False, "logging_level": "warning"}
-    runner: TaskRunner[Any] = RayTaskRunner(address=runtime.ray_address, init_kwargs=quiet)
-    return runner
+    """Whether the shards of a stage run on a cluster."""
+    return runtime.runner == "ray" and (stage in SHARD_STAGES or stage == "evaluate")
 
 
 @contextmanager
-def placed(runtime: Runtime, stage: str) -> Iterator[int]:
-    """Ask for what a shard needs while tasks are submitted; yields how many to have in flight."""
-    if not is_spread(runtime, stage):
-        yield num_in_flight(runtime, stage)
-        return
-    import ray
-    from prefect_ray.context import remote_options
+def cluster(runtime: Runtime) -> Iterator[None]:
+    """A connection to the Ray cluster of a run, shared by all its flow runs.
 
-    num_gpus = _gpus_per_shard(runtime) if stage in _WITH_A_MODEL else 0.0
-    cluster = ray.cluster_resources()
-    at_once = cluster.get("GPU", 0) / num_gpus if num_gpus else cluster.get("CPU", 1)
+    Without `ray_address` that is the cluster of RAY_ADDRESS, or one on this machine for the time of
+    the run. Raises `UserError` where Ray is not installed.
+    """
+    if runtime.runner != "ray":
+        yield
+        return
+    if find_spec("prefect_ray") is None or find_spec("ray") is None:
+        raise UserError("runtime.runner is ray, which needs pip install '.[ray]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(
+        address=runtime.ray_address,
+        namespace="prefect",
+        log_to_driver=False,
+        logging_level="warning",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def task_runner(runtime: Runtime, stage: str) -> TaskRunner[Any]:
+    """What runs the tasks of a flow run; on a cluster only inside `cluster`."""
+    if not is_spread(runtime, stage):
+        return ThreadPoolTaskRunner()
+    from prefect_ray import RayTaskRunner
+
+    runner: TaskRunner[Any] = RayTaskRunner(address=runtime.ray_address)
+    return runner
+
+
+def cluster_capacity(runtime: Runtime, stage: str) -> int:
+    """How many shards of a stage to have in flight; raises `UserError` where none fits."""
+    import ray
+
+    num_gpus = _gpus_per_shard(runtime, stage)
+    found = ray.cluster_resources()
+    at_once = found.get("GPU", 0) / num_gpus if num_gpus else found.get("CPU", 1)
     if at_once < 1:
         raise UserError(
             f"a shard of {stage} asks for {num_gpus:g} GPUs and the Ray cluster has"
-            f" {cluster.get('GPU', 0):g}; add machines, or change runtime.ray_gpus_per_shard"
+            f" {found.get('GPU', 0):g}; add machines, or change runtime.ray_gpus_per_shard"
         )
-    with remote_options(num_cpus=1, num_gpus=num_gpus):
-        yield _AHEAD * int(at_once)
+    return _AHEAD * int(at_once)
 
 
-def _gpus_per_shard(runtime: Runtime) -> float:
+@contextmanager
+def cluster_options(runtime: Runtime, stage: str) -> Iterator[None]:
+    """Ask for what a shard needs, for tasks that are submitted inside."""
+    if not is_spread(runtime, stage):
+        yield
+        return
+    from prefect_ray.context import remote_options
+
+    with remote_options(num_cpus=1, num_gpus=_gpus_per_shard(runtime, stage)):
+        yield
+
+
+def _gpus_per_shard(runtime: Runtime, stage: str) -> float:
+    if stage_named(stage).resource is not Resource.DEVICE:
+        return 0.0
     if runtime.ray_gpus_per_shard is not None:
         return runtime.ray_gpus_per_shard
     return 1.0 if runtime.device == "cuda" else 0.0

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flows.state.rerun import command_again
 from flows.state.status import StageStatus, Status
 from storage.shard import ShardKey
-from tasks.stages import STAGES
+from tasks.stages import CORPUS_STAGES
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def hours_rows(status: Status) -> list[Row]:
     """A row for each corpus: its hours after each stage that it has come through."""
     hours: dict[str, dict[str, float]] = {}
     for line in status.stages:
-        if line.corpus != "all" and line.stage in STAGES[1 : STAGES.index("publish")]:
+        if line.corpus != "all" and line.stage in CORPUS_STAGES[1:]:
             found = hours.setdefault(line.corpus, {})
             found[line.stage] = found.get(line.stage, 0.0) + line.hours
     return [

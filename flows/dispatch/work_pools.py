@@ -1,69 +1,130 @@
-"""Where a stage is made: in the process of the run, or by a deployment in the pool of the GPUs."""
+"""Work pools: stages that want a GPU run as deployments in the pool of the GPUs."""
 
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Final
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 
 from configs.schema import RunConfig, Runtime
-from flows.state.corpus_state import CorpusState
+from flows.dispatch.lane import EXPECTED, Ended
+from flows.state.frontier import Unit
 from storage.errors import DistilleryError
+from storage.receipts import Split
 from storage.shard import ShardKey
+from storage.stage import combined_digest, find_receipt
+from storage.store import Store
 from tasks.run import ShardFailed
-from tasks.stages import Stage
+from tasks.stage import Resource
+from tasks.stages import stage_named
 
 CPU_POOL: Final = "cpu"
 GPU_POOL: Final = "gpu"
 
-_WITH_A_MODEL: Final = frozenset({"label", "distil", "evaluate"})
 _POLL_S: Final = 2.0
 
 
 class RunEndedError(DistilleryError):
-    """A run that was placed elsewhere did not complete."""
+    """A run in another work pool did not complete."""
 
 
-def pool_of(runtime: Runtime, stage: Stage) -> str:
-    """The work pool of a stage: that of the GPUs for a model that is configured to run on one."""
+def pool_of(runtime: Runtime, stage: str) -> str:
+    """The work pool of a stage: that of the GPUs if its model is configured to run on one."""
     wants_gpu = runtime.device == "cuda" or any(one != "cpu" for one in runtime.devices)
-    return GPU_POOL if wants_gpu and stage in _WITH_A_MODEL else CPU_POOL
+    return GPU_POOL if wants_gpu and stage_named(stage).resource is Resource.DEVICE else CPU_POOL
 
 
-def run_elsewhere(
-    config: str, settings: RunConfig, deployment: str, stage: Stage, corpus: str
-) -> tuple[ShardFailed, ...]:
-    """Have a corpus's pending shards made by the deployment of a stage; returns those that failed.
+class DeploymentLane:
+    """Makes the units of one stage and corpus by runs of the stage's deployment.
 
-    What failed is what has no receipt afterwards, whatever became of the run.
+    A run makes all shards that are ready, those included that become ready while it runs. A unit
+    without a receipt after a run that began once the unit was ready has failed, whatever became of
+    the run; those that became ready later get a run of their own.
     """
-    if not _pending(settings, corpus, stage):
-        return ()
-    run = _run(deployment, stage, {"config": config, "corpus": corpus})
-    state = CorpusState.open(settings, corpus)
-    found = [failure for split in state.splits() for failure in state.split(stage, split).failures]
-    reasons = {failure.key: failure.reason for failure in found}
-    return tuple(
-        ShardFailed(stage, key, reasons.get(key, f"not made: {_ended(run)}"))
-        for key in _pending(settings, corpus, stage)
-    )
+
+    def __init__(
+        self,
+        config: str,
+        settings: RunConfig,
+        deployment: str,
+        stage: str,
+        corpus: str,
+        on_end: Callable[[Ended], None],
+    ) -> None:
+        self._parameters = {"config": config, "corpus": corpus}
+        self._deployment, self._stage, self._on_end = deployment, stage, on_end
+        self._store = Store(settings.root, settings.runtime.scratch)
+        self._queue: SimpleQueue[Unit | None] = SimpleQueue()
+        context = contextvars.copy_context()  # so that the runs are children of this one
+        self._thread = Thread(target=context.run, args=(self._work,), daemon=True)
+        self._thread.start()
+
+    def put(self, unit: Unit) -> None:
+        """Make a unit."""
+        self._queue.put(unit)
+
+    def close(self) -> None:
+        """Finish once everything that was put in has ended."""
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait until the lane has finished."""
+        self._thread.join()
+
+    def _work(self) -> None:
+        waiting: list[Unit] = []
+        is_open = True
+        while is_open or waiting:
+            while is_open and (not waiting or not self._queue.empty()):
+                unit = self._queue.get()
+                is_open = unit is not None
+                waiting += [] if unit is None else [unit]
+            waiting = self._report_done(waiting)
+            if not waiting:
+                continue
+            try:
+                run = _run(self._deployment, self._stage, self._parameters)
+                reason = f"not made: {_ended(run)}"
+            except EXPECTED as error:
+                reason = f"not made: {type(error).__name__}: {error}"
+            reasons = self._failures(waiting)
+            for unit in self._report_done(waiting):
+                why = reasons.get(unit.key, reason)
+                self._on_end(Ended(unit, ShardFailed(unit.stage, unit.key, why)))
+            waiting = []
+
+    def _report_done(self, units: list[Unit]) -> list[Unit]:
+        """Report the units that have a receipt; returns the others."""
+        missing: list[Unit] = []
+        for unit in units:
+            assert unit.job is not None
+            receipt = find_receipt(self._store, unit.place, combined_digest(unit.job.sources))
+            if receipt is None:
+                missing.append(unit)
+            else:
+                self._on_end(Ended(unit, receipt))
+        return missing
+
+    def _failures(self, units: list[Unit]) -> dict[ShardKey, str]:
+        folders = {unit.place.folder for unit in units}
+        splits = [Split.load(self._store, folder) for folder in folders]
+        return {failure.key: failure.reason for split in splits for failure in split.failures}
 
 
-def run_model_elsewhere(config: str, deployment: str, stage: Stage) -> None:
-    """Have a training or a measurement done by its deployment; raises `RunEndedError`."""
+def run_model_elsewhere(config: str, deployment: str, stage: str) -> None:
+    """Have a training or an evaluation done by its deployment; raises `RunEndedError`."""
     run = _run(deployment, stage, {"config": config})
     if run.state is None or not run.state.is_completed():
         raise RunEndedError(f"{stage}: {_ended(run)}")
 
 
-def _run(deployment: str, stage: Stage, parameters: dict[str, Any]) -> FlowRun:
+def _run(deployment: str, stage: str, parameters: dict[str, Any]) -> FlowRun:
     run = run_deployment(f"{stage}/{deployment}", parameters=parameters, poll_interval=_POLL_S)
     assert isinstance(run, FlowRun)
     return run
-
-
-def _pending(settings: RunConfig, corpus: str, stage: Stage) -> Sequence[ShardKey]:
-    return [shard.key for shard in CorpusState.open(settings, corpus).pending(stage)]
 
 
 def _ended(run: FlowRun) -> str:

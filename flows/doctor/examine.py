@@ -22,8 +22,9 @@ from flows.state.estimate import estimate
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
+from tasks.corpora.synthetic import SYNTHETIC_CORPORA
 from tasks.download.hub import auth_headers
-from tasks.stages import STAGES, Stage
+from tasks.stages import STAGE_NAMES
 from tasks.whisper.identity import model_files
 
 _NUM_AT_ONCE: Final = 8
@@ -60,7 +61,7 @@ def examine(config: RunConfig, path: str) -> list[Check]:
     return [*keys, *storage, *(check for checks in results for check in checks)]
 
 
-def require_possible(config: RunConfig, store: Store, until: Stage = STAGES[-1]) -> None:
+def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-1]) -> None:
     """Raise `ImpossibleRunError` if a run up to `until` is known to fail.
 
     Without network access, this checks licences, sources that must be provided by hand, mirrors in
@@ -70,7 +71,7 @@ def require_possible(config: RunConfig, store: Store, until: Stage = STAGES[-1])
         ("licence", lambda: _licence(config)),
         *((name, _sources_of(config, store, name, thorough=False)) for name in config.corpora),
     ]
-    if STAGES.index(until) >= STAGES.index("label") and config.runtime.device == "cuda":
+    if STAGE_NAMES.index(until) >= STAGE_NAMES.index("label") and config.runtime.device == "cuda":
         named_checks.append(("device", lambda: _device(config)))
     checks = [check for named in named_checks for check in guarded(*named)]
     if problems := [
@@ -210,13 +211,11 @@ def _voices(config: RunConfig) -> Iterator[Check]:
     """Whether the voices of a synthetic configuration are installed."""
     if config.synthetic is None:
         return
-    from tasks.demo.corpora import MAKERS
-
     synthetic = [name for name, settings in config.corpora.items() if settings.local is None]
     for name in synthetic:
-        if name not in MAKERS:
+        if name not in SYNTHETIC_CORPORA:
             found = f"there is no synthetic form of {name}"
-            next_step = f"use one of {', '.join(sorted(MAKERS))}"
+            next_step = f"use one of {', '.join(sorted(SYNTHETIC_CORPORA))}"
             yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     if importlib.util.find_spec("espeakng_loader") is None:
         found, next_step = "espeak-ng is not installed", "pip install 'distillery[demo]'"

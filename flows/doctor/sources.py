@@ -7,7 +7,7 @@ import httpx
 
 from flows.doctor.check import Check, State
 from flows.state.corpus_state import CorpusState
-from storage.store import Entry, Store
+from storage.store import Store, StoredFile
 from tasks.corpora.layout import absent
 from tasks.corpora.sources import Archive, Delivery, HubFiles
 from tasks.download.hub import auth_headers, file_url, list_files
@@ -211,7 +211,7 @@ def _by_hand(state: CorpusState, what: str, instructions: str) -> Check:
     return _check(state, "problem", found, next_step)
 
 
-def _list(mirror: str) -> Mapping[str, Entry]:
+def _list(mirror: str) -> Mapping[str, StoredFile]:
     return Store(mirror).list("")
 
 

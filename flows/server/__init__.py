@@ -1,1 +1,1 @@
-"""The Prefect server: local, deployments, automations, credentials."""
+"""Everything that deals with a Prefect server: local, deployments, automations, credentials."""

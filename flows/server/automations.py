@@ -1,4 +1,4 @@
-"""What the server does by itself: tell of runs that failed, and end those that nobody makes."""
+"""Automations of the Prefect server: notify about failed runs, mark orphaned runs as crashed."""
 
 import os
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ from prefect.exceptions import ObjectNotFound
 from storage.errors import UserError
 
 WEBHOOK_URL: Final = "DISTILLERY_WEBHOOK_URL"
-"""The variable with an address that is told of failures by a POST of `{"text": …}`; a secret."""
+"""Environment variable with a secret webhook URL; failures are sent as a POST of `{"text": …}`."""
 
 _WEBHOOK: Final = "webhook"
 _BLOCK: Final = "distillery-failures"
 _SUBJECT: Final = "Distillery: {{ flow_run.name }} {{ flow_run.state.name | lower }}"
 _BODY: Final = (
     "{{ flow_run.state.message }}\n"
-    "To mend a shard: run the deployment rerun-shard/{{ deployment.name }} in the UI, or"
+    "To redo a shard: run the deployment rerun-shard/{{ deployment.name }} in the UI, or"
     " `distillery rerun {{ flow_run.parameters.config }} STAGE CORPUS/SPLIT/SHARD`; then retry the"
     " run {{ flow_run.name }} ({{ flow_run.id }}){% if flow_run|ui_url %}: {{ flow_run|ui_url }}"
     "{% endif %}"
 )
 _ENDED: Final = ("Completed", "Failed", "Cancelled", "Crashed")
-_WATCHED: Final = {
+_TRIGGER_FIELDS: Final = {
     "match": True,
     "match_related": True,
     "after": True,
@@ -45,36 +45,36 @@ _WATCHED: Final = {
     "threshold": True,
     "within": True,
 }
-_SILENCE: Final = timedelta(seconds=90)
+_MAX_SILENCE: Final = timedelta(seconds=90)
 
 
 def register_automations(
     client: SyncPrefectClient, name: str, deployments: Sequence[UUID], notify: str | None
 ) -> None:
-    """Create or update what watches the runs of these deployments.
+    """Create or update the automations for the runs of these deployments.
 
-    `notify` is a block such as `slack-webhook/night` that the server has; without one it is a
-    webhook at the address in DISTILLERY_WEBHOOK_URL, and without that nobody is told. Raises
-    `UserError` for a block that there is not.
+    `notify` names a block on the server, such as `slack-webhook/night`. Without it, failures are
+    sent to the webhook in DISTILLERY_WEBHOOK_URL; if that is unset too, nobody is notified. Raises
+    `UserError` if the block does not exist.
     """
     _register(client, _crash_silent_runs())
     if notify is None and (url := os.environ.get(WEBHOOK_URL)):
         Webhook.model_validate({"url": url}).save(_BLOCK, overwrite=True)
         notify = f"{_WEBHOOK}/{_BLOCK}"
     if notify is not None:
-        _register(client, _tell(name, deployments, _telling(client, notify)))
+        _register(client, _failure_automation(name, deployments, _notification(client, notify)))
 
 
-def telling_name(name: str) -> str:
-    """The automation that tells of failures of the deployments of this name."""
-    return f"distillery {name}: tell of failures"
+def failure_automation_name(name: str) -> str:
+    """Name of the automation that reports failures of the deployments called `name`."""
+    return f"distillery {name}: report failures"
 
 
 def _register(client: SyncPrefectClient, wanted: AutomationCore) -> None:
-    """Create an automation or bring it up to date.
+    """Create an automation, or update it if it differs.
 
-    One that is as it should be is left alone: an update makes the server forget what it has seen,
-    such as the last heartbeat of a run.
+    An unchanged one is left alone, because an update makes the server forget the events that it
+    has seen, such as the last heartbeat of a run.
     """
     known = client.read_automations_by_name(wanted.name)
     if not known:
@@ -84,17 +84,19 @@ def _register(client: SyncPrefectClient, wanted: AutomationCore) -> None:
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation does, without the numbers that the server gives it and its switch."""
+    """What an automation does, without its server-assigned ids and its on/off switch."""
     return automation.model_dump(
-        include={"description": True, "trigger": _WATCHED, "actions": True}
+        include={"description": True, "trigger": _TRIGGER_FIELDS, "actions": True}
     )
 
 
-def _tell(name: str, deployments: Sequence[UUID], action: ActionTypes) -> AutomationCore:
+def _failure_automation(
+    name: str, deployments: Sequence[UUID], action: ActionTypes
+) -> AutomationCore:
     resources = [f"prefect.deployment.{deployment}" for deployment in deployments]
     return AutomationCore(
-        name=telling_name(name),
-        description="Names the shards that failed, and how to make them again.",
+        name=failure_automation_name(name),
+        description="Reports the shards that failed, and the command that redoes each.",
         enabled=True,
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
@@ -111,14 +113,14 @@ def _tell(name: str, deployments: Sequence[UUID], action: ActionTypes) -> Automa
     )
 
 
-def _telling(client: SyncPrefectClient, notify: str) -> ActionTypes:
+def _notification(client: SyncPrefectClient, notify: str) -> ActionTypes:
     kind, _, name = notify.partition("/")
     try:
         block = client.read_block_document_by_name(name, kind)
     except ObjectNotFound as error:
         raise UserError(
-            f"the server has no block {notify!r}; make it in the UI, and name it as type/name such"
-            " as slack-webhook/night"
+            f"the server has no block {notify!r}; create it in the UI and pass it as"
+            " type/name, such as slack-webhook/night"
         ) from error
     if kind == _WEBHOOK:
         text = f"{{% set text %}}{_SUBJECT}\n{_BODY}{{% endset %}}"
@@ -128,11 +130,11 @@ def _telling(client: SyncPrefectClient, notify: str) -> ActionTypes:
 
 
 def _crash_silent_runs() -> AutomationCore:
-    """A run whose heartbeat stops has lost its worker; it must not be shown as running."""
+    """Mark a run as crashed when its heartbeat stops: its worker is gone, so it is not running."""
     heartbeat = "prefect.flow-run.heartbeat"
     return AutomationCore(
         name="distillery: crash runs without a heartbeat",
-        description="The worker of such a run is gone; retry it, or wait for the next one.",
+        description="The worker is gone; retry the run, or wait for the next one.",
         enabled=True,
         trigger=EventTrigger(
             after={heartbeat},
@@ -141,11 +143,11 @@ def _crash_silent_runs() -> AutomationCore:
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=_SILENCE,
+            within=_MAX_SILENCE,
         ),
         actions=[
             ChangeFlowRunState(
-                state=StateType.CRASHED, message="its heartbeat stopped: the worker is gone"
+                state=StateType.CRASHED, message="heartbeat lost: the worker is gone"
             )
         ],
     )

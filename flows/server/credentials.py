@@ -1,4 +1,4 @@
-"""Keys of an object store from a Prefect block: they go into the environment, nowhere else."""
+"""Object store keys from a Prefect block; they are put into the environment and nowhere else."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ from storage.errors import TransientError, UserError
 
 
 def load_run(path: str | Path) -> RunConfig:
-    """A configuration, and the environment that its storage needs for this process and its own.
+    """Load a configuration and set the environment variables that its storage needs.
 
-    Raises what `load_config` and `use_credentials` raise.
+    Child processes inherit the variables. Raises what `load_config` and `use_credentials` raise.
     """
     config = load_config(path)
     if config.runtime.s3_credentials is not None:
@@ -20,44 +20,48 @@ def load_run(path: str | Path) -> RunConfig:
 
 
 def use_credentials(name: str) -> None:
-    """Take the keys of the AWS Credentials block `name`, and its endpoint and region if it has any.
+    """Export the keys of the AWS Credentials block `name`, and its endpoint and region if set.
 
-    Raises `UserError` where there is no such block, no server to ask or no prefect-aws, and
-    `TransientError` while the server does not answer.
+    Raises `UserError` if the block does not exist or is unusable, if PREFECT_API_URL is unset or
+    prefect-aws is not installed, and `TransientError` if the server does not answer.
     """
-    wanted = f"runtime.s3_credentials names the block {name!r}"
+    setting = f"runtime.s3_credentials names the block {name!r}"
     if not os.environ.get("PREFECT_API_URL"):
-        raise UserError(f"{wanted} of a Prefect server; set PREFECT_API_URL to that server's")
+        raise UserError(
+            f"{setting}, which a Prefect server keeps; set PREFECT_API_URL to that server's URL"
+        )
     try:
         from prefect_aws import AwsCredentials
     except ImportError as error:
-        raise UserError(f"{wanted}, which needs pip install 'distillery[s3]'") from error
+        raise UserError(f"{setting}, which needs pip install 'distillery[s3]'") from error
     import httpx
     from botocore.exceptions import BotoCoreError, ClientError
     from prefect.exceptions import PrefectHTTPStatusError
 
     try:
         block = AwsCredentials.load(name)
-        assert isinstance(block, AwsCredentials)  # and no coroutine, since no loop runs here
+        assert isinstance(block, AwsCredentials)  # not a coroutine, since no event loop runs here
         keys = block.get_boto3_session().get_credentials()
     except ValueError as error:
-        mend = "make it in the UI under Blocks, AWS Credentials"
-        raise UserError(f"{wanted}, and the server has none; {mend}") from error
+        raise UserError(
+            f"{setting}, but the server has no such block; create it in the UI under Blocks,"
+            " AWS Credentials"
+        ) from error
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         reason = type(error).__name__
         raise TransientError(
-            f"{wanted}, and the Prefect server does not give it: {reason}"
+            f"{setting}, but the Prefect server did not return it: {reason}"
         ) from error
     except (BotoCoreError, ClientError) as error:
-        raise UserError(f"{wanted}, whose keys cannot be used: {error}") from error
+        raise UserError(f"{setting}, whose keys cannot be used: {error}") from error
     if keys is None:
-        raise UserError(f"{wanted}, which holds no keys; fill it in")
+        raise UserError(f"{setting}, which has no keys; enter them in the UI")
     frozen = keys.get_frozen_credentials()
-    found = {
+    variables = {
         "AWS_ACCESS_KEY_ID": frozen.access_key,
         "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
         "AWS_SESSION_TOKEN": frozen.token,
         "AWS_ENDPOINT_URL": block.aws_client_parameters.endpoint_url,
         "AWS_DEFAULT_REGION": block.region_name,
     }
-    os.environ.update({variable: value for variable, value in found.items() if value})
+    os.environ.update({variable: value for variable, value in variables.items() if value})

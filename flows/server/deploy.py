@@ -1,4 +1,4 @@
-"""Registering with a Prefect server: pools, limits, deployments, automations; twice is as once."""
+"""Register work pools, limits, deployments and automations with a Prefect server; idempotent."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -23,27 +23,28 @@ from storage.errors import UserError
 from tasks.run import download_limits
 
 HOME: Final = "DISTILLERY_HOME"
-"""The variable that names the folder, on the workers, that paths of configurations start from."""
+"""Environment variable with the folder, on the workers, that configuration paths start from."""
 
 _SET_FOLDER: Final = "prefect.deployments.steps.set_working_directory"
 _SKIP: Final = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-"""A run that is due while the one before still goes on is not made."""
+"""A run that is due while the previous one is still running is skipped."""
 
 _POOLS: Final[Mapping[str, int | None]] = {CPU_POOL: None, GPU_POOL: 1}
-"""Work pools and how many runs they take at once; an operator changes that in the UI."""
+"""Work pools and the number of runs that each executes at once; can be changed in the UI."""
 
 
 @contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
-    """A client of the server that PREFECT_API_URL names.
+    """A client for the server at PREFECT_API_URL.
 
-    Raises `UserError` when there is none, when it cannot be reached, and when it refuses.
+    Raises `UserError` if the variable is unset, or the server cannot be reached or rejects the
+    password.
     """
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         raise UserError(
-            "PREFECT_API_URL names no server; start one with `prefect server start` or"
-            " `docker compose up`, and set it to such as http://127.0.0.1:4200/api"
+            "PREFECT_API_URL is not set; start a server with `prefect server start` or"
+            " `docker compose up`, and set it to its URL, such as http://127.0.0.1:4200/api"
         )
     try:
         with get_client(sync_client=True) as client:
@@ -66,21 +67,21 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
 def deploy(
     config: Path, settings: RunConfig, schedule: SCHEDULE_TYPES | None, notify: str | None
 ) -> list[tuple[str, str]]:
-    """Register a configuration; returns the name of each deployment and its work pool.
+    """Register a configuration; returns the name and the work pool of each deployment.
 
-    `notify` is a block that is told of runs that failed, see `flows.server.automations`.
-    What exists is updated; the limits that an operator has set on a pool stay.
+    `notify` names the block that is notified of failed runs, see `register_automations`. What
+    exists is updated; concurrency limits that were changed in the UI are kept.
     """
     folder = Path(os.environ.get(HOME) or Path.cwd()).absolute()
-    wanted = deployments_of(path_in(folder, config), settings, schedule)
+    deployments = deployments_of(path_in(folder, config), settings, schedule)
     with prefect_client() as client:
-        for pool, limit in _POOLS.items():
-            _create_pool(client, pool, limit)
-        for name, num_at_once in download_limits(settings).items():
-            client.upsert_global_concurrency_limit_by_name(name, num_at_once)
-        ids = [_create(client, one, folder) for one in wanted]
+        for pool, max_runs in _POOLS.items():
+            _create_pool(client, pool, max_runs)
+        for name, max_downloads in download_limits(settings).items():
+            client.upsert_global_concurrency_limit_by_name(name, max_downloads)
+        ids = [_create(client, one, folder) for one in deployments]
         register_automations(client, settings.publish.name, ids, notify)
-    return [(f"{one.flow.name}/{one.name}", one.pool) for one in wanted]
+    return [(f"{one.flow.name}/{one.name}", one.pool) for one in deployments]
 
 
 def _create_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
@@ -88,27 +89,29 @@ def _create_pool(client: SyncPrefectClient, name: str, limit: int | None) -> Non
         client.read_work_pool(name)
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
-        wanted = WorkPoolCreate(
+        pool = WorkPoolCreate(
             name=name, type="process", base_job_template=template, concurrency_limit=limit
         )
-        client.create_work_pool(wanted)
+        client.create_work_pool(pool)
 
 
-def _create(client: SyncPrefectClient, wanted: Deployed, folder: Path) -> UUID:
-    schedules = [DeploymentScheduleCreate(schedule=wanted.schedule)] if wanted.schedule else []
+def _create(client: SyncPrefectClient, deployment: Deployed, folder: Path) -> UUID:
+    schedules = (
+        [DeploymentScheduleCreate(schedule=deployment.schedule)] if deployment.schedule else []
+    )
     return client.create_deployment(
-        flow_id=client.create_flow_from_name(wanted.flow.name),
-        name=wanted.name,
-        entrypoint=wanted.entrypoint,
-        description=wanted.flow.description,
-        work_pool_name=wanted.pool,
-        parameters=dict(wanted.parameters),
-        parameter_openapi_schema=wanted.form,
+        flow_id=client.create_flow_from_name(deployment.flow.name),
+        name=deployment.name,
+        entrypoint=deployment.entrypoint,
+        description=deployment.flow.description,
+        work_pool_name=deployment.pool,
+        parameters=dict(deployment.parameters),
+        parameter_openapi_schema=deployment.form,
         enforce_parameter_schema=True,
         schedules=schedules,
-        tags=list(wanted.tags),
+        tags=list(deployment.tags),
         pull_steps=[{_SET_FOLDER: {"directory": str(folder)}}],
         job_variables={"env": dict(ENVIRONMENT)},
-        concurrency_limit=1 if wanted.one_at_a_time else None,
-        concurrency_options=_SKIP if wanted.one_at_a_time else None,
+        concurrency_limit=1 if deployment.one_at_a_time else None,
+        concurrency_options=_SKIP if deployment.one_at_a_time else None,
     )

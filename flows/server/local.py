@@ -1,7 +1,7 @@
-"""A Prefect server of one's own for the time of a run: loopback only, no telemetry, ends with it.
+"""A private Prefect server for one run: loopback only, no telemetry, ends when the run does.
 
-Where PREFECT_API_URL names a server, that one is used and none is started here. Prefect reads its
-settings when it is imported, so they are put into the environment before anything imports it.
+If PREFECT_API_URL names a server, that one is used instead. Prefect reads its settings when it is
+imported, so they are put into the environment before anything imports it.
 """
 
 import os
@@ -25,7 +25,7 @@ _STOP_LIMIT_S: Final = 10.0
 _SETTINGS: Final = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # one row at a time is the default, and costs the server four times the work
+    # the default, one row per transaction, costs the server four times as much CPU time
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
     # the command line shows progress and failures itself; Prefect's log goes to its server
@@ -35,11 +35,12 @@ _SETTINGS: Final = {
 
 @contextmanager
 def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
-    """A Prefect API for this process: that of PREFECT_API_URL, or else of a server of its own.
+    """Provide a Prefect API to this process: the server at PREFECT_API_URL, or a private one.
 
-    Yields what waits until it answers, so that other work can be done meanwhile. `home` keeps the
-    state of an own server. It ends when the context does, and also when this process is killed,
-    because it watches a pipe that only this process holds.
+    Yields a function that blocks until the API answers, so that other work can be done while the
+    server starts; it raises `UserError` if the server does not start. `home` is the folder for the
+    state of a private server. That server ends with the context, and also when this process is
+    killed, because it watches a pipe that only this process holds open.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -91,19 +92,19 @@ def _wait_until_up(server: subprocess.Popen[bytes], url: str, log_path: Path) ->
             pass
         time.sleep(0.1)
     raise UserError(
-        f"the local Prefect server did not start within {_STARTUP_LIMIT_S:.0f} s;"
-        f" {log_path} says why"
+        f"the local Prefect server did not start within {_STARTUP_LIMIT_S:.0f} s; see {log_path}"
     )
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
+    """Exit when standard input reaches its end, which happens when the parent process is gone."""
     sys.stdin.buffer.read()
     os._exit(0)
 
 
 def main(port: int) -> None:
-    """Serve Prefect on loopback until the parent process is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Serve the Prefect API on loopback until the parent process is gone."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     uvicorn.run(
         "prefect.server.api.server:create_app",
         factory=True,

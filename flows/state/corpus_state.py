@@ -1,9 +1,10 @@
-"""What is done and what is next, told by receipts alone: how far each planned shard came."""
+"""How far each corpus of a run is, from receipts alone: downloads, plans, and shards by stage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import takewhile
 from typing import Final, Self
 
 from configs.schema import RunConfig
@@ -15,10 +16,10 @@ from storage.stage import Place, combined_digest
 from storage.store import Store
 from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
-from tasks.download.parts import Downloads, chosen_splits
+from tasks.download.parts import Downloads, Part, chosen_splits
+from tasks.job import Job
 from tasks.plan.shard import within
-from tasks.stages import SHARD_STAGES, Stage, fingerprints, is_indexed, shard_stages
-from tasks.work import Job
+from tasks.stages import SHARD_STAGES, fingerprints, shard_stages, stage_named
 
 _NUM_AT_ONCE: Final = 8
 
@@ -32,7 +33,7 @@ class ShardState:
     plan: FileRef
     row_group: int  # of the shard in the plan's file
     stages: tuple[str, ...]
-    receipts: Mapping[str, Receipt]
+    receipts: dict[str, Receipt]
 
     @property
     def is_complete(self) -> bool:
@@ -46,56 +47,41 @@ class ShardState:
 
     def sources(self, stage: str) -> tuple[str, ...]:
         """The digests of what `stage` reads; only once the stages before it are done."""
-        if stage == "normalise":
-            return (self.planned.digest,)
-        is_indexed = "index" in self.stages
-        read = {
-            "label": ("normalise",),
-            "score": ("label", "normalise"),
-            "index": ("normalise",),
-            "filter": ("score", "index") if is_indexed else ("score",),
-        }
-        return tuple(self.receipts[name].output.sha256 for name in read[stage])
+        return tuple(
+            self.receipts[name].output.sha256 if name in self.stages else self.planned.digest
+            for name in stage_named(stage).inputs
+            if name in self.stages or name not in SHARD_STAGES
+        )
 
 
 class EvaluationSpeech:
-    """The index of all speech that a run measures on: its files, and what is still to come."""
+    """The index of all evaluation speech of a run: its files, and what is missing of it."""
 
-    def __init__(self, config: RunConfig, store: Store) -> None:
-        self._config = config
-        self._store = store
+    def __init__(self, states: Callable[[], Iterable["CorpusState"]]) -> None:
+        self._states = states
 
-    @cached_property
-    def _links(self) -> list[tuple["CorpusState", list[ShardState]]]:
-        found = [CorpusState(self._config, self._store, name) for name in self._config.corpora]
-        return [(state, state.shards("validation", "test")) for state in found]
-
-    @cached_property
+    @property
     def files(self) -> tuple[FileRef, ...]:
         """The indexed shards."""
-        shards = [shard for _, of_corpus in self._links for shard in of_corpus]
-        return tuple(shard.receipts["index"].output for shard in shards if shard.is_complete)
+        shards = [one for state in self._states() for one in state.shards("validation", "test")]
+        return tuple(one.receipts["index"].output for one in shards if one.is_complete)
 
-    @cached_property
+    @property
     def missing(self) -> list[str]:
-        """What keeps the index from being whole: `download …`, `normalise …`, `index …`."""
-        return [
-            name
-            for state, shards in self._links
-            for name in (
-                *state.unready("validation", "test"),
-                *(f"{shard.next_stage} {shard.key}" for shard in shards if not shard.is_complete),
-            )
-        ]
+        """What keeps the index from being complete: `download …`, `normalise …`, `index …`."""
+        return [name for state in self._states() for name in state.missing("validation", "test")]
 
     @property
     def digest(self) -> str:
-        """One digest of all of it, or `incomplete`, of which no shard is ever made."""
+        """One digest of the whole index, or `incomplete`, which no fingerprint is ever made of."""
         return "incomplete" if self.missing else digest(sorted(one.sha256 for one in self.files))
 
 
 class CorpusState:
-    """The state of one corpus in a store at one moment: each folder is listed once."""
+    """The state of one corpus in a store at one moment: each folder is listed once.
+
+    `add` brings it up to date with a receipt that has been made since.
+    """
 
     def __init__(
         self,
@@ -104,66 +90,75 @@ class CorpusState:
         corpus_name: str,
         evaluation: EvaluationSpeech | None = None,
     ) -> None:
-        """`evaluation` may be shared by the corpus_states of a run, so that it is listed once."""
+        """`evaluation` may be shared by the states of a run, so that it is listed once."""
         self.config = config
         self.store = store
         self.corpus: Corpus = corpus_of_run(config, corpus_name)
         self.settings = config.corpora[corpus_name]
         self.filter = config.filter_of(corpus_name)
-        self.evaluation = evaluation or EvaluationSpeech(config, store)
+        self.evaluation = evaluation or EvaluationSpeech(
+            cache(lambda: corpus_states(config, store))
+        )
         self._splits: dict[str, Split] = {}
+        self._shards: dict[str, dict[ShardKey, ShardState]] = {}
 
     @classmethod
     def open(cls, config: RunConfig, corpus_name: str) -> Self:
         """The state of a corpus in the store of a configuration."""
         return cls(config, Store(config.root, config.runtime.scratch), corpus_name)
 
-    @cached_property
-    def fingerprints(self) -> Mapping[str, str]:
-        """Stage to fingerprint."""
-        return fingerprints(self.config, self.corpus, self.index_digest)
+    @property
+    def name(self) -> str:
+        """The name of the corpus."""
+        return self.corpus.name
 
     @cached_property
-    def _before_filter(self) -> Mapping[str, str]:
-        """Stage to fingerprint for all but `filter`, which alone asks what others have indexed."""
+    def _fingerprints(self) -> Mapping[str, str]:
         return fingerprints(self.config, self.corpus)
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Stage to fingerprint, those included that depend on all evaluation speech."""
+        return fingerprints(self.config, self.corpus, self.index_digest)
 
     @property
     def index_digest(self) -> str | None:
-        """The digest of the speech that may not be learnt from; None where any may."""
-        return None if self.filter.contamination is None else self.evaluation.digest
+        """The digest of the evaluation speech that must not be learnt from; None without such."""
+        return self.evaluation.digest if self.waits_for_evaluation(*SHARD_STAGES) else None
+
+    def waits_for_evaluation(self, *stages: str) -> bool:
+        """Whether one of these stages needs the index of all evaluation speech."""
+        return any(
+            stage_named(name).needs_evaluation_index(self.config, self.name) for name in stages
+        )
 
     def place(self, stage: str, key: ShardKey) -> Place:
         """Where a shard of a stage is kept."""
-        known = self.fingerprints if stage == "filter" else self._before_filter
+        known = self.fingerprints if self.waits_for_evaluation(stage) else self._fingerprints
         return Place(stage=stage, fingerprint=known[stage], key=key)
 
     def job(self, shard: ShardState, stage: str) -> Job:
-        """What a worker needs to make `stage` of a shard whose stages before it are done."""
+        """What a worker needs to make `stage` of a shard whose earlier stages are done."""
+        is_checked = self.waits_for_evaluation(stage)
         return Job(
             place=self.place(stage, shard.key),
             sources=shard.sources(stage),
             inputs={"plan": shard.plan}
             | {name: receipt.output for name, receipt in shard.receipts.items()},
             row_group=shard.row_group,
-            evaluation_index=self.evaluation_index if stage == "filter" else (),
+            evaluation_index=self.evaluation.files if is_checked else (),
         )
-
-    @property
-    def evaluation_index(self) -> tuple[FileRef, ...]:
-        """The files that `filter` asks for what may not be learnt from."""
-        return () if self.filter.contamination is None else self.evaluation.files
 
     def split(self, stage: str, split: str) -> Split:
         """The receipts and failures of one split."""
-        folder = self.place(stage, ShardKey(self.corpus.name, split, 0)).folder
+        folder = self.place(stage, ShardKey(self.name, split, 0)).folder
         if folder not in self._splits:
             self._splits[folder] = Split.load(self.store, folder)
         return self._splits[folder]
 
     @cached_property
     def downloads(self) -> Downloads:
-        """What is to be downloaded, what of it is here, and what failed."""
+        """What has to be downloaded, what exists of it, and what failed."""
         return Downloads.load(self.store, self.corpus, self.settings)
 
     def splits(self, *roles: str) -> tuple[str, ...]:
@@ -176,24 +171,37 @@ class CorpusState:
         return tuple(sorted(self.split("plan", split).receipts, key=lambda part: part.key))
 
     def unplanned_splits(self) -> dict[ShardKey, tuple[Receipt, ...]]:
-        """The next part of each split's plan that has new files, with all files that it needs.
+        """The next part of each split's plan that has new files, with the files to read for it.
 
-        A split is planned only once all of these are there: an annotation whose audio is still to
-        come is not one whose audio is missing.
+        A split is planned once all its files are downloaded, because an annotation whose audio is
+        not there yet must not count as one without audio. Where each file has its own annotations,
+        files are planned in their order as they arrive, twice as many with each part.
         """
-        done = self.downloads.receipts
         found: dict[ShardKey, tuple[Receipt, ...]] = {}
         for split in self.splits():
-            wanted = self.downloads.of(split)
             parts = self.plan_receipts(split)
             planned = {source for part in parts for source in part.sources}
-            files = tuple(done[key] for key in wanted if key in done)
-            if len(files) == len(wanted) and any(f.output.sha256 not in planned for f in files):
-                found[ShardKey(self.corpus.name, split, len(parts))] = files
+            if files := self._files_to_plan(split, planned):
+                found[ShardKey(self.name, split, len(parts))] = files
         return found
 
+    def _files_to_plan(self, split: str, planned: Collection[str]) -> tuple[Receipt, ...]:
+        """The downloaded files that the next part of a plan is made of; none if it has to wait."""
+        done, wanted = self.downloads.receipts, self.downloads.of(split)
+        here = list(takewhile(done.__contains__, wanted))
+        new = [key for key in here if done[key].output.sha256 not in planned]
+        if len(here) < len(wanted):
+            new = [key for key in new if wanted[key].file is not None]
+            num_planned = sum(wanted[key].file is not None for key in here) - len(new)
+            if not self.corpus.self_contained or len(new) < max(1, num_planned):
+                return ()
+        if not new:
+            return ()
+        is_read = {*here} if not self.corpus.self_contained else {*new}
+        return tuple(done[key] for key in here if key in is_read or wanted[key].file is None)
+
     def unready(self, *roles: str) -> list[str]:
-        """What keeps splits of these roles from being planned in full: `download …`, `plan …`."""
+        """What keeps splits of these roles from being planned: `download …`, `plan …`."""
         splits = self.splits(*roles)
         missing = [
             f"download {key}"
@@ -202,13 +210,18 @@ class CorpusState:
         ]
         return missing + [f"plan {key}" for key in self.unplanned_splits() if key.split in splits]
 
+    def missing(self, *roles: str) -> list[str]:
+        """What is still to do in splits of these roles: `download …`, `normalise …`."""
+        unfinished = [one for one in self.shards(*roles) if not one.is_complete]
+        return self.unready(*roles) + [f"{one.next_stage} {one.key}" for one in unfinished]
+
     def shards(self, *roles: str) -> list[ShardState]:
         """Every planned shard of the splits of these roles, within the limit on hours."""
         return [shard for split in self.splits(*roles) for shard in self.shards_of(split)]
 
     @property
-    def next_stage(self) -> Stage | None:
-        """The first stage, from the download to the filter, with something to do; None: none."""
+    def next_stage(self) -> str | None:
+        """The first stage, from the download to the filter, with something to do, or None."""
         if self.downloads.missing():
             return "download"
         if self.unplanned_splits():
@@ -216,55 +229,83 @@ class CorpusState:
         waiting = {shard.next_stage for shard in self.shards()}
         return next((stage for stage in SHARD_STAGES if stage in waiting), None)
 
-    def pending(self, stage: Stage) -> list[ShardState]:
-        """The shards whose next stage is `stage`; what comes after it is not looked at."""
-        return [
-            shard
-            for split in self.splits()
-            for shard in self.shards_of(split, until=stage)
-            if shard.next_stage == stage
-        ]
+    def pending(self, stage: str) -> list[ShardState]:
+        """The shards whose next stage is `stage`."""
+        return [shard for shard in self.shards() if shard.next_stage == stage]
 
-    def stages(self, split: str) -> tuple[Stage, ...]:
+    def stages(self, split: str) -> tuple[str, ...]:
         """What the shards of a split go through."""
-        return shard_stages(self.config, self.corpus.name, self.corpus.splits[split])
+        return shard_stages(self.config, self.name, self.corpus.splits[split])
 
-    def shards_of(self, split: str, until: Stage = SHARD_STAGES[-1]) -> list[ShardState]:
-        """Every planned shard of a split within the limit on hours, by its stages `until` one."""
+    def shards_of(self, split: str) -> list[ShardState]:
+        """Every planned shard of a split within the limit on hours."""
+        if split not in self._shards:
+            self._shards[split] = {}
+            self._extend(split)
+        return list(self._shards[split].values())
+
+    def shard(self, key: ShardKey) -> ShardState:
+        """A planned shard; raises `KeyError` for one that is not planned."""
+        return self._shards[key.split][key]
+
+    def add(self, stage: str, key: ShardKey, receipt: Receipt, part: Part | None = None) -> None:
+        """Take in a receipt that was made since the store was read."""
+        if part is not None:
+            receipts = {**self.downloads.receipts, key: receipt}
+            self.downloads = replace(self.downloads, receipts=receipts)
+            if part.is_listing:  # it names further files
+                self.downloads = Downloads.load(self.store, self.corpus, self.settings)
+        elif stage in SHARD_STAGES:
+            self._shards[key.split][key].receipts[stage] = receipt
+        else:
+            for name in ("plan", *self.stages(key.split)):
+                self._splits.pop(self.place(name, key).folder, None)
+            self._extend(key.split)
+
+    def evaluation_completed(self) -> None:
+        """Look again at what depends on the index of all evaluation speech."""
+        self.__dict__.pop("fingerprints", None)
+        for split in self.splits("train"):
+            for shard in self.shards_of(split):
+                self._read_receipts(shard)
+
+    def _extend(self, split: str) -> None:
+        """Add the shards of the plan that are not there yet."""
+        known = self._shards[split]
         rows = [
             (planned, part.output, row_group)
             for part in self.plan_receipts(split)
             for row_group, planned in enumerate(part.planned)
         ]
         num_taken = len(within([planned for planned, _, _ in rows], self.settings.limit_hours))
-        looked_at = SHARD_STAGES[: SHARD_STAGES.index(until) + 1]
-        stages = tuple(stage for stage in self.stages(split) if stage in looked_at)
-        found = {stage: self.split(stage, split) for stage in stages} if rows else {}
-        shards: list[ShardState] = []
-        for planned, plan, row_group in rows[:num_taken]:
-            key = ShardKey(self.corpus.name, split, planned.index)
-            receipts: dict[str, Receipt] = {}
-            shard = ShardState(key, planned, plan, row_group, stages, receipts)
-            for stage in stages:
-                receipt = found[stage].find(key, combined_digest(shard.sources(stage)))
-                if receipt is None:
-                    break
-                receipts[stage] = receipt
-            shards.append(shard)
-        return shards
+        stages = self.stages(split)
+        for planned, plan, row_group in rows[len(known) : num_taken]:
+            key = ShardKey(self.name, split, planned.index)
+            shard = ShardState(key, planned, plan, row_group, stages, {})
+            self._read_receipts(shard)
+            known[key] = shard
+
+    def _read_receipts(self, shard: ShardState) -> None:
+        while (stage := shard.next_stage) is not None:
+            source = combined_digest(shard.sources(stage))
+            receipt = self.split(stage, shard.key.split).find(shard.key, source)
+            if receipt is None:
+                return
+            shard.receipts[stage] = receipt
 
 
 def corpus_states(config: RunConfig, store: Store) -> Sequence[CorpusState]:
-    """A state for each corpus of the configuration.
+    """The state of each corpus of the configuration.
 
-    From an object store, where each request waits for its answer, they are read side by side.
+    On an object store, where each request waits for its answer, they are read concurrently.
     """
-    evaluation = EvaluationSpeech(config, store)
-    found = [CorpusState(config, store, name, evaluation) for name in config.corpora]
+    found: list[CorpusState] = []
+    evaluation = EvaluationSpeech(lambda: found)
+    found += [CorpusState(config, store, name, evaluation) for name in config.corpora]
     if not store.is_local:
-        if is_indexed(config):
-            _ = evaluation.missing  # which all of them ask for
         with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
+            for _ in pool.map(lambda state: state.shards("validation", "test"), found):
+                continue
             for _ in pool.map(CorpusState.shards, found):
                 continue
     return found

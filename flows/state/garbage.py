@@ -8,9 +8,11 @@ from storage import manifest
 from storage.receipt import FileRef
 from storage.receipts import read_receipts
 from storage.store import Store
+from tasks.stages import STAGE_NAMES
 
 _RECORDS = (".receipt.json", ".failure.json", ".summary.json")
-_FOLDERS = ("raw", "plan", "normalise", "label", "score", "index", "filter", "evaluate", "distil")
+_DOWNLOADS = "raw"
+_FOLDERS = (_DOWNLOADS, *STAGE_NAMES)
 
 
 @dataclass(frozen=True)

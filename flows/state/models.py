@@ -14,10 +14,10 @@ from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from storage.store import Store
 from tasks.evaluate.result import Report, load_report, report_path
+from tasks.job import Job
 from tasks.plan.shard import within
 from tasks.stages import evaluation_fingerprint, student_fingerprint
 from tasks.whisper.identity import teacher_identity
-from tasks.work import Job
 
 TEACHER: Final = "teacher"
 STUDENT: Final = "student"

@@ -15,6 +15,7 @@ from storage.errors import DistilleryError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import Receipt
 from storage.store import Store
+from tasks.card import render_card
 from tasks.stages import parameters
 
 _LIBRARIES: Final = (
@@ -59,6 +60,7 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
         versions=library_versions(),
         licences={state.corpus.name: Terms(**asdict(state.corpus.licence)) for state in by_state},
         totals=_totals(by_state),
+        render_card=render_card,
     )
 
 

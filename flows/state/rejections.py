@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
@@ -12,8 +11,7 @@ from flows.state.corpus_state import CorpusState, corpus_states
 from storage.errors import UserError
 from storage.receipt import Receipt
 from storage.store import Store
-
-_STAGES: Final = ("normalise", "label", "score", "filter")
+from tasks.stages import SHARD_STAGES
 
 
 class Rejection(BaseModel):
@@ -63,7 +61,7 @@ def _receipts(state: CorpusState) -> Iterator[Receipt]:
     for split in state.splits():
         yield from state.plan_receipts(split)
         shards = state.shards_of(split)
-        for stage in _STAGES:
+        for stage in SHARD_STAGES:
             yield from (shard.receipts[stage] for shard in shards if stage in shard.receipts)
 
 

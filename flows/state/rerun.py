@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
@@ -11,12 +11,12 @@ from storage.errors import UserError
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from tasks.download.parts import Part, download_place
-from tasks.work import Job
+from tasks.download.stage import DOWNLOAD
+from tasks.job import Job
+from tasks.stages import SHARD_STAGES
 
-RerunStage = Literal["download", "normalise", "label", "score", "index", "filter"]
+RERUN_STAGES: Final = (DOWNLOAD.name, *SHARD_STAGES)
 """The stages that process shards, of which one can be processed again."""
-
-RERUN_STAGES: Final[tuple[RerunStage, ...]] = get_args(RerunStage)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def command_again(config: str | Path, stage: str, key: ShardKey) -> str:
     return f"distillery {words}"
 
 
-def rerun_stage(name: str) -> RerunStage:
+def rerun_stage(name: str) -> str:
     """The stage of this name; raises `UserError` if it does not process shard by shard."""
     for stage in RERUN_STAGES:
         if stage == name:
@@ -48,7 +48,7 @@ def rerun_stage(name: str) -> RerunStage:
     raise UserError(f"{name} is not processed shard by shard; rerun takes {_listed(RERUN_STAGES)}")
 
 
-def find_again(config: RunConfig, stage: RerunStage, key: ShardKey) -> tuple[CorpusState, Again]:
+def find_again(config: RunConfig, stage: str, key: ShardKey) -> tuple[CorpusState, Again]:
     """The state of a shard's corpus, and what processing the shard again needs.
 
     Raises `UserError` for an unknown corpus, split or shard, and where its input is missing.
@@ -56,7 +56,7 @@ def find_again(config: RunConfig, stage: RerunStage, key: ShardKey) -> tuple[Cor
     if key.corpus not in config.corpora:
         raise UserError(f"no corpus {key.corpus!r} in the run; it has {_listed(config.corpora)}")
     state = CorpusState.open(config, key.corpus)
-    return state, _download(state, key) if stage == "download" else _shard(state, stage, key)
+    return state, _download(state, key) if stage == DOWNLOAD.name else _shard(state, stage, key)
 
 
 def _download(state: CorpusState, key: ShardKey) -> Again:

@@ -14,7 +14,7 @@ from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.parts import ARCHIVES
-from tasks.stages import STAGES, Stage
+from tasks.stages import STAGE_NAMES
 
 
 class ShardCounts(BaseModel):
@@ -57,19 +57,19 @@ def read_status(config: RunConfig, store: Store, states: Sequence[CorpusState]) 
     """The status according to the receipts; reads no data and imports no model."""
     found = [one for state in states for one in _corpus(state)]
     found += _models(config, store, states)
-    lines = sorted((line for line, _ in found), key=lambda line: STAGES.index(line.stage))
+    lines = sorted((line for line, _ in found), key=lambda line: STAGE_NAMES.index(line.stage))
     return Status(stages=lines, failures=[failure for _, failed in found for failure in failed])
 
 
 def is_pending(
-    settings: RunConfig, store: Store, until: Stage, states: Sequence[CorpusState]
+    settings: RunConfig, store: Store, until: str, states: Sequence[CorpusState]
 ) -> bool:
     """Whether anything up to the stage `until` is not done."""
-    wanted = STAGES[: STAGES.index(until) + 1]
+    wanted = STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
     lines = read_status(settings, store, states).stages
     if any(line.shards.missing or line.shards.failed for line in lines if line.stage in wanted):
         return True
-    if until != STAGES[-1]:
+    if until != STAGE_NAMES[-1]:
         return False
     published = find_current(settings, store, states)
     return find_report(settings, store, states, published) is None

@@ -159,7 +159,7 @@ def _swept(
                 evaluated=evaluated_speech(
                     state.config,
                     settings,
-                    state.evaluation_index,
+                    state.evaluation.files,
                     shard.receipts["index"].output if "index" in shard.receipts else None,
                 ),
             ),

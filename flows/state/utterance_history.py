@@ -15,11 +15,16 @@ from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, ShardState, corpus_states
 from storage.errors import UserError
 from storage.receipt import FileRef, Receipt
-from storage.schema import EVIDENCE, KEPT, LABELS, NORMALISED, PLAN, REJECTED
+from storage.schema import REJECTED
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.base import NoReference
+from tasks.filter.schema import KEPT
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
+from tasks.plan.schema import PLAN
 from tasks.score.alignment import align
+from tasks.score.schema import EVIDENCE
 
 _COLUMNS: Final = {
     # The audio of a whole shard is not read to describe one utterance.

@@ -8,15 +8,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from storage.schema import SAMPLE_RATE_HZ
 from tasks.audio.ffmpeg import decode_with_ffmpeg
 from tasks.audio.flac import Samples, StreamInfo, decode_whole
 from tasks.audio.mp3 import tells_length
-from tasks.audio.pcm import Audio, AudioError, Pcm, refuse_truncated
+from tasks.audio.pcm import SAMPLE_RATE_HZ, Audio, AudioError, Pcm, refuse_truncated
 from tasks.audio.sphere import SPHERE_MAGIC, decode_sphere
 from tasks.audio.wave import refuse_truncated_wave
 
 __all__ = [
+    "SAMPLE_RATE_HZ",
     "Audio",
     "AudioError",
     "Pcm",

@@ -7,7 +7,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from storage.schema import SAMPLE_RATE_HZ
+from tasks.audio.pcm import SAMPLE_RATE_HZ
 
 Samples = npt.NDArray[np.float32]
 

@@ -1,9 +1,13 @@
 """What decoding gives: samples and their rate, or one line that says why not."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+SAMPLE_RATE_HZ: Final = 16_000
+"""The sample rate of every normalised shard, which is also Whisper's."""
 
 Pcm = npt.NDArray[np.int16]
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from configs.schema import CorpusSettings, RunConfig
 from storage.errors import UserError
-from storage.fingerprint import digest
 from tasks.corpora.ami import AMI
 from tasks.corpora.ami_hub import AMI_HUB
 from tasks.corpora.base import Corpus
@@ -21,6 +20,7 @@ from tasks.corpora.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
 from tasks.corpora.sources import HubFiles
 from tasks.corpora.spgispeech import SPGISPEECH
 from tasks.corpora.switchboard import SWITCHBOARD
+from tasks.corpora.synthetic import synthetic_revision
 from tasks.corpora.tedlium import TEDLIUM
 from tasks.corpora.tedlium_long_form import TEDLIUM_LONG_FORM
 from tasks.corpora.voxpopuli import VOXPOPULI
@@ -79,11 +79,10 @@ def corpus_named(name: str, form: str | None = None) -> Corpus:
 
 
 def corpus_of_run(config: RunConfig, name: str) -> Corpus:
-    """A corpus of a run, with the revision of the files that this run takes for it.
+    """A corpus of a run, at the revision of the files that this run uses.
 
-    Synthetic files are known by what decides them, and files that a mirror vouches for are another
-    revision than the distributor's: neither is ever taken for the published release. Raises
-    `UserError` for a corpus that there is not.
+    Synthetic files, and files verified by a mirror's own checksums, get a revision of their own, so
+    that neither is mistaken for the published release. Raises `UserError` for an unknown corpus.
     """
     settings = config.corpora[name]
     if settings.local is not None:
@@ -92,10 +91,7 @@ def corpus_of_run(config: RunConfig, name: str) -> Corpus:
         return local_corpus(name, settings)
     corpus = _pinned(corpus_named(name, settings.form), settings)
     if config.synthetic is not None:
-        from tasks.demo.corpora import VERSION
-
-        made = config.synthetic.model_dump(mode="json", exclude={"folder"})
-        return replace(corpus, revision=f"synthetic-{digest([VERSION, corpus.form, made])[:8]}")
+        return replace(corpus, revision=synthetic_revision(corpus.form, config.synthetic))
     if settings.checksums == "sha256sums":
         return replace(corpus, revision=f"{corpus.revision}-mirror")
     return corpus

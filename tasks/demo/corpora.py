@@ -1,12 +1,13 @@
-"""The demo corpora: made-up speech in the genuine distribution formats of real corpora.
+"""The demo corpora: synthetic speech in the distribution formats of real corpora.
 
-A corpus is one function that names its archives and makes their members; to add one, write it and
-enter it here.
+Each corpus is one function that returns its archives. To add one, write the function, add it to
+`MAKERS` and its name to `tasks.corpora.synthetic`.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tasks.corpora.synthetic import SYNTHETIC_VERSION
 from tasks.demo.ami import ami_archives
 from tasks.demo.archives import Archive, Parameter, Tree, is_complete, write_archives
 from tasks.demo.common_voice import common_voice_archives
@@ -18,14 +19,10 @@ from tasks.demo.switchboard import switchboard_archives
 from tasks.demo.tedlium import tedlium_archives
 from tasks.demo.voxpopuli import voxpopuli_archives
 
-# Raised when the same parameters begin to give other bytes, so that folders of an older version are
-# made anew.
-VERSION = 2
-
 CorpusMaker = Callable[[int, int, int, Callable[[], None]], tuple[Archive | Tree, ...]]
-"""(seed, num_train_utterances, num_eval_utterances, spoken) to archives.
+"""(seed, num_train_utterances, num_eval_utterances, on_utterance) to archives.
 
-`spoken` is to be called after each utterance.
+Calls `on_utterance` after each synthesised utterance.
 """
 
 MAKERS: dict[str, CorpusMaker] = {
@@ -42,7 +39,7 @@ MAKERS: dict[str, CorpusMaker] = {
 
 
 class UnknownDemoCorpusError(ValueError):
-    """A corpus was asked for that the demo cannot make."""
+    """A corpus without a synthetic form."""
 
 
 def write_corpora(
@@ -55,12 +52,12 @@ def write_corpora(
 ) -> dict[str, Path]:
     """Write each corpus into `folder/{name}`: its archives and `SHA256SUMS`.
 
-    Returns those folders by name. `num_train_utterances` counts the transcribed lines of the
-    training part, defects included (see `tasks.demo.utterances.defect_at`); `num_eval_utterances`
-    those of the development part and again of the test part. The same arguments give the same
-    bytes. A corpus that is already there with these arguments is left alone. `progress(done,
-    total)` is called with utterances over all corpora. Raises `UnknownDemoCorpusError`,
-    `ValueError` for a count below 1 and `SpeechSynthesisError` if espeak-ng is not installed.
+    Returns the folders by name. `num_train_utterances` is the number of transcript lines in the
+    training split, including defects (see `tasks.demo.utterances.defect_at`);
+    `num_eval_utterances` is that of the development split and of the test split each. The output
+    is deterministic. A corpus already written with these arguments is left unchanged.
+    `progress(done, total)` counts utterances over all corpora. Raises `UnknownDemoCorpusError`,
+    `ValueError` for a count below 1, and `SpeechSynthesisError` if espeak-ng is not installed.
     """
     unknown = [name for name in names if name not in MAKERS]
     if unknown:
@@ -86,7 +83,7 @@ def write_corpora(
     for name, corpus_folder in folders.items():
         parameters: dict[str, Parameter] = {
             "corpus": name,
-            "version": VERSION,
+            "version": SYNTHETIC_VERSION,
             "seed": seed,
             "num_train_utterances": num_train_utterances,
             "num_eval_utterances": num_eval_utterances,

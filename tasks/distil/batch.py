@@ -9,7 +9,7 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from storage.errors import ShardError
-from storage.schema import SAMPLE_RATE_HZ
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.reading.examples import Example
 from tasks.whisper.tokens import (
     IGNORED,

@@ -15,8 +15,8 @@ import pyarrow as pa
 import soundfile
 
 from storage.errors import ShardError
-from storage.schema import INDEX
 from storage.sink import HashingSink
+from tasks.download.schema import INDEX
 
 _COPY_BYTES: Final = 1 << 20
 _HEAD_BYTES: Final = 1 << 13

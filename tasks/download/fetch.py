@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from storage.errors import IntegrityError, TransientError, UserError
-from storage.faults import explained
+from storage.faults import translated_errors
 from storage.sink import hash_file
 from tasks.download.web import answered, host_slot, pause
 
@@ -121,7 +121,7 @@ def _locked(path: Path) -> Iterator[FileIO]:
     Without a buffer, so that each byte that came is there for the next attempt.
     """
     while True:
-        with explained("write to", str(path.parent), is_local=True):
+        with translated_errors("write to", str(path.parent), is_local=True):
             opened = FileIO(path, "a+")
         with opened as file:
             try:
@@ -162,7 +162,7 @@ class _Part:
 
     def restart(self, version: str | None) -> None:
         """Hold nothing, of a new version."""
-        with explained("write to", str(self._path.parent), is_local=True):
+        with translated_errors("write to", str(self._path.parent), is_local=True):
             self._file.truncate(0)  # first: the name must never stand beside bytes of another
             self._beside.unlink(missing_ok=True)
             if version is not None:
@@ -173,7 +173,7 @@ class _Part:
         """Append `data`; raises `UserError` when the disk is full."""
         if self.expected is not None and self.expected.algorithm != _GIT:
             self._hashed_so_far(self.expected.algorithm).update(data)
-        with explained("write to", str(self._path.parent), is_local=True):
+        with translated_errors("write to", str(self._path.parent), is_local=True):
             rest = memoryview(data)
             while rest:
                 rest = rest[self._file.write(rest) :]

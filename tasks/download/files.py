@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from storage.errors import ShardError, UserError
 from storage.receipt import Receipt
-from storage.schema import INDEX
 from storage.store import Store
 from tasks.corpora.base import Member
+from tasks.download.schema import INDEX
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -15,7 +15,7 @@ from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.stage import Place
-from storage.store import Entry, Store
+from storage.store import Store, StoredFile
 from tasks.corpora.base import Corpus
 from tasks.corpora.sources import Archive, Delivery, HubFiles, Source
 from tasks.download.hub import HubFile, HubListing, endpoint
@@ -42,6 +42,11 @@ class Part:
     file: HubFile | None = None  # of a Hub data set; None: its listing
     commit: str = ""  # that the listing was made of
     found: str = ""  # digest of what lies there of a delivery
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether it is the listing of a Hub data set, which names further parts."""
+        return isinstance(self.source, HubFiles) and self.file is None
 
     def is_for(self, splits: Collection[str]) -> bool:
         """Whether one of these splits needs it."""
@@ -156,7 +161,7 @@ def splits_of(source: HubFiles, path: str) -> tuple[str, ...]:
     )
 
 
-def delivered(below: Mapping[str, Entry], source: Delivery) -> dict[str, Entry]:
+def delivered(below: Mapping[str, StoredFile], source: Delivery) -> dict[str, StoredFile]:
     """The files of a delivery that readers may ask for, among all that lie below a mirror."""
     return {
         path: entry
@@ -165,12 +170,12 @@ def delivered(below: Mapping[str, Entry], source: Delivery) -> dict[str, Entry]:
     }
 
 
-def listing_digest(listing: Mapping[str, Entry]) -> str:
+def listing_digest(listing: Mapping[str, StoredFile]) -> str:
     """What changes when a file of a delivery comes, goes or is written anew."""
     return digest([[path, entry.size_bytes, entry.tag] for path, entry in listing.items()])
 
 
-def _seen_below(mirror: str | None) -> Mapping[str, Entry]:
+def _seen_below(mirror: str | None) -> Mapping[str, StoredFile]:
     """What lies on a mirror, as far as that can be seen from here."""
     if mirror is None:
         return {}

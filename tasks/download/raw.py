@@ -13,7 +13,6 @@ from configs.schema import CorpusSettings
 from storage.errors import UserError, without_secrets
 from storage.fingerprint import digest
 from storage.receipt import Counts, FileRef, Receipt
-from storage.schema import INDEX
 from storage.stage import Place, find_receipt
 from storage.store import Store
 from tasks.corpora.base import Corpus
@@ -30,6 +29,7 @@ from tasks.download.parts import (
     listing_digest,
     mirror_of,
 )
+from tasks.download.schema import INDEX
 
 INDEX_NAME: Final = "index.parquet"
 _HASH_CHUNK_BYTES: Final = 8 << 20

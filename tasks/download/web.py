@@ -17,7 +17,7 @@ import fsspec
 import httpx
 
 from storage.errors import TransientError, UserError
-from storage.faults import explained
+from storage.faults import translated_errors
 
 _CHUNK_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 60.0
@@ -160,7 +160,7 @@ def _answered_by_fsspec(
     except (ImportError, ValueError) as error:
         raise UserError(f"{url} cannot be opened: {error}") from error
     try:
-        with explained("read", url, is_local=False):
+        with translated_errors("read", url, is_local=False):
             size, found = opened.fs.size(opened.path), opened.fs.ukey(opened.path)
             file = opened.open()
     except FileNotFoundError as error:
@@ -177,7 +177,7 @@ def _answered_by_fsspec(
 
 
 def _chunks(file: BinaryIO, start: int, url: str) -> Iterator[bytes]:
-    with explained("read", url, is_local=False):
+    with translated_errors("read", url, is_local=False):
         file.seek(start)
         while data := file.read(_CHUNK_BYTES):
             yield data

@@ -4,8 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from storage.schema import SAMPLE_RATE_HZ
-from tasks.audio import Samples
+from tasks.audio import SAMPLE_RATE_HZ, Samples
 
 _FRAME: Final = round(0.16 * SAMPLE_RATE_HZ)
 _HOP: Final = _FRAME // 4

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from configs.schema import Label, Score
 from storage.outcome import Outcomes, Rejected, dropped
-from storage.schema import MEASURED, SAMPLE_RATE_HZ
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.corpora.base import Clean, NoReference
 from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.schema import MEASURED
 from tasks.label.shard import Utterance, ahead, in_batches, utterances
 from tasks.label.windows import too_long
 from tasks.text.comparison import comparison_of, count_word_errors, normaliser

@@ -7,8 +7,7 @@ from time import perf_counter
 from typing import Final
 
 from configs.schema import Label
-from storage.schema import SAMPLE_RATE_HZ
-from tasks.audio import Samples
+from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.evaluate.shard import plainly
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.teacher import Transcriber

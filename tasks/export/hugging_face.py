@@ -8,14 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from storage.card import card
 from storage.manifest import Manifest
 from storage.receipt import FileRef
-from storage.schema import AUDIO, SAMPLE_RATE_HZ
 from storage.stage import ROW_GROUP_BYTES
 from storage.store import Store
+from tasks.audio import SAMPLE_RATE_HZ
+from tasks.card import render_card
 from tasks.export.parts import Part, Written
 from tasks.export.rows import Row, file_name, take
+from tasks.normalise.schema import AUDIO
 
 _FEATURES: Final[dict[str, Any]] = {
     "id": {"dtype": "string", "_type": "Value"},
@@ -96,7 +97,7 @@ class HuggingFace:
         corpora = list(dict.fromkeys(one.part.corpus for one in written))
         head = yaml.safe_dump(_metadata(manifest, corpora), sort_keys=False, allow_unicode=True)
         with dest.sink("") as sink:
-            sink.write(f"---\n{head}---\n\n{card(manifest)}{_COLUMNS}".encode())
+            sink.write(f"---\n{head}---\n\n{render_card(manifest)}{_COLUMNS}".encode())
             dest.keep(sink, "README.md")
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Final
 
-from storage.card import card
 from storage.manifest import Manifest
 from storage.receipt import FileRef
 from storage.store import Store
+from tasks.card import render_card
 from tasks.export.parts import RECORDS, Part, Written
 from tasks.export.rows import Row, file_name
 from tasks.read_ahead import read_ahead
@@ -62,7 +62,7 @@ class Nemo:
                 sink.write(dest.read(one.file.path))
             dest.keep(sink, TABLE)
         with dest.sink("") as sink:
-            sink.write(f"{card(manifest)}{_KEYS}".encode())
+            sink.write(f"{render_card(manifest)}{_KEYS}".encode())
             dest.keep(sink, "README.md")
 
 

@@ -18,9 +18,8 @@ import soundfile
 
 from storage.errors import IntegrityError
 from storage.manifest import ManifestEntry
-from storage.schema import SAMPLE_RATE_HZ
 from storage.store import Store, sha256_hex
-from tasks.audio import encode_flac
+from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example
 from tasks.reading.join import read_entry

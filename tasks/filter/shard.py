@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from configs.schema import Filter
 from storage.outcome import Outcomes, Rejected, dropped
-from storage.schema import KEPT
 from tasks.filter.decide import AMBIGUOUS, NEIGHBOUR, Flags, Members, Places, Unit, decide
 from tasks.filter.decide import KEPT as IS_KEPT
 from tasks.filter.rule import Row, Rule
 from tasks.filter.rules import FilterContext, rules
+from tasks.filter.schema import KEPT
 
 
 def filter_shard(evidence: pa.Table, settings: Filter, known: FilterContext) -> Outcomes:

@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from storage.errors import ShardError
 from storage.outcome import Outcomes
-from storage.schema import IDENTITIES
 from tasks.audio import AudioError, sound_digest
 from tasks.corpora.base import Clean, NoReference
+from tasks.index.schema import IDENTITIES
 
 
 def index_shard(

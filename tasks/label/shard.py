@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from configs.schema import Label
 from storage.outcome import Outcomes, Rejected, quarantined
-from storage.schema import LABELS, SAMPLE_RATE_HZ
-from tasks.audio import AudioError, Samples, decode_flac
+from tasks.audio import SAMPLE_RATE_HZ, AudioError, Samples, decode_flac
+from tasks.label.schema import LABELS
 from tasks.label.windows import Window, pack
 from tasks.read_ahead import read_ahead
 from tasks.whisper.engine import AudioWindow, Engine

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
 from storage.outcome import Rejected, dropped
-from storage.schema import SAMPLE_RATE_HZ
+from tasks.audio import SAMPLE_RATE_HZ
 
 Policy = Literal["none", "speaker", "any"]
 

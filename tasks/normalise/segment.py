@@ -12,8 +12,7 @@ import numpy as np
 
 from configs.schema import Normalise
 from storage.errors import UserError
-from storage.schema import SAMPLE_RATE_HZ
-from tasks.audio import Pcm
+from tasks.audio import SAMPLE_RATE_HZ, Pcm
 
 if TYPE_CHECKING:
     from silero_vad import SileroVADSequence

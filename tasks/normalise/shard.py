@@ -11,9 +11,9 @@ import pyarrow as pa
 from configs.schema import Normalise
 from storage.errors import ShardError
 from storage.outcome import Created, Outcomes, Rejected, dropped, quarantined
-from storage.schema import NORMALISED, SAMPLE_RATE_HZ
 from storage.shard import ShardKey
 from tasks.audio import (
+    SAMPLE_RATE_HZ,
     Audio,
     AudioError,
     Pcm,
@@ -24,6 +24,7 @@ from tasks.audio import (
     to_whisper_rate,
 )
 from tasks.download.files import AudioPlace
+from tasks.normalise.schema import NORMALISED
 from tasks.normalise.segment import channels_apart, speech_stretches
 
 _BATCH_BYTES: Final = 1 << 20  # small beside a row group, so that those keep their size

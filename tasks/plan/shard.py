@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 from storage.fingerprint import digest
 from storage.outcome import Outcome, Rejected, quarantined
 from storage.receipt import PlannedShard
-from storage.schema import PLAN
 from tasks.corpora.base import Segment, Unplanned
+from tasks.plan.schema import PLAN
 
 _ESTIMATED_BYTES_PER_S: Final = {".mp3": 6_000, ".opus": 4_000, ".ogg": 8_000, ".wav": 32_000}
 _ESTIMATED_FLAC_BYTES_PER_S: Final = 16_000
@@ -44,21 +44,28 @@ def plan_part(
 
     A shard takes whole recordings, and all recordings of people who speak together unless these
     alone fill more than a shard. Where files are `self_contained` it takes neighbours of one file
-    instead, so that a file that comes later moves nothing. `file_digests` are of the stored files,
-    by path; a shard's digest covers its rows with these in place of the paths. A second segment of
-    the same id is quarantined. In what order the segments come makes no difference.
+    instead, so that a later file moves nothing and files can be planned as they arrive.
+    `file_digests` are of the stored files, by path; a shard's digest covers its rows with these in
+    place of the paths. Only the first segment of an id is planned, the others are quarantined:
+    where files are `self_contained` the first in the order of `segments`, which are then all new;
+    otherwise the order of `segments` makes no difference.
     """
-    wanted = (item for item in segments if item.split == split and _id(item) not in known_ids)
+    wanted = [item for item in segments if item.split == split]
     kept: list[Segment] = []
     rejected: list[Rejected] = []
-    for row_id, group in groupby(sorted(wanted, key=_rank), key=_id):
-        first, *others = group
-        if isinstance(first, Segment):
-            kept.append(first)
+    known = set(known_ids) if self_contained else set[str]()
+    if not self_contained:
+        wanted = sorted((item for item in wanted if _id(item) not in known_ids), key=_rank)
+    for item in wanted:
+        if (row_id := _id(item)) in known:
+            rejected.append(quarantined(_numbered(row_id, known), "duplicate_id"))
+            known.add(rejected[-1].id)
+            continue
+        known.add(row_id)
+        if isinstance(item, Segment):
+            kept.append(item)
         else:
-            rejected.append(first.row)
-        for number, _ in enumerate(others, start=2):
-            rejected.append(quarantined(f"{row_id}#{number}", "duplicate_id"))
+            rejected.append(item.row)
     outcomes: list[Outcome] = []
     shards: list[PlannedShard] = []
     groups = _files(kept) if self_contained else [_together(kept, target_shard_hours)]
@@ -79,6 +86,11 @@ def plan_part(
             )
         )
     return PlannedPart((*outcomes, *rejected), tuple(shards))
+
+
+def _numbered(row_id: str, known: Collection[str]) -> str:
+    """The id of a further row with the id `row_id`: `a#2`, `a#3` and so on."""
+    return next(name for n in count(2) if (name := f"{row_id}#{n}") not in known)
 
 
 def within(shards: Sequence[PlannedShard], limit_hours: float | None) -> tuple[PlannedShard, ...]:

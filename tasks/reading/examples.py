@@ -7,8 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from storage.errors import IntegrityError
-from storage.schema import SAMPLE_RATE_HZ
-from tasks.audio import AudioError, Samples, decode_flac
+from tasks.audio import SAMPLE_RATE_HZ, AudioError, Samples, decode_flac
 from tasks.whisper.tokens import Tokens
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.schema import COMPARED, EVIDENCE, UTTERANCE_EVIDENCE
+from tasks.score.schema import COMPARED, EVIDENCE, UTTERANCE_EVIDENCE
 from tasks.score.signals import foreign_percent, most_repeats
 from tasks.score.spans import Span, spans, text_places
 from tasks.score.vocabulary import Vocabulary

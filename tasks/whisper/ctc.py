@@ -17,7 +17,7 @@ from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer, P
 
 from configs.schema import Label
 from storage.errors import ShardError, UserError
-from storage.schema import SAMPLE_RATE_HZ
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
 from tasks.whisper.teacher import Device, Dtype, device_name, model_folder, silent_transformers

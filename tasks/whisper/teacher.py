@@ -32,8 +32,7 @@ from transformers.utils import logging as transformers_logging
 
 from configs.schema import Teacher
 from storage.errors import TransientError, UserError
-from storage.schema import SAMPLE_RATE_HZ
-from tasks.audio import Samples
+from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.whisper.identity import MODEL_FILES, model_files, teacher_identity
 
 Dtype = Literal["float32", "bfloat16", "float16"]

@@ -9,17 +9,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-
-from configs.schema import RunConfig
-from flows.synthetic import synthesise
 from flows.dispatch.gather import ShardsFailed
 from flows.shards import refuse_without_index
+
+from configs.schema import RunConfig
 from flows.state.corpus_state import corpus_states
 from flows.state.publication import find_current, publish_manifest
 from flows.state.rejections import read_rejections
 from flows.state.status import read_status
 from flows.state.sweep import read_sweep
 from flows.state.utterance_history import read_history
+from flows.synthetic import synthesise
 from storage.errors import UserError
 from storage.manifest import Manifest
 from storage.receipt import Receipt

@@ -82,7 +82,7 @@ def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
     server_log = prefect.log.read_text()
     other = in_bucket(tmp_path / "other", "s3://story/root", s3_credentials="nobody")
     other = replace(other, variables=prefect.client_settings)
-    assert "names the block 'nobody', and the server has none" in mistaken(other, "status")
+    assert "names the block 'nobody', but the server has no such block" in mistaken(other, "status")
 
     for secret in (s3.secret, prefect.password):
         assert secret.encode() not in b"".join(data for _, data in objects)
@@ -118,10 +118,10 @@ def test_each_mistake_is_one_clear_line(
     assert "set PREFECT_API_URL" in mistaken(blocked, "status")
     nowhere = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     told = mistaken(replace(blocked, variables=nowhere), "status", expect=1)
-    assert "the Prefect server does not give it" in told
+    assert "the Prefect server did not return it" in told
     found = blocked.distillery("doctor", blocked.config.name, "--json", expect=1)
     [keys] = [one for one in json.loads(found.stdout) if one["subject"] == "credentials"]
     assert (keys["state"], keys["next_step"]) == (
         "problem",
-        "set PREFECT_API_URL to that server's",
+        "set PREFECT_API_URL to that server's URL",
     )

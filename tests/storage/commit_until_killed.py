@@ -13,7 +13,7 @@ from storage.commit import Commit
 from storage.outcome import Outcome, dropped
 from storage.receipt import Receipt
 from storage.shard import ShardKey
-from storage.stage import Place, StageSpec, find_receipt
+from storage.stage import Place, TableFormat, find_receipt
 from storage.store import Store
 
 NUM_SHARDS = 24
@@ -23,7 +23,7 @@ _LONGEST_WAIT_S = 0.02
 _SCHEMA = pa.schema(
     [pa.field("id", pa.string(), nullable=False), pa.field("data", pa.binary(), nullable=False)]
 )
-_SPEC = StageSpec(name="stage", version=1, schema=_SCHEMA, row_group_bytes=None)
+_FORMAT = TableFormat(schema=_SCHEMA, row_group_bytes=None)
 
 
 def commit_pending(store: Store, told: Callable[[], object] = lambda: None) -> list[Receipt]:
@@ -35,7 +35,7 @@ def commit_pending(store: Store, told: Callable[[], object] = lambda: None) -> l
         if receipt is None:
             receipt = Commit(
                 store=store,
-                spec=_SPEC,
+                table=_FORMAT,
                 place=place,
                 sources=(_SOURCE,),
                 ids_in=("a", "b", "c"),

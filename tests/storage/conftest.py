@@ -9,7 +9,7 @@ from storage.commit import Commit
 from storage.outcome import Outcome
 from storage.receipt import Receipt
 from storage.shard import ShardKey
-from storage.stage import Place, StageSpec
+from storage.stage import Place, TableFormat
 from storage.store import Store
 
 SCHEMA = pa.schema(
@@ -47,12 +47,12 @@ def commit(store: Store) -> MakeCommit:
         sources: tuple[str, ...] = ("a" * 64,),
         schema: pa.Schema = SCHEMA,
         max_quarantined_percent: float = 1.0,
-        **spec: object,
+        **table: object,
     ) -> Receipt:
         place = Place(stage="stage", fingerprint="f00d", key=ShardKey("corpus", "train", index))
         return Commit(
             store=store,
-            spec=StageSpec(name="stage", version=1, schema=schema, **spec),
+            table=TableFormat(schema=schema, **table),
             place=place,
             sources=sources,
             ids_in=None if ids_in is None else list(ids_in),

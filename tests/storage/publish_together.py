@@ -1,4 +1,4 @@
-"""Pairs of processes that publish at the same moment; run as a script, for it forks."""
+"""Processes that publish at the same moment; run as a script because it forks."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def content(value: str) -> Content:
 
 
 def publish(root: str, value: str) -> dict[str, Any]:
-    """Publish and say what stands; every manifest that can be seen meanwhile is whole."""
+    """Publish and return the manifest; checks that all visible manifests are complete."""
     store = Store(root)
     totals = Totals(shards=0, hours_heard=0, windows_heard=0, windows=0, utterances=0, hours=0)
     published, is_new = manifest.publish(
@@ -27,6 +27,7 @@ def publish(root: str, value: str) -> dict[str, Any]:
         versions={},
         licences={},
         totals={"all": totals},
+        render_card=lambda manifest: f"# {manifest.name} {manifest.number}\n",
     )
     for number in manifest.numbers(store, NAME)[-2:]:
         manifest.load(store, NAME, number)
@@ -39,9 +40,9 @@ def publish(root: str, value: str) -> dict[str, Any]:
 
 
 def together(root: str, values: list[str]) -> list[dict[str, Any]]:
-    """Publish each value in a process of its own, all of them let go by one write."""
+    """Publish each value in its own process, all started at the same moment."""
     gate, opener = os.pipe()
-    told: list[int] = []
+    readers: list[int] = []
     for value in values:
         reader, writer = os.pipe()
         if os.fork() == 0:
@@ -50,17 +51,17 @@ def together(root: str, values: list[str]) -> list[dict[str, Any]]:
             os.write(writer, json.dumps(publish(root, value)).encode())
             os._exit(0)
         os.close(writer)
-        told.append(reader)
+        readers.append(reader)
     os.close(gate)
     os.close(opener)
-    found = [json.loads(os.fdopen(reader).read() or "null") for reader in told]
+    found = [json.loads(os.fdopen(reader).read() or "null") for reader in readers]
     for _ in values:
         os.wait()
     return found
 
 
 def main(root: str, num_rounds: int) -> None:
-    """In even rounds two contents, in odd ones twice the same."""
+    """Publish two different contents in even rounds, twice the same content in odd rounds."""
     for number in range(num_rounds):
         second = f"{number}" if number % 2 else f"{number} too"
         sys.stdout.write(f"{json.dumps(together(root, [str(number), second]))}\n")

@@ -1,4 +1,4 @@
-"""The commit protocol: a receipt stands last, beside whole files, and for rows that all count."""
+"""The commit protocol: complete files, every row counted, the receipt written last."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ from storage.commit import Commit
 from storage.errors import ShardError
 from storage.outcome import Created, Outcome, dropped, quarantined
 from storage.receipt import Counts, FileRef, PlannedShard, Receipt
-from storage.schema import LABELS
 from storage.shard import ShardKey
-from storage.stage import Place, StageSpec, combined_digest, find_receipt
+from storage.stage import Place, TableFormat, combined_digest, find_receipt
 from storage.store import Store
+from tasks.label.schema import LABELS
 
 Batch = Callable[..., pa.RecordBatch]
 MakeCommit = Callable[..., Receipt]
@@ -47,7 +47,7 @@ def refused(store: Store, make: Callable[[], object]) -> str:
 class TestStored:
     pytestmark = everywhere
 
-    def test_a_commit_stores_its_rows_and_says_what_became_of_them(
+    def test_a_commit_stores_its_rows_and_counts_their_outcomes(
         self, store: Store, commit: MakeCommit, batch: Batch
     ) -> None:
         outcomes = [
@@ -73,7 +73,7 @@ class TestStored:
         assert find_receipt(store, PLACE, SOURCE) == receipt
         assert find_receipt(store, PLACE, "b" * 64) is None
 
-    def test_the_names_of_files_tell_key_and_content(
+    def test_file_names_contain_key_and_digest(
         self, store: Store, commit: MakeCommit, batch: Batch
     ) -> None:
         receipt = commit([batch("a"), dropped("b", "empty")], ids_in="ab", index=7)
@@ -87,7 +87,7 @@ class TestStored:
             ]
         )
 
-    def test_of_two_commits_of_a_source_the_first_stands(
+    def test_the_first_of_two_commits_of_a_source_is_kept(
         self, store: Store, commit: MakeCommit, batch: Batch
     ) -> None:
         first = commit([batch("a", text="first")], ids_in="a")
@@ -95,7 +95,7 @@ class TestStored:
         assert second == first
         assert rows_of(store, second.output)[0]["text"] == "first"
 
-    def test_racing_commits_return_the_same_receipt(
+    def test_concurrent_commits_return_the_same_receipt(
         self, store: Store, commit: MakeCommit, batch: Batch
     ) -> None:
         ready = Barrier(2)
@@ -112,7 +112,7 @@ class TestStored:
         assert first == second == find_receipt(store, PLACE, SOURCE)
         assert rows_of(store, first.output)[0]["text"] in ("by 0", "by 1")
 
-    def test_a_commit_of_another_source_stands_beside(
+    def test_commits_of_different_sources_are_kept_side_by_side(
         self, store: Store, commit: MakeCommit, batch: Batch
     ) -> None:
         first = commit([batch("a", text="old")], ids_in="a")
@@ -121,7 +121,7 @@ class TestStored:
         assert find_receipt(store, PLACE, "b" * 64) == second
 
 
-def test_a_transform_that_fails_leaves_nothing(
+def test_a_failing_transform_leaves_no_files(
     store: Store, commit: MakeCommit, batch: Batch
 ) -> None:
     def outcomes() -> Iterator[Outcome]:
@@ -158,7 +158,7 @@ def test_another_schema_is_refused(
     assert "duration_s double not null" in refused(store, lambda: commit([wrong], ids_in="a"))
 
 
-def test_a_null_where_the_schema_demands_a_value_is_refused(
+def test_a_null_in_a_required_column_is_refused(
     store: Store, commit: MakeCommit, batch: Batch
 ) -> None:
     columns = [["a"], pa.array([None], pa.float64()), ["text"]]
@@ -167,35 +167,35 @@ def test_a_null_where_the_schema_demands_a_value_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("ids_in", "ids_out", "further", "said"),
+    ("ids_in", "ids_out", "more", "expected"),
     [
-        ("ab", ["a", "b", "a"], [], "'a' comes out twice"),
-        ("ab", ["a", "b"], [dropped("b", "empty")], "'b' comes out twice"),
-        ("ab", ["a"], [dropped("b", "empty"), quarantined("b", "bad")], "'b' comes out twice"),
-        ("abc", ["c"], [], "2 rows are lost, the first is 'a'"),
-        ("a", ["a", "z"], [], "'z' comes out and never went in"),
-        ("a", ["a"], [dropped("z", "empty")], "'z' comes out and never went in"),
-        ("aab", ["a", "b"], [], "3 rows and only 2 different ids"),
-        ("a", ["a"], [Created(("a",))], "'a' is created and was there already"),
-        ("a", ["a"], [Created(("b", "b"))], "'b' is created and was there already"),
-        ("a", ["a"], [Created(("b",))], "1 rows are lost, the first is 'b'"),
+        ("ab", ["a", "b", "a"], [], "'a' has two outcomes"),
+        ("ab", ["a", "b"], [dropped("b", "empty")], "'b' has two outcomes"),
+        ("ab", ["a"], [dropped("b", "empty"), quarantined("b", "bad")], "'b' has two outcomes"),
+        ("abc", ["c"], [], "2 rows have no outcome, the first is 'a'"),
+        ("a", ["a", "z"], [], "'z' has an outcome but is not in the input"),
+        ("a", ["a"], [dropped("z", "empty")], "'z' has an outcome but is not in the input"),
+        ("aab", ["a", "b"], [], "3 rows but only 2 different ids"),
+        ("a", ["a"], [Created(("a",))], "'a' is declared as created but already exists"),
+        ("a", ["a"], [Created(("b", "b"))], "'b' is declared as created but already exists"),
+        ("a", ["a"], [Created(("b",))], "1 rows have no outcome, the first is 'b'"),
     ],
 )
-def test_rows_that_are_lost_doubled_or_unheard_of_are_refused(
+def test_lost_duplicated_and_unknown_rows_are_refused(
     store: Store,
     commit: MakeCommit,
     batch: Batch,
     ids_in: str,
     ids_out: list[str],
-    further: list[Outcome],
-    said: str,
+    more: list[Outcome],
+    expected: str,
 ) -> None:
-    outcomes = [*map(batch, ids_out), *further]
+    outcomes = [*map(batch, ids_out), *more]
     message = refused(store, lambda: commit(outcomes, ids_in=ids_in, max_quarantined_percent=100))
-    assert said in message
+    assert expected in message
 
 
-def test_too_many_quarantined_rows_are_refused_and_the_first_is_told(
+def test_too_many_quarantined_rows_are_refused_naming_the_first(
     store: Store, commit: MakeCommit, batch: Batch
 ) -> None:
     ids = [f"{number:03d}" for number in range(100)]
@@ -217,9 +217,7 @@ def test_created_rows_count_as_input(store: Store, commit: MakeCommit, batch: Ba
     )
 
 
-def test_a_stage_that_finds_its_own_rows_counts_what_it_found(
-    commit: MakeCommit, batch: Batch
-) -> None:
+def test_a_stage_without_input_rows_counts_its_outcomes(commit: MakeCommit, batch: Batch) -> None:
     outcomes = [Created(("c",)), batch("a", "c"), dropped("b", "empty")]
     assert commit(outcomes, ids_in=None).counts == Counts(
         rows_in=2, created=1, rows_out=2, dropped={"empty": 1}
@@ -243,7 +241,7 @@ def test_a_window_counts_the_utterances_in_it(store: Store, commit: MakeCommit) 
     assert receipt.hours == 2.0
 
 
-def test_a_shard_of_which_nothing_comes_out_keeps_its_schema(
+def test_a_shard_without_output_rows_keeps_its_schema(
     store: Store, commit: MakeCommit, batch: Batch
 ) -> None:
     receipt = commit([dropped("a", "empty")], ids_in="a")
@@ -253,13 +251,13 @@ def test_a_shard_of_which_nothing_comes_out_keeps_its_schema(
     assert table.schema.equals(batch().schema)
 
 
-def test_row_groups_are_of_about_16_mb(store: Store, commit: MakeCommit, batch: Batch) -> None:
+def test_row_groups_have_about_16_mb(store: Store, commit: MakeCommit, batch: Batch) -> None:
     noise = random.Random(0).randbytes(1 << 19).hex()
     receipt = commit([batch(f"{n:02d}", text=noise) for n in range(40)], ids_in=numbered(40))
     assert row_groups(store, receipt) == [16, 16, 8]
 
 
-def test_a_stage_may_ask_for_a_row_group_per_batch(
+def test_a_stage_can_write_a_row_group_per_batch(
     store: Store, commit: MakeCommit, batch: Batch
 ) -> None:
     batches = [batch("a", "b", "c"), batch("d"), batch("e", "f")]
@@ -277,7 +275,7 @@ def row_groups(store: Store, receipt: Receipt) -> list[int]:
     return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
 
 
-def test_the_same_rows_are_the_same_bytes(store: Store, commit: MakeCommit, batch: Batch) -> None:
+def test_equal_rows_give_equal_bytes(store: Store, commit: MakeCommit, batch: Batch) -> None:
     outcomes = [batch("a", "b"), dropped("c", "empty"), quarantined("d", "torn", "x")]
     made = [
         commit(outcomes, ids_in="abcd", sources=(source * 64,), max_quarantined_percent=50)
@@ -287,7 +285,7 @@ def test_the_same_rows_are_the_same_bytes(store: Store, commit: MakeCommit, batc
     assert made[0].rejected == made[1].rejected
 
 
-def test_one_source_is_its_own_digest_and_several_have_one_together() -> None:
+def test_the_digest_of_one_source_is_its_own_and_of_several_combined() -> None:
     assert combined_digest(["a" * 64]) == "a" * 64
     assert len(combined_digest(["a" * 64, "b" * 64])) == 64
     assert combined_digest(["a" * 64, "b" * 64]) != combined_digest(["b" * 64, "a" * 64])
@@ -297,7 +295,7 @@ def test_a_plan_counts_the_hours_of_its_shards(store: Store, batch: Batch) -> No
     shards = [PlannedShard(index=n, digest="c" * 64, num_rows=1, hours=1.5) for n in range(2)]
     receipt = Commit(
         store=store,
-        spec=StageSpec(name="stage", version=1, schema=batch().schema),
+        table=TableFormat(schema=batch().schema),
         place=PLACE,
         sources=(SOURCE,),
         ids_in=None,
@@ -308,11 +306,11 @@ def test_a_plan_counts_the_hours_of_its_shards(store: Store, batch: Batch) -> No
     assert receipt.planned == tuple(shards)
 
 
-def test_counts_that_lose_a_row_cannot_be_made() -> None:
+def test_counts_that_lose_a_row_are_invalid() -> None:
     with pytest.raises(ValueError, match="3 in \\+ 1 created is not 1 out \\+ 2"):
         Counts(rows_in=3, created=1, rows_out=1, dropped={"a": 1}, quarantined={"b": 1})
 
 
-def test_a_created_row_too_many_in_the_counts_cannot_be_made() -> None:
+def test_counts_with_an_extra_created_row_are_invalid() -> None:
     with pytest.raises(ValueError, match="lost or doubled"):
         Counts(rows_in=1, created=1, rows_out=1)

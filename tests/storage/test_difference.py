@@ -1,4 +1,4 @@
-"""What came or went between two manifests, and the reasons that only they tell."""
+"""The difference between two manifests: what was gained and lost, and the causes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -114,7 +114,7 @@ def test_a_manifest_does_not_differ_from_itself() -> None:
         assert line.came == line.went == Amount()
 
 
-def test_a_stricter_limit_takes_rows_from_the_same_shards() -> None:
+def test_a_stricter_limit_removes_rows_from_the_same_shards() -> None:
     other = manifest_of(
         (entry("one", 0, 3, kept="b"), entry("one", 1, 5, kept="b"), entry("two", 0)),
         both(filter={"max_wer_percent": 5.0}),
@@ -138,7 +138,7 @@ def test_a_stricter_limit_takes_rows_from_the_same_shards() -> None:
     assert found.left_out == {name: {"wer": 1} for name in ("one", "two", "all")}
 
 
-def test_a_corpus_comes_another_goes_and_every_shard_of_one_side_is_listed() -> None:
+def test_added_and_removed_corpora_and_shards_are_listed() -> None:
     other = manifest_of(
         (entry("one", 1), entry("one", 2), entry("new", 0)),
         {"one": settings(), "new": settings()},
@@ -168,14 +168,14 @@ def test_a_corpus_comes_another_goes_and_every_shard_of_one_side_is_listed() -> 
         ({"filter": {"new_rule": 1}}, ("parameter", "filter.new_rule", None, 1)),
     ],
 )
-def test_the_cause_of_one_corpus_is_told(
+def test_a_changed_parameter_of_one_corpus_is_a_cause(
     changes: dict[str, dict[str, Any]], expected: tuple[object, ...]
 ) -> None:
     other = manifest_of(FIRST.content.entries, {"one": settings(**changes), "two": settings()})
     assert causes(other) == {(*expected, ("one",))}
 
 
-def test_the_version_of_a_stage_is_told_though_only_fingerprints_know_it() -> None:
+def test_stage_versions_are_recovered_from_fingerprints() -> None:
     other = manifest_of(
         FIRST.content.entries, both(), stage_versions={**VERSIONS, "label": 3, "filter": 2}
     )
@@ -185,7 +185,7 @@ def test_the_version_of_a_stage_is_told_though_only_fingerprints_know_it() -> No
     }
 
 
-def test_libraries_and_missing_shards_are_told() -> None:
+def test_libraries_and_missing_shards_are_causes() -> None:
     other = manifest_of(
         FIRST.content.entries,
         both(),
@@ -199,7 +199,7 @@ def test_libraries_and_missing_shards_are_told() -> None:
     }
 
 
-def test_another_result_of_the_same_input_is_told_by_the_first_stage_that_had_one() -> None:
+def test_a_changed_result_of_equal_input_is_attributed_to_its_first_stage() -> None:
     entries = (entry("one", 0, label="b", kept="b"), entry("one", 1), entry("two", 0))
     assert causes(manifest_of(entries, both())) == {("repeat", "label again", None, 1, ("one",))}
     settled = both(label={"language": "de"})

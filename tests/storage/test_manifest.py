@@ -1,4 +1,4 @@
-"""Publishing: one number for each content, whoever races, and no number that is lost."""
+"""Publishing: one number per content, also with concurrent publishers, and no number skipped."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,11 +58,12 @@ def publish(store: Store, content: Content, published_at: str = "now") -> tuple[
             )
         },
         totals={"all": totals},
+        render_card=lambda manifest: f"# {manifest.name} {manifest.number}\n",
     )
 
 
 @everywhere
-def test_contents_get_numbers_in_order_and_know_their_parents(store: Store) -> None:
+def test_contents_get_rising_numbers_and_a_parent(store: Store) -> None:
     for number in (1, 2, 3):
         published, is_new = publish(store, content(num_entries=number))
         assert is_new
@@ -80,12 +81,12 @@ def test_equal_content_keeps_the_number_it_has(store: Store, open_store: OpenSto
     assert manifest.numbers(store, "demo") == [1]
 
 
-def test_content_that_comes_back_after_another_gets_a_new_number(store: Store) -> None:
+def test_content_published_again_after_another_gets_a_new_number(store: Store) -> None:
     for num_entries, number in ((1, 1), (2, 2), (1, 3)):
         assert publish(store, content(num_entries=num_entries))[0].number == number
 
 
-def test_names_have_numbers_of_their_own(store: Store) -> None:
+def test_each_name_has_its_own_numbers(store: Store) -> None:
     assert publish(store, content("demo"))[0].number == 1
     assert publish(store, content("demo-2"))[0].number == 1
     assert publish(store, content("demo", 1))[0].number == 2
@@ -93,7 +94,7 @@ def test_names_have_numbers_of_their_own(store: Store) -> None:
 
 
 @everywhere
-def test_racing_publishers_of_different_content_lose_no_number(store: Store) -> None:
+def test_concurrent_publishers_of_different_content_skip_no_number(store: Store) -> None:
     num_publishers = 20 if store.is_local else 8
     ready = Barrier(num_publishers)
 
@@ -109,7 +110,7 @@ def test_racing_publishers_of_different_content_lose_no_number(store: Store) -> 
 
 
 @everywhere
-def test_racing_publishers_of_equal_content_publish_it_once(store: Store) -> None:
+def test_concurrent_publishers_of_equal_content_publish_once(store: Store) -> None:
     ready = Barrier(8)
 
     def race(publisher: int) -> tuple[Manifest, bool]:
@@ -123,7 +124,7 @@ def test_racing_publishers_of_equal_content_publish_it_once(store: Store) -> Non
     assert manifest.numbers(store, "demo") == [1]
 
 
-def test_the_digest_leaves_out_provenance(store: Store, tmp_path: Any) -> None:
+def test_the_digest_does_not_cover_provenance(store: Store, tmp_path: Any) -> None:
     first, _ = publish(store, content(), "then")
     other, _ = publish(Store(str(tmp_path / "elsewhere")), content(), "later")
     assert (first.root, first.published_at, first.versions) != (
@@ -134,9 +135,9 @@ def test_the_digest_leaves_out_provenance(store: Store, tmp_path: Any) -> None:
     assert first.digest == other.digest
 
 
-def test_the_digest_takes_entries_and_keys_in_any_order() -> None:
-    turned = content().entries[::-1]
-    assert content(entries=turned).digest() == content().digest()
+def test_the_digest_is_independent_of_order() -> None:
+    reversed_entries = content().entries[::-1]
+    assert content(entries=reversed_entries).digest() == content().digest()
     one, two = {"a": 1, "b": 2}, {"b": 2, "a": 1}
     assert content(parameters=one).digest() == content(parameters=two).digest()
 
@@ -180,20 +181,20 @@ def test_a_tampered_manifest_is_refused(store: Store, old: bytes, new: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "said"),
+    ("name", "number", "expected"),
     [("demo", 3, "published: 1, 2"), ("none", None, "published: none"), ("demo", 0, "1, 2")],
 )
-def test_a_missing_manifest_is_told_with_those_there_are(
-    store: Store, name: str, number: int | None, said: str
+def test_the_error_for_a_missing_manifest_lists_the_published_ones(
+    store: Store, name: str, number: int | None, expected: str
 ) -> None:
     publish(store, content(num_entries=1))
     publish(store, content(num_entries=2))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected):
         manifest.load(store, name, number)
 
 
 @everywhere
-def test_verify_names_the_file_of_which_a_byte_changed(store: Store) -> None:
+def test_verify_names_the_file_with_a_changed_byte(store: Store) -> None:
     refs = []
     for path in ("normalise/0.parquet", "label/0.parquet"):
         with store.sink("x") as sink:
@@ -204,28 +205,28 @@ def test_verify_names_the_file_of_which_a_byte_changed(store: Store) -> None:
     assert [one.wrong for one in manifest.verify(store, published)] == [None, None]
     store.delete("label/0.parquet")
     store.put_if_absent("label/0.parquet", b"label/0.parqueT")
-    told = {one.file.path: one.wrong for one in manifest.verify(store, published)}
-    assert told["normalise/0.parquet"] is None
-    assert "label/0.parquet has sha256" in str(told["label/0.parquet"])
+    problems = {one.file.path: one.wrong for one in manifest.verify(store, published)}
+    assert problems["normalise/0.parquet"] is None
+    assert "label/0.parquet has sha256" in str(problems["label/0.parquet"])
     store.delete("label/0.parquet")
-    told = {one.file.path: one.wrong for one in manifest.verify(store, published)}
-    assert "label/0.parquet" in str(told["label/0.parquet"])
+    problems = {one.file.path: one.wrong for one in manifest.verify(store, published)}
+    assert "label/0.parquet" in str(problems["label/0.parquet"])
 
 
-def test_what_is_wrong_comes_in_the_order_in_which_it_is_made_again(store: Store) -> None:
+def test_verify_reports_files_by_stage_and_shard(store: Store) -> None:
     published, _ = publish(store, content(entries=(entry(1), entry(0))))
     found = [(one.stage, one.key.index) for one in manifest.verify(store, published) if one.wrong]
     assert found == [(stage, index) for stage in manifest.STAGES for index in (0, 1)]
 
 
 @everywhere
-def test_a_card_stands_beside_each_manifest_and_can_be_made_again(store: Store) -> None:
-    published, _ = publish(store, content())
-    path = "manifests/demo/00001.md"
+def test_publishing_stores_a_card_and_restores_a_missing_one(store: Store) -> None:
+    publish(store, content())
+    path = manifest.card_path("demo", 1)
+    assert path == "manifests/demo/00001.md"
     before = store.read(path)
-    assert before.startswith(b"# demo 1\n")
+    assert before == b"# demo 1\n"
     store.delete(path)
-    assert manifest.read_card(store, published).encode() == before
     assert publish(store, content(), "by another, after the first was killed")[1] is False
     assert store.read(path) == before
     assert manifest.names(store) == ["demo"]

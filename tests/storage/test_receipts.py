@@ -1,4 +1,4 @@
-"""What a split says is done: receipts by one listing, failures that no receipt hides."""
+"""The receipts of a split, read from one listing, and its failures."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def put_receipt(store: Store, index: int, source: str = "a", hours: float = 1.0)
 
 @pytest.fixture
 def num_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many files were read since the last call."""
+    """The number of files read since the last call."""
     read, counted = store.read, []
 
     def counting(path: str, *range: int | None) -> bytes:
@@ -69,14 +69,16 @@ def test_a_split_that_never_ran_is_empty(store: Store) -> None:
     assert Split.load(store, FOLDER) == Split((), ())
 
 
-def test_a_shard_may_have_receipts_of_several_sources(store: Store) -> None:
+def test_a_shard_can_have_receipts_of_several_sources(store: Store) -> None:
     old, new = put_receipt(store, 0, "a"), put_receipt(store, 0, "b")
     split = Split.load(store, FOLDER)
     assert split.find(place(0).key, "a" * 64) == old
     assert split.find(place(0).key, "b" * 64) == new
 
 
-def test_a_summary_says_the_same_with_one_read(store: Store, num_read: Callable[[], int]) -> None:
+def test_a_summary_gives_the_same_receipts_with_one_read(
+    store: Store, num_read: Callable[[], int]
+) -> None:
     for index in range(20):
         put_receipt(store, index)
     before = Split.load(store, FOLDER)
@@ -97,14 +99,14 @@ def test_a_second_summary_of_the_same_receipts_reads_nothing(
     assert num_read() == 0
 
 
-def test_a_summary_is_stale_once_a_receipt_comes(store: Store) -> None:
+def test_a_summary_is_stale_after_a_new_receipt(store: Store) -> None:
     put_receipt(store, 0)
     summarise(store, FOLDER)
     put_receipt(store, 1)
     assert len(Split.load(store, FOLDER).receipts) == 2
 
 
-def test_of_a_summary_that_is_outrun_only_what_is_new_is_read(
+def test_with_an_outdated_summary_only_new_receipts_are_read(
     store: Store, num_read: Callable[[], int]
 ) -> None:
     receipts = [put_receipt(store, index) for index in range(20)]
@@ -120,7 +122,7 @@ def test_of_a_summary_that_is_outrun_only_what_is_new_is_read(
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b'{"receipts": [{}]}', b"\xff\xfe"])
-def test_a_damaged_summary_is_as_good_as_none(store: Store, damaged: bytes) -> None:
+def test_a_damaged_summary_is_ignored(store: Store, damaged: bytes) -> None:
     receipt = put_receipt(store, 0)
     summarise(store, FOLDER)
     (path,) = (path for path in store.list(FOLDER) if path.endswith(".summary.json"))
@@ -129,14 +131,14 @@ def test_a_damaged_summary_is_as_good_as_none(store: Store, damaged: bytes) -> N
     assert Split.load(store, FOLDER).receipts == (receipt,)
 
 
-def test_a_summary_is_stale_once_a_receipt_goes(store: Store) -> None:
+def test_a_summary_is_stale_after_a_receipt_is_deleted(store: Store) -> None:
     put_receipt(store, 0)
     summarise(store, FOLDER)
     store.delete(place(0).receipt_path("a" * 64))
     assert Split.load(store, FOLDER).receipts == ()
 
 
-def test_a_summary_is_stale_once_a_receipt_is_written_anew(store: Store) -> None:
+def test_a_summary_is_stale_after_a_receipt_is_rewritten(store: Store) -> None:
     put_receipt(store, 0, hours=1.0)
     summarise(store, FOLDER)
     store.delete(place(0).receipt_path("a" * 64))
@@ -153,7 +155,7 @@ def test_a_new_summary_replaces_the_old_ones(store: Store) -> None:
     assert len(Split.load(store, FOLDER).receipts) == 3
 
 
-def test_a_failure_is_told_until_a_receipt_stands(store: Store) -> None:
+def test_a_failure_is_reported_until_there_is_a_receipt(store: Store) -> None:
     record_failure(store, place(0), "no such file", "2026-01-01T00:00:00")
     again = record_failure(store, place(0), "torn", "2026-01-02T00:00:00")
     assert again.attempt == 2
@@ -170,7 +172,7 @@ def test_a_receipt_of_another_shard_hides_no_failure(store: Store) -> None:
     assert Split.load(store, FOLDER).failures == (failure,)
 
 
-def test_files_that_go_while_a_split_is_read_are_as_good_as_gone_before(
+def test_files_deleted_during_a_read_count_as_deleted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = put_receipt(store, 0)

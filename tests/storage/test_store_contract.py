@@ -1,4 +1,4 @@
-"""What every store promises, whether it is a folder, memory or an object store."""
+"""The contract of every store: a folder, memory or an object store."""
 
 import hashlib
 import random
@@ -36,7 +36,7 @@ def put_each(store: Store, paths: list[str]) -> None:
 
 
 def put_within_the_server(paths: list[str]) -> None:
-    """Straight into the S3 server, in a fraction of the time that requests would take."""
+    """Write to the S3 server directly, which is faster than requests."""
     from moto.backends import get_backend
     from moto.core import DEFAULT_ACCOUNT_ID
 
@@ -45,7 +45,7 @@ def put_within_the_server(paths: list[str]) -> None:
         server.put_object("bucket", f"root/{path}", b"")
 
 
-def test_the_first_put_stands(store: Store) -> None:
+def test_the_first_put_is_kept(store: Store) -> None:
     assert store.put_if_absent("a/b.json", b"first")
     assert not store.put_if_absent("a/b.json", b"second")
     assert store.read("a/b.json") == b"first"
@@ -53,7 +53,7 @@ def test_the_first_put_stands(store: Store) -> None:
 
 @pytest.fixture
 def hasty_threads() -> Iterator[None]:
-    """Threads that take turns so often that every gap between two steps is met."""
+    """Make threads switch often, so that races between any two steps occur."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -61,7 +61,7 @@ def hasty_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hasty_threads")
-def test_of_racing_puts_one_wins(store: Store, open_store: OpenStore) -> None:
+def test_one_of_concurrent_puts_succeeds(store: Store, open_store: OpenStore) -> None:
     stores, num_writers = (store, open_store()), 16
     for race in range(5):
         ready = Barrier(num_writers)
@@ -90,7 +90,7 @@ def test_a_sink_is_invisible_until_it_is_kept(store: Store, open_store: OpenStor
     )
 
 
-def test_a_kept_file_is_seen_whole_or_not_at_all(store: Store) -> None:
+def test_a_kept_file_becomes_visible_atomically(store: Store) -> None:
     data = bytes(24 << 20)
     with ThreadPoolExecutor(1) as pool, store.sink("a") as sink:
         sink.write(data)
@@ -174,12 +174,12 @@ def test_a_range_beyond_the_end_is_damage(store: Store, start: int, end: int) ->
         store.read("digits", start, end)
 
 
-def test_reading_what_is_not_there(store: Store) -> None:
+def test_reading_a_missing_file(store: Store) -> None:
     with pytest.raises(FileNotFoundError):
         store.read("a/nothing")
 
 
-def test_a_listing_is_deep_and_sorted_and_has_sizes(store: Store) -> None:
+def test_a_listing_is_recursive_and_sorted_and_has_sizes(store: Store) -> None:
     for path in ("a/c", "a/b/2", "a/b/10", "ab/x", "z"):
         store.put_if_absent(path, path.encode())
     listing = store.list("a")
@@ -205,7 +205,7 @@ def test_a_listing_hides_partial_files(store: Store) -> None:
     assert list(store.list("a")) == ["a/x"]
 
 
-def test_a_listing_shows_at_once_what_others_did(store: Store, open_store: OpenStore) -> None:
+def test_a_listing_shows_changes_of_others_immediately(store: Store, open_store: OpenStore) -> None:
     other = open_store()
     store.list("a"), other.list("a")
     other.put_if_absent("a/x", b"1")
@@ -224,7 +224,7 @@ def test_the_tag_changes_with_the_content(store: Store) -> None:
     assert store.list("a")["a/x"].tag != before.tag
 
 
-def test_a_listing_while_others_write_misses_no_finished_file(store: Store) -> None:
+def test_a_listing_during_writes_misses_no_finished_file(store: Store) -> None:
     finished = [f"a/{number}" for number in range(20)]
     num_rounds = 8 if store.root.startswith("s3://") else 20
     for path in finished:
@@ -287,7 +287,7 @@ def test_check_passes_and_leaves_nothing(store: Store) -> None:
     assert store.unfinished() == {}
 
 
-def test_a_large_file_comes_and_goes_in_parts(store: Store) -> None:
+def test_a_large_file_is_transferred_in_parts(store: Store) -> None:
     data = random.Random(2).randbytes(56 << 20)  # more than s3fs sends, or brings, at once
     ref = keep(store, "large/x", data)
     assert store.list("large")["large/x"].size_bytes == len(data)

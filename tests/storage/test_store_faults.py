@@ -1,4 +1,4 @@
-"""What a store says when its root is missing, closed, full or not reachable."""
+"""Errors of a store whose root is missing, closed, full or unreachable."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from storage.errors import DistilleryError, TransientError, UserError, without_secrets
-from storage.faults import explained
+from storage.faults import translated_errors
 from storage.sink import HashingSink
 from storage.store import Store
 
@@ -36,7 +36,7 @@ def keep(store: Store) -> None:
 
 @pytest.fixture
 def closed_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder that this process may not enter, even where the tests run as root."""
+    """A folder that this process may not enter, even if the tests run as root."""
     folder = tmp_path / "closed"
     folder.mkdir()
     folder.chmod(0)
@@ -50,7 +50,7 @@ def closed_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def fault_of(touch: Callable[[], object]) -> DistilleryError:
-    """The error, which comes soon and in one line."""
+    """The error of an operation; it is raised soon and has one line."""
     started_s = monotonic()
     with pytest.raises(DistilleryError) as raised:
         touch()
@@ -59,13 +59,13 @@ def fault_of(touch: Callable[[], object]) -> DistilleryError:
     return raised.value
 
 
-def test_check_makes_the_folders_of_a_new_root(tmp_path: Path) -> None:
+def test_check_creates_the_folders_of_a_new_root(tmp_path: Path) -> None:
     Store(str(tmp_path / "new" / "root")).check()
     assert (tmp_path / "new" / "root").is_dir()
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/root"])
-def test_a_root_that_is_a_file_is_the_users_mistake(tmp_path: Path, below: str) -> None:
+def test_a_root_that_is_a_file_is_a_user_error(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("not a folder")
     root = f"{tmp_path}/file{below}"
     error = fault_of(Store(root).check)
@@ -74,7 +74,7 @@ def test_a_root_that_is_a_file_is_the_users_mistake(tmp_path: Path, below: str) 
 
 
 @pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES.keys())
-def test_a_folder_without_rights_is_the_users_mistake(
+def test_a_folder_without_rights_is_a_user_error(
     closed_folder: Path, touch: Callable[[Store], object]
 ) -> None:
     error = fault_of(lambda: touch(Store(str(closed_folder))))
@@ -82,12 +82,12 @@ def test_a_folder_without_rights_is_the_users_mistake(
     assert "not allowed" in str(error)
 
 
-def test_a_part_that_may_not_be_read_is_not_taken_for_empty(closed_folder: Path) -> None:
+def test_an_unreadable_folder_does_not_count_as_empty(closed_folder: Path) -> None:
     with pytest.raises(UserError, match="not allowed"):
         Store(str(closed_folder.parent)).list("")
 
 
-def test_what_a_killed_writer_left_is_reported(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_are_reported(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.put_if_absent("a/x", b"")
     left = tmp_path / "a" / "b" / ".dead.part"
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES.keys())
 @pytest.mark.usefixtures("s3_bucket")
-def test_a_missing_bucket_is_the_users_mistake(touch: Callable[[Store], object]) -> None:
+def test_a_missing_bucket_is_a_user_error(touch: Callable[[Store], object]) -> None:
     error = fault_of(lambda: touch(Store("s3://no-such-bucket/root")))
     assert isinstance(error, UserError)
     assert "s3://no-such-bucket/root" in str(error)
@@ -117,7 +117,7 @@ def test_a_missing_bucket_is_the_users_mistake(touch: Callable[[Store], object])
 
 @pytest.fixture
 def s3_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment with keys, as good as any since nobody checks them."""
+    """An environment with arbitrary keys, which the server does not check."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -125,7 +125,7 @@ def s3_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_a_closed_port_is_soon_told(s3_settings: pytest.MonkeyPatch) -> None:
+def test_a_closed_port_is_reported_soon(s3_settings: pytest.MonkeyPatch) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -136,7 +136,7 @@ def test_a_closed_port_is_soon_told(s3_settings: pytest.MonkeyPatch) -> None:
 
 
 class _Broken(BaseHTTPRequestHandler):
-    """A server that is out of order; 0 in place of a status breaks the connection off."""
+    """A broken server; status 0 closes the connection."""
 
     status = 500
 
@@ -155,7 +155,7 @@ class _Broken(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("status", "kind"), [(500, TransientError), (0, TransientError), (403, UserError)]
 )
-def test_a_broken_server_may_recover_and_a_refusal_may_not(
+def test_server_errors_are_transient_and_refusals_are_not(
     s3_settings: pytest.MonkeyPatch, status: int, kind: type[DistilleryError]
 ) -> None:
     handler = type("Handler", (_Broken,), {"status": status})
@@ -166,7 +166,7 @@ def test_a_broken_server_may_recover_and_a_refusal_may_not(
         server.shutdown()
 
 
-def test_missing_credentials_are_the_users_mistake(
+def test_missing_credentials_are_a_user_error(
     s3_settings: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
@@ -181,14 +181,14 @@ def test_missing_credentials_are_the_users_mistake(
 @pytest.mark.parametrize(
     "root", ["ftp://someone:hidden@127.0.0.1:9/x", "nosuch://someone:hidden@host/x"]
 )
-def test_no_message_tells_what_logs_in(root: str) -> None:
+def test_no_message_contains_credentials(root: str) -> None:
     error = fault_of(lambda: Store(root).check())
     assert "hidden" not in str(error)
     assert "someone" not in str(error)
 
 
 @pytest.mark.usefixtures("s3_bucket")
-def test_a_store_does_not_show_what_logs_in() -> None:
+def test_the_repr_of_a_store_has_no_credentials() -> None:
     store = Store("s3://someone:hid/den@bucket/root")
     assert store.root == "s3://bucket/root"
     assert "den" not in repr(store)
@@ -204,7 +204,7 @@ def test_a_store_does_not_show_what_logs_in() -> None:
         ("is it there? mail me@host", "is it there? mail me@host"),
     ],
 )
-def test_secrets_are_cut_out_of_texts(text: str, shown: str) -> None:
+def test_secrets_are_removed_from_texts(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
     assert str(UserError(text)) == shown
 
@@ -222,9 +222,12 @@ def test_secrets_are_cut_out_of_texts(text: str, shown: str) -> None:
         (ZeroDivisionError("not a fault of storage"), False, ZeroDivisionError),
     ],
 )
-def test_a_fault_is_told_by_who_must_act(
+def test_a_fault_is_translated_by_who_can_fix_it(
     fault: Exception, is_local: bool, kind: type[Exception]
 ) -> None:
-    with pytest.raises(kind) as raised, explained("write to", "the root", is_local=is_local):
+    with (
+        pytest.raises(kind) as raised,
+        translated_errors("write to", "the root", is_local=is_local),
+    ):
         raise fault
     assert type(raised.value) is kind

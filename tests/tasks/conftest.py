@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 
 from configs.schema import CorpusSettings, Label, Teacher
-from storage.schema import NORMALISED, SAMPLE_RATE_HZ
 from storage.store import Store
-from tasks.audio import encode_flac
+from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.corpora.base import Corpus, Segment, Unplanned
 from tasks.download.files import RawFiles
 from tasks.download.parts import Downloads
 from tasks.download.raw import download
+from tasks.normalise.schema import NORMALISED
 
 if TYPE_CHECKING:
     from transformers import WhisperProcessor

@@ -83,7 +83,7 @@ def test_a_process_that_is_killed_is_one_clear_line_and_replaced(make_pool):
     number = pool.run(process_id)
     killing = threading.Timer(0.5, os.kill, (number, signal.SIGKILL))
     killing.start()
-    with pytest.raises(TransientError, match=r"worked on cpu was ended from outside") as raised:
+    with pytest.raises(TransientError, match=r"process for cpu was killed") as raised:
         pool.run(sleep, 60)
     assert "exit code -9" in str(raised.value)
     assert pool.run(process_id) != number
@@ -98,7 +98,7 @@ def test_what_is_logged_there_is_logged_here(make_pool, caplog):
 def test_processes_end_when_their_parent_is_killed(tmp_path):
     told = tmp_path / "told"
     code = (
-        "from tasks.device_pool import DevicePool; from tests.tasks.label import pool_work;"
+        "from tasks.device_pool import DevicePool; from tests.tasks import pool_work;"
         f"open({str(told)!r}, 'w').write(str(DevicePool(['cpu']).run(pool_work.process_id)));"
         "import time; time.sleep(60)"
     )

@@ -12,11 +12,9 @@ from flows.commands.views.words import hours_text, reason_lines
 from flows.state.rerun import command_again
 from flows.state.status import StageStatus, Status
 from storage.receipts import Failure
+from tasks.stages import CORPUS_STAGES
 
-_MODEL_STAGES: Final = ("publish", "distil", "evaluate")
-"""The stages that come after all corpora."""
-
-_NUM_FAILURES: Final = 4
+_NUM_FAILURES: Final = 3
 _NUM_REASON_CHARS: Final = 140
 
 
@@ -30,8 +28,8 @@ def status_view(status: Status, config: str) -> View:
 
 def status_parts(status: Status, config: str) -> Iterator[Part]:
     """The lines and the table of a status."""
-    lines = [line for line in status.stages if line.stage not in _MODEL_STAGES]
-    models = [line for line in status.stages if line.stage in _MODEL_STAGES]
+    lines = [line for line in status.stages if line.stage in CORPUS_STAGES]
+    models = [line for line in status.stages if line.stage not in CORPUS_STAGES]
     yield _corpora(lines)
     if models:
         stages = dict.fromkeys(line.stage for line in models)

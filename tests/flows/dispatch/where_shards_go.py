@@ -16,10 +16,10 @@ def main(address: str, folder: Path, num_shards: int) -> None:
 
 
 def _spread(address: str, folder: Path, num_shards: int) -> None:
+    from flows.dispatch.gather import gather_in_parts
     from prefect import flow, task
 
     from configs.schema import Runtime
-    from flows.dispatch.gather import gather_in_parts
     from flows.dispatch.progress import progress
     from storage.shard import ShardKey
     from tasks.run import with_policy

@@ -77,7 +77,7 @@ def test_a_schedule_is_a_cron_an_interval_or_none() -> None:
 
 @pytest.mark.parametrize(("cron", "interval_s"), [("x y", None), ("61 * * * *", None), ("", 0.0)])
 def test_what_is_no_schedule_is_told(cron: str, interval_s: float | None) -> None:
-    with pytest.raises(UserError, match=r"no schedule .* expected five fields"):
+    with pytest.raises(UserError, match=r"invalid schedule .* expected five fields"):
         schedule_of(cron, interval_s)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tasks.corpora.synthetic import SYNTHETIC_CORPORA
 from tasks.demo.archives import CHECKSUMS_NAME, MARKER_NAME
 from tasks.demo.corpora import MAKERS, UnknownDemoCorpusError, write_corpora
 from tasks.demo.utterances import Defect, defect_at
@@ -69,6 +70,10 @@ def contents(folder: Path) -> Files:
     """Every file below a folder, by its path in it."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_names_of_the_demo_corpora_are_known_without_the_demo() -> None:
+    assert tuple(MAKERS) == SYNTHETIC_CORPORA
 
 
 def test_a_second_build_elsewhere_is_the_same_bytes(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from storage.errors import ShardError
-from storage.schema import INDEX
 from storage.sink import HashingSink
 from tasks.download.archive import index, stored_name, unpack
+from tasks.download.schema import INDEX
 from tests.builders import flac, noise, sine, special, sphere, tar, tar_gz
 
 FILES = {

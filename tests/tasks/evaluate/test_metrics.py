@@ -4,8 +4,8 @@ import sys
 import pyarrow as pa
 import pytest
 
-from storage.schema import MEASURED
 from tasks.evaluate.metrics import ModelResult, num_repeated_5grams, summarise
+from tasks.evaluate.schema import MEASURED
 
 SIZE = {"model": "student", "num_parameters": 7, "decoder_layers": 2}
 

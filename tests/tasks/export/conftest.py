@@ -12,10 +12,14 @@ import pytest
 from storage import manifest
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import FileRef
-from storage.schema import EVIDENCE, KEPT, LABELS, NORMALISED
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import encode_flac
+from tasks.card import render_card
+from tasks.filter.schema import KEPT
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
+from tasks.score.schema import EVIDENCE
 
 NUM_WINDOWS = 7  # in each shard, of which the last is not kept
 GAP_SAMPLES = 160
@@ -119,5 +123,6 @@ def published(store: Store) -> Manifest:
         versions={"python": "3"},
         licences={"one": terms, "two": terms},
         totals={"one": totals, "two": totals, "all": totals},
+        render_card=render_card,
     )
     return found

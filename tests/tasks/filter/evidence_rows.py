@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.schema import EVIDENCE
 from tasks.corpora.base import Licence
 from tasks.filter.rules import FilterContext
+from tasks.score.schema import EVIDENCE
 
 Row = dict[str, Any]
 

@@ -3,7 +3,7 @@ import pytest
 
 from configs.schema import Filter
 from storage.outcome import Rejected
-from storage.schema import KEPT
+from tasks.filter.schema import KEPT
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import KNOWN, SILENT, evidence, table, utterance
 

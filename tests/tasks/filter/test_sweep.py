@@ -7,9 +7,10 @@ import pytest
 
 from configs.schema import Filter, Hallucination, Takedown, WithoutReference
 from storage.outcome import Rejected
-from storage.schema import EVIDENCE, row_ids
+from storage.schema import row_ids
 from tasks.filter.shard import filter_shard
 from tasks.filter.sweep import Amount, columns_asked, sweep
+from tasks.score.schema import EVIDENCE
 from tests.tasks.filter.evidence_rows import KNOWN, evidence, table, utterance
 
 THRESHOLDS = [0.0, 5.0, 10.0, 12.5, 100.0]

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import ShardError
-from storage.schema import IDENTITIES, NORMALISED
 from tasks.audio import encode_flac, sound_digest
 from tasks.corpora.base import NoReference
+from tasks.index.schema import IDENTITIES
 from tasks.index.shard import index_shard
+from tasks.normalise.schema import NORMALISED
 from tasks.text.comparison import normaliser
 
 

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from storage.outcome import Rejected
-from storage.schema import LABELS, row_ids
+from storage.schema import row_ids
+from tasks.label.schema import LABELS
 from tasks.label.shard import NUM_AHEAD, label_shard
 from tasks.whisper.whisper import WhisperEngine
 from tests.tasks.whisper.fake_engine import FakeEngine, heard

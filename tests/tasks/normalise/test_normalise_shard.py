@@ -15,14 +15,15 @@ from configs.schema import Normalise
 from storage.commit import Commit
 from storage.outcome import Rejected
 from storage.receipt import Receipt
-from storage.schema import NORMALISED, PLAN
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.audio import decode
 from tasks.download.files import AudioPlace
+from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
-from tasks.stages import SPECS
+from tasks.normalise.stage import NORMALISE
+from tasks.plan.schema import PLAN
 from tests.builders import Pcm, encoded, flac, noise, sine, sphere
 
 KEY = ShardKey("corpus", "train", 7)
@@ -255,7 +256,7 @@ def committed(store: Store) -> Receipt:
     segments = pa.Table.from_pylist(rows, schema=PLAN)
     return Commit(
         store=store,
-        spec=SPECS["normalise"],
+        table=NORMALISE.table,
         place=Place(stage="normalise", fingerprint="f00d", key=KEY),
         sources=("a" * 64,),
         ids_in=[row["id"] for row in rows],

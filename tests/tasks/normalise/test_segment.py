@@ -15,7 +15,6 @@ from configs.schema import Normalise
 from storage.commit import Commit
 from storage.errors import UserError
 from storage.outcome import Created, Rejected
-from storage.schema import PLAN
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
@@ -24,7 +23,8 @@ from tasks.demo.utterances import pcm16, utterance
 from tasks.normalise import segment
 from tasks.normalise.segment import channels_apart, speech_stretches
 from tasks.normalise.shard import normalise_shard
-from tasks.stages import SPECS
+from tasks.normalise.stage import NORMALISE
+from tasks.plan.schema import PLAN
 from tests.builders import encoded, noise
 
 RATE_HZ = 16_000
@@ -181,7 +181,7 @@ def test_the_row_law_holds(
 ) -> None:
     receipt = Commit(
         store=store,
-        spec=SPECS["normalise"],
+        table=NORMALISE.table,
         place=Place(stage="normalise", fingerprint="f00d", key=KEY),
         sources=("a" * 64,),
         ids_in=["talk", "text"],

@@ -10,8 +10,8 @@ import pytest
 
 from storage.outcome import Rejected, dropped, quarantined
 from storage.receipt import PlannedShard
-from storage.schema import PLAN
 from tasks.corpora.base import Member, Segment, Unplanned
+from tasks.plan.schema import PLAN
 from tasks.plan.shard import PlannedPart, plan_part, within
 
 FILE = "raw/corpus/r1/archives/00000.train.tar"

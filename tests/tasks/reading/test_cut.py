@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.errors import IntegrityError
-from storage.schema import KEPT, LABELS, NORMALISED
 from tasks.audio import encode_flac
+from tasks.filter.schema import KEPT
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
 from tasks.reading.cut import cut_tokens, stretches
 from tasks.reading.examples import Example
 from tasks.reading.join import read_entry

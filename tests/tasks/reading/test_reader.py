@@ -14,8 +14,10 @@ import pytest
 
 from storage.errors import IntegrityError, UserError
 from storage.receipt import FileRef
-from storage.schema import KEPT, LABELS, NORMALISED
 from tasks.audio import encode_flac
+from tasks.filter.schema import KEPT
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
 from tasks.reading.join import read_entry
 from tasks.reading.reader import ManifestReader
 from tasks.whisper.tokens import SpecialTokens

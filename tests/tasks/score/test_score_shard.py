@@ -6,8 +6,11 @@ import pytest
 
 from storage.errors import ShardError
 from storage.outcome import Rejected
-from storage.schema import EVIDENCE, LABELS, NORMALISED, row_ids
+from storage.schema import row_ids
 from tasks.corpora.base import NoReference
+from tasks.label.schema import LABELS
+from tasks.normalise.schema import NORMALISED
+from tasks.score.schema import EVIDENCE
 from tasks.score.shard import REFERENCE_COLUMNS, score_shard
 from tasks.score.vocabulary import Vocabulary
 from tasks.text.comparison import Comparison

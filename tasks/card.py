@@ -1,29 +1,37 @@
-"""The card of a manifest: what it is, what was left out, what one may do with it, in Markdown.
+"""The card of a manifest, in Markdown: its contents, rejected rows, licences and settings.
 
-Made from the manifest alone, so that it can be made again at any time.
+It is rendered from the manifest alone, so the same manifest always gives the same card.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from storage.manifest import Manifest, Terms
+from storage.manifest import Manifest, Terms, card_path
+from storage.store import Store
 
 _RIGHTS: Final = {
     "commercial_use": "commercial use",
     "derivatives": "derived works",
-    "redistribution": "passing the audio or the texts on",
+    "redistribution": "redistribution of audio or text",
 }
 
 
-def card(manifest: "Manifest") -> str:
-    """The card as Markdown: the same text whenever it is made."""
-    sections = (_head, _amounts, _rejected, _licences, _making, _reading)
+def render_card(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    sections = (_head, _contents, _rejected, _licences, _settings, _usage)
     return "\n".join(line for section in sections for line in section(manifest)) + "\n"
 
 
-def _head(manifest: "Manifest") -> Iterable[str]:
+def read_card(store: Store, manifest: Manifest) -> str:
+    """The card stored beside a manifest; rendered from the manifest if there is none."""
+    try:
+        return store.read(card_path(manifest.name, manifest.number)).decode()
+    except FileNotFoundError:
+        return render_card(manifest)
+
+
+def _head(manifest: Manifest) -> Iterable[str]:
     content, total = manifest.content, manifest.totals["all"]
     corpora = _corpora(manifest)
     teachers = {str(content.settings(name).get("label.teacher", "unknown")) for name in corpora}
@@ -31,16 +39,16 @@ def _head(manifest: "Manifest") -> Iterable[str]:
     yield f"# {manifest.name} {manifest.number}"
     yield ""
     yield (
-        f"Speech with labels that a teacher made: {total.windows:,} windows,"
-        f" {total.hours:,.2f} hours, from {len(corpora)} {_plural('corpus', len(corpora))}"
-        f" ({', '.join(corpora)}). Each window is a FLAC recording of 16 kHz and what the teacher"
-        f" heard in it. The teacher is {_and(f'`{name}`' for name in sorted(teachers))}."
+        f"Speech with pseudo-labels: {total.windows:,} windows, {total.hours:,.2f} hours, from"
+        f" {len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} ({', '.join(corpora)})."
+        " Each window is a FLAC recording at 16 kHz with the transcript that a teacher model"
+        f" produced. The teacher is {_and(f'`{name}`' for name in sorted(teachers))}."
     )
     if limits and all(limits):
         yield (
-            "A window was kept where what the teacher heard is close to the reference: a word"
-            f" error rate of at most {_and(f'{limit:g} %' for limit in sorted(limits))}, and the"
-            " other rules below. The labels are a machine's and have its errors."
+            "A window was kept if its transcript is close to the reference: a word error rate of"
+            f" at most {_and(f'{limit:g} %' for limit in sorted(limits))}, and the other rules"
+            " below. The transcripts are a model's output and contain its errors."
         )
     yield ""
     yield f"Published {manifest.published_at}, digest `{manifest.digest}`."
@@ -52,7 +60,7 @@ def _head(manifest: "Manifest") -> Iterable[str]:
         )
 
 
-def _amounts(manifest: "Manifest") -> Iterable[str]:
+def _contents(manifest: Manifest) -> Iterable[str]:
     rows = [
         [
             corpus,
@@ -65,23 +73,23 @@ def _amounts(manifest: "Manifest") -> Iterable[str]:
         ]
         for corpus, totals in manifest.totals.items()
     ]
-    yield from ("", "## What it holds", "")
-    header = ("corpus", "shards", "windows", "utterances", "hours", "hours heard", "% of them kept")
+    yield from ("", "## Contents", "")
+    header = ("corpus", "shards", "windows", "utterances", "hours", "hours labelled", "% kept")
     yield from _table(header, rows)
 
 
-def _rejected(manifest: "Manifest") -> Iterable[str]:
+def _rejected(manifest: Manifest) -> Iterable[str]:
     rows = [
         [corpus, _counts(totals.dropped), _counts(totals.quarantined)]
         for corpus, totals in manifest.totals.items()
     ]
-    yield from ("", "## What was left out, and why", "")
-    yield "Dropped by a rule; quarantined because it is unreadable or not valid. In rows."
+    yield from ("", "## Rejected rows", "")
+    yield "Dropped by a rule, or quarantined because the row is unreadable or invalid."
     yield ""
     yield from _table(("corpus", "dropped", "quarantined"), rows)
 
 
-def _licences(manifest: "Manifest") -> Iterable[str]:
+def _licences(manifest: Manifest) -> Iterable[str]:
     rows = [
         [
             corpus,
@@ -92,30 +100,27 @@ def _licences(manifest: "Manifest") -> Iterable[str]:
         ]
         for corpus, terms in manifest.licences.items()
     ]
-    yield from ("", "## What one may do with it", "")
-    yield from _table(("corpus", "licence", *_RIGHTS.values(), "to sign or bring", "note"), rows)
+    yield from ("", "## Licences", "")
+    yield from _table(("corpus", "licence", *_RIGHTS.values(), "agreement needed", "note"), rows)
     yield ""
-    yield (
-        "Who uses all of it together is bound by all of these terms at once, so by the strictest"
-        " in each column:"
-    )
+    yield "Using the whole set requires complying with every licence:"
     yield ""
     for right, words in _RIGHTS.items():
         yield f"- {words}: {_together(manifest.licences, right)}"
     yield ""
     yield (
-        "This is what the distributors state, and no legal advice. The labels are made from the"
-        " recordings; whether they, or a model trained on them, count as derived works is not"
+        "This is what the distributors state; it is not legal advice. The transcripts are made"
+        " from the recordings. Whether they, or a model trained on them, are derived works is not"
         " settled here."
     )
 
 
-def _together(licences: Mapping[str, "Terms"], right: str) -> str:
+def _together(licences: Mapping[str, Terms], right: str) -> str:
     refusing = [corpus for corpus, terms in licences.items() if not getattr(terms, right)]
     return f"not allowed, because of {_and(refusing)}" if refusing else "allowed by every corpus"
 
 
-def _making(manifest: "Manifest") -> Iterable[str]:
+def _settings(manifest: Manifest) -> Iterable[str]:
     settings = {name: manifest.content.settings(name) for name in _corpora(manifest)}
     names = list(dict.fromkeys(name for values in settings.values() for name in values))
     shared: dict[str, Any] = {}
@@ -126,36 +131,37 @@ def _making(manifest: "Manifest") -> Iterable[str]:
             shared[name] = json.loads(values[0])
         else:
             rows += [[name, corpus, value] for corpus, value in zip(settings, values, strict=True)]
-    yield from ("", "## How to make it again", "")
+    yield from ("", "## How to reproduce it", "")
     yield (
-        "`distillery run CONFIG --until publish`, with a configuration of the settings below, makes"
-        " the same content with the same digest: to the byte where the teacher runs in float32 on"
-        " a CPU, elsewhere but for the last bits of what it computes. Settings of all corpora:"
+        "`distillery run CONFIG --until publish`, with a configuration of the settings below, gives"
+        " the same content and digest. With a float32 teacher on a CPU the result is identical to"
+        " the byte; on other devices the last bits of computed values can differ. Settings shared"
+        " by all corpora:"
     )
     yield from ("", "```json", json.dumps(shared, indent=1, ensure_ascii=False), "```", "")
-    yield from ("Settings of each corpus:", "")
+    yield from ("Settings per corpus:", "")
     yield from _table(("setting", "corpus", "value"), rows)
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     yield from ("", f"Made with {versions}.")
 
 
-def _reading(manifest: "Manifest") -> Iterable[str]:
+def _usage(manifest: Manifest) -> Iterable[str]:
     yield from ("", "## How to read it", "")
-    yield f"- `distillery manifest verify CONFIG {manifest.number}` hashes every file again."
+    yield f"- `distillery manifest verify CONFIG {manifest.number}` checks the hash of every file."
     yield (
-        f"- `distillery manifest export CONFIG {manifest.number} --to hf FOLDER` makes a data set"
-        " of Hugging Face's `datasets` of it; `--to nemo` audio files and a NeMo manifest."
+        f"- `distillery manifest export CONFIG {manifest.number} --to hf FOLDER` writes a Hugging"
+        " Face data set; `--to nemo` writes audio files and a NeMo manifest."
     )
     yield (
-        f"- `manifests/{manifest.name}/{manifest.number:05d}.json` names four Parquet files for"
-        " each shard, by their paths under the root: `audio`, `label`, `evidence` and `kept`."
-        " They are joined by `window_id`, and the audio by the `utterance_ids` of a window; only"
-        " the windows in `kept` belong to the manifest, and of each only the utterances that stand"
-        " there: where it has a `cut`, that says which of the label's tokens are theirs."
+        f"- `manifests/{manifest.name}/{manifest.number:05d}.json` lists four Parquet files per"
+        " shard, by path below the root: `audio`, `label`, `evidence` and `kept`. Join them by"
+        " `window_id`, and the audio by the `utterance_ids` of a window. Only the windows in `kept`"
+        " belong to the manifest, and only the utterances listed there. Where a window has a `cut`,"
+        " it gives the tokens of the label that belong to those utterances."
     )
 
 
-def _corpora(manifest: "Manifest") -> list[str]:
+def _corpora(manifest: Manifest) -> list[str]:
     return list(manifest.licences)
 
 
@@ -177,7 +183,3 @@ def _line(cells: Sequence[object]) -> str:
 def _and(words: Iterable[str]) -> str:
     *first, last = list(words) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else {"corpus": "corpora"}[word]

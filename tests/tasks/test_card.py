@@ -1,11 +1,12 @@
-"""The card says what the manifest holds, and nothing that the manifest does not."""
+"""The card of a manifest: rendered from the manifest alone."""
 
 from typing import Any
 
 import pytest
 
-from storage.card import card
-from storage.manifest import Content, Manifest, Terms, Totals
+from storage.manifest import Content, Manifest, Terms, Totals, card_path
+from storage.store import Store
+from tasks.card import read_card, render_card
 
 OPEN = Terms(name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True)
 CLOSED = Terms(
@@ -64,7 +65,7 @@ def published() -> Manifest:
         "| giga | wer 1,234 | no_audio 2 |",
         "| giga | Terms \\| of access | no | no | yes | a form | for research |",
         "- commercial use: not allowed, because of giga",
-        "- passing the audio or the texts on: allowed by every corpus",
+        "- redistribution of audio or text: allowed by every corpus",
         '| plan.revision | libri | "r1" |',
         "| filter.max_wer_percent | giga | 7.5 |",
         ' "label.teacher": "openai/whisper-large-v2@abc"',
@@ -73,17 +74,23 @@ def published() -> Manifest:
     ],
 )
 def test_the_card_has_the_line(published: Manifest, line: str) -> None:
-    assert any(found.rstrip(",") == line for found in card(published).splitlines())
+    assert any(found.rstrip(",") == line for found in render_card(published).splitlines())
 
 
-def test_the_card_says_who_heard_and_how_strictly(published: Manifest) -> None:
-    text = card(published)
+def test_the_card_names_the_teacher_and_the_threshold(published: Manifest) -> None:
+    text = render_card(published)
     assert "The teacher is `openai/whisper-large-v2@abc`." in text
     assert "at most 7.5 % and 10 %" in text
     assert "manifest export CONFIG 3 --to hf" in text
 
 
-def test_the_card_is_the_same_from_what_was_stored(published: Manifest) -> None:
+def test_a_stored_manifest_renders_to_the_same_card(published: Manifest) -> None:
     stored = Manifest.parse(published.model_dump_json().encode(), "x")
-    assert card(stored) == card(published)
-    assert card(published).endswith(".\n")
+    assert render_card(stored) == render_card(published)
+    assert render_card(published).endswith(".\n")
+
+
+def test_a_card_is_read_from_the_store_or_rendered(published: Manifest, store: Store) -> None:
+    assert read_card(store, published) == render_card(published)
+    store.put_if_absent(card_path("full", 3), b"as published\n")
+    assert read_card(store, published) == "as published\n"

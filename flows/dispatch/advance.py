@@ -1,0 +1,141 @@
+"""Work through a source of units: each starts as soon as its inputs exist and a slot is free.
+
+There are no barriers: what a finished unit opens waits for a slot of its resource and nothing else.
+"""
+
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Final, Protocol
+
+from configs.schema import Runtime
+from flows.dispatch.back_pressure import BackPressure
+from flows.dispatch.lane import Ended, Lane
+from flows.dispatch.progress import StageBars
+from flows.dispatch.ray import cluster_capacity, is_spread
+from flows.dispatch.scheduler import Scheduler
+from flows.state.frontier import Unit
+from storage.receipt import Receipt
+from tasks.run import ShardFailed
+from tasks.stage import Resource
+
+ELSEWHERE: Final = "elsewhere"
+"""The resource of units that a deployment makes in another work pool, which has limits itself."""
+
+_UNLIMITED: Final = 1 << 30
+
+
+class Source(Protocol):
+    """Where units come from."""
+
+    def start(self) -> Sequence[Unit]:
+        """Everything that is ready now."""
+
+    def finished(self, unit: Unit, receipt: Receipt) -> Sequence[Unit]:
+        """What a finished unit has opened."""
+
+    def failed(self, unit: Unit) -> None:
+        """Nothing follows from a unit that failed."""
+
+    def may_open(self, corpus: str, stage: str) -> bool:
+        """Whether further units of a stage may still come."""
+
+
+class FixedUnits:
+    """A source that knows all its units from the start, such as evaluations."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self._units = units
+
+    def start(self) -> Sequence[Unit]:
+        """All of them."""
+        return self._units
+
+    def finished(self, unit: Unit, receipt: Receipt) -> Sequence[Unit]:
+        """Nothing more."""
+        return ()
+
+    def failed(self, unit: Unit) -> None:
+        """Nothing follows."""
+
+    def may_open(self, corpus: str, stage: str) -> bool:
+        """Nothing more comes."""
+        return False
+
+
+def capacity(runtime: Runtime, resource: str) -> int:
+    """How many units may occupy a resource at once: `cpu`, `device`, `network HOST`."""
+    kind = resource.split(" ")[0]
+    if kind == ELSEWHERE:
+        return _UNLIMITED
+    if kind == "ray":
+        return cluster_capacity(runtime, resource.removeprefix("ray "))
+    if kind == Resource.DEVICE:
+        return max(1, len(runtime.devices))
+    if kind == Resource.NETWORK and resource != Resource.NETWORK:
+        return runtime.downloads_per_host
+    return runtime.workers
+
+
+def advance(
+    source: Source,
+    runtime: Runtime,
+    open_lane: Callable[[str, str, Callable[[Ended], None]], Lane],
+    bars: StageBars,
+    *,
+    is_elsewhere: Callable[[str], bool] = lambda stage: False,
+    on_end: Callable[[Ended], None] = lambda ended: None,
+) -> list[ShardFailed]:
+    """Make every unit of a source; returns those that failed, in the order in which they did.
+
+    `open_lane(stage, corpus, report)` opens where units of a stage and corpus are made. A unit that
+    fails stops no other. `on_end` is called after what a unit opened has been given a slot.
+    """
+
+    def resource_of(unit: Unit) -> str:
+        if is_elsewhere(unit.stage):
+            return ELSEWHERE
+        return f"ray {unit.stage}" if is_spread(runtime, unit.stage) else unit.resource
+
+    scheduler = Scheduler(resource_of, lambda resource: capacity(runtime, resource))
+    events: SimpleQueue[Ended] = SimpleQueue()
+    lanes: dict[tuple[str, str], Lane] = {}
+    closed: list[Lane] = []
+    failures: list[ShardFailed] = []
+    back_pressure = BackPressure()
+
+    def start() -> None:
+        for unit in scheduler.start():
+            back_pressure.before_submit()
+            name = (unit.corpus, unit.stage)
+            if name not in lanes:
+                lanes[name] = open_lane(unit.stage, unit.corpus, events.put)
+            lanes[name].put(unit)
+
+    def add(units: Sequence[Unit]) -> None:
+        bars.add(units)
+        scheduler.add(units)
+
+    try:
+        add(source.start())
+        start()
+        while not scheduler.is_idle:
+            ended = events.get()
+            scheduler.release(ended.unit)
+            start()  # before what comes next is found out, which takes a moment
+            bars.end(ended.unit, is_done=not isinstance(ended.result, ShardFailed))
+            if isinstance(ended.result, ShardFailed):
+                failures.append(ended.result)
+                source.failed(ended.unit)
+            else:
+                add(source.finished(ended.unit, ended.result))
+            start()
+            for name in [one for one in lanes if not source.may_open(*one)]:
+                closed.append(lanes.pop(name))
+                closed[-1].close()
+            on_end(ended)
+    finally:
+        for lane in lanes.values():
+            lane.close()
+        for lane in (*closed, *lanes.values()):
+            lane.join()
+    return failures

@@ -1,0 +1,221 @@
+"""One flow per stage. A shard that fails stops no other; the flow then ends as failed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from prefect import Flow, flow, get_run_logger
+from pydantic import Field
+
+from configs.schema import RunConfig
+from flows.dispatch.advance import FixedUnits
+from flows.dispatch.artifacts import ArtifactBar
+from flows.dispatch.lane import Ended, ShardsFailed
+from flows.dispatch.progress import progress
+from flows.dispatch.runs import Runs
+from flows.server.credentials import load_run
+from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.frontier import Frontier, Unit
+from flows.state.keep_rate import remarks
+from flows.state.models import (
+    STUDENT,
+    TEACHER,
+    Measurement,
+    by_corpus,
+    find_report,
+    find_student,
+    measurements,
+    student_receipt_path,
+    validation_audio,
+)
+from flows.state.publication import HolesError, find_current, publish_manifest
+from flows.state.rerun import find_again
+from storage.shard import ShardKey
+from storage.store import Store
+from tasks.corpora.registry import corpus_of_run
+from tasks.run import ShardFailed, distil_task, report_task, with_policy
+from tasks.stages import CORPUS_STAGES, stage_named
+
+
+def open_store(config: RunConfig) -> Store:
+    """The store of a run."""
+    return Store(config.root, config.runtime.scratch)
+
+
+def _corpus_flow(stage: str) -> Flow[[str, str], int]:
+    @flow(name=stage, flow_run_name=f"{stage} {{corpus}}")
+    def run(config: str, corpus: str) -> int:
+        """Make all shards of this stage that are ready, those included that become so meanwhile.
+
+        Returns how many there were; raises `ShardsFailed` naming those that failed.
+        """
+        settings = load_run(config)
+        failures: list[ShardFailed] = []
+        ended: list[Ended] = []
+        while True:
+            num_before = len(ended)
+            given = {(one.unit.stage, one.unit.key) for one in ended}
+            frontier = Frontier([CorpusState.open(settings, corpus)], stage, (stage,), given)
+            runs = Runs(
+                config=config, settings=settings, source=frontier, num_units=frontier.num_units
+            )
+            failures += runs.make(ended.append)
+            if len(ended) == num_before:
+                failures += blocked(frontier)
+                break
+        if failures:
+            raise ShardsFailed(failures)
+        return len(ended)
+
+    return run
+
+
+def blocked(frontier: Frontier) -> list[ShardFailed]:
+    """The shards that wait for evaluation speech which is missing, as failures."""
+    return [ShardFailed(stage, key, reason) for stage, key, reason in frontier.blocked()]
+
+
+CORPUS_FLOWS: Final = {stage: _corpus_flow(stage) for stage in CORPUS_STAGES}
+
+
+@flow(name="publish", flow_run_name="publish")
+def publish(config: str) -> str:
+    """Publish the manifest of a configuration; returns its name and number.
+
+    Raises `HolesError` naming the missing shards.
+    """
+    settings = load_run(config)
+    store = open_store(settings)
+    published, _ = publish_manifest(settings, store)
+    for remark in remarks(settings, store, corpus_states(settings, store)):
+        get_run_logger().warning(remark)
+    return f"{published.name}/{published.number}"
+
+
+@flow(name="distil", flow_run_name="distil")
+def distil(config: str) -> str:
+    """Train the student of the published manifest unless it is trained; returns its weights' path.
+
+    Raises `HolesError` when the shards as they are now are not published.
+    """
+    settings = load_run(config)
+    store = open_store(settings)
+    states = corpus_states(settings, store)
+    published = find_current(settings, store, states)
+    if published is None:
+        raise HolesError("not distilled: the shards as they are now are not published")
+    validation = validation_audio(states)
+    receipt = find_student(settings, store, states, published)
+    if receipt is None:
+        num_steps = settings.distil.num_steps
+        shown = (
+            progress().bar("distil", num_steps, "steps"),
+            ArtifactBar("distil", num_steps, "steps"),
+        )
+
+        def on_step(
+            step: int, num_steps: int, loss: float, ce: float, kl: float, rate: float
+        ) -> None:
+            for bar in shown:
+                bar.say(f"loss {loss:.3f} = CE {ce:.3f}, KL {kl:.3f}; lr {rate:.1e}")
+                bar.advance_to(step)
+
+        receipt = with_policy(distil_task, settings.runtime, is_shard=False)(
+            settings,
+            published,
+            student_receipt_path(settings, published, validation),
+            validation,
+            on_step,
+        )
+    return receipt.output.path
+
+
+@flow(name="evaluate", flow_run_name="evaluate")
+def evaluate(config: str) -> int:
+    """Measure teacher and student on held-out speech; returns how many shards were pending.
+
+    Raises `HolesError` when there is no student of the current manifest, `ShardsFailed` when a
+    shard could not be measured.
+    """
+    settings = load_run(config)
+    store = open_store(settings)
+    states = corpus_states(settings, store)
+    published = find_current(settings, store, states)
+    student = find_student(settings, store, states, published) if published else None
+    if student is None:
+        raise HolesError("not evaluated: no student is trained on the shards as they are now")
+    found = measurements(settings, store, states, student)
+    pending = [one for one in found if one.receipt is None]
+    if not pending and find_report(settings, store, states, published) is not None:
+        return 0
+    for model in (TEACHER, STUDENT):
+        _make(config, settings, _units(one for one in pending if one.model == model))
+    found = measurements(settings, store, states, student)
+    with_policy(report_task, settings.runtime, is_shard=False)(
+        settings,
+        (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
+        [one.audio for one in found if one.model == TEACHER and _is_short(settings, one.key)],
+        student,
+    )
+    return len(pending)
+
+
+MODEL_FLOWS: Final[Mapping[str, Flow[[str], Any]]] = {
+    "publish": publish,
+    "distil": distil,
+    "evaluate": evaluate,
+}
+
+
+@flow(name="rerun-shard", flow_run_name="rerun {stage} {corpus}/{split}/{shard:05d}")
+def rerun(
+    config: str,
+    stage: str,
+    corpus: str,
+    split: Annotated[str, Field(description="of a download: archives")],
+    shard: Annotated[int, Field(ge=0, description="its number: 7 for corpus/split/00007")],
+) -> None:
+    """Make one shard again, whether or not it is done.
+
+    A shard has the same name everywhere: `librispeech/train-clean-100/00007` is the corpus
+    `librispeech`, the split `train-clean-100` and the shard 7; the split of a download is
+    `archives`. What depends on it is made again by the next run if and only if its digest changed.
+    """
+    settings = load_run(config)
+    state, again = find_again(settings, stage, ShardKey(corpus, split, shard))
+    for path in again.stale:
+        state.store.delete(path)
+    resource = str(stage_named(stage).resource)
+    unit = Unit(stage=stage, place=again.place, resource=resource, part=again.part, job=again.job)
+    _make(config, settings, [unit])
+
+
+def _make(config: str, settings: RunConfig, units: Sequence[Unit]) -> None:
+    runs = Runs(
+        config=config,
+        settings=settings,
+        source=FixedUnits(units),
+        num_units=lambda corpus, stage: sum(one.corpus == corpus for one in units),
+    )
+    if failures := runs.make():
+        raise ShardsFailed(failures)
+
+
+def _units(pending: Iterable[Measurement]) -> list[Unit]:
+    resource = str(stage_named("evaluate").resource)
+    return [
+        Unit(stage="evaluate", place=one.job.place, resource=resource, job=one.job)
+        for one in pending
+    ]
+
+
+def _is_short(settings: RunConfig, key: ShardKey) -> bool:
+    """Whether a shard has utterances on which models can be timed side by side."""
+    return not corpus_of_run(settings, key.corpus).whole_recordings
+
+
+def __getattr__(name: str) -> Flow[..., Any]:
+    """The flow of a stage by its name, for deployments: `flows.stages.label`."""
+    try:
+        return CORPUS_FLOWS[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -1,0 +1,42 @@
+"""The stage `distil`: the student of a published manifest."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from configs.schema import RunConfig
+from tasks.stage import Parameter, Resource, Scope, Stage, settings_parameters
+from tasks.whisper.identity import teacher_identity
+
+
+def distil_parameters(config: RunConfig) -> Iterator[Parameter]:
+    """What decides a student besides the manifest and the speech that selects its weights."""
+    yield Parameter("teacher", teacher_identity(config.label.teacher))
+    yield from settings_parameters(config.distil)
+
+
+DISTIL: Final = Stage(
+    name="distil",
+    version=1,
+    scope=Scope.RUN,
+    resource=Resource.DEVICE,
+    inputs=("publish",),
+    defaults={
+        "decoder_layers": 2,
+        "freeze_encoder": True,
+        "kl_weight": 0.8,
+        "pseudo_label_weight": 1.0,
+        "temperature": 2.0,
+        "num_steps": 80000,
+        "batch_size": 256,
+        "peak_learning_rate": 0.0001,
+        "num_warmup_steps": 500,
+        "weight_decay": 0.0,
+        "max_gradient_norm": 1.0,
+        "timestamp_probability": 0.5,
+        "previous_text_probability": 0.0,
+        "dtype": "float32",
+        "evaluate_every_steps": 5000,
+        "num_validation_windows": 1000,
+        "seed": 0,
+    },
+)

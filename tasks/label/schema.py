@@ -1,0 +1,25 @@
+"""The table that the label stage writes."""
+
+from typing import Final
+
+import pyarrow as pa
+
+LABELS: Final = pa.schema(
+    [
+        pa.field("window_id", pa.string(), nullable=False),
+        pa.field("utterance_ids", pa.list_(pa.string()), nullable=False),
+        pa.field("offsets_s", pa.list_(pa.float64()), nullable=False),  # of each utterance
+        pa.field("duration_s", pa.float64(), nullable=False),  # unpadded
+        pa.field("pseudo_text", pa.string(), nullable=False),
+        pa.field("pseudo_tokens", pa.list_(pa.int32()), nullable=False),  # with special tokens
+        pa.field("previous_window_id", pa.string()),  # of the same speaker, same recording
+        pa.field("avg_logprob", pa.float64(), nullable=False),
+        pa.field("no_speech_prob", pa.float64(), nullable=False),
+        pa.field("compression_ratio", pa.float64(), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False),  # at which the kept answer was found
+        # the checks that the kept answer fails, and `no_speech` where it is taken for silence
+        pa.field("flags", pa.list_(pa.string()), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+    ]
+)
+"""A row per window: what the teacher heard; names as in Whisper's `DecodingResult`."""
