@@ -11,7 +11,7 @@ from configs.schema import RunConfig
 from flows.doctor.examine import require_possible
 from flows.server.session import prefect_session
 from flows.state.corpus_state import CorpusState, corpus_states
-from flows.state.rerun import find_again, rerun_stage
+from flows.state.rerun import find_rerun, rerun_stage
 from flows.state.status import is_pending
 from flows.synthetic import synthesise
 from storage.shard import ShardKey
@@ -44,10 +44,10 @@ def rerun_locally(
 ) -> None:
     """Process one shard again, such as `label librispeech/train-clean-100/00007`.
 
-    Raises what `find_again` raises, and `flows.dispatch.lane.ShardsFailed` when the shard fails.
+    Raises what `find_rerun` raises, and `flows.dispatch.lane.ShardsFailed` when the shard fails.
     """
     known_stage, key = rerun_stage(stage), ShardKey.parse(shard)
-    find_again(settings, known_stage, key)  # reports mistakes before a server is started
+    find_rerun(settings, known_stage, key)  # reports mistakes before a server is started
     with prefect_session(prefect_home) as wait_until_up:
         from flows.stages import rerun
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from flows.commands.screen import complain
-from flows.state.rerun import command_again
+from flows.state.rerun import repair_command
 from storage.errors import DistilleryError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _print_failures(error: DistilleryError, config: Path) -> bool:
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
         complain(f"failed: {failure}")
-        complain(f"  again: {command_again(config, failure.stage, failure.key)}")
+        complain(f"  again: {repair_command(config, failure.stage, failure.key)}")
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
     return bool(failures)

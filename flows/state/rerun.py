@@ -20,7 +20,7 @@ RERUN_STAGES: Final = (DOWNLOAD.name, *SHARD_STAGES)
 
 
 @dataclass(frozen=True)
-class Again:
+class Rerun:
     """A shard to process again: its job, or its part of a download, and the receipts to delete."""
 
     place: Place
@@ -34,7 +34,7 @@ class Again:
         return self.place.key
 
 
-def command_again(config: str | Path, stage: str, key: ShardKey) -> str:
+def repair_command(config: str | Path, stage: str, key: ShardKey) -> str:
     """The command that repairs a shard; `run` for a stage that `rerun` does not take."""
     words = f"rerun {config} {stage} {key}" if stage in RERUN_STAGES else f"run {config}"
     return f"distillery {words}"
@@ -48,7 +48,7 @@ def rerun_stage(name: str) -> str:
     raise UserError(f"{name} is not processed shard by shard; rerun takes {_listed(RERUN_STAGES)}")
 
 
-def find_again(config: RunConfig, stage: str, key: ShardKey) -> tuple[CorpusState, Again]:
+def find_rerun(config: RunConfig, stage: str, key: ShardKey) -> tuple[CorpusState, Rerun]:
     """The state of a shard's corpus, and what processing the shard again needs.
 
     Raises `UserError` for an unknown corpus, split or shard, and where its input is missing.
@@ -59,17 +59,17 @@ def find_again(config: RunConfig, stage: str, key: ShardKey) -> tuple[CorpusStat
     return state, _download(state, key) if stage == DOWNLOAD.name else _shard(state, stage, key)
 
 
-def _download(state: CorpusState, key: ShardKey) -> Again:
+def _download(state: CorpusState, key: ShardKey) -> Rerun:
     parts = state.downloads.parts
     if key not in parts:
         raise UserError(f"no download {key}; the downloads are {_listed(map(str, parts))}")
     place = download_place(state.corpus, key)
     receipt = state.downloads.receipts.get(key)
     stale = () if receipt is None else (place.receipt_path(receipt.source_digest),)
-    return Again(place, stale, part=parts[key])
+    return Rerun(place, stale, part=parts[key])
 
 
-def _shard(state: CorpusState, stage: str, key: ShardKey) -> Again:
+def _shard(state: CorpusState, stage: str, key: ShardKey) -> Rerun:
     if key.split not in state.splits():
         raise UserError(
             f"no split {key.split!r} in {key.corpus}; the splits are {_listed(state.splits())}"
@@ -89,7 +89,7 @@ def _shard(state: CorpusState, stage: str, key: ShardKey) -> Again:
     if missing := [name for name in before if name not in shard.receipts]:
         raise UserError(f"{stage} {key} needs {missing[0]} first; rerun that")
     job = state.job(shard, stage)
-    return Again(job.place, (job.place.receipt_path(combined_digest(job.sources)),), job=job)
+    return Rerun(job.place, (job.place.receipt_path(combined_digest(job.sources)),), job=job)
 
 
 def _listed(names: Iterable[str]) -> str:

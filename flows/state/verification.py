@@ -6,7 +6,7 @@ from pathlib import Path
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
-from flows.state.rerun import command_again
+from flows.state.rerun import repair_command
 from storage import manifest
 from storage.manifest import Checked, Manifest
 from storage.receipt import FileRef
@@ -48,16 +48,16 @@ def verify(
     for checked in manifest.verify(store, published):
         on_file()
         if checked.wrong is not None:
-            again = _repair_command(config, settings, store, published, checked)
+            again = _command(config, settings, store, published, checked)
             wrong.append(WrongFile(checked, checked.wrong, again))
     return Verification(published, files_of(published), wrong)
 
 
-def _repair_command(
+def _command(
     config: Path, settings: RunConfig, store: Store, published: Manifest, wrong: Checked
 ) -> str:
     """The command that recreates a file, if the settings are still those that created it."""
-    command = command_again(config, wrong.stage, wrong.key)
+    command = repair_command(config, wrong.stage, wrong.key)
     created_by = published.content.fingerprints.get(wrong.stage, {}).get(wrong.key.corpus)
     if wrong.key.corpus in settings.corpora:
         state = CorpusState(settings, store, wrong.key.corpus)
