@@ -10,11 +10,15 @@ CONFIG := configs/demo.yaml
 # OpenMP spins while it waits unless told otherwise, which is slow where cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
+# Two files of tests at a time; `make test PYTEST_WORKERS=0` runs one after the other.
+PYTEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test nightly check bench teacher clean
+.PHONY: help install demo deploy test test-all nightly check bench teacher clean
 
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## a virtual environment in .venv with the versions of constraints.txt
 
@@ -30,10 +34,13 @@ demo: $(STAMP)  ## the whole pipeline on synthetic speech, in a few minutes
 deploy: $(STAMP)  ## register CONFIG with the Prefect server that PREFECT_API_URL names
 	$(BIN)/distillery deploy $(CONFIG)
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the tests that a change needs, in a few minutes
+	$(PYTEST) -m 'not slow and not nightly'
 
-nightly: $(STAMP)  ## the demo on its schedule, mended from a browser: what takes many minutes
+test-all: $(STAMP)  ## every test but those of `make nightly`
+	$(PYTEST) -m 'not nightly' --durations 15
+
+nightly: $(STAMP)  ## the tests that take many minutes: the demo, deployed on its schedule
 	$(BIN)/python -m pytest -m nightly
 
 check: $(STAMP)  ## lint, format and types

@@ -108,7 +108,7 @@ def _models(options: argparse.Namespace, speech: Speech) -> Models:
         options.geometry,
         options.dtype,
         options.device,
-        [one.sound.samples for one in taught],
+        [one.audio.samples for one in taught],
         [sum(speech.num_tokens[u.id] for u in one.window.utterances) for one in taught],
         options.agreement,
     )

@@ -46,7 +46,7 @@ class Work:
         return math.ceil(self.num_tokens / self.num_rows)
 
     @property
-    def mean_said(self) -> int:
+    def mean_context(self) -> int:
         """Tokens of a window that a step looks back on, on average."""
         return max(1, self.num_tokens // self.num_windows // 2)
 
@@ -59,7 +59,7 @@ def counted(work: Work, bytes_per_value: int) -> Floor:
     of_convolutions = 2 * 3 * width * frames * (2 * config.num_mel_bins + width)
     of_cross = config.decoder_layers * 4 * frames * width**2
     flop = config.encoder_layers * of_layer + of_convolutions + of_cross
-    per_token = 2 * width * config.decoder_layers * (frames + work.mean_said)
+    per_token = 2 * width * config.decoder_layers * (frames + work.mean_context)
     layer_weights = 8 * width**2 + 2 * width * config.decoder_ffn_dim
     weights = config.decoder_layers * layer_weights + config.vocab_size * width
     read = bytes_per_value * (work.num_tokens * per_token + work.num_steps * weights)
@@ -98,15 +98,15 @@ def _encode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
     cross = [some(2 * width, width) for _ in range(config.decoder_layers)]
     for start in range(0, work.num_windows, _ENCODED_AT_ONCE):
         num_windows = min(_ENCODED_AT_ONCE, work.num_windows - start)
-        sound = conv1d(some(num_windows, config.num_mel_bins, 2 * frames), first, padding=1)
-        state = conv1d(sound, second, stride=2, padding=1).transpose(1, 2).contiguous()
+        features = conv1d(some(num_windows, config.num_mel_bins, 2 * frames), first, padding=1)
+        state = conv1d(features, second, stride=2, padding=1).transpose(1, 2).contiguous()
         for attention, out, wide, narrow in layers:
             queries, keys, values = (
                 part.reshape(num_windows, frames, heads, -1).transpose(1, 2)
                 for part in linear(state, attention).chunk(3, dim=2)
             )
-            heard = scaled_dot_product_attention(queries, keys, values)
-            state = linear(heard.transpose(1, 2).flatten(2), out)
+            attended = scaled_dot_product_attention(queries, keys, values)
+            state = linear(attended.transpose(1, 2).flatten(2), out)
             state = linear(linear(state, wide), narrow)
         for weight in cross:
             linear(state, weight)
@@ -124,7 +124,7 @@ def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
         (
             some(3 * width, width), some(width, width), some(width, width), some(width, width),
             some(4 * width, width), some(width, 4 * width),
-            some(rows, heads, work.mean_said, head), some(rows, heads, work.mean_said, head),
+            some(rows, heads, work.mean_context, head), some(rows, heads, work.mean_context, head),
             some(rows, heads, config.max_source_positions, head),
             some(rows, heads, config.max_source_positions, head),
         )
@@ -135,10 +135,10 @@ def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
         state = some(rows, width)
         for attention, out, ask, answer, wide, narrow, *caches in layers:
             queries = linear(state, attention)[:, :width].view(rows, heads, 1, head)
-            said = scaled_dot_product_attention(queries, caches[0], caches[1])
-            state = linear(said.reshape(rows, width), out)
+            attended = scaled_dot_product_attention(queries, caches[0], caches[1])
+            state = linear(attended.reshape(rows, width), out)
             queries = linear(state, ask).view(rows, heads, 1, head)
-            heard = scaled_dot_product_attention(queries, caches[2], caches[3])
-            state = linear(heard.reshape(rows, width), answer)
+            attended = scaled_dot_product_attention(queries, caches[2], caches[3])
+            state = linear(attended.reshape(rows, width), answer)
             state = linear(linear(state, wide), narrow)
         linear(state, vocabulary)

@@ -1,4 +1,4 @@
-"""What memory a shard of so many short windows takes to label, in a process of its own."""
+"""Peak memory of labelling shards of many short windows, each in a process of its own."""
 
 import os
 import re
@@ -22,19 +22,19 @@ _DEMO = Teacher(path="tasks/demo/teacher")
 
 
 class Stub:
-    """An engine that hears nothing: it takes sounds by the batch and gives them back reversed."""
+    """An engine without a model: it takes windows by the batch and returns them reversed."""
 
     @property
     def window_samples(self) -> int:
-        """That of the demo's teacher."""
+        """The window of the demo's teacher."""
         return _WINDOW_SAMPLES
 
-    def transcribe(self, sounds: Iterable[AudioWindow], settings: Label) -> Transcriptions:
-        """A word for each sound."""
-        waiting = iter(sounds)
-        while batch := list(islice(waiting, 64)):
-            for sound in reversed(batch):
-                yield sound, DecodingResult("word", tuple(range(20)), -0.1, 0.0, has_end=True)
+    def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
+        """Yield one word for each window."""
+        stream = iter(windows)
+        while batch := list(islice(stream, 64)):
+            for window in reversed(batch):
+                yield window, DecodingResult("word", tuple(range(20)), -0.1, 0.0, has_end=True)
 
 
 def peaks_mb(counts: Iterable[int], kind: EngineKind) -> dict[int, float]:
@@ -76,7 +76,7 @@ def _peak_mb(speech: Speech, kind: EngineKind) -> float:
 def _engine(kind: EngineKind) -> Engine:
     if kind == "stub":
         return Stub()
-    from tasks.whisper.teacher import load_teacher
+    from tasks.whisper.model import load_whisper
     from tasks.whisper.whisper import WhisperEngine
 
-    return WhisperEngine(load_teacher(_DEMO, device="cpu"), 16)
+    return WhisperEngine(load_whisper(_DEMO, device="cpu"), 16)

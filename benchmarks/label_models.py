@@ -29,7 +29,7 @@ from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.teacher import Device, Dtype, Transcriber, load_teacher, log_mel
+from tasks.whisper.model import Device, Dtype, LoadedWhisper, load_whisper, log_mel
 
 DEMO: Final = "tasks/demo/teacher"
 DRAFT_LAYERS: Final = 2
@@ -43,23 +43,23 @@ _PER_TOKEN: Final = 0.05  # what a position adds: far above rounding, far below 
 _END_LOUDNESS: Final = 100.0
 _PLACE_LOUDNESS: Final = 8.0
 _NUM_TRIES: Final = 10
-_NUM_AGREED: Final = 32  # tokens of each sound
+_NUM_AGREED: Final = 32  # tokens of each window
 
 
 @dataclass(frozen=True)
 class Models:
     """A teacher, the draft that speculates for it, and how often that is right (None: unknown)."""
 
-    teacher: Transcriber
-    draft: Transcriber
+    teacher: LoadedWhisper
+    draft: LoadedWhisper
     agreement: float | None = None
 
 
 def demo_models(dtype: Dtype, device: Device, draft: str | None) -> Models:
     """The demo's teacher; the draft is an untrained student of it unless a folder is given."""
-    teacher = load_teacher(Teacher(path=DEMO), dtype, device)
+    teacher = load_whisper(Teacher(path=DEMO), dtype, device)
     if draft is not None:
-        return Models(teacher, load_teacher(Teacher(path=draft), dtype, device))
+        return Models(teacher, load_whisper(Teacher(path=draft), dtype, device))
     return Models(teacher, _with_model(teacher, make_student(teacher.model, DRAFT_LAYERS)))
 
 
@@ -67,11 +67,11 @@ def random_models(
     geometry: str,
     dtype: Dtype,
     device: str,
-    sounds: Sequence[Samples],
+    waveforms: Sequence[Samples],
     num_tokens: Sequence[int],
     agreement: float,
 ) -> Models:
-    """A teacher that writes about `num_tokens` of `sounds`, which are (samples,) at 16 kHz.
+    """A teacher that writes about `num_tokens` of `waveforms`, which are (samples,) at 16 kHz.
 
     Its draft has the first and the last of its decoder layers; the weight of those between is set
     so that both choose the same next token about as often as `agreement` says.
@@ -82,27 +82,27 @@ def random_models(
     module: nn.Module = model
     module.eval().requires_grad_(False).to(getattr(torch, dtype))
     model.generation_config = _generation()
-    teacher = Transcriber(
+    teacher = LoadedWhisper(
         model=model,
         feature_extractor=WhisperFeatureExtractor(feature_size=model.config.num_mel_bins),
         tokenizer=_tokenizer(),
     )
-    encoded = _encoded(teacher, sounds)
+    encoded = _encoded(teacher, waveforms)
     _teach_ends(model, encoded, num_tokens)
     found = _agree(model, encoded[:8], agreement)
     return Models(teacher, _with_model(teacher, make_student(model, DRAFT_LAYERS)), found)
 
 
-def save(teacher: Transcriber, folder: Path) -> None:
+def save(teacher: LoadedWhisper, folder: Path) -> None:
     """Write a model as others read it."""
     teacher.model.save_pretrained(folder)
     teacher.tokenizer.save_pretrained(folder)
     teacher.feature_extractor.save_pretrained(folder)
 
 
-def _with_model(teacher: Transcriber, model: WhisperForConditionalGeneration) -> Transcriber:
+def _with_model(teacher: LoadedWhisper, model: WhisperForConditionalGeneration) -> LoadedWhisper:
     model.requires_grad_(False)
-    return Transcriber(
+    return LoadedWhisper(
         model=model, feature_extractor=teacher.feature_extractor, tokenizer=teacher.tokenizer
     )
 
@@ -166,12 +166,12 @@ def _tokenizer() -> WhisperTokenizer:
 
 
 @torch.inference_mode()
-def _encoded(teacher: Transcriber, sounds: Sequence[Samples]) -> Tensor:
-    """What the decoder hears of each sound, averaged over time: (sounds, width)."""
+def _encoded(teacher: LoadedWhisper, waveforms: Sequence[Samples]) -> Tensor:
+    """Encoder output, (waveforms, frames, width)."""
     encoder = teacher.model.model.encoder
     batches = [
-        encoder(log_mel(teacher, sounds[start : start + 8])).last_hidden_state
-        for start in range(0, len(sounds), 8)
+        encoder(log_mel(teacher, waveforms[start : start + 8])).last_hidden_state
+        for start in range(0, len(waveforms), 8)
     ]
     return torch.cat(batches)
 
@@ -250,9 +250,9 @@ def _agree(model: Any, encoded: Tensor, wanted: float) -> float:
 def _agreement(model: Any, draft: Any, encoded: Tensor) -> float:
     """How often a draft chooses the token that the model goes on with, in the model's own text."""
 
-    def choices(one: Any, said: Tensor, cache: EncoderDecoderCache | None = None) -> Tensor:
+    def choices(one: Any, tokens: Tensor, cache: EncoderDecoderCache | None = None) -> Tensor:
         state = one.model.decoder(
-            input_ids=said,
+            input_ids=tokens,
             encoder_hidden_states=encoded,
             past_key_values=cache,
             use_cache=cache is not None,
@@ -262,10 +262,10 @@ def _agreement(model: Any, draft: Any, encoded: Tensor) -> float:
 
     settings = Label(teacher=Teacher(path=DEMO))
     prompt = decoding_rules(model.generation_config, model.config, settings).prompt
-    said = torch.tensor([prompt], device=encoded.device).expand(len(encoded), -1)
-    fed, cache = said, EncoderDecoderCache(DynamicCache(), DynamicCache())
+    tokens = torch.tensor([prompt], device=encoded.device).expand(len(encoded), -1)
+    inputs, cache = tokens, EncoderDecoderCache(DynamicCache(), DynamicCache())
     for _ in range(_NUM_AGREED):
-        fed = choices(model, fed, cache)[:, -1:]
-        said = torch.cat([said, fed], dim=1)
-    drafted = choices(draft, said[:, :-1])[:, len(prompt) - 1 :]
-    return float((drafted == said[:, len(prompt) :]).float().mean())
+        inputs = choices(model, inputs, cache)[:, -1:]
+        tokens = torch.cat([tokens, inputs], dim=1)
+    drafted = choices(draft, tokens[:, :-1])[:, len(prompt) - 1 :]
+    return float((drafted == tokens[:, len(prompt) :]).float().mean())

@@ -20,11 +20,12 @@ from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.label.schema import LABELS
-from tasks.label.shard import Utterance, label_shard, utterances
+from tasks.label.shard import label_shard
 from tasks.label.stage import LABEL
 from tasks.label.windows import Window, pack
 from tasks.whisper.engine import AudioWindow, Engine
-from tasks.whisper.teacher import Transcriber, log_mel, silent_transformers
+from tasks.whisper.model import LoadedWhisper, log_mel, silent_transformers
+from tasks.whisper.streaming import Utterance, decode_utterances
 
 GENERATE_BATCH = 64
 
@@ -33,18 +34,18 @@ Packing = Literal["none", "speaker"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A window of a shard, and its sound in memory."""
+    """A window of a shard, and its audio in memory."""
 
     window: Window[Utterance]
-    sound: AudioWindow
+    audio: AudioWindow
 
 
 @dataclass(frozen=True)
 class Contender:
     """One way to label a shard.
 
-    `to_labels` goes from the Parquet file to committed labels, `to_text` from sounds in memory to
-    text, and says how many tokens were sampled, ends included.
+    `to_labels` goes from the Parquet file to committed labels, `to_text` from audio in memory to
+    text, and returns the number of generated tokens, end tokens included.
     """
 
     key: str
@@ -56,13 +57,13 @@ class Contender:
 
 def prepared(speech: Speech, window_samples: int, packing: Packing) -> list[Prepared]:
     """All windows of a shard, in its order."""
-    found = []
-    with closing(utterances(speech.batches(), num_threads=2)) as read:
+    windows = []
+    with closing(decode_utterances(speech.batches(), num_threads=2)) as read:
         for window in pack(read, window_samples, packing):
             assert not isinstance(window, Rejected), window
             samples = np.concatenate([utterance.samples for utterance in window.utterances])
-            found.append(Prepared(window, AudioWindow(window.window_id, samples)))
-    return found
+            windows.append(Prepared(window, AudioWindow(window.window_id, samples)))
+    return windows
 
 
 def commit_labels(folder: Path, speech: Speech, outcomes: Outcomes) -> None:
@@ -95,8 +96,8 @@ def with_engine(
         commit_labels(folder, speech, outcomes)
 
     def to_text() -> int:
-        heard = engine.transcribe([one.sound for one in windows], settings)
-        return sum(len(answer.tokens) - 4 for _, answer in heard)
+        results = engine.transcribe([one.audio for one in windows], settings)
+        return sum(len(result.tokens) - 4 for _, result in results)
 
     return Contender(key, title, "speaker", to_labels, to_text)
 
@@ -104,7 +105,7 @@ def with_engine(
 def with_generate(
     key: str,
     title: str,
-    teacher: Transcriber,
+    teacher: LoadedWhisper,
     speech: Speech,
     packing: Packing,
     folder: Path,
@@ -117,9 +118,9 @@ def with_generate(
     windows = prepared(speech, teacher.window_samples, packing)
 
     def to_labels() -> None:
-        found = prepared(speech, teacher.window_samples, packing)
-        heard = generated(teacher, found, max_new_tokens)
-        commit_labels(folder, speech, (_labels(batch) for batch in heard))
+        shard = prepared(speech, teacher.window_samples, packing)
+        batches = generated(teacher, shard, max_new_tokens)
+        commit_labels(folder, speech, (_labels(batch) for batch in batches))
 
     def to_text() -> int:
         batches = generated(teacher, windows, max_new_tokens)
@@ -138,15 +139,15 @@ class Generated:
 
 
 def generated(
-    teacher: Transcriber, windows: Iterable[Prepared], max_new_tokens: int
+    teacher: LoadedWhisper, windows: Iterable[Prepared], max_new_tokens: int
 ) -> Iterator[list[Generated]]:
     """Batch by batch, the longest first, so that as little as possible is padded."""
     model: Any = teacher.model
-    ordered = sorted(windows, key=lambda one: -len(one.sound.samples))
+    ordered = sorted(windows, key=lambda one: -len(one.audio.samples))
     end = model.generation_config.eos_token_id
     for start in range(0, len(ordered), GENERATE_BATCH):
         batch = ordered[start : start + GENERATE_BATCH]
-        features = log_mel(teacher, [one.sound.samples for one in batch])
+        features = log_mel(teacher, [one.audio.samples for one in batch])
         with silent_transformers():
             tokens = model.generate(
                 features,
@@ -194,41 +195,41 @@ def _labels(batch: Sequence[Generated]) -> pa.RecordBatch:
 
 
 @torch.inference_mode()
-def encode_alone(teacher: Transcriber, windows: Sequence[Prepared], num_at_once: int) -> None:
-    """Features and encoder of all windows, which every engine must make, and nothing else."""
+def encode_alone(teacher: LoadedWhisper, windows: Sequence[Prepared], num_at_once: int) -> None:
+    """Compute features and encoder output of all windows, which every engine needs, and no more."""
     from tasks.whisper.features import LogMel
 
     model: Any = teacher.model
     features = LogMel(teacher.feature_extractor, model.device, model.dtype)
     for start in range(0, len(windows), num_at_once):
         batch = windows[start : start + num_at_once]
-        model.model.encoder(features([one.sound.samples for one in batch]))
+        model.model.encoder(features([one.audio.samples for one in batch]))
     if model.device.type == "cuda":
         torch.cuda.synchronize()
 
 
 @dataclass(eq=False)
 class DraftTrial(logging.Handler):
-    """Listens for what the engine finds out about its draft."""
+    """Captures the engine's log record about its draft."""
 
-    told: list[tuple[Any, ...]] = field(default_factory=list)
+    records: list[tuple[Any, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__(logging.INFO)
-        logger = logging.getLogger("tasks.whisper.decoding.speculate")
+        logger = logging.getLogger("tasks.whisper.decoding.speculation")
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what was said: on or off, tokens drafted, tokens gained, and two times in ms."""
+        """Keep the arguments: on or off, tokens drafted, tokens gained, and two times in ms."""
         if isinstance(record.args, tuple):
-            self.told.append(record.args)
+            self.records.append(record.args)
 
     def figures(self) -> dict[str, Any]:
-        """The last of them; empty as long as nothing is known."""
-        if not self.told:
+        """The figures of the last record; empty if there is none."""
+        if not self.records:
             return {}
-        state, num_drafted, gained, verified_ms, plain_ms = self.told[-1]
+        state, num_drafted, gained, verified_ms, plain_ms = self.records[-1]
         return {
             "speculation": state,
             "acceptance": (float(gained) - 1) / int(num_drafted),

@@ -102,9 +102,9 @@ def export(store: Store, stream: ManifestStream, folder: Path) -> None:
     """Write the examples of a manifest as plain Parquet, a file a shard."""
     for number, entry in enumerate(stream.entries):
         with (
-            store.fetch(entry.audio) as audio,
-            store.fetch(entry.label) as label,
-            store.fetch(entry.kept) as kept,
+            store.fetch(entry.files["normalise"]) as audio,
+            store.fetch(entry.files["label"]) as label,
+            store.fetch(entry.files["filter"]) as kept,
         ):
             rows = [_exported(example) for example in read_entry(audio, label, kept)]
         table = pa.Table.from_pylist(rows, schema=_EXPORTED)

@@ -115,10 +115,12 @@ def _write_entry(
     rows_per_group = max(1, row_group_bytes // len(flac(0, duration_s)))
     return ManifestEntry(
         key=key,
-        audio=_write(store, "normalise", key, audio, NORMALISED, rows_per_group),
-        label=_write(store, "label", key, labels, LABELS),
-        evidence=_write(store, "score", key, evidence, EVIDENCE),
-        kept=_write(store, "filter", key, kept, KEPT),
+        files={
+            "normalise": _write(store, "normalise", key, audio, NORMALISED, rows_per_group),
+            "label": _write(store, "label", key, labels, LABELS),
+            "score": _write(store, "score", key, evidence, EVIDENCE),
+            "filter": _write(store, "filter", key, kept, KEPT),
+        },
         num_windows=num_windows,
         num_utterances=len(audio),
         hours=num_windows * window_s / 3600,

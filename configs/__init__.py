@@ -1,1 +1,1 @@
-"""What a run is to do: one frozen, validated value. Knows neither storage nor audio nor Prefect."""
+"""The configuration of a run: one frozen, validated value."""

@@ -1,97 +1,121 @@
-"""Which corpora a run takes, and from where."""
+"""Which corpora a run uses, and where their files come from."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from configs.filter import Filter
 from configs.settings import Count, Name, Positive, Settings, holds_credentials
-from configs.stages import Filter
 
 
 class LocalSplit(Settings):
-    """The files of a split, as patterns of paths below the mirror, and what it is used for."""
+    """One split of a local corpus."""
 
     files: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Glob patterns of paths below the mirror, such as `*.wav` or `train/*.parquet`."""
     role: Literal["train", "validation", "test"] = "train"
+    """What the split is used for."""
 
 
 class Columns(Settings):
-    """What the columns (Parquet) or keys (JSON Lines) are called; None: there is none.
-
-    `audio` holds the path of a file beside the table, or in Parquet the bytes of one. Times are in
-    seconds into that audio. Without `id` a row is known by its file and number.
-    """
+    """Names of the columns (Parquet) or keys (JSON Lines) of a table; null: the table has none."""
 
     audio: str = "audio"
+    """Path of an audio file, relative to the table; in Parquet also the bytes of one."""
     text: str | None = "text"
+    """The reference transcript."""
     id: str | None = None
+    """Utterance id; null: made from the file name and the row number."""
     speaker: str | None = None
+    """Speaker id."""
     recording: str | None = None
+    """Recording id."""
     start_s: str | None = None
+    """Start of the utterance in the audio, in seconds."""
     end_s: str | None = None
+    """End of the utterance in the audio, in seconds."""
     duration_s: str | None = None
+    """Duration of the utterance, in seconds."""
 
 
 class LocalLicence(Settings):
-    """What one may do with a corpus of one's own."""
+    """The licence of a local corpus, as its owner states it."""
 
     name: str = "not stated"
+    """Name of the licence, such as `CC-BY-4.0`."""
     commercial_use: bool = True
+    """Whether commercial use is allowed."""
     derivatives: bool = True
+    """Whether derived works are allowed."""
     redistribution: bool = False
+    """Whether audio and text may be redistributed."""
 
 
 class LocalCorpus(Settings):
     """A corpus without an adapter: audio files with a `.txt` beside each, JSON Lines, or Parquet.
 
-    Its files lie below the corpus's `mirror`, or in the data set `hub` at the corpus's `revision`.
+    Its files are below the `mirror` of the corpus, or in a Hub data set.
     """
 
     title: str = ""
+    """Title for display."""
     hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """Id of a Hub data set; needs the `revision` of the corpus."""
     splits: Annotated[dict[Name, LocalSplit], Field(min_length=1)]
+    """The splits by name."""
     columns: Columns = Columns()
-    hours: Annotated[float, Field(ge=0)] = 0.0  # as far as known, for estimates
+    hours: Annotated[float, Field(ge=0)] = 0.0
+    """Approximate hours of audio, for `--plan`; 0: unknown."""
     licence: LocalLicence = LocalLicence()
 
 
 class CorpusSettings(Settings):
-    """Which part of a corpus a run takes, and from where.
-
-    `mirror` is a folder or URL that holds the distributor's files under their own names; what one
-    orders and brings by hand must have one. Without `checksums: sha256sums` the distributor's
-    published digests must match; with it the mirror's own SHA256SUMS file is what must match, which
-    is how synthetic and private copies are read. `form` chooses among several forms in which a
-    corpus is handed out; `revision` pins that of a data set on the Hub; `without` names deliveries
-    and files that one does not have. `filter` holds for this corpus, over what the
-    run's says. A corpus of one's own has `local` in place of an adapter.
-    """
+    """The part of a corpus that a run uses, and where its files come from."""
 
     mirror: str | None = None
+    """Folder or URL with the distributor's files under their original names.
+
+    null: download from the distributor. Required for corpora that must be ordered.
+    """
     checksums: Literal["published", "sha256sums"] = "published"
+    """What downloads are verified against: the published digests, or SHA256SUMS in the mirror.
+
+    Use `sha256sums` for synthetic and private copies.
+    """
     form: Name | None = None
+    """Which distribution to use, for corpora that are distributed in several forms."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit of a Hub data set; null: the one that the adapter pins."""
     splits: tuple[Name, ...] | None = None
+    """Splits to use; null: all."""
     without: tuple[Name, ...] = ()
+    """Deliveries and files of the corpus that are not available and are skipped."""
     limit_hours: Positive | None = None
+    """Approximate hours of each split to use, in whole shards from the first; null: all."""
     filter: Filter | None = None
+    """Overrides single keys of the run's `filter` for this corpus."""
     local: LocalCorpus | None = None
+    """Describes a corpus that has no adapter."""
 
     @field_validator("mirror")
     @classmethod
     def _mirror_has_no_credentials(cls, mirror: str | None) -> str | None:
         if mirror is not None and holds_credentials(mirror):
             raise ValueError(
-                "the mirror holds what looks like credentials; give them by the environment,"
-                " or bring the files to a folder and name that"
+                "the mirror seems to contain credentials; give them in the environment, or copy the"
+                " files to a folder and name that"
             )
         return mirror
 
 
 class Synthetic(Settings):
-    """Make the archives on this machine first, in the corpora's genuine distribution formats."""
+    """Generate synthetic archives first, in the original distribution formats of the corpora."""
 
     folder: str
+    """Folder for the archives."""
     seed: int = 0
+    """Seed of the generator; equal seeds give equal archives."""
     num_train_utterances: Count
+    """Utterances per training split."""
     num_eval_utterances: Count
+    """Utterances per validation or test split."""

@@ -1,4 +1,4 @@
-"""Reading a configuration file, with one line for each mistake in it."""
+"""Loading of configuration files; errors name every mistake with its place."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,11 +14,11 @@ from configs.settings import holds_credentials
 
 
 class ConfigError(ValueError):
-    """The configuration is missing or not valid; the message says where, what and what instead."""
+    """A missing or invalid configuration; the message has place, value found and value expected."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML silently keeps the last of two equal keys; a run must not depend on that."""
+    """A YAML loader that refuses duplicate keys, of which YAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[str] = set()
@@ -26,16 +26,16 @@ class _UniqueKeys(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if key.value in keys:
                     line = key.start_mark.line + 1
-                    raise ConfigError(f"line {line}: the key {key.value!r} stands twice")
+                    raise ConfigError(f"line {line}: duplicate key {key.value!r}; remove one")
                 keys.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
 def load_config(path: str | Path) -> RunConfig:
-    """Read and validate a configuration.
+    """Load and validate a configuration file.
 
-    Raises `ConfigError` when the file is missing, is not YAML, or holds a key or a value that the
-    schema does not allow; the message names all of them.
+    Raises `ConfigError` if the file is missing, is not YAML, or has unknown keys or invalid values;
+    the message names all of them.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def load_config(path: str | Path) -> RunConfig:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(value, dict):
         raise ConfigError(
-            f"{path} holds {type(value).__name__}, expected keys such as root, corpora"
+            f"{path} contains {type(value).__name__}, expected keys such as root, corpora"
         )
     try:
         return RunConfig.model_validate(value)
@@ -64,7 +64,7 @@ def _explain(mistake: ErrorDetails) -> str:
         known = _known_keys(mistake["loc"][:-1])
         near = get_close_matches(str(mistake["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        return f"{where}: no such key; {hint}"
+        return f"{where}: unknown key; {hint}"
     if mistake["type"] == "missing":
         return f"{where}: missing"
     message = mistake["msg"].removeprefix("Value error, ")
@@ -74,7 +74,7 @@ def _explain(mistake: ErrorDetails) -> str:
 
 
 def _known_keys(location: Sequence[int | str]) -> list[str]:
-    """The keys that the block at `location` may have."""
+    """The allowed keys of the block at `location`."""
     model: type[BaseModel] = RunConfig
     for part in location:
         if part in model.model_fields:

@@ -1,4 +1,4 @@
-"""What every block of settings is made of."""
+"""Building blocks of the configuration."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -13,13 +13,18 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Settings(BaseModel):
-    """A frozen block of settings that refuses keys it does not know."""
+    """A frozen block of settings; unknown keys are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    The docstring below a field is its description in the JSON schema.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def holds_credentials(url: str) -> bool:
-    """Whether a URL has what may log in: no part of it may be shown then.
+    """Whether a URL may contain credentials; if so, no part of it is shown.
 
     >>> holds_credentials("s3://key:sec/ret@bucket/prefix"), holds_credentials("data@home/results")
     (True, False)
@@ -28,16 +33,16 @@ def holds_credentials(url: str) -> bool:
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of `own` over those of `common`, block by block.
+    """`common` overridden by `own`; nested blocks are merged, lists replaced.
 
     >>> merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}})
     {'a': {'b': 4, 'c': 2}, 'd': 3}
     """
-    found = dict(common)
+    result = dict(common)
     for name, value in own.items():
-        under = found.get(name)
-        if isinstance(value, Mapping) and isinstance(under, Mapping):
-            found[name] = merged(under, value)
+        inherited = result.get(name)
+        if isinstance(value, Mapping) and isinstance(inherited, Mapping):
+            result[name] = merged(inherited, value)
         else:
-            found[name] = value
-    return found
+            result[name] = value
+    return result

@@ -1,60 +1,66 @@
-"""What decides the result of each stage."""
+"""The settings of each stage. All of them affect results and are part of fingerprints."""
 
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.settings import Count, Fraction, Name, Percent, Positive, Settings
+from configs.settings import Count, Fraction, Name, Positive, Settings
 
 
 class Plan(Settings):
-    """How segments are grouped into shards, the unit of work and retry."""
+    """How utterances are grouped into shards, the unit of work and retry."""
 
     target_shard_hours: Positive = 8.0
+    """Approximate hours of audio per shard."""
 
 
 class VoiceActivity(Settings):
-    """What counts as speech: likelier than `threshold`, through pauses of up to `max_pause_s`.
-
-    Each stretch keeps up to `pad_s` of what is before and after it.
-    """
+    """Voice-activity detection, used with `normalise.segment: vad`."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Probability above which a frame of 32 ms counts as speech."""
     max_pause_s: Positive = 1.0
+    """Longest pause inside a segment, in seconds; a longer one ends the segment."""
     pad_s: Annotated[float, Field(ge=0)] = 0.2
+    """Audio kept before and after the speech of a segment, in seconds."""
 
 
 class Normalise(Settings):
-    """What audio becomes: FLAC, mono, 16 bit, at Whisper's 16 kHz.
-
-    With `segment: vad` recordings without a text are cut into stretches of speech where they are
-    longer than `max_duration_s` or have a speaker on each channel; what has a text is never cut.
-    """
+    """Conversion of audio to FLAC: mono, 16 bit, 16 kHz."""
 
     max_duration_s: Positive = 30.0
+    """Longest utterance, in seconds; longer ones are dropped, or cut with `segment: vad`."""
     min_duration_s: Annotated[float, Field(ge=0)] = 0.1
+    """Shortest utterance, in seconds; shorter ones are dropped."""
     segment: Literal["none", "vad"] = "none"
+    """`vad`: cut recordings without a transcript into segments of speech.
+
+    Applies to recordings longer than `max_duration_s` and to those with a speaker per channel.
+    Recordings with a transcript are never cut.
+    """
     voice_activity: VoiceActivity = VoiceActivity()
 
     @model_validator(mode="after")
-    def _stretches_hold_more_than_their_padding(self) -> Self:
-        least_s = 1.0 + 2 * self.voice_activity.pad_s
-        if self.segment == "vad" and self.max_duration_s < least_s:
+    def _segments_are_longer_than_their_padding(self) -> Self:
+        min_s = 1.0 + 2 * self.voice_activity.pad_s
+        if self.segment == "vad" and self.max_duration_s < min_s:
             raise ValueError(
-                f"max_duration_s is {self.max_duration_s:g}, too short to cut speech into with"
-                f" voice_activity.pad_s {self.voice_activity.pad_s:g}; set it to {least_s:g} at"
-                " least"
+                f"max_duration_s is {self.max_duration_s:g}, too short for segments with"
+                f" voice_activity.pad_s {self.voice_activity.pad_s:g}; set it to {min_s:g} or more"
             )
         return self
 
 
 class Teacher(Settings):
-    """A Whisper in Hugging Face format: a folder, or a hub id with the commit to take."""
+    """A model in Hugging Face format: either a local folder, or a Hub id with a pinned commit."""
 
     path: str | None = None
+    """Folder of the model."""
     hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """Id on the Hub, such as `openai/whisper-large-v2`."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit of the Hub model, 40 hexadecimal digits; required with `hub`."""
 
     @model_validator(mode="after")
     def _one_pinned_source(self) -> Self:
@@ -66,170 +72,136 @@ class Teacher(Settings):
         if self.hub is not None and self.revision is None:
             raise ValueError(
                 f"the hub model {self.hub!r} needs `revision`, the 40 hexadecimal digits of a"
-                " commit, so that labels say which weights made them"
+                " commit, so that labels state which weights made them"
             )
         return self
 
 
 class Label(Settings):
-    """How the teacher labels: without previous text as a prompt, and greedily first.
+    """How the teacher transcribes: greedily, without previous text as a prompt.
 
-    What fails one of Whisper's checks is decoded again at each further of the `temperatures`, until
-    it passes; with `[0.0]` never. The checks: no more repetition than `max_compression_ratio`, an
-    average log-probability of at least `min_avg_logprob` unless the probability of no speech is
-    above `max_no_speech_prob`, and an end before the limit of tokens. Defaults are those of
-    openai/whisper. `engine: ctc` hears with a model of letters, which samples nothing.
+    Three checks, with the limits of openai/whisper, find failed labels: `compression_ratio`,
+    `avg_logprob`, and `no_end` for a label that reaches the token limit. A failed label is decoded
+    again at the next of the `temperatures` until one passes; if none does, the last is kept.
     """
 
     engine: Literal["whisper", "ctranslate2", "ctc"] = "whisper"
+    """The inference engine. `ctc`: Wav2Vec2-like models, which cannot sample or be distilled."""
     teacher: Teacher
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the teacher's weights and activations."""
     language: str = "en"
+    """Language of the audio, as a code such as `en`."""
     task: Literal["transcribe", "translate"] = "transcribe"
+    """`translate`: labels are English whatever the language of the audio."""
     timestamps: bool = False
+    """Whether labels contain timestamp tokens."""
     pack: Literal["none", "speaker", "any"] = "speaker"
+    """Which consecutive utterances share a window of 30 s, which is several times faster.
+
+    `none`: one utterance per window. `speaker`: only those of one speaker in one recording. `any`:
+    no restriction.
+    """
     max_new_tokens: Count | None = None
+    """Longest label in tokens; null: half of the decoder's positions, as in openai/whisper."""
     temperatures: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    """Sampling temperatures to try in turn: 0.0 (greedy) first, then rising. `[0.0]`: no retry."""
     max_compression_ratio: Positive = 2.4
+    """Highest ratio of text length to its zlib-compressed length; above, the text is a loop."""
     min_avg_logprob: float = -1.0
+    """Lowest average log-probability per token, in nats."""
     max_no_speech_prob: Fraction = 0.6
+    """Above this probability of no speech, a label that fails `min_avg_logprob` is silence."""
 
     @field_validator("temperatures")
     @classmethod
-    def _greedy_first_then_rising(cls, found: tuple[float, ...]) -> tuple[float, ...]:
-        if found[0] != 0 or any(low >= high for low, high in pairwise(found)):
+    def _greedy_first_then_rising(cls, temperatures: tuple[float, ...]) -> tuple[float, ...]:
+        if temperatures[0] != 0 or any(low >= high for low, high in pairwise(temperatures)):
             raise ValueError(
-                f"temperatures are {list(found)}, expected 0.0 first and then rising ones, such as"
-                " [0.0, 0.2, 0.4]"
+                f"temperatures are {list(temperatures)}, expected 0.0 first and then rising values,"
+                " such as [0.0, 0.2, 0.4]"
             )
-        return found
+        return temperatures
 
     @model_validator(mode="after")
-    def _only_what_the_engine_can_do(self) -> Self:
+    def _engine_supports_the_settings(self) -> Self:
         if self.engine == "ctc" and len(self.temperatures) > 1:
             raise ValueError(
-                f"engine is ctc, which samples nothing, and temperatures are"
+                f"engine is ctc, which cannot sample, and temperatures are"
                 f" {list(self.temperatures)}; set temperatures: [0.0]"
             )
         return self
 
 
 class Score(Settings):
-    """What counts as the same words: `auto` goes by the language of the labels."""
+    """How labels are compared with references."""
 
     normaliser: Literal["auto", "english", "basic"] = "auto"
+    """Whisper's text normaliser to apply before; `auto` chooses by the language of the labels.
 
-
-class WithoutReference(Settings):
-    """What a window without a reference must show in place of a word error rate; None: no rule.
-
-    The compression ratio and the probability of no speech are Whisper's own limits; its own limit
-    of the average log-probability, -1, tells labels that failed, not those worth learning from.
-    Repeats are of a phrase of up to 8 words that follows itself; characters are those of the
-    normalised label without spaces, and the seconds are those of the audio.
+    `auto` is `english` for English and `basic` for others; languages without spaces are compared
+    character by character.
     """
-
-    min_avg_logprob: Annotated[float, Field(le=0)] | None = -0.5
-    max_no_speech_prob: Fraction | None = 0.6
-    max_compression_ratio: Positive | None = 2.4
-    max_repeats: Count | None = 4
-    min_chars_per_s: Annotated[float, Field(ge=0)] | None = 1.0
-    max_chars_per_s: Positive | None = 30.0
-
-
-class Hallucination(Settings):
-    """What a label shows that was made up, whatever its reference says; None: no rule.
-
-    Measured as in `WithoutReference`; `flags` names checks of Whisper's that a label may not fail.
-    """
-
-    max_repeats: Count | None = None
-    max_compression_ratio: Positive | None = None
-    max_chars_per_s: Positive | None = None
-    flags: tuple[Literal["compression_ratio", "avg_logprob", "no_end", "no_speech"], ...] = ()
-
-
-class Contamination(Settings):
-    """What counts as an utterance of an evaluation split: that many words in a row, or its sound.
-
-    `ngram_words` are of normalised text, so a text with fewer words is never found by it.
-    """
-
-    ngram_words: Count | None = 10
-    audio: bool = True
-
-
-class Takedown(Settings):
-    """Whose speech may not be learnt from any more: utterances and speakers by their ids."""
-
-    ids: tuple[str, ...] = ()
-    speakers: tuple[str, ...] = ()
-
-
-class Filter(Settings):
-    """Which windows are good enough to learn from; None: no such rule.
-
-    With `unit: utterance` a window is cut down to its good utterances, otherwise it is kept or
-    dropped as a whole, and `max_utterance_wer_percent` is how bad an utterance in it may be. Those
-    without a word in their reference are dropped, or with `drop_empty_reference: false` judged by
-    `without_reference`. `max_tokens` is what a Whisper learns at most; `languages` are those that
-    labels may be in, `max_foreign_percent` of their letters may be of another script; `rights` are
-    what the licence of a corpus must allow.
-    """
-
-    unit: Literal["window", "utterance"] = "window"
-    max_wer_percent: Percent = 10.0
-    max_utterance_wer_percent: Percent | None = None
-    drop_empty_reference: bool = True
-    drop_empty_hypothesis: bool = True
-    drop_upper_case: bool = False
-    max_duration_s: Positive | None = None
-    max_tokens: Count | None = 448
-    languages: tuple[str, ...] | None = None
-    max_foreign_percent: Percent | None = None
-    rights: tuple[Literal["commercial_use", "derivatives", "redistribution"], ...] = ()
-    hallucination: Hallucination = Hallucination()
-    contamination: Contamination | None = None
-    takedown: Takedown = Takedown()
-    without_reference: WithoutReference = WithoutReference()
 
 
 class Publish(Settings):
-    """The name of the manifest, and whether it may have holes."""
+    """The manifest that a run publishes."""
 
     name: Name
+    """Name of the manifest; numbers are assigned under it."""
     allow_missing_shards: bool = False
+    """Publish although some planned shards are incomplete; the manifest lists them."""
 
 
 class Distil(Settings):
-    """The student and its training; defaults are the paper's (section 4.1 and Table 15).
+    """The student and its training. Defaults are those of Distil-Whisper (arXiv 2311.00430).
 
-    A label keeps its timestamps, and is told what the same speaker said in the window before, with
-    a probability each.
+    Section 4.1 and Table 15 of the paper. The loss is
+    `kl_weight` x KL divergence + `pseudo_label_weight` x cross-entropy.
     """
 
     decoder_layers: Count = 2
+    """Decoder layers of the student, taken from the teacher at maximal spacing."""
     freeze_encoder: bool = True
+    """Train the decoder alone; the encoder is the teacher's."""
     kl_weight: Annotated[float, Field(ge=0)] = 0.8
+    """Weight of the KL divergence between the teacher's and the student's distributions."""
     pseudo_label_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the cross-entropy on the teacher's labels."""
     temperature: Positive = 2.0
+    """Softmax temperature of both models in the KL divergence."""
     num_steps: Count = 80_000
+    """Number of updates."""
     batch_size: Count = 256
+    """Windows per update."""
     peak_learning_rate: Positive = 1e-4
+    """Learning rate of AdamW after warm-up; it falls linearly to 0 at the end."""
     num_warmup_steps: Annotated[int, Field(ge=0)] = 500
+    """Updates over which the learning rate rises linearly."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of AdamW; biases and layer norms are exempt."""
     max_gradient_norm: Positive = 1.0
+    """Norm to which gradients are clipped."""
     timestamp_probability: Fraction = 0.5
+    """How often a label that has timestamps keeps them."""
     previous_text_probability: Fraction = 0.0
+    """How often the previous label of the speaker is given as a prompt, which is not trained on."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of activations; the student's weights are float32."""
     evaluate_every_steps: Count = 5_000
+    """Updates between validations and checkpoints; the weights with the best score are kept."""
     num_validation_windows: Count = 1_000
+    """Utterances to validate on, over all corpora together."""
     seed: int = 0
+    """Decides the order of the examples and the random choices above."""
 
 
 class Evaluate(Settings):
-    """Which held-out speech the teacher and the student are measured on."""
+    """The held-out speech on which teacher and student are compared."""
 
     split_role: Literal["validation", "test"] = "test"
+    """Which splits to evaluate on."""
     limit_hours: Positive | None = None
+    """Approximate hours of each corpus to evaluate on, in whole shards; null: all."""
     num_timing_rounds: Count = 3
+    """How often the speed of both models is measured; the median is reported."""

@@ -4,15 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
-from storage.fingerprint import fingerprint
 from storage.manifest import Content, Manifest, ManifestEntry
 from storage.receipt import Record
 from storage.shard import ShardKey
 
-_CODE: Final = ("read_version", "clean_version", "normaliser_version")
+_CODE: Final = (".version", ".read_version", ".clean_version", ".normaliser_version")
 """Parameters that are raised when the code behind them changes its result."""
-
-_HIGHEST_VERSION: Final = 100
 
 
 class Amount(Record):
@@ -108,7 +105,6 @@ def difference(before: Manifest, after: Manifest) -> Difference:
     causes = [
         *_corpora(before.content, after.content),
         *_parameters(before.content, after.content),
-        *_stage_versions(before.content, after.content),
         *_repeats(before.content, after.content, changed),
         *_missing(before.content, after.content),
         *_libraries(before.versions, after.versions),
@@ -132,8 +128,8 @@ _Entries = Mapping[ShardKey, ManifestEntry]
 
 def _changed(old: _Entries, new: _Entries) -> Iterator[ShardChange]:
     for key in sorted(old.keys() & new.keys()):
-        files = old[key].by_stage
-        others = {stage for stage, file in new[key].by_stage.items() if file != files[stage]}
+        files = old[key].files
+        others = {stage for stage, file in new[key].files.items() if file != files.get(stage)}
         if others:
             yield ShardChange(
                 key=key,
@@ -171,7 +167,7 @@ def _parameters(old: Content, new: Content) -> Iterator[Cause]:
             if one.get(name) != other.get(name):
                 yield Cause(
                     kind=_kind(name),
-                    what=name,
+                    what=name.replace(".version", " version"),
                     before=one.get(name),
                     after=other.get(name),
                     corpora=(corpus,),
@@ -182,40 +178,6 @@ def _kind(name: str) -> Literal["corpus", "parameter", "code"]:
     if name == "plan.revision":
         return "corpus"
     return "code" if name.endswith(_CODE) else "parameter"
-
-
-def _stage_versions(old: Content, new: Content) -> Iterator[Cause]:
-    for corpus in _common(old, new):
-        one, other = _versions(old, corpus), _versions(new, corpus)
-        for stage in dict.fromkeys([*one, *other]):
-            if one.get(stage) != other.get(stage):
-                yield Cause(
-                    kind="code",
-                    what=f"{stage} version",
-                    before=one.get(stage),
-                    after=other.get(stage),
-                    corpora=(corpus,),
-                )
-
-
-def _versions(content: Content, corpus: str) -> dict[str, int]:
-    """The version of each stage, found as the one that gives its fingerprint."""
-    found: dict[str, int] = {}
-    upstream: list[str] = []
-    for stage, by_corpus in content.fingerprints.items():
-        for version in range(1, _HIGHEST_VERSION):
-            made = fingerprint(
-                stage=stage,
-                version=version,
-                corpus=corpus,
-                parameters=content.parameters[corpus].get(stage),
-                upstream=upstream,
-            )
-            if made == by_corpus.get(corpus):
-                found[stage] = version
-                break
-        upstream = [by_corpus.get(corpus, "")]
-    return found
 
 
 def _repeats(old: Content, new: Content, changed: Sequence[ShardChange]) -> Iterator[Cause]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field
 
@@ -17,18 +17,12 @@ _NUMBER = re.compile(r"/(\d{5,})\.json$")
 _MAX_RACES = 100
 _NUM_HASHERS: Final = 4
 
-STAGES: Final = ("normalise", "label", "score", "filter")
-"""The stages whose files a manifest lists, in the order in which they run."""
-
 
 class ManifestEntry(Record):
-    """One shard of training data: the file that each of `STAGES` wrote for it."""
+    """One shard of training data: the file of each stage that it went through, in order."""
 
     key: ShardKey
-    audio: FileRef
-    label: FileRef
-    evidence: FileRef
-    kept: FileRef
+    files: Mapping[str, FileRef]
     num_windows: int
     num_utterances: int
     hours: float
@@ -37,16 +31,6 @@ class ManifestEntry(Record):
     def corpus(self) -> str:
         """The corpus of the shard."""
         return self.key.corpus
-
-    @property
-    def by_stage(self) -> Mapping[str, FileRef]:
-        """The files of the entry by the stage that wrote them, in the order of `STAGES`."""
-        return dict(zip(STAGES, (self.audio, self.label, self.evidence, self.kept), strict=True))
-
-    @property
-    def files(self) -> tuple[FileRef, ...]:
-        """The files of the entry."""
-        return tuple(self.by_stage.values())
 
 
 class Terms(Record):
@@ -92,11 +76,13 @@ class Content(Record):
         return dict(_flat(self.parameters.get(corpus, {})))
 
     def digest(self) -> str:
-        """SHA-256 of name, entries, fingerprints, parameters and missing shards.
+        """SHA-256 of name, entries, fingerprints and missing shards.
 
-        Independent of the order of corpora and entries, and of the stage a missing shard reached.
+        The parameters are covered by the fingerprints, so that a new one with a default changes
+        nothing. Independent of the order of corpora and entries, and of the stage that a missing
+        shard reached.
         """
-        value = self.model_dump(mode="json")
+        value = self.model_dump(mode="json", exclude={"parameters"})
         value["missing_shards"] = sorted(name.split(" ")[-1] for name in self.missing_shards)
         value["entries"] = sorted(value["entries"], key=lambda entry: str(entry["key"]))
         return digest(value)
@@ -114,6 +100,12 @@ class Manifest(Record):
     licences: Mapping[str, Terms]  # by corpus
     totals: Mapping[str, Totals]  # by corpus, and `all`
     content: Content
+    checksum: str = ""  # of everything else; set by `publish`
+
+    def with_checksum(self) -> Self:
+        """The same manifest with the SHA-256 of everything in it but this."""
+        value = self.model_dump(mode="json", exclude={"checksum"})
+        return self.model_copy(update={"checksum": digest(value)})
 
     @property
     def path(self) -> str:
@@ -180,6 +172,11 @@ def load(store: Store, name: str, number: int | None = None) -> Manifest:
             f"manifest {name} {wanted} states the digest {manifest.digest}, its content has"
             f" {found}; restore the file from a backup, or delete it and publish again"
         )
+    if manifest != manifest.with_checksum():
+        raise IntegrityError(
+            f"manifest {name} {wanted} does not match its checksum; restore the file from a backup,"
+            " or delete it and publish again"
+        )
     return manifest
 
 
@@ -217,7 +214,7 @@ def publish(
             licences=licences,
             totals=totals,
             content=content,
-        )
+        ).with_checksum()
         data = manifest.model_dump_json(indent=1).encode()
         if store.put_if_absent(_path(content.name, manifest.number), data):
             _put_card(store, manifest, render_card)
@@ -239,8 +236,10 @@ def verify(store: Store, manifest: Manifest) -> Iterator[Checked]:
     Ordered by stage and shard, so that damaged files can be recomputed in this order.
     """
     found: dict[str, Checked] = {}
+    order: dict[str, int] = {}
     for entry in manifest.content.entries:
-        for stage, file in entry.by_stage.items():
+        for stage, file in entry.files.items():
+            order.setdefault(stage, len(order))
             found.setdefault(file.path, Checked(stage=stage, key=entry.key, file=file, wrong=None))
 
     def check(one: Checked) -> Checked:
@@ -251,14 +250,11 @@ def verify(store: Store, manifest: Manifest) -> Iterator[Checked]:
             return one.model_copy(update={"wrong": str(error)})
 
     with ThreadPoolExecutor(_NUM_HASHERS) as pool:
-        yield from pool.map(check, sorted(found.values(), key=_order))
-
-
-def _order(one: Checked) -> tuple[int, ShardKey]:
-    return STAGES.index(one.stage), one.key
+        ordered = sorted(found.values(), key=lambda one: (order[one.stage], one.key))
+        yield from pool.map(check, ordered)
 
 
 def all_files(entries: Sequence[ManifestEntry]) -> list[FileRef]:
     """The files of all entries without repetition, sorted by path."""
-    files = {file.path: file for entry in entries for file in entry.files}
+    files = {file.path: file for entry in entries for file in entry.files.values()}
     return [files[path] for path in sorted(files)]

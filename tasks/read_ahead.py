@@ -1,4 +1,4 @@
-"""Work done ahead of who needs it, in threads, in order."""
+"""Ordered prefetching with threads."""
 
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -15,12 +15,11 @@ _POLL_S: Final = 0.1
 def read_ahead(
     items: Iterator[Item], work: Callable[[Item], Result], *, num_threads: int, num_ahead: int
 ) -> Generator[Result, None, None]:
-    """`work` of each item, in the order of the items, computed before it is asked for.
+    """Yield `work(item)` for each item in order, prefetching up to `num_ahead` results.
 
-    One thread draws the items and `num_threads` do the work, so that the codecs and the features,
-    which release the interpreter lock, run beside the model; at most `num_ahead` results wait.
-    What drawing or working raises is raised here at its place in the order. Nothing starts before
-    the first result is asked for; close the generator to stop the threads.
+    One thread iterates over `items` and `num_threads` run `work`, which pays if it releases the
+    interpreter lock, as codecs do. Exceptions of `items` and `work` are raised here, in order.
+    Nothing starts before the first result is requested; close the generator to stop the threads.
     """
     stopped = Event()
     futures: Queue[Future[Result] | None] = Queue(maxsize=num_ahead)
@@ -41,7 +40,7 @@ def read_ahead(
                 put(pool.submit(work, item))
         finally:
             if isinstance(items, Generator):
-                items.close()  # in the thread that runs it, so that its files are let go
+                items.close()  # in the thread that runs it, which releases its files
             put(None)
 
     with ThreadPoolExecutor(1, "draw") as drawer, ThreadPoolExecutor(num_threads, "work") as pool:
@@ -49,7 +48,7 @@ def read_ahead(
         try:
             while (future := futures.get()) is not None:
                 yield future.result()
-            drawing.result()  # raises what ended the drawing
+            drawing.result()  # raises the exception that ended the iteration, if any
         finally:
             stopped.set()
             wait([drawing])

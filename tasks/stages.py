@@ -89,10 +89,13 @@ def fingerprints(
 def parameters(
     config: RunConfig, corpus: Corpus, evaluation_index: str | None = None
 ) -> Mapping[str, Mapping[str, Hashable]]:
-    """Stage to all values that decide its result for one corpus, defaults included."""
+    """Stage to its version and all values that decide its result for one corpus."""
     context = StageContext(config=config, corpus=corpus, evaluation_index=evaluation_index)
     return {
-        name: {one.name: one.value for one in _BY_NAME[name].parameters(context)}
+        name: {
+            "version": _BY_NAME[name].version,
+            **{one.name: one.value for one in _BY_NAME[name].parameters(context)},
+        }
         for name in ("plan", *shard_stages(config, corpus.name, "train"))
     }
 

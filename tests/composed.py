@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml as processes on loopback: their commands and settings."""
+"""Runs the services of docker-compose.yml as processes on loopback, with their own settings."""
 
 import os
 import re
@@ -14,9 +14,8 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.flows.running import environment
 from tests.prefect_server import PREFECT
-from tests.processes import free_port, running, wait_for
+from tests.processes import environment, free_port, running, wait_for
 
 REPOSITORY = Path(__file__).parents[1]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -27,7 +26,7 @@ _UP_LIMIT_S = 60.0
 
 
 def lacking() -> list[str]:
-    """The programs of PostgreSQL and Redis that this machine has not."""
+    """The required programs of PostgreSQL and Redis that are not installed."""
     found = {
         "initdb (Debian: postgresql)": _program("initdb"),
         "postgres (Debian: postgresql)": _program("postgres"),
@@ -39,14 +38,14 @@ def lacking() -> list[str]:
 
 
 def _program(name: str) -> str:
-    """The path of a program, or nothing; Debian keeps those of PostgreSQL out of the way."""
+    """The path of a program, or ""; Debian keeps those of PostgreSQL outside PATH."""
     of_debian = sorted(_DEBIAN_POSTGRES.glob(f"*/bin/{name}"))
     return str(of_debian[-1]) if of_debian else shutil.which(name) or ""
 
 
 @dataclass(frozen=True)
 class Composed:
-    """Passwords as of an `.env`, and where on loopback each service is."""
+    """The secrets of an `.env` file and the port of each service on loopback."""
 
     folder: Path
     secrets: Mapping[str, str]
@@ -59,7 +58,7 @@ class Composed:
         return f"http://127.0.0.1:{self.ports['api']}/api"
 
     def variables(self, service: str) -> dict[str, str]:
-        """The environment of a service, with loopback for the names of the others."""
+        """The environment of a service, with loopback addresses in place of service names."""
         found = {}
         for name, value in SERVICES[service]["environment"].items():
             value = re.sub(
@@ -76,7 +75,7 @@ class Composed:
 
     @contextmanager
     def prefect(self, service: str) -> Iterator[psutil.Popen]:
-        """A service whose program is Prefect's."""
+        """Run a service whose program is Prefect."""
         assert SERVICES[service]["entrypoint"] == ["prefect"]
         words = [
             {"0.0.0.0": "127.0.0.1", "4200": str(self.ports["api"])}.get(word, word)
@@ -89,7 +88,7 @@ class Composed:
 
     @contextmanager
     def redis(self) -> Iterator[None]:
-        """Redis by the shell line of its service."""
+        """Run Redis with the shell command of its service."""
         (line,) = SERVICES["redis"]["command"]
         line = f"{line.replace('$$', '$')} --port {self.ports['redis']} --bind 127.0.0.1"
         password = self.secrets["REDIS_PASSWORD"]
@@ -99,14 +98,14 @@ class Composed:
             yield
 
     def ask_redis(self, *words: str) -> str:
-        """What the server answers to a command."""
+        """The reply to a Redis command."""
         command = ["redis-cli", "-p", str(self.ports["redis"]), *words]
         variables = environment(REDISCLI_AUTH=self.secrets["REDIS_PASSWORD"])
         return subprocess.run(command, env=variables, capture_output=True, text=True).stdout.strip()
 
     @contextmanager
     def database(self) -> Iterator[None]:
-        """PostgreSQL with a password; it refuses to run as root, so that another user does."""
+        """Run PostgreSQL with a password, as another user, because it refuses to run as root."""
         wanted = self.variables("database")
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
@@ -130,7 +129,7 @@ class Composed:
                 yield
 
     def ask_database(self, query: str, database: str = "prefect") -> str:
-        """What PostgreSQL answers to a query, as text."""
+        """The result of a query as text; empty if it fails."""
         command = [
             "psql", "--host", "127.0.0.1", "--port", str(self.ports["database"]), "--username",
             "prefect", "--dbname", database, "--no-align", "--tuples-only", "--command", query,

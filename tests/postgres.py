@@ -1,4 +1,4 @@
-"""PostgreSQL on loopback, in a folder of its own."""
+"""A temporary PostgreSQL server on loopback."""
 
 import os
 import secrets
@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.running import environment
-from tests.processes import free_port
+from tests.processes import environment, free_port
 
 _LIMIT_S = 240.0
 
 
 def postgres_programs() -> Path | None:
-    """The folder of PostgreSQL's programs, where it is installed."""
+    """The folder with PostgreSQL's programs, or None if it is not installed."""
     if found := shutil.which("pg_ctl"):
         return Path(found).resolve().parent
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
@@ -32,7 +31,7 @@ NEEDED = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Postgres:
-    """A cluster of its own, which asks for a password."""
+    """A PostgreSQL cluster that requires a password."""
 
     programs: Path
     folder: Path
@@ -44,7 +43,7 @@ class Postgres:
         return f"postgresql+asyncpg://prefect:{self.password}@127.0.0.1:{self.port}/postgres"
 
     def dump(self) -> str:
-        """All that is in the database, as text."""
+        """The contents of the database as SQL text."""
         words = ["pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", "prefect", "postgres"]
         settings = {**environment(), "PGPASSWORD": self.password}
         words[0] = str(self.programs / words[0])
@@ -52,15 +51,15 @@ class Postgres:
         return done.stdout
 
     def run(self, program: str, *words: str) -> None:
-        # it refuses to run as root
-        as_whom = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        command = [*as_whom, str(self.programs / program), "-D", str(self.folder / "data"), *words]
+        # PostgreSQL refuses to run as root
+        as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        command = [*as_user, str(self.programs / program), "-D", str(self.folder / "data"), *words]
         subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
 
 
 @contextmanager
 def postgres(programs: Path) -> Iterator[Postgres]:
-    """PostgreSQL in a folder that its user may enter, which the tests' own is not."""
+    """Run PostgreSQL in a folder that its user can read, unlike pytest's temporary folders."""
     folder = Path(tempfile.mkdtemp(prefix="distillery-postgres-"))
     password = secrets.token_hex(16)
     made = Postgres(programs, folder, free_port(), password)

@@ -1,9 +1,10 @@
-"""A Prefect server on loopback, as an operator would start one: with a password."""
+"""A Prefect server on loopback with a password, and workers for it."""
 
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.flows.running import environment
-from tests.processes import free_port, is_up, kill, running, wait_for
+from tests.processes import environment, free_port, is_up, kill, running, wait_for
 
 PREFECT = Path(sys.executable).with_name("prefect")
 USER = "admin"
@@ -21,7 +21,7 @@ _STARTUP_LIMIT_S = 240.0
 
 @dataclass
 class Server:
-    """A server that can be killed and started again; its database is SQLite unless told."""
+    """A server that can be killed and restarted; its database is SQLite by default."""
 
     folder: Path
     database_url: str | None = None
@@ -39,7 +39,7 @@ class Server:
 
     @property
     def client_settings(self) -> dict[str, str]:
-        """What its clients need in their environment."""
+        """The environment variables that its clients need."""
         return {
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_API_AUTH_STRING": f"{USER}:{self.password}",
@@ -57,7 +57,7 @@ class Server:
             PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE="200",
             PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE="200",
             PREFECT_SERVER_LOGGING_LEVEL="INFO",
-            # a machine that runs other tests too may be slow to answer
+            # the machine may be busy with other tests
             PREFECT_SERVER_DATABASE_TIMEOUT="60",
             PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT="60",
             DO_NOT_TRACK="1",
@@ -73,16 +73,16 @@ class Server:
         kill(self.running, patiently=patiently)
 
     def ask(self, path: str, body: Any = None, method: str = "POST") -> Any:
-        """What the server answers, as JSON."""
-        answer = httpx.request(
+        """Send a request and return the JSON of the response."""
+        response = httpx.request(
             method,
             f"{self.url}/api/{path}",
             json=body if method != "GET" else None,
             auth=(USER, self.password),
             timeout=60,
         )
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        response.raise_for_status()
+        return response.json() if response.content else None
 
     def all(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """All objects of a kind, such as `flow_runs`."""
@@ -94,7 +94,7 @@ class Server:
 
 @contextmanager
 def prefect_server(folder: Path, database_url: str | None = None) -> Iterator[Server]:
-    """A server that runs as long as the context and keeps its state in `folder`."""
+    """Run a server that keeps its state in `folder`."""
     made = Server(folder, database_url)
     made.start()
     try:
@@ -103,9 +103,30 @@ def prefect_server(folder: Path, database_url: str | None = None) -> Iterator[Se
         made.kill(patiently=True)
 
 
+class SharedServer:
+    """One server for all tests of a session, started when the first of them needs it."""
+
+    def __init__(self) -> None:
+        self._up = ExitStack()
+        self._server: Server | None = None
+
+    def started(self) -> Server:
+        if self._server is None:
+            folder = Path(self._up.enter_context(tempfile.TemporaryDirectory()))
+            self._server = self._up.enter_context(prefect_server(folder))
+        return self._server
+
+    def stop(self) -> None:
+        self._up.close()
+        self._server = None
+
+
+SHARED = SharedServer()
+
+
 @contextmanager
 def worker(of: Server, pool: str, folder: Path, **more: str) -> Iterator[psutil.Popen]:
-    """A worker of a pool, started in a folder that has nothing to do with the runs."""
+    """Run a worker of a pool in a folder that is unrelated to the runs."""
     settings = environment(**of.client_settings, PREFECT_WORKER_QUERY_SECONDS="2", **more)
     words = [str(PREFECT), "worker", "start", "--pool", pool]
     with running(words, settings, folder / "worker.log", folder) as started:

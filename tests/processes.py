@@ -1,5 +1,6 @@
-"""Programs on loopback that a test starts, waits for and ends."""
+"""Start, wait for and stop programs in tests."""
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,14 @@ T = TypeVar("T")
 _STOP_LIMIT_S = 60.0
 
 
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without its Prefect settings, and with `more`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**kept, **more}
+
+
 def free_port() -> int:
-    """A port on loopback that nobody listens to."""
+    """An unused port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -24,7 +31,7 @@ def free_port() -> int:
 
 
 def wait_for(look: Callable[[], T], limit_s: float, what: str) -> T:
-    """What `look` finds once that is true; a server that does not answer yet is asked again."""
+    """Poll `look` until its result is true and return it; connection errors count as false."""
     deadline = time.monotonic() + limit_s
     while True:
         with suppress(httpx.TransportError):
@@ -35,7 +42,7 @@ def wait_for(look: Callable[[], T], limit_s: float, what: str) -> T:
 
 
 def is_up(url: str) -> bool:
-    """Whether a server answers."""
+    """Whether a server responds with success."""
     return httpx.get(url).is_success
 
 
@@ -43,7 +50,7 @@ def is_up(url: str) -> bool:
 def running(
     words: Sequence[str], settings: Mapping[str, str], log: Path, folder: Path | None = None
 ) -> Iterator[psutil.Popen]:
-    """A program that runs as long as the context; what it started ends with it."""
+    """Run a program for the duration of the context, and stop it and its children afterwards."""
     with log.open("ab") as out:
         made = psutil.Popen(list(words), env=dict(settings), cwd=folder, stdout=out, stderr=out)
     try:
@@ -53,7 +60,7 @@ def running(
 
 
 def kill(started: psutil.Process, *, patiently: bool = False) -> None:
-    """End a process and all that it started: at once, or after it had time to end by itself."""
+    """Kill a process and its children; with `patiently`, send SIGTERM first and wait."""
     with suppress(psutil.NoSuchProcess):
         below = started.children(recursive=True)
         if patiently:

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.flows.running import REPOSITORY, environment
+from tests.flows.running import REPOSITORY
+from tests.processes import environment
 
 _ADDRESS = "127.0.0.2"  # Ray puts the machine's own address in the place of 127.0.0.1
 _OBJECT_STORE_BYTES = 128 << 20

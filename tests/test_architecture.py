@@ -1,205 +1,217 @@
-"""The rules of the house, read from the source itself."""
+"""The rules of the architecture, read from the source; a test names all modules that break one."""
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-LAYERS = ("configs", "storage", "tasks", "flows")
-PREFECT_PAGES = {"tasks/run.py"}
+LAYERS = ("configs", "storage", "tasks", "flows", "distillery")
 MAX_LINES = 300
+MAX_FUNCTION_LINES = 60
+MAX_MODULES = 20
+MAX_CORPUS_MODULES = 30  # where there is a module for each corpus
+ONE_MODULE_PER_CORPUS = {"tasks/corpora", "tasks/demo"}
 
-MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
-every_module = pytest.mark.parametrize(
-    "module", MODULES, ids=lambda module: module.relative_to(ROOT).as_posix()
-)
-
-
-def tops(module: Path) -> set[str]:
-    """The packages that a module imports from, wherever in it."""
-    return {name.partition(".")[0] for name in _imported(module)}
-
-
-def _imported(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(module.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relative to itself"
-            yield str(node.module)
-
-
-def layer_of(module: Path) -> str:
-    return module.relative_to(ROOT).parts[0]
-
-
-def test_the_layers_are_here() -> None:
-    assert {layer_of(module) for module in MODULES} == set(LAYERS)
-
-
-@every_module
-def test_imports_point_left_only(module: Path) -> None:
-    to_the_right = set(LAYERS[LAYERS.index(layer_of(module)) + 1 :])
-    assert to_the_right.isdisjoint(tops(module))
-
-
-@every_module
-def test_only_flows_and_one_page_of_tasks_know_prefect(module: Path) -> None:
-    name = module.relative_to(ROOT).as_posix()
-    if layer_of(module) != "flows" and name not in PREFECT_PAGES:
-        assert "prefect" not in tops(module)
-
-
-@every_module
-def test_storage_and_configs_know_no_audio_and_no_model(module: Path) -> None:
-    if layer_of(module) in ("configs", "storage"):
-        foreign = {"av", "soundfile", "soxr", "torch", "transformers", "tokenizers"}
-        assert foreign.isdisjoint(tops(module))
-
-
-PACKAGES_WITH_PREFECT = ("dispatch", "server")
-"""The sub-packages of flows that talk to Prefect; so do the flows themselves, in its modules."""
-
-ROOMS = {"state": 0, "doctor": 1, "dispatch": 1, "server": 1, "": 2, "commands": 3}
-"""The sub-packages of flows: each imports only from those of a lower number and of its own.
-
-"" is flows itself, with the pipeline and its stages.
-"""
-
+USES_PREFECT = ("flows/dispatch/", "flows/server/", "flows/pipeline.py", "flows/stages.py",
+                "tasks/run.py")  # fmt: skip
+USES_DEMO = ("tasks/demo/",)
+PARTS_OF_FLOWS = {"state": 0, "doctor": 1, "dispatch": 1, "server": 1, "": 2, "commands": 3}
+"""Packages of flows, each below those of a higher number; "" has the pipeline and its stages."""
 SIDEWAYS = {
     ("doctor", "server"),  # credentials of the storage, checks of the server
     ("server", "doctor"),  # the value of a check
     ("server", "dispatch"),  # names of work pools
 }
-"""Imports between sub-packages of the same number."""
+PRINTS = {"rich", "typer", "click"}
+AUDIO_AND_MODELS = {"av", "soundfile", "soxr", "torch", "transformers", "tokenizers"}
+RUNS_CODE = {"pickle", "dill", "joblib", "shelve", "marshal"}
 
-FLOWS = [module for module in MODULES if layer_of(module) == "flows"]
-every_module_of_flows = pytest.mark.parametrize(
-    "module", FLOWS, ids=lambda module: module.relative_to(ROOT).as_posix()
-)
-
-
-def room_of(module: Path) -> str:
-    parts = module.relative_to(ROOT).parts
-    return parts[1] if len(parts) > 2 else ""
+MODULES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for layer in LAYERS
+    for path in sorted((ROOT / layer).rglob("*.py"))
+}
 
 
-def test_the_rooms_are_here() -> None:
-    assert {room_of(module) for module in FLOWS} == set(ROOMS)
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module])
 
 
-@every_module_of_flows
-def test_only_the_packages_that_talk_to_prefect_import_it(module: Path) -> None:
-    if room_of(module) not in (*PACKAGES_WITH_PREFECT, ""):
-        assert "prefect" not in tops(module)
+def imports(nodes: Iterator[ast.AST]) -> set[str]:
+    """What these nodes import, as dotted names of modules or of names in them."""
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"a relative import of {node.module}"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
-@every_module_of_flows
-def test_imports_within_flows_point_down(module: Path) -> None:
-    room = room_of(module)
-    for name in _imported(module):
-        if name.startswith("flows."):
-            parts = name.split(".")
-            other = parts[1] if parts[1] in ROOMS else ""
-            assert other == room or ROOMS[other] < ROOMS[room] or (room, other) in SIDEWAYS
+@cache
+def imported(module: str) -> set[str]:
+    """What a module imports, wherever in it."""
+    return imports(ast.walk(tree(module)))
 
 
-@pytest.mark.parametrize(
-    "module", [module for module in FLOWS if room_of(module) in ("state", "doctor")]
-)
-def test_state_and_doctor_print_nothing(module: Path) -> None:
-    assert {"rich", "typer", "click"}.isdisjoint(tops(module))
-    calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
-    assert not [one for one in calls if isinstance(one.func, ast.Name) and one.func.id == "print"]
+def imported_packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imported(module)}
 
 
-STORED_KEYS = {"storage/manifest.py": {"audio"}}
-"""Words that storage may use because they are keys of stored records."""
+def layer_of(module: str) -> str:
+    return module.partition("/")[0]
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if layer_of(module) == "storage"])
-def test_storage_does_not_mention_audio_or_models(module: Path) -> None:
-    words = (
-        r"audio|flac|speech|sound\w*|transcri\w*|whisper\w*|teacher\w*|student\w*"
-        r"|torch|transformers|tokenizers?|soxr|model_name|speaker\w*"
+def test_every_layer_has_modules() -> None:
+    assert {layer_of(module) for module in MODULES} == set(LAYERS)
+
+
+def test_imports_point_left_only() -> None:
+    wrong = {}
+    for module in MODULES:
+        to_the_right = set(LAYERS[LAYERS.index(layer_of(module)) + 1 :])
+        wrong[module] = to_the_right & imported_packages(module)
+    assert {module: names for module, names in wrong.items() if names} == {}
+
+
+def test_only_what_talks_to_prefect_imports_it() -> None:
+    users = [module for module in MODULES if "prefect" in imported_packages(module)]
+    assert [module for module in users if not module.startswith(USES_PREFECT)] == []
+
+
+def part_of_flows(name: str) -> str:
+    """The package of flows that a dotted name is in, "" for flows itself."""
+    part = name.split(".")[1]
+    return part if part in PARTS_OF_FLOWS else ""
+
+
+def test_imports_inside_flows_point_down_only() -> None:
+    modules = {
+        module: module.replace("/", ".") for module in MODULES if layer_of(module) == "flows"
+    }
+    assert {part_of_flows(name) for name in modules.values()} == set(PARTS_OF_FLOWS)
+    wrong = set()
+    for module, name in modules.items():
+        part = part_of_flows(name)
+        for other in (part_of_flows(one) for one in imported(module) if one.startswith("flows.")):
+            is_down = other == part or PARTS_OF_FLOWS[other] < PARTS_OF_FLOWS[part]
+            if not is_down and (part, other) not in SIDEWAYS:
+                wrong.add((module, other))
+    assert sorted(wrong) == []
+
+
+def test_state_and_doctor_print_nothing() -> None:
+    modules = [one for one in MODULES if one.startswith(("flows/state/", "flows/doctor/"))]
+    assert [one for one in modules if PRINTS & imported_packages(one)] == []
+    calls = {
+        one: [node.func.id for node in ast.walk(tree(one))
+              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+        for one in modules
+    }  # fmt: skip
+    assert [one for one, names in calls.items() if "print" in names] == []
+
+
+def test_only_the_demo_imports_the_demo() -> None:
+    users = [
+        module
+        for module in MODULES
+        if any(f"{name}.".startswith("tasks.demo.") for name in imported(module))
+    ]
+    assert [module for module in users if not module.startswith(USES_DEMO)] == []
+
+
+def test_storage_and_configs_import_no_audio_and_no_model() -> None:
+    lower = [module for module in MODULES if layer_of(module) in ("configs", "storage")]
+    assert [module for module in lower if AUDIO_AND_MODELS & imported_packages(module)] == []
+
+
+def test_storage_does_not_mention_audio_or_models() -> None:
+    words = re.compile(
+        r"\b(audio|flac|speech|sound\w*|transcri\w*|whisper\w*|teacher\w*|student\w*"
+        r"|torch|transformers|tokenizers?|soxr|model_name|speaker\w*)\b",
+        re.IGNORECASE,
     )
-    found = {word.lower() for word in re.findall(rf"\b(?:{words})\b", module.read_text(), re.I)}
-    assert found <= STORED_KEYS.get(module.relative_to(ROOT).as_posix(), set())
+    storage = [module for module in MODULES if layer_of(module) == "storage"]
+    assert [module for module in storage if words.search(MODULES[module])] == []
 
 
-def test_no_import_cycles() -> None:
-    """No module imports itself through others, not even for annotations alone.
-
-    Imports inside functions do not count: they happen after all modules are loaded.
-    """
-    names = {_name(module): module for module in MODULES}
-    graph = {name: set(_imported_on_load(module, names)) for name, module in names.items()}
-    assert graph["flows.pipeline"], "no import was found at all"
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(" <- ".join(error.args[1]))
+def test_the_manifest_reader_does_not_depend_on_training() -> None:
+    readers = [module for module in MODULES if module.startswith("tasks/reading/")]
+    assert readers
+    users = [one for one in readers if any(n.startswith("tasks.distil") for n in imported(one))]
+    assert users == []
 
 
-def _name(module: Path) -> str:
-    parts = module.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def test_no_format_is_read_that_could_run_code() -> None:
+    torch_files = re.compile(r"(?<!safetensors\.)\btorch\.(load|save)\(")
+    assert [
+        module
+        for module, text in MODULES.items()
+        if RUNS_CODE & imported_packages(module) or torch_files.search(text)
+    ] == []
 
 
-def _imported_on_load(module: Path, names: Mapping[str, Path]) -> Iterator[str]:
-    """The project's modules that the top level of a module names in its imports."""
-    statements: list[ast.stmt] = list(ast.parse(module.read_text()).body)
-    while statements:
-        match statements.pop():
-            case ast.Import(names=aliases):
-                yield from (alias.name for alias in aliases if alias.name in names)
-            case ast.ImportFrom(module=str(package), names=aliases):
-                inside = {f"{package}.{alias.name}" for alias in aliases} & names.keys()
-                if len(inside) < len(aliases):
-                    inside |= {package} & names.keys()
-                yield from inside
-            case ast.If(body=body, orelse=orelse):  # such as `if TYPE_CHECKING:`
-                statements += [*body, *orelse]
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    names = {module.removesuffix("/__init__.py").removesuffix(".py") for module in MODULES}
+    names = {name.replace("/", ".") for name in names}
+    graph = {}
+    for module in MODULES:
+        own = module.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
+        when_loaded = imports(_run_on_import(tree(module)))
+        graph[own] = {
+            found for name in when_loaded for found in (name, name.rpartition(".")[0])
+            if found in names and found != own
+        }  # fmt: skip
+    while free := {name for name, needed in graph.items() if not needed & graph.keys()}:
+        graph = {name: needed for name, needed in graph.items() if name not in free}
+    assert sorted(graph) == []
 
 
-@every_module
-def test_the_demo_is_imported_by_nothing_else(module: Path) -> None:
-    if not module.is_relative_to(ROOT / "tasks" / "demo"):
-        names = {f"{name}." for name in _imported(module)} | {
-            f"{node.module}.{alias.name}."
-            for node in ast.walk(ast.parse(module.read_text()))
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-        }
-        assert not [name for name in names if name.startswith("tasks.demo.")]
+def _run_on_import(module: ast.AST) -> Iterator[ast.AST]:
+    """The statements that run when a module is imported, without those for type checkers."""
+    for node in ast.iter_child_nodes(module):
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not is_for_types:
+            yield node
+            yield from _run_on_import(node)
 
 
-@every_module
-def test_nothing_is_read_that_could_run_code(module: Path) -> None:
-    text = module.read_text()
-    assert {"pickle", "dill", "joblib", "shelve", "marshal"}.isdisjoint(tops(module))
-    assert not re.search(r"(?<!safetensors\.)\btorch\.(load|save)\(", text)
+def test_a_module_has_a_docstring_and_fits_on_a_few_screens() -> None:
+    assert [module for module in MODULES if not ast.get_docstring(tree(module))] == []
+    assert [module for module in MODULES if module.endswith("/utils.py")] == []
+    lengths = {module: len(text.splitlines()) for module, text in MODULES.items()}
+    assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
 
 
-@every_module
-def test_a_module_fits_on_a_few_screens_and_says_what_it_is(module: Path) -> None:
-    text = module.read_text()
-    assert len(text.splitlines()) <= MAX_LINES
-    assert module.name != "utils.py"
-    docstring = ast.get_docstring(ast.parse(text))
-    assert docstring, "a module opens with what it knows"
+def test_a_function_fits_on_a_screen() -> None:
+    assert {
+        f"{module} {node.name}": length
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    } == {}
 
 
-@every_module
-def test_no_warning_is_silenced(module: Path) -> None:
-    assert not re.search(r"#\s*(type:\s*ignore|noqa|pragma|pylint|mypy:)", module.read_text())
+def test_a_folder_has_few_modules() -> None:
+    numbers = Counter(module.rpartition("/")[0] for module in MODULES)
+    assert {
+        folder: number
+        for folder, number in numbers.items()
+        if number > (MAX_CORPUS_MODULES if folder in ONE_MODULE_PER_CORPUS else MAX_MODULES)
+    } == {}
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_every_folder_of_modules_is_a_package(layer: str) -> None:
-    folders = {module.parent for module in MODULES if layer_of(module) == layer}
-    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+def test_no_warning_is_silenced() -> None:
+    silenced = re.compile(r"#\s*(type:\s*ignore|noqa|pragma|pylint|mypy:)")
+    assert [module for module, text in MODULES.items() if silenced.search(text)] == []
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    folders = {module.rpartition("/")[0] for module in MODULES}
+    assert [folder for folder in folders if f"{folder}/__init__.py" not in MODULES] == []

@@ -1,4 +1,4 @@
-"""The composition and the image, as far as they can be held against the code without an engine."""
+"""docker-compose.yml and Dockerfile, as far as they can be checked without a container engine."""
 
 import ast
 import inspect
@@ -29,7 +29,7 @@ SERVICE_KEYS = {
     "build", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
     "ports", "profiles", "restart", "stop_grace_period", "volumes",
 }  # fmt: skip
-"""Those of the Compose Specification that are used here: a misspelt one would be passed over."""
+"""The keys of the Compose Specification in use; a misspelt one would be ignored silently."""
 
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
 DURATION = re.compile(r"(\d+h)?(\d+m)?(\d+s)?")
@@ -38,7 +38,7 @@ SECRET_NAMES = re.compile(r"PASSWORD|SECRET|KEY|TOKEN|AUTH_STRING|CONNECTION_URL
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-def test_the_composition_has_the_keys_that_the_specification_knows() -> None:
+def test_the_file_has_only_known_top_level_keys() -> None:
     extensions = {key for key in COMPOSITION if key.startswith("x-")}
     assert set(COMPOSITION) - extensions == TOP_KEYS
     used = {volume for one in SERVICES.values() for volume in _named_volumes(one)}
@@ -57,14 +57,14 @@ def _named_volumes(service: dict[str, Any]) -> Iterator[str]:
 
 
 @each_service
-def test_a_service_is_of_the_form_that_the_specification_asks(name: str) -> None:
+def test_a_service_follows_the_compose_specification(name: str) -> None:
     service = SERVICES[name]
     assert set(service) <= SERVICE_KEYS
     words = [*service.get("entrypoint", []), *service.get("command", [])]
     assert all(isinstance(word, str) for word in words)
     for variable, value in service["environment"].items():
         assert re.fullmatch(r"[A-Z][A-Z0-9_]*", variable)
-        assert isinstance(value, str), "a bare true or 0 is not what a program reads"
+        assert isinstance(value, str), "YAML would not pass a bare true or 0 as text"
     for duration in [service.get("stop_grace_period"), *_durations(service)]:
         assert duration is None or DURATION.fullmatch(duration)
     if "deploy" in service:
@@ -81,7 +81,7 @@ def _durations(service: dict[str, Any]) -> Iterator[str]:
 
 
 @each_service
-def test_a_service_is_pinned_and_reached_from_this_machine_alone(name: str) -> None:
+def test_a_service_is_pinned_and_published_on_loopback_only(name: str) -> None:
     service = SERVICES[name]
     assert re.search(r":\d+(\.\d+)+(-\w+)?$", service["image"])
     for port in service.get("ports", []):
@@ -90,7 +90,7 @@ def test_a_service_is_pinned_and_reached_from_this_machine_alone(name: str) -> N
 
 
 @each_service
-def test_a_service_starts_after_what_it_needs(name: str) -> None:
+def test_a_service_starts_after_its_dependencies(name: str) -> None:
     for other, wanted in SERVICES[name].get("depends_on", {}).items():
         assert wanted["condition"] in CONDITIONS
         if wanted["condition"] == "service_healthy":
@@ -108,7 +108,7 @@ def _started_before(name: str) -> set[str]:
     return direct.union(*(_started_before(other) for other in direct))
 
 
-def test_while_a_secret_is_empty_as_in_the_example_nothing_starts() -> None:
+def test_no_service_starts_while_a_secret_is_empty() -> None:
     assert set(EXAMPLE.values()) == {""}
     named = set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT))
     assert named == set(EXAMPLE)
@@ -118,13 +118,13 @@ def test_while_a_secret_is_empty_as_in_the_example_nothing_starts() -> None:
 
 
 @each_service
-def test_no_secret_is_written_down(name: str) -> None:
+def test_secrets_come_from_the_environment(name: str) -> None:
     for variable, value in SERVICES[name]["environment"].items():
         if SECRET_NAMES.search(variable):
             assert re.search(r"\$\{[A-Z0-9_]+:[?-]", value), variable
 
 
-def test_every_setting_of_prefect_is_one_that_it_knows() -> None:
+def test_prefect_knows_each_of_its_settings() -> None:
     from prefect.server.utilities import encryption
     from prefect.settings import Settings
     from prefect.settings.legacy import _get_settings_fields
@@ -134,13 +134,15 @@ def test_every_setting_of_prefect_is_one_that_it_knows() -> None:
     known |= {
         f"PREFECT_REDIS_MESSAGING_{field.upper()}" for field in RedisMessagingSettings.model_fields
     }
-    known |= set(re.findall(r"PREFECT_\w+", inspect.getsource(encryption)))  # past its settings
+    known |= set(
+        re.findall(r"PREFECT_\w+", inspect.getsource(encryption))
+    )  # read outside its settings
     used = {name for one in SERVICES.values() for name in one["environment"]}
     assert {name for name in used if name.startswith("PREFECT_")} <= known
 
 
 @each_service
-def test_what_a_service_of_ours_calls_is_installed_and_parses(name: str) -> None:
+def test_programs_options_and_modules_of_our_services_exist(name: str) -> None:
     service = SERVICES[name]
     if not service["image"].startswith("distillery:"):
         return
@@ -159,23 +161,23 @@ def test_what_a_service_of_ours_calls_is_installed_and_parses(name: str) -> None
         __import__(module)
 
 
-def test_the_image_runs_as_a_normal_user_and_takes_what_is_there() -> None:
+def test_the_image_runs_unprivileged_and_copies_existing_files() -> None:
     stages = DOCKERFILE.split("\nFROM ")
     assert len(stages) == 2
     last = stages[-1]
     assert last.index("USER distillery") < last.index("ENTRYPOINT")
-    assert "pip" not in last, "what builds is left behind"
+    assert "pip" not in last, "build tools stay in the first stage"
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         for path in line.split():
             assert (REPOSITORY / path).exists()
     first = stages[0]
     assert first.index("COPY pyproject.toml") < first.index("pip install")
-    assert "COPY flows" not in first, "a change of the code would install all anew"
+    assert "COPY flows" not in first, "a change to the code would reinstall everything"
     ignored = (REPOSITORY / ".dockerignore").read_text().split()
     assert {".git", ".venv", ".env"} <= set(ignored)
 
 
-def test_the_extras_of_the_image_are_there_and_hold_what_the_services_need() -> None:
+def test_the_image_has_the_extras_that_the_services_need() -> None:
     import tomllib
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]

@@ -1,4 +1,4 @@
-"""Every block of docs/engines.md is run."""
+"""Every code block of docs/engines.md is executed."""
 
 import re
 from pathlib import Path
@@ -19,13 +19,13 @@ SETTINGS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 PROGRAM = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def merged(into: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """`found` over `into`; what names another teacher replaces it."""
-    both = dict(into)
-    for name, value in found.items():
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Merge `changes` into `base` recursively; a `teacher` block is replaced as a whole."""
+    result = dict(base)
+    for name, value in changes.items():
         is_block = isinstance(value, dict) and name != "teacher"
-        both[name] = merged(into.get(name, {}), value) if is_block else value
-    return both
+        result[name] = merged(base.get(name, {}), value) if is_block else value
+    return result
 
 
 @pytest.mark.parametrize("block", SETTINGS)
@@ -34,10 +34,10 @@ def test_settings_are_valid_in_a_run(block: str) -> None:
     RunConfig.model_validate(merged(tiny, yaml.safe_load(block)))
 
 
-def test_what_are_called_defaults_are() -> None:
+def test_values_called_defaults_are_defaults() -> None:
     tiny = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
-    told = RunConfig.model_validate(merged(tiny, yaml.safe_load(SETTINGS[0])))
-    assert told == RunConfig.model_validate(tiny)
+    config = RunConfig.model_validate(merged(tiny, yaml.safe_load(SETTINGS[0])))
+    assert config == RunConfig.model_validate(tiny)
 
 
 def test_the_example_labels_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The operator's page: each command is there with its options, and each name is one we give."""
+"""docs/operations.md: commands, options, variables and artifact names exist."""
 
 import re
 import subprocess
@@ -19,35 +19,35 @@ COMMANDS = sorted(set(re.findall(r"^    ((?:distillery|prefect) .+)$", PAGE, re.
 PREFECT = Path(sys.executable).with_name("prefect")
 
 
-def test_the_page_has_commands_of_both_kinds() -> None:
+def test_the_page_has_commands_of_distillery_and_prefect() -> None:
     assert {command.split()[0] for command in COMMANDS} == {"distillery", "prefect"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_and_its_options_are_there(command: str) -> None:
+def test_each_command_and_its_options_exist(command: str) -> None:
     program, *words = command.split()
     options = [word for word in words if word.startswith("--")]
     names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
     if program == "distillery":
-        told = CliRunner().invoke(app, [names[0], "--help"], env={"COLUMNS": "200"}).stdout
+        help_text = CliRunner().invoke(app, [names[0], "--help"], env={"COLUMNS": "200"}).stdout
     else:
         verbs = names[:2]
         done = subprocess.run(
             [str(PREFECT), *verbs, "--help"], capture_output=True, text=True, check=True
         )
-        told = done.stdout
+        help_text = done.stdout
     for option in options:
-        assert option in told
+        assert option in help_text
 
 
-def test_each_picture_is_there_and_small() -> None:
+def test_each_picture_exists_and_is_small() -> None:
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", PAGE)
     assert len(shown) >= 5
     for name in shown:
         assert 0 < (REPOSITORY / "docs" / name).stat().st_size < 150_000
 
 
-def test_variables_and_tables_are_named_as_they_are() -> None:
+def test_variables_and_artifacts_have_the_documented_names() -> None:
     assert f"export {WEBHOOK_URL}=" in PAGE
     assert f"`{HOME}`" in PAGE
     source = Path(artifacts.__file__).read_text()

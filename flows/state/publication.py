@@ -16,7 +16,7 @@ from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.card import render_card
-from tasks.stages import parameters
+from tasks.stages import parameters, shard_stages
 
 _LIBRARIES: Final = (
     "distillery",
@@ -107,10 +107,7 @@ def _entry(shard: ShardState) -> ManifestEntry:
     kept = shard.receipts["filter"]
     return ManifestEntry(
         key=shard.key,
-        audio=shard.receipts["normalise"].output,
-        label=shard.receipts["label"].output,
-        evidence=shard.receipts["score"].output,
-        kept=kept.output,
+        files={stage: receipt.output for stage, receipt in shard.receipts.items()},
         num_windows=kept.output.num_rows,
         num_utterances=kept.counts.rows_out,
         hours=kept.hours,
@@ -118,11 +115,11 @@ def _entry(shard: ShardState) -> ManifestEntry:
 
 
 def _fingerprints(by_state: Iterable[CorpusState]) -> dict[str, dict[str, str]]:
-    stages = ("plan", *manifest.STAGES)
-    return {
-        stage: {state.corpus.name: state.fingerprints[stage] for state in by_state}
-        for stage in stages
-    }
+    found: dict[str, dict[str, str]] = {}
+    for state in by_state:
+        for stage in ("plan", *shard_stages(state.config, state.name, "train")):
+            found.setdefault(stage, {})[state.name] = state.fingerprints[stage]
+    return found
 
 
 def _parameters(config: RunConfig, state: CorpusState) -> dict[str, Any]:

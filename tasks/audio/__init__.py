@@ -1,4 +1,4 @@
-"""Audio as Whisper takes it: decoded, one channel, 16 kHz, and back into FLAC."""
+"""Audio for Whisper: decode any format, take one channel, resample to 16 kHz, encode as FLAC."""
 
 from hashlib import md5
 from io import BytesIO
@@ -9,8 +9,8 @@ import soundfile
 import soxr
 
 from tasks.audio.ffmpeg import decode_with_ffmpeg
-from tasks.audio.flac import Samples, StreamInfo, decode_whole
-from tasks.audio.mp3 import tells_length
+from tasks.audio.flac import Samples, StreamInfo, decode_normalised
+from tasks.audio.mp3 import has_frame_count
 from tasks.audio.pcm import SAMPLE_RATE_HZ, Audio, AudioError, Pcm, refuse_truncated
 from tasks.audio.sphere import SPHERE_MAGIC, decode_sphere
 from tasks.audio.wave import refuse_truncated_wave
@@ -21,28 +21,28 @@ __all__ = [
     "AudioError",
     "Pcm",
     "Samples",
+    "audio_digest",
     "cut",
     "decode",
     "decode_flac",
     "encode_flac",
     "is_normalised_flac",
-    "sound_digest",
     "to_whisper_rate",
 ]
 
 _BLOCK_SAMPLES: Final = 1 << 20
 _LOWEST_RATE_HZ: Final = 1_000
 _HIGHEST_RATE_HZ: Final = 1_000_000
-_UNTOLD_FRAMES: Final = 1 << 36  # more than FLAC can tell
+_UNKNOWN_FRAMES: Final = 1 << 36  # more than a FLAC header can state
 
 
 def decode(data: bytes) -> Audio:
-    """Decode a whole audio file: by libsndfile, or by FFmpeg where that does not know the format.
+    """Decode an audio file with libsndfile, or with FFmpeg if libsndfile does not know the format.
 
-    Raises `AudioError` when the bytes are no audio, are damaged or end before their header says.
+    Raises `AudioError` if the bytes are not audio, are damaged, or are fewer than the header says.
     """
     if not data:
-        raise AudioError("there are no bytes")
+        raise AudioError("the file is empty")
     if data.startswith(SPHERE_MAGIC):
         audio = decode_sphere(data)
     else:
@@ -57,26 +57,26 @@ def _decode_by_content(data: bytes) -> Audio:
     try:
         file = soundfile.SoundFile(BytesIO(data))
     except soundfile.LibsndfileError as error:
-        # without the address of the buffer, which would make the detail of a row differ each time
+        # error_string leaves out the buffer's address, which would differ on every run
         return decode_with_ffmpeg(data, error.error_string)
     with file:
-        if file.format == "MP3" and not tells_length(data):
-            return decode_with_ffmpeg(data, "an MP3 file that does not tell its length")
+        if file.format == "MP3" and not has_frame_count(data):
+            return decode_with_ffmpeg(data, "an MP3 file without a frame count")
         try:
             audio = Audio(_read_all(file), file.samplerate)
         except soundfile.LibsndfileError as error:
-            # FFmpeg would take a damaged frame or leave it out; one without its length it can read
-            if file.format == "FLAC" and file.frames < _UNTOLD_FRAMES:
+            # FFmpeg would accept or skip damaged frames, but it can read FLAC of unknown length
+            if file.format == "FLAC" and file.frames < _UNKNOWN_FRAMES:
                 raise AudioError(f"damaged: {error.error_string}") from error
             return decode_with_ffmpeg(data, error.error_string)
-        if file.frames < _UNTOLD_FRAMES:
+        if file.frames < _UNKNOWN_FRAMES:
             refuse_truncated(found=len(audio.samples), expected=file.frames)
     return audio
 
 
 def _read_all(file: soundfile.SoundFile) -> Pcm:
-    """All frames, block by block: a header may promise more than memory holds."""
-    is_float = file.subtype in ("FLOAT", "DOUBLE")  # which libsndfile would not scale to 16 bit
+    """All frames, read in blocks: a header may claim more frames than fit into memory."""
+    is_float = file.subtype in ("FLOAT", "DOUBLE")  # libsndfile does not scale these to 16 bit
     num_frames = _BLOCK_SAMPLES // file.channels
     blocks = [np.zeros((0, file.channels), dtype=np.int16)]
     while len(block := file.read(num_frames, "float32" if is_float else "int16", always_2d=True)):
@@ -91,7 +91,7 @@ def _to_pcm(samples: Samples) -> Pcm:
 
 
 def cut(audio: Audio, channel: int, start_s: float, end_s: float | None) -> Audio:
-    """One channel of a stretch of a recording; raises `AudioError` for a channel it has not."""
+    """One channel of a recording between two times; raises `AudioError` for a missing channel."""
     num_channels = audio.samples.shape[1]
     if channel >= num_channels:
         raise AudioError(f"channel {channel} of {num_channels}")
@@ -101,7 +101,7 @@ def cut(audio: Audio, channel: int, start_s: float, end_s: float | None) -> Audi
 
 
 def to_whisper_rate(audio: Audio) -> Pcm:
-    """The first channel as (frames,) int16 at 16 kHz, resampled at high quality where needed."""
+    """The first channel as (frames,) int16 at 16 kHz, resampled at high quality if needed."""
     mono = audio.samples[:, 0]
     if audio.rate_hz == SAMPLE_RATE_HZ:
         return mono
@@ -117,15 +117,15 @@ def encode_flac(samples: Pcm) -> bytes:
 
 
 def is_normalised_flac(data: bytes) -> bool:
-    """Whether a file is already of the form that `encode_flac` makes, and can stay as it is."""
+    """Whether a file already has the format that `encode_flac` writes and can be kept unchanged."""
     info = StreamInfo.of(data)
     return info is not None and info.is_normalised
 
 
-def sound_digest(flac: bytes) -> bytes:
+def audio_digest(flac: bytes) -> bytes:
     """MD5 of the samples of a normalised utterance, (frames,) int16 little-endian.
 
-    A FLAC file says it itself, so that nothing is decoded; one whose encoder left it out is. Raises
+    Taken from the FLAC header; the audio is decoded only if the encoder left the digest out. Raises
     `AudioError`.
     """
     if (info := StreamInfo.of(flac)) is not None and info.md5:
@@ -137,9 +137,9 @@ def sound_digest(flac: bytes) -> bytes:
 def decode_flac(data: bytes | None) -> Samples:
     """A normalised utterance as (frames,) float32 in [-1, 1) at 16 kHz.
 
-    Raises `AudioError`, also for a row without audio (None).
+    Raises `AudioError`, also if a row has no audio (None).
     """
     content = data or b""
-    if (samples := decode_whole(content)) is not None:
+    if (samples := decode_normalised(content)) is not None:
         return samples
     return decode(content).samples[:, 0].astype(np.float32) / 32768.0

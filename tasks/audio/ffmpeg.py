@@ -1,4 +1,4 @@
-"""Decoding by FFmpeg, of what libsndfile does not know."""
+"""Decoding with FFmpeg, for the formats that libsndfile does not read."""
 
 from io import BytesIO
 
@@ -12,7 +12,7 @@ from tasks.audio.pcm import Audio, AudioError
 def decode_with_ffmpeg(data: bytes, reason: str) -> Audio:
     """Decode the first audio stream of a file.
 
-    Raises `AudioError`, which ends in `reason`: why FFmpeg was asked.
+    Raises `AudioError`; its message ends with `reason`, which says why FFmpeg was used.
     """
     try:
         with av.open(BytesIO(data), "r") as container:
@@ -21,7 +21,7 @@ def decode_with_ffmpeg(data: bytes, reason: str) -> Audio:
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise AudioError(f"of an unknown codec ({reason})")
-            # interleaved, since PyAV reads the planes of more than eight channels out of bounds
+            # interleaved: PyAV reads planar audio of more than eight channels out of bounds
             resampler = av.AudioResampler(format="s16")
             blocks = [
                 converted.to_ndarray().reshape(-1, converted.layout.nb_channels)

@@ -1,4 +1,4 @@
-"""FLAC of the form that utterances are kept in: its header, and the quickest way to its samples."""
+"""The FLAC format in which utterances are stored: parsing its header, decoding it fast."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,21 +11,21 @@ from tasks.audio.pcm import SAMPLE_RATE_HZ
 
 Samples = npt.NDArray[np.float32]
 
-_MARK: Final = b"fLaC"
+_MAGIC: Final = b"fLaC"
 _PCM_BITS: Final = 16
-_INFO_BYTES: Final = 42  # the mark, the head of the first block, and that block
-_MOST_SAMPLES: Final = 1 << 20
-"""A header may promise more than memory holds; this is twice what Whisper hears at once."""
+_INFO_BYTES: Final = 42  # magic, header of the first metadata block, and that block
+_MAX_SAMPLES: Final = 1 << 20
+"""Bounds memory, since a header may claim any length; twice the window of Whisper."""
 _HAS_DR_FLAC: Final = find_spec("miniaudio") is not None
-"""No wheel of it is published for Linux on ARM."""
+"""No wheel is published for Linux on ARM."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the first block of every FLAC file tells (RFC 9639, section 8.2).
+    """The first metadata block of a FLAC file (RFC 9639, section 8.2).
 
-    `num_samples` is 0 and `md5`, of the samples as little-endian integers, empty where the encoder
-    did not tell.
+    `md5` is that of the samples as little-endian integers. `num_samples` is 0 and `md5` empty if
+    the encoder did not fill them in.
     """
 
     rate_hz: int
@@ -36,8 +36,8 @@ class StreamInfo:
 
     @classmethod
     def of(cls, data: bytes) -> Self | None:
-        """None where the file is no FLAC, or something stands before it."""
-        if not data.startswith(_MARK) or len(data) < _INFO_BYTES:
+        """Parse a file; None if it does not begin as a FLAC file does."""
+        if not data.startswith(_MAGIC) or len(data) < _INFO_BYTES:
             return None
         numbers = int.from_bytes(data[18:26], "big")  # of 20, 3, 5 and 36 bits
         md5 = data[26:_INFO_BYTES]
@@ -51,19 +51,19 @@ class StreamInfo:
 
     @property
     def is_normalised(self) -> bool:
-        """Whether the file is as `encode_flac` makes it: 16 kHz, mono, 16 bit."""
+        """Whether the format is that of `encode_flac`: 16 kHz, mono, 16 bit."""
         return (self.rate_hz, self.num_channels, self.bits) == (SAMPLE_RATE_HZ, 1, _PCM_BITS)
 
 
-def decode_whole(data: bytes) -> Samples | None:
+def decode_normalised(data: bytes) -> Samples | None:
     """A normalised utterance as (frames,) float32 in [-1, 1) at 16 kHz, decoded by dr_flac.
 
-    In one call without the interpreter lock, in 0.6 of libsndfile's time, and frames with a wrong
-    checksum are left out, so that their count tells of any damage. None where a sample is missing,
-    for a file of another form or longer than a minute, and where dr_flac is not installed.
+    Takes 0.6 of libsndfile's time and releases the interpreter lock. dr_flac skips frames with a
+    wrong checksum, so damage shows as missing samples. Returns None if samples are missing, the
+    file has another format or is longer than a minute, or dr_flac is not installed.
     """
     info = StreamInfo.of(data) if _HAS_DR_FLAC else None
-    if info is None or not info.is_normalised or not 0 < info.num_samples <= _MOST_SAMPLES:
+    if info is None or not info.is_normalised or not 0 < info.num_samples <= _MAX_SAMPLES:
         return None
     import miniaudio
 

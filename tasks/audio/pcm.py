@@ -1,4 +1,4 @@
-"""What decoding gives: samples and their rate, or one line that says why not."""
+"""Decoded audio, and the error raised when decoding fails."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +13,7 @@ Pcm = npt.NDArray[np.int16]
 
 
 class AudioError(ValueError):
-    """Bytes that are not whole, readable audio."""
+    """The bytes are not complete, readable audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,6 @@ class Audio:
 
 
 def refuse_truncated(*, found: int, expected: int, unit: str = "samples") -> None:
-    """Raise `AudioError` where there is less than a header says: decoders take what is there."""
+    """Raise `AudioError` if there is less than the header says: decoders accept truncated files."""
     if found < expected:
         raise AudioError(f"truncated: {found} of {expected} {unit}")

@@ -1,8 +1,8 @@
-"""NIST SPHERE files, read: the header here, the samples by whatever knows their coding.
+"""Reader for NIST SPHERE files: parses the header and picks a decoder for the sample coding.
 
-What libsndfile and FFmpeg read of the format is not enough: neither looks for the end of the
-samples, neither decodes shortened mu-law, and one or the other misses a long header or an
-upper-case coding, or takes channels that are not interleaved for ones that are.
+libsndfile and FFmpeg alone are not enough: neither detects truncated samples or decodes mu-law
+under Shorten, and one or the other fails on long headers, on upper-case codings, or reads channels
+that are not interleaved as if they were.
 """
 
 import signal
@@ -28,11 +28,11 @@ _PCM: Final = {"01": "<i2", "10": ">i2"}
 _ALIASES: Final = {"mu-law": "ulaw", "mulaw": "ulaw", "a-law": "alaw"}
 _SHOWN_CHARS: Final = 40
 _MAX_CHANNELS: Final = 1_024  # of libsndfile
-_MAX_SHORTENED_SAMPLES: Final = 1 << 26  # of all channels: 70 minutes of a telephone call
-_BYTES_PER_SAMPLE: Final = 48  # of memory, that the decoders take
-_OTHER_BYTES: Final = 1 << 29
-_SAMPLES_PER_S: Final = 1_000_000  # a tenth of what they do, for slow machines
-_OTHER_S: Final = 2
+_MAX_SHORTENED_SAMPLES: Final = 1 << 26  # over all channels: 70 minutes of a telephone call
+_BYTES_PER_SAMPLE: Final = 48  # memory use of the decoders
+_BASE_BYTES: Final = 1 << 29
+_SAMPLES_PER_S: Final = 1_000_000  # a tenth of the decoders' speed, for slow machines
+_BASE_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Header:
     fields: Mapping[str, str]
 
     def number(self, name: str) -> int | None:
-        """The value of a field, None where there is no such field."""
+        """The value of a field; None if there is no such field."""
         value = self.fields.get(name)
         if value is None:
             return None
@@ -49,38 +49,37 @@ class _Header:
             raise AudioError(f"{name} {value[:_SHOWN_CHARS]!r} in a SPHERE header, not a number")
         return int(digits[1])
 
-    def needed(self, name: str) -> int:
-        """The value of a field that is there and above 0."""
+    def positive(self, name: str) -> int:
+        """The value of a field that must be present and above 0."""
         if not (value := self.number(name)):
             raise AudioError(f"{name} {value} in a SPHERE header, expected one above 0")
         return value
 
     @property
     def coding(self) -> str:
-        """The coding in lower case and one spelling; the format's own default is pcm."""
+        """The coding in lower case with one spelling; pcm is the default of the format."""
         base, *compressions = self.fields.get("sample_coding", "pcm").lower().split(",")
-        words = [word.strip() for word in (base, *compressions)]
-        return ",".join(filter(None, (_ALIASES.get(words[0], words[0]), *words[1:])))
+        parts = [part.strip() for part in (base, *compressions)]
+        return ",".join(filter(None, (_ALIASES.get(parts[0], parts[0]), *parts[1:])))
 
 
 def decode_sphere(data: bytes) -> Audio:
-    """Decode a SPHERE file; raises `AudioError`, also when there are fewer samples than it says.
+    """Decode a SPHERE file; raises `AudioError`, also if samples are missing.
 
-    A header counts the samples of each channel. The first release of Switchboard counted those of
-    both together, so a file of two channels is also whole when it has exactly half as many frames:
-    one that was cut just there cannot be told from it. What follows the last sample counted is left
-    out.
+    `sample_count` is per channel. The first release of Switchboard counted both channels together,
+    so a stereo file with exactly half as many frames is complete too (a file truncated at exactly
+    that point cannot be distinguished from it). Data after the last counted sample is ignored.
     """
     header = _header(data)
-    if (num_channels := header.needed("channel_count")) > _MAX_CHANNELS:
+    if (num_channels := header.positive("channel_count")) > _MAX_CHANNELS:
         raise AudioError(f"{num_channels} channels, expected {_MAX_CHANNELS} or fewer")
     interleaved = header.fields.get("channels_interleaved", "TRUE")
     if num_channels > 1 and interleaved.upper() != "TRUE":
-        raise AudioError("a SPHERE file of channels one after the other, not interleaved")
+        raise AudioError("a SPHERE file whose channels are not interleaved")
     if not (decode := _DECODERS.get(header.coding)):
         found = header.fields["sample_coding"][:_SHOWN_CHARS]
         raise AudioError(f"SPHERE coding {found!r}, expected one of {'; '.join(_DECODERS)}")
-    rate_hz, num_frames = header.needed("sample_rate"), header.number("sample_count")
+    rate_hz, num_frames = header.positive("sample_rate"), header.number("sample_count")
     samples = decode(data, header)
     counts_both = samples.shape[1] == 2 and 2 * len(samples) == num_frames
     if num_frames is not None and not counts_both:
@@ -107,7 +106,7 @@ def _plain(data: bytes, header: _Header) -> Pcm:
             f"SPHERE pcm of {num_bytes} bytes in the order {order[:_SHOWN_CHARS]!r},"
             " expected 2 in '01' or '10'"
         )
-    num_channels = header.needed("channel_count")
+    num_channels = header.positive("channel_count")
     num_frames = max(0, len(data) - header.num_bytes) // (num_bytes * num_channels)
     body = memoryview(data)[header.num_bytes :][: num_frames * num_bytes * num_channels]
     samples = np.frombuffer(body, _PCM[order]).reshape(num_frames, num_channels)
@@ -125,7 +124,7 @@ def _a_law(data: bytes, header: _Header) -> Pcm:
 def _companded(data: bytes, header: _Header, subtype: str) -> Pcm:
     if (num_bytes := header.number("sample_n_bytes")) not in (None, 1):
         raise AudioError(f"SPHERE {header.coding} of {num_bytes} bytes, expected 1")
-    num_channels = header.needed("channel_count")
+    num_channels = header.positive("channel_count")
     try:
         samples: Pcm = soundfile.read(
             BytesIO(data[header.num_bytes :]),
@@ -134,7 +133,7 @@ def _companded(data: bytes, header: _Header, subtype: str) -> Pcm:
             format="RAW",
             subtype=subtype,
             channels=num_channels,
-            samplerate=8_000,  # whatever it is
+            samplerate=8_000,  # does not affect decoding
         )[0]
     except soundfile.LibsndfileError as error:
         raise AudioError(f"cannot be decoded: {error.error_string}") from error
@@ -142,42 +141,44 @@ def _companded(data: bytes, header: _Header, subtype: str) -> Pcm:
 
 
 def _shortened_pcm(data: bytes, header: _Header) -> Pcm:
-    """By FFmpeg, which unlike desphere 0.1.1 is right where low bits were shifted away."""
+    """Use FFmpeg: desphere 0.1.1 is wrong for streams whose low bits were shifted out."""
     return _unshortened("ffmpeg", data, header)
 
 
 def _shortened_mu_law(data: bytes, header: _Header) -> Pcm:
-    """By desphere, since FFmpeg does not know it."""
+    """Use desphere: FFmpeg does not support mu-law under Shorten."""
     return _unshortened("desphere", data[header.num_bytes :], header)
 
 
 def _unshortened(decoder: str, data: bytes, header: _Header) -> Pcm:
-    """The samples, by a process that may take what as many as the header promises take."""
+    """Decode in a process whose memory and time are limited by the sample count in the header."""
     if (num_frames := header.number("sample_count")) is None:
         raise AudioError("a shortened SPHERE file without sample_count")
-    num_samples = num_frames * header.needed("channel_count")
+    num_samples = num_frames * header.positive("channel_count")
     if num_samples > _MAX_SHORTENED_SAMPLES:
         raise AudioError(
             f"{num_samples} samples in a shortened SPHERE file, expected"
             f" {_MAX_SHORTENED_SAMPLES} or fewer"
         )
-    max_bytes = _OTHER_BYTES + _BYTES_PER_SAMPLE * num_samples
-    max_s = _OTHER_S + num_samples // _SAMPLES_PER_S
+    max_bytes = _BASE_BYTES + _BYTES_PER_SAMPLE * num_samples
+    max_s = _BASE_S + num_samples // _SAMPLES_PER_S
     command = [sys.executable, "-I", _UNSHORTEN, decoder, str(max_bytes), str(max_s)]
     done = subprocess.run(command, input=data, capture_output=True, check=False)
-    if done.returncode == -signal.SIGKILL:  # by the system, which is no fault of the stream
+    if (
+        done.returncode == -signal.SIGKILL
+    ):  # by the system, for lack of memory: not a fault of the file
         raise RuntimeError("the decoder of shortened audio was killed")
     if done.returncode:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise AudioError(f"cannot be decoded: {words[-1] if words else _signal(done.returncode)}")
-    found, expected = int.from_bytes(done.stdout[:2], "little"), header.needed("channel_count")
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise AudioError(f"cannot be decoded: {lines[-1] if lines else _signal(done.returncode)}")
+    found, expected = int.from_bytes(done.stdout[:2], "little"), header.positive("channel_count")
     if found != expected:
         raise AudioError(f"{found} channels in a shorten stream, {expected} in its SPHERE header")
     return np.frombuffer(done.stdout, "<i2", offset=2).reshape(-1, found).astype(np.int16)
 
 
 def _signal(returncode: int) -> str:
-    """How a process ended that did not end itself."""
+    """The name of the signal that ended a process."""
     return signal.Signals(-returncode).name
 
 

@@ -1,12 +1,12 @@
-"""The decoding of shortened audio, as a process of its own: bytes in, samples out.
+"""Decoder for Shorten audio, run as a separate process with limited memory and time.
 
-A few damaged bytes can stand for more samples than there is memory, or keep a decoder busy for
-hours. What this process may take is limited, and what happens to it happens to nobody else.
+A few damaged bytes can expand to more samples than fit into memory, or keep a decoder busy for
+hours. The limits apply to this process only, so a failure does not affect the caller.
 
-Run by its path: `python -I unshorten.py <decoder> <most bytes of memory> <most seconds>`. Into
-`ffmpeg` goes a SPHERE file of shortened pcm, into `desphere` a bare stream. Out come the number of
-channels and interleaved samples, each in two bytes of little-endian order; or, with another exit
-status than 0, a last line on standard error that says why not.
+Run by its path: `python -I unshorten.py <decoder> <max bytes of memory> <max seconds>`. Reads
+standard input: a SPHERE file with shortened PCM for `ffmpeg`, a bare Shorten stream for `desphere`.
+Writes the number of channels and the interleaved samples, each as two little-endian bytes. On
+failure the exit status is not 0 and the last line on standard error says why.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ from io import BytesIO
 
 
 def main() -> None:
-    """Decode standard input to standard output."""
+    """Decode standard input to standard output within the limits."""
     decoder, max_bytes, max_s = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    with contextlib.suppress(ValueError):  # a system that knows the limit but does not take it
+    with contextlib.suppress(ValueError):  # some systems define this limit but do not support it
         resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (max_s, max_s + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     decode = _by_ffmpeg if decoder == "ffmpeg" else _by_desphere
     try:
         num_channels, pcm = decode(sys.stdin.buffer.read())
-    except (ValueError, MemoryError) as error:  # FFmpeg's word for damage is a ValueError too
+    except (ValueError, MemoryError) as error:  # FFmpegError is a ValueError too
         sys.exit(str(error) or "out of memory")
     sys.stdout.buffer.write(num_channels.to_bytes(2, "little"))
     sys.stdout.buffer.write(pcm)
@@ -39,7 +39,7 @@ def _by_desphere(stream: bytes) -> tuple[int, bytes]:
 
 
 def _by_ffmpeg(file: bytes) -> tuple[int, bytes]:
-    import av  # only where needed: it takes longer than most calls take to decode
+    import av  # imported late: importing takes longer than decoding most calls
 
     pcm = bytearray()
     num_channels = 0

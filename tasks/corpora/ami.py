@@ -1,4 +1,4 @@
-"""AMI: recorded meetings, each person on a headset (IHM) and all on one table microphone (SDM)."""
+"""AMI: meetings, recorded by headsets (IHM) and by one table microphone (SDM)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from storage.errors import ShardError
 from storage.outcome import Rejected, dropped, quarantined
 from tasks.corpora.ami_meetings import PART_OF_MEETING
 from tasks.corpora.base import Corpus, Licence, Member, NoReference, Raw, Role, Segment, Unplanned
-from tasks.corpora.nxt import AlignmentChunk, NxtError, Speaker, Words, speakers, stretches
+from tasks.corpora.nxt import NxtError, NxtSegment, Speaker, Words, segments, speakers
 from tasks.corpora.sources import Delivery, Expected
 
 _IHM: Final[dict[str, Role]] = {"ihm-train": "train", "ihm-dev": "validation", "ihm-test": "test"}
@@ -18,13 +18,13 @@ _SDM: Final[dict[str, Role]] = {"sdm-train": "train", "sdm-dev": "validation", "
 
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")  # seconds, never negative
 _FILE = re.compile(r"([^.]+)\.([^.]+)\.(?:segments|words)")  # meeting, agent
-_BROKEN_OFF = re.compile(r"(?<!\S)\S*-[.,?!:;]*(?!\S)")  # or a dash
-_SPELT = re.compile(r"(?<![^\W_])(?:[A-Za-z]_)+")  # L_C_D_, also with another letter behind it
+_FRAGMENT = re.compile(r"(?<!\S)\S*-[.,?!:;]*(?!\S)")  # or a single dash
+_SPELT = re.compile(r"(?<![^\W_])(?:[A-Za-z]_)+")  # L_C_D_, possibly followed by a letter
 
 
 @dataclass(frozen=True, slots=True)
-class _Voice:
-    """One person in one meeting; `audio` is all recordings by name."""
+class _Participant:
+    """A speaker in a meeting; `audio` maps the names of all recordings to files."""
 
     meeting: str
     speaker: Speaker | None
@@ -33,9 +33,9 @@ class _Voice:
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """Each transcribed segment twice: on its speaker's headset, and on the table microphone.
+    """Two segments per transcribed one: on the speaker's headset and on the table microphone.
 
-    Raises `ShardError` where `meetings.xml`, without which nobody is known, cannot be read.
+    Raises `ShardError` if `meetings.xml`, the table of speakers, cannot be read.
     """
     audio = {PurePosixPath(member.name).stem: member for member in raw.members(".wav")}
     words = {PurePosixPath(member.name).stem: member for member in raw.members(".words.xml")}
@@ -46,112 +46,115 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
             continue
         meeting, agent = match.groups()
         try:
-            found = list(stretches(raw.read(transcript)))
+            transcribed = list(segments(raw.read(transcript)))
         except NxtError as error:
             row = quarantined(f"{meeting}.{agent}", "unreadable_annotation", str(error))
             yield from (Unplanned(split=split, row=row) for split in _splits_of(meeting))
             continue
-        voice = _Voice(
+        participant = _Participant(
             meeting,
             by_agent.get((meeting, agent)),
             _words(raw, words.get(f"{meeting}.{agent}.words")),
             audio,
         )
-        for number, stretch in enumerate(found, start=1):
+        for number, segment in enumerate(transcribed, start=1):
             for split in _splits_of(meeting):
-                yield _item(voice, stretch, split, f"{meeting}.{agent}:{number}")
+                yield _item(participant, segment, split, f"{meeting}.{agent}:{number}")
 
 
 def _splits_of(meeting: str) -> tuple[str, ...]:
-    """The split of each microphone; that of unknown meetings, in which they are dropped."""
+    """The splits of both microphones; for unknown meetings, the one in which they are dropped."""
     part = PART_OF_MEETING.get(meeting)
     return ("ihm-train",) if part is None else (f"ihm-{part}", f"sdm-{part}")
 
 
 def _speakers(raw: Raw) -> dict[tuple[str, str], Speaker]:
-    found: dict[tuple[str, str], Speaker] = {}
+    by_agent: dict[tuple[str, str], Speaker] = {}
     for member in raw.members("meetings.xml"):
         try:
-            found |= speakers(raw.read(member))
+            by_agent |= speakers(raw.read(member))
         except NxtError as error:
             raise ShardError(f"{member.name} cannot be read: {error}") from error
-    return found
+    return by_agent
 
 
 def _words(raw: Raw, member: Member | None) -> Words | NxtError:
     if member is None:
-        return NxtError("there is no file of words")
+        return NxtError("there is no words file")
     try:
         return Words(raw.read(member))
     except NxtError as error:
         return error
 
 
-def _item(voice: _Voice, stretch: AlignmentChunk, split: str, place: str) -> Segment | Unplanned:
-    """A segment on one microphone; `place` names one that has no id."""
+def _item(
+    participant: _Participant, segment: NxtSegment, split: str, place: str
+) -> Segment | Unplanned:
+    """A segment on one microphone; `place` is the id of one that has none."""
 
     def rejected(row: Rejected) -> Unplanned:
         return Unplanned(split=split, row=row)
 
-    if voice.meeting not in PART_OF_MEETING:
-        return rejected(dropped(place, "not_in_a_split", voice.meeting))
-    if voice.speaker is None:
+    if participant.meeting not in PART_OF_MEETING:
+        return rejected(dropped(place, "not_in_a_split", participant.meeting))
+    if participant.speaker is None:
         return rejected(quarantined(place, "unknown_speaker", "not in meetings.xml"))
-    if not (_TIME.fullmatch(stretch.start) and _TIME.fullmatch(stretch.end)):
-        times = f"from {stretch.start!r} to {stretch.end!r}"
+    if not (_TIME.fullmatch(segment.start) and _TIME.fullmatch(segment.end)):
+        times = f"from {segment.start!r} to {segment.end!r}"
         return rejected(quarantined(place, "malformed_segment", times))
-    start_s, end_s = float(stretch.start), float(stretch.end)
-    name, headset = voice.speaker.name, voice.speaker.channel
+    start_s, end_s = float(segment.start), float(segment.end)
+    name, headset = participant.speaker.name, participant.speaker.channel
     microphone = f"H{headset:02d}" if split in _IHM else "SDM"
     start_cs, end_cs = (int(100 * time_s + 0.5) for time_s in (start_s, end_s))
-    row_id = f"AMI_{voice.meeting}_{microphone}_{name}_{start_cs:07d}_{end_cs:07d}"
+    row_id = f"AMI_{participant.meeting}_{microphone}_{name}_{start_cs:07d}_{end_cs:07d}"
     if end_s <= start_s:
         return rejected(quarantined(row_id, "reversed_times", f"{start_s} to {end_s} s"))
     try:
-        text = _text(voice.words, stretch)
+        text = _text(participant.words, segment)
     except NxtError as error:
         return rejected(quarantined(row_id, "unreadable_annotation", str(error)))
     if not text:
         return rejected(dropped(row_id, "no_words"))
-    recording = f"{voice.meeting}.{f'Headset-{headset}' if split in _IHM else 'Array1-01'}"
-    if recording not in voice.audio:
+    recording = f"{participant.meeting}.{f'Headset-{headset}' if split in _IHM else 'Array1-01'}"
+    if recording not in participant.audio:
         return rejected(quarantined(row_id, "no_audio", f"{recording}.wav"))
     return Segment(
         id=row_id,
         split=split,
-        recording_id=voice.meeting,
+        recording_id=participant.meeting,
         speaker_id=name,
-        audio=voice.audio[recording],
+        audio=participant.audio[recording],
         raw_text=text,
         start_s=start_s,
         end_s=end_s,
     )
 
 
-def _text(words: Words | NxtError, stretch: AlignmentChunk) -> str:
+def _text(words: Words | NxtError, segment: NxtSegment) -> str:
     if isinstance(words, NxtError):
         raise words
-    return words.text(stretch.hrefs)
+    return words.text(segment.hrefs)
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference: abbreviations in one piece, no broken-off words, as in other conversations.
+    """The reference: abbreviations joined, word fragments removed.
 
     >>> clean("So the rem- the L_C_D_ and two P_D_A_s, mm-hmm.")
     'So the the LCD and two PDAs, mm-hmm.'
     """
-    text = " ".join(_BROKEN_OFF.sub(" ", raw_text).split())
+    text = " ".join(_FRAGMENT.sub(" ", raw_text).split())
     if raw_text and not any(map(str.isalnum, text)):
         return NoReference("no_whole_word")
     return _SPELT.sub(lambda match: match[0].replace("_", ""), text)
 
 
 SPLITS: Final[dict[str, Role]] = {**_IHM, **_SDM}
-_HOURS: Final = {"train": 79.0, "dev": 9.5, "test": 9.2}  # dev, test: by the number of segments
+# dev, test: estimated from the number of segments
+_HOURS: Final = {"train": 79.0, "dev": 9.5, "test": 9.2}
 _HOW: Final = (
-    "On https://groups.inf.ed.ac.uk/ami/download/ choose the meetings and the signals (individual"
-    " headsets for IHM, Array1-01 of the microphone array for SDM); run the wget script that it"
-    " makes. Unpack ami_public_manual_1.6.2.zip, the manual annotations, beside amicorpus/."
+    "on https://groups.inf.ed.ac.uk/ami/download/ select the meetings and signals (individual"
+    " headsets for IHM, Array1-01 of the microphone array for SDM), run the generated wget script,"
+    " and unpack the manual annotations, ami_public_manual_1.6.2.zip, beside amicorpus/"
 )
 
 
@@ -179,7 +182,7 @@ AMI: Final = Corpus(
             title="AMI Meeting Corpus, ami_public_manual_1.6.2",
             files=("*meetings.xml", "*words/*.words.xml", "*segments/*.segments.xml"),
             expected=(
-                Expected(pattern="*meetings.xml", what="the table of who is who"),
+                Expected(pattern="*meetings.xml", what="the table of speakers"),
                 Expected(pattern="*words/*.words.xml", what="the words of a speaker in a meeting"),
                 Expected(
                     pattern="*segments/*.segments.xml",
@@ -205,11 +208,11 @@ AMI: Final = Corpus(
     },
     notes=(
         "The splits are those of the full corpus for speech recognition, with IB4005 in train.",
-        "SDM repeats the references of IHM: where two people speak at once, the same audio has a"
-        " reference for each of them.",
-        "Ids have the form of Kaldi's and the Hub's, but segments are those of the transcribers,"
-        " not cut at punctuation to 30 words: most ids and counts differ from theirs.",
-        "Two meetings have no Array1-01 (IS1003b and IS1007d, which is not established): their"
-        " segments are quarantined as no_audio in SDM.",
+        "SDM has the references of IHM: where two people speak at once, the same audio has two"
+        " references.",
+        "Ids have the format of Kaldi and the Hub, but segments are those of the transcribers, not"
+        " cut at punctuation to 30 words: most ids and counts differ.",
+        "Two meetings (probably IS1003b and IS1007d) have no Array1-01: their segments are"
+        " quarantined as no_audio in SDM.",
     ),
 )

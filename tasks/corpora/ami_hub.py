@@ -1,4 +1,4 @@
-"""AMI as the Hugging Face Hub hands it out: the segments of Kaldi's recipe, cut out already."""
+"""AMI as distributed on the Hugging Face Hub: the segments of Kaldi's recipe."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from tasks.corpora.tables import audio_in, parquet_rows
 
 _COLUMNS: Final = ("meeting_id", "audio_id", "text", "speaker_id")
 
-# L. C. D., and a plural or possessive S behind it
+# L. C. D., possibly followed by a plural or possessive S
 _SPELT = re.compile(r"\b([A-Z]\.(?:\s+[A-Z]\.)*)(\s+'?S\b)?")
 
 
 def read(raw: Raw) -> Iterator[Segment]:
-    """A segment per row of the Parquet files, cut out already."""
+    """One segment per row of the Parquet files, whose audio is already cut."""
     for file in raw.members(".parquet"):
         microphone, name = PurePosixPath(file.name).parts[-2:]
         part = "dev" if name.startswith("validation") else name.partition("-")[0]
@@ -33,7 +33,7 @@ def read(raw: Raw) -> Iterator[Segment]:
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference: in lower case but for abbreviations, which are joined.
+    """The reference: lower case except for abbreviations, which are joined.
 
     >>> clean("SO THE L. C. D. MM-HMM")
     'so the LCD mm-hmm'
@@ -76,9 +76,9 @@ AMI_HUB: Final = Corpus(
         "THE T. V. 'S ON": "the TV's on",
     },
     notes=(
-        "That this data set is Parquet today, in files such as ihm/train-00000-of-00011.parquet, is"
-        " inferred from its page; how they are named is not established.",
-        "Its segments are cut at punctuation, upper-case and without punctuation; broken-off words"
-        " are not marked, and so stay in the references.",
+        "The file names, such as ihm/train-00000-of-00011.parquet, are inferred from the page of"
+        " the data set, not verified.",
+        "Segments are cut at punctuation, upper-case and without punctuation; word fragments are"
+        " not marked and remain in the references.",
     ),
 )

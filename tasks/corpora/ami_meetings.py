@@ -1,9 +1,9 @@
-"""The meetings of AMI and their official division for speech recognition ("full-corpus-ASR")."""
+"""The official splits of AMI for speech recognition ("full-corpus-ASR")."""
 
 from collections.abc import Mapping
 from typing import Final
 
-# Series of meetings and the letters of those that there are; a meeting without one stands alone.
+# Series of meetings and the letters of its meetings; empty for a single meeting.
 _TRAIN: Final[Mapping[str, str]] = {
     "EN2001": "abde",
     "EN2003": "a",
@@ -52,4 +52,4 @@ MEETINGS: Final[Mapping[str, tuple[str, ...]]] = {
 PART_OF_MEETING: Final[Mapping[str, str]] = {
     meeting: part for part, meetings in MEETINGS.items() for meeting in meetings
 }
-"""Which part of the corpus a meeting belongs to."""
+"""The part of each meeting: train, dev or test."""

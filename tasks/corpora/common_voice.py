@@ -1,4 +1,4 @@
-"""Common Voice 13.0 English (Mozilla): sentences read by volunteers, an MP3 clip each."""
+"""Common Voice 13.0 English (Mozilla): sentences read by volunteers, one MP3 clip each."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,20 +29,20 @@ _SPLITS: Final[dict[str, Role]] = {
 }
 _REST: Final = "validated"
 _READ_ORDER: Final = ("test", "dev", "train", _REST)
-"""A clip that stands in several tables belongs to the first: none that is tested is trained on."""
+"""A clip in several tables belongs to the first, so that no held-out clip is trained on."""
 
 _COLUMNS: Final = ("client_id", "path", "sentence")
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per line of `train.tsv`, `dev.tsv` and `test.tsv`, each with a clip of its own.
+    """One segment per line of `train.tsv`, `dev.tsv` and `test.tsv`, each with its own clip.
 
-    `validated.tsv` lists these clips again, among others: the split of that name is the others.
+    `validated.tsv` repeats these clips; the split of that name contains the others only.
     """
     clips = {PurePosixPath(member.name).stem: member for member in raw.members(".mp3")}
     tables = {PurePosixPath(member.name).name: member for member in raw.members(".tsv")}
-    elsewhere: set[str] = set()
+    seen: set[str] = set()
     for split in _READ_ORDER:
         if (table := tables.get(f"{split}.tsv")) is None:
             raise ShardError(f"there is no {split}.tsv: not a Common Voice release")
@@ -53,11 +53,11 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 continue
             clip = row["path"].removesuffix(".mp3")
             here.add(clip)
-            if clip not in elsewhere:
+            if clip not in seen:
                 yield _segment(split, clip, clips, row)
             elif split != _REST:
                 yield Unplanned(split=split, row=dropped(clip, "in_another_split"))
-        elsewhere |= here
+        seen |= here
 
 
 def _segment(
@@ -76,7 +76,7 @@ def _segment(
 
 
 def clean(raw_text: str) -> str:
-    r"""The reference: the sentence without the quoting that a writer of tables left in it.
+    r"""The reference: the sentence without leftover CSV quoting.
 
     >>> clean('"The ""Ferry"" leaves at noon."')
     'The "Ferry" leaves at noon.'
@@ -106,7 +106,7 @@ COMMON_VOICE: Final = Corpus(
         derivatives=True,
         redistribution=False,
         to_sign="an account with the Mozilla Data Collective, and its terms",
-        note="the recordings are CC0; the terms of the platform forbid to host them again",
+        note="the recordings are CC0; the terms of the platform forbid hosting copies",
     ),
     revision=_RELEASE,
     sources=(
@@ -115,8 +115,8 @@ COMMON_VOICE: Final = Corpus(
             sha256="e9af8ba157ea45d94b98490004b8e7e1b8432414e27be396b27b94e99e284421",
             size_bytes=82_019_442_116,
             by_hand=(
-                "since October 2025 the Mozilla Data Collective alone hands it out: make an account"
-                " there, accept the terms and ask for release 13.0 of Common Voice, English"
+                "since October 2025 it is distributed by the Mozilla Data Collective only: create"
+                " an account, accept the terms and request release 13.0 of Common Voice, English"
             ),
         ),
     ),
@@ -135,10 +135,10 @@ COMMON_VOICE: Final = Corpus(
         '""': "",
     },
     notes=(
-        "The split validated is not official: it is what validated.tsv lists beyond train, dev and"
-        " test. No clip of dev or test is in it; its speakers may be in them.",
+        "The split validated is not official: it has the clips of validated.tsv that are not in"
+        " train, dev or test. Its speakers may occur in dev and test.",
         "The 2,400 hours of the paper are about those of train and validated together.",
-        "Whether release 13.0 is still given out on request is not established.",
-        "Common Voice has asked its users not to try to find out who its speakers are.",
+        "It is unknown whether release 13.0 is still available on request.",
+        "Common Voice asks its users not to try to identify speakers.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Telephone calls with a channel for each side: what the corpora of the LDC share."""
+"""Shared parts of the telephone corpora of the LDC, with one channel per side of a call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from tasks.corpora.base import Licence, Member, Raw, Role, Segment, Unplanned, s
 
 CHANNELS: Final = {"A": 0, "B": 1}
 SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
-"""Where there are no official ones: 2.5 % of the calls each are held out, by their names."""
+"""Without official splits, 2.5 % of the calls each are held out, by a hash of their names."""
 
 SECONDS: Final = r"(\d+(?:\.\d*)?|\.\d+)"
-"""A time in an annotation, as a pattern with one group; never negative."""
+"""Pattern with one group for a time in seconds, never negative."""
 
 LDC_LICENCE: Final = Licence(
     name="LDC User Agreement for Non-Members",
@@ -33,7 +33,7 @@ _HELD_OUT_PERCENTS: Final = {"dev": 2.5, "test": 2.5}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """What one side of a call says from `start_s` to `end_s`, as annotated."""
+    """An annotated turn of one side of a call."""
 
     id: str
     split: str
@@ -44,8 +44,8 @@ class Turn:
     end_s: float
     text: str
 
-    def located(self, calls: Mapping[str, Member]) -> Segment | Unplanned:
-        """The turn with its audio among the calls by name, or why it cannot be planned."""
+    def to_segment(self, calls: Mapping[str, Member]) -> Segment | Unplanned:
+        """The segment of the turn; `calls` maps call names to audio files."""
         if self.end_s <= self.start_s:
             detail = f"{self.start_s} to {self.end_s} s"
             row = quarantined(self.id, "reversed_times", detail)
@@ -66,7 +66,7 @@ class Turn:
 
 
 def audio_by_call(raw: Raw) -> dict[str, Member]:
-    """The SPHERE files by the name of their call; old discs write names in capitals."""
+    """The SPHERE files by call name; names on old discs are upper-case."""
     return {
         PurePosixPath(member.name).stem.lower(): member
         for suffix in (".SPH", ".sph")
@@ -75,29 +75,29 @@ def audio_by_call(raw: Raw) -> dict[str, Member]:
 
 
 def split_of(call: str) -> str:
-    """The split that both sides of a call are in."""
+    """The split of both sides of a call."""
     return split_by_hash(call, _HELD_OUT_PERCENTS, "train")
 
 
 def centiseconds(start_s: float, end_s: float) -> tuple[int, int]:
-    """The times as they stand in the names of utterances."""
+    """The times in centiseconds, as used in utterance ids."""
     return round(start_s * 100), round(end_s * 100)
 
 
 def whole_words(text: str) -> str:
-    """The text without broken-off words, which begin or end in a dash.
+    """The text without word fragments, which begin or end with a dash.
 
-    Whisper mostly leaves false starts out, and where it writes one its spelling is anybody's guess.
+    Whisper usually omits false starts, and spells those that it writes unpredictably.
     """
     return " ".join(word for word in text.split() if not is_fragment(word))
 
 
 def is_fragment(word: str) -> bool:
-    """Whether a word is broken off at its beginning or end; a dash by itself counts as one."""
+    """Whether a word is a fragment: it begins or ends with a dash."""
     return word.startswith("-") or word.endswith("-")
 
 
-def order_of(*numbers: str) -> str:
-    """How one gets a delivery."""
+def how_to_order(*numbers: str) -> str:
+    """Instructions for ordering a delivery."""
     pages = " and ".join(f"https://catalog.ldc.upenn.edu/{number}" for number in numbers)
     return f"order it from the Linguistic Data Consortium under its user agreement: {pages}"

@@ -1,4 +1,4 @@
-"""Earnings-21 and Earnings-22 (Rev): whole earnings calls with a table of their words."""
+"""Earnings-21 and Earnings-22 (Rev): whole earnings calls with tables of words."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _REPOSITORY: Final = "https://github.com/revdotcom/speech-datasets"
 _COLUMNS: Final = frozenset({"token", "punctuation"})
 _SHOWN_CHARS: Final = 80
 
-# what is heard but not words, with the punctuation behind it
+# sounds that are not words, with the punctuation after them
 _TAG = re.compile(
     r"<(?:inaudible|unk|crosstalk|laugh|silence|affirmative|foreign|phonetic|cough|clear_throat)>"
     r"\S*"
@@ -32,7 +32,7 @@ _TAG = re.compile(
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per call: all of its recording, with all of its words as the reference."""
+    """One segment per call: the whole recording, with all words as the reference."""
     audio = {PurePosixPath(member.name).stem: member for member in raw.members(".mp3")}
     for transcript in raw.members(".nlp"):
         call = PurePosixPath(transcript.name).stem
@@ -40,7 +40,7 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def _item(raw: Raw, transcript: Member, call: str, audio: Member | None) -> Segment | Unplanned:
-    """A call; a single line that cannot be read would leave a reference with a gap."""
+    """A call; it is quarantined if any line is malformed, since the reference would have a gap."""
     if audio is None:
         return Unplanned(split=_SPLIT, row=quarantined(call, "no_audio", f"{call}.mp3"))
     words: list[str] = []
@@ -60,7 +60,7 @@ def _item(raw: Raw, transcript: Member, call: str, audio: Member | None) -> Segm
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference: without marks of what was not understood or is no word.
+    """The reference, without tags for unintelligible speech and non-speech sounds.
 
     >>> clean("Good morning, <laugh>, I mean <inaudible> 20%.")
     'Good morning, I mean 20%.'
@@ -83,7 +83,7 @@ def _earnings(number: int, hours: float, notes: tuple[str, ...]) -> Corpus:
             commercial_use=True,
             derivatives=True,
             redistribution=True,
-            note="of the transcripts; the repository states none for the recordings",
+            note="for the transcripts; the repository states no licence for the recordings",
         ),
         revision="2f1a8f00bc2b",
         sources=(
@@ -92,13 +92,12 @@ def _earnings(number: int, hours: float, notes: tuple[str, ...]) -> Corpus:
                 title=f"Earnings-{number} in a clone of revdotcom/speech-datasets",
                 files=(recordings, transcripts),
                 expected=(
-                    Expected(pattern=recordings, what="recordings of calls"),
+                    Expected(pattern=recordings, what="recordings of the calls"),
                     Expected(pattern=transcripts, what="tables of their words"),
                 ),
                 how=(
                     f"git clone --depth 1 --filter=blob:none --sparse {_REPOSITORY}.git &&"
-                    f" cd speech-datasets && git sparse-checkout set {folder}; recordings that are"
-                    " files of a few lines are brought by git lfs pull"
+                    f" cd speech-datasets && git sparse-checkout set {folder} && git lfs pull"
                 ),
             ),
         ),
@@ -121,5 +120,7 @@ def _earnings(number: int, hours: float, notes: tuple[str, ...]) -> Corpus:
 EARNINGS21: Final = _earnings(21, 39.3, ("44 calls.",))
 
 EARNINGS22: Final = _earnings(
-    22, 118.9, ("125 calls.", "Its recordings are kept by git LFS: without it a clone has none.")
+    22,
+    118.9,
+    ("125 calls.", "The recordings are stored with Git LFS: a clone without it has none."),
 )

@@ -1,6 +1,6 @@
 """Fisher English, parts 1 and 2 (LDC): telephone calls on a topic, in SPHERE with Shorten.
 
-Both sides of a call are one file of two channels; their transcripts are one file of turns.
+The two sides of a call are the channels of one file; a transcript has the turns of both.
 """
 
 import re
@@ -26,7 +26,7 @@ from tasks.corpora.conversations import (
     Turn,
     audio_by_call,
     centiseconds,
-    order_of,
+    how_to_order,
     split_of,
     whole_words,
 )
@@ -38,23 +38,23 @@ _CALL: Final = re.compile(r"fe_03_\d{5}")
 _LINE: Final = re.compile(rf"{SECONDS}\s+{SECONDS}\s+([AB]):\s*(.*)")
 
 _TYPING_ERRORS: Final = {("fe_03_11487", "31.09", "234.06"): 231.09}
-"""Starts, by call, start and end as typed: this turn would last 203 s and lie far back in time."""
+"""Corrected starts, by call, start and end as typed: this turn would last 203 s."""
 
 _FOREIGN: Final = re.compile(r"<[a-z]")
 _SKIPPED: Final = re.compile(r"\[+skip")
 _TAG: Final = re.compile(r"\[[^\]]*\]+")
 _UNCERTAIN: Final = re.compile(r"\(\(|\)\)")
-# There is no punctuation: these stand between the letters of an acronym or mark a rare name.
+# Not punctuation: they separate the letters of acronyms and mark rare names.
 _MARKS: Final = str.maketrans("", "", "._~")
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per turn; a transcript has as many lines before the first as it likes."""
+    """One segment per turn."""
     calls = audio_by_call(raw)
     speakers = _speakers(raw)
     for transcript in raw.members(".txt"):
         path = PurePosixPath(transcript.name)
-        # the vendor's originals, of another form, lie in bbn_orig
+        # bbn_orig has the vendor's originals in another format
         if "trans" not in path.parts or not _CALL.fullmatch(call := path.stem):
             continue
         split = split_of(call)
@@ -77,13 +77,13 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 start_s=start_s,
                 end_s=float(end),
                 text=text,
-            ).located(calls)
+            ).to_segment(calls)
 
 
 def _speakers(raw: Raw) -> dict[tuple[str, str], str]:
-    """Who speaks, by call and side: a PIN and a sex, for some PINs are of a woman and a man.
+    """The speakers by call and side: PIN and sex, since some PINs are shared by two people.
 
-    `ASX.DL` and `BSX.DL` are the sex and the dialect that were heard in that call, as in `f.a`.
+    `ASX.DL` and `BSX.DL` are the sex and dialect judged by ear in that call, as in `f.a`.
     """
     speakers: dict[tuple[str, str], str] = {}
     for table in raw.members("_calldata.tbl"):
@@ -99,10 +99,10 @@ def _speakers(raw: Raw) -> dict[tuple[str, str], str]:
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference: without tags, marks of doubt and broken-off words; acronyms as one word.
+    """The reference, without tags, uncertainty marks and word fragments; acronyms as one word.
 
-    What stands between marks of doubt is a guess and is kept: a wrong one costs no more than its
-    row when references are compared with labels.
+    The text between uncertainty marks is a guess and is kept: if it is wrong, the filter drops the
+    row when it compares the reference with the label.
 
     >>> clean("so i- i heard it on c._n._n. [laughter] (( i think ))")
     'so i heard it on cnn i think'
@@ -112,10 +112,10 @@ def clean(raw_text: str) -> str | NoReference:
         return NoReference("foreign")
     if _SKIPPED.search(lowered):
         return NoReference("skipped")
-    said = _UNCERTAIN.sub(" ", _TAG.sub(" ", lowered)).translate(_MARKS)
-    if text := whole_words(said):
+    words = _UNCERTAIN.sub(" ", _TAG.sub(" ", lowered)).translate(_MARKS)
+    if text := whole_words(words):
         return text
-    if said.split():
+    if words.split():
         return NoReference("no_whole_word")
     if _UNCERTAIN.search(lowered):
         return NoReference("not_understood")
@@ -131,7 +131,7 @@ def _speech(number: str, part: int, calls: tuple[str, ...], discs: str) -> Deliv
             Expected(pattern=discs.format(disc), what=f"speech disc {disc} of 7, part {part}")
             for disc in range(1, 8)
         ),
-        how=order_of(number),
+        how=how_to_order(number),
     )
 
 
@@ -144,16 +144,16 @@ def _text(number: str, part: int, calls: tuple[str, ...]) -> Delivery:
         files=(*transcripts, table),
         expected=(
             Expected(pattern=transcripts[0], what=f"transcripts of part {part}"),
-            Expected(pattern=table, what=f"table of the calls of part {part}"),
+            Expected(pattern=table, what=f"table of calls of part {part}"),
         ),
-        how=order_of(number),
+        how=how_to_order(number),
     )
 
 
-# by number: part 1 has the calls up to 05850
+# part 1 has the calls up to number 05850
 _PART_1: Final = ("0[0-4]???", "05[0-7]??", "058[0-4]?", "05850")
 _PART_2: Final = ("1????", "0[6-9]???", "059??", "058[6-9]?", "0585[1-9]")
-# fe_03_p1_sph1, or fisher_eng_tr_sp_d1 in part 1 as it is delivered by network
+# fe_03_p1_sph1, or fisher_eng_tr_sp_d1 in the download version of part 1
 _DISCS_1: Final = "*[1r]_sp*[hd]{}/*.sph"
 _DISCS_2: Final = "*p2_sp*h{}/*.sph"
 
@@ -196,11 +196,11 @@ FISHER: Final = Corpus(
         "": "",
     },
     notes=(
-        "The splits are our own: 2.5 % of the calls each are held out, by the hash of their names."
-        " Speakers who called more than once may be on both sides of that line.",
+        "There are no official splits: 2.5 % of the calls each are held out for dev and test, by a"
+        " hash of their names. Speakers with several calls may be in several splits.",
         "Hours are those of the calls; those of the splits are estimated from their shares.",
-        "Whether every file has version 2.00 of Shorten is not established.",
-        "The start of one turn of call 11487 is repaired: typed as 31.09 s, meant as 231.09 s.",
-        "Turns of the two sides overlap, and each channel may hold some of the other voice.",
+        "It was not verified that every file uses version 2.00 of Shorten.",
+        "The start of one turn of call 11487 is corrected from 31.09 s to 231.09 s.",
+        "Turns of the two sides overlap, and each channel may contain some of the other voice.",
     ),
 )

@@ -1,6 +1,6 @@
-"""FLEURS, English (`en_us`): sentences of Wikipedia read aloud, WAV files beside tables.
+"""FLEURS, English (`en_us`): sentences from Wikipedia read aloud, WAV files with tables.
 
-For evaluation: its `dev` and `test`.
+For evaluation only: `dev` and `test`.
 """
 
 from collections.abc import Iterator
@@ -34,9 +34,9 @@ _HEADER: Final = (
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per line of `dev.tsv` and `test.tsv`, which have no header.
+    """One segment per line of `dev.tsv` and `test.tsv`, which have no header.
 
-    Several people read each sentence: an utterance is known by its file, not by the sentence.
+    Several people read each sentence, so the file name, not the sentence, identifies an utterance.
     """
     audio = {_folder_and_file(member.name): member for member in raw.members(".wav")}
     for table in raw.members(".tsv"):
@@ -65,12 +65,12 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def _folder_and_file(path: str) -> tuple[str, ...]:
-    """The last two parts of a path: the split's folder and the file."""
+    """The last two parts of a path: folder of the split and file name."""
     return PurePosixPath(path).parts[-2:]
 
 
 def clean(raw_text: str) -> str:
-    """The reference: the sentence as it was shown to the reader, without tags.
+    """The reference: the sentence as shown to the reader; there are no tags.
 
     >>> clean('He said: "It is 4.5  km."')
     'He said: "It is 4.5 km."'
@@ -104,9 +104,9 @@ FLEURS: Final = Corpus(
         "": "",
     },
     notes=(
-        "For evaluation only: its training speech is not in this corpus.",
-        "No table says who reads; speakers are not known.",
-        "References are the raw transcriptions, with capitals, punctuation and figures.",
-        "Hours are estimates; test has 647 utterances, of 9.6 s on average as far as was counted.",
+        "For evaluation only: the training split is not included.",
+        "Speakers are not identified.",
+        "References are the raw transcriptions, with capitals, punctuation and digits.",
+        "Hours are estimates; test has 647 utterances of about 9.6 s on average.",
     ),
 )

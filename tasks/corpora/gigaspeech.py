@@ -1,7 +1,7 @@
 """GigaSpeech, subset L: audiobooks, podcasts and YouTube, upper-case transcripts with tags.
 
-The data set on the Hub has Parquet files with cut segments in them; the release has whole
-recordings in Opus and one large JSON file of their segments.
+The data set on the Hub has Parquet files with cut segments; the release has whole recordings in
+Opus and one large JSON file with their segments.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ _GARBAGE: Final = frozenset({"<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"})
 
 
 def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per row of each `<split>/*.parquet`, whose audio is already cut."""
+    """One segment per row of each `<split>/*.parquet`, whose audio is already cut."""
     for file in raw.members(".parquet"):
         split = PurePosixPath(file.name).parent.name
         for number, row in parquet_rows(raw, file, _COLUMNS):
@@ -57,11 +57,11 @@ def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def read_release(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per entry of `GigaSpeech.json` that L, DEV or TEST counts as its own.
+    """One segment per entry of `GigaSpeech.json` in the subsets L, DEV or TEST.
 
-    It is the subsets of a segment that count, not those of its recording; a segment of none of the
-    three is none of this corpus, and nothing is said of it. An end after that of the recording is
-    kept as annotated. Raises `ShardError` where the file is not whole.
+    The subsets of the segment count, not those of its recording; other segments are not part of
+    this corpus and are skipped without a record. An end after that of the recording is kept as
+    annotated. Raises `ShardError` if the file is incomplete.
     """
     recordings = {PurePosixPath(member.name).stem: member for member in raw.members(".opus")}
     for metadata in raw.members("GigaSpeech.json"):
@@ -69,25 +69,25 @@ def read_release(raw: Raw) -> Iterator[Segment | Unplanned]:
             subsets = entry.get("subsets") or ()
             split = next((_SUBSETS[name] for name in subsets if name in _SUBSETS), None)
             if split is not None:
-                found = _segment(split, aid, recordings.get(aid), entry)
-                yield found or malformed(split, metadata, number, f"{aid}: {entry}")
+                item = _segment(split, aid, recordings.get(aid), entry)
+                yield item or malformed(split, metadata, number, f"{aid}: {entry}")
 
 
 def _entries(raw: Raw, metadata: Member) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name of the recording and entry of each segment, a recording at a time of the gigabytes."""
+    """Recording name and entry of each segment; the file has gigabytes and is streamed."""
     with raw.open(metadata) as file:
         try:
             for recording in ijson.items(file, "audios.item", use_float=True):
                 for entry in recording["segments"]:
                     yield recording["aid"], entry
         except (ijson.JSONError, KeyError, TypeError) as error:
-            raise ShardError(f"{metadata.name} is not whole, or not that of GigaSpeech") from error
+            raise ShardError(f"{metadata.name} is incomplete, or not that of GigaSpeech") from error
 
 
 def _segment(
     split: str, aid: str, audio: Member | None, entry: Mapping[str, Any]
 ) -> Segment | Unplanned | None:
-    """What an entry annotates; None where it lacks what a segment has."""
+    """The segment of an entry; None if a field is missing."""
     sid, text = entry.get("sid"), entry.get("text_tn")
     begin_s, end_s = entry.get("begin_time"), entry.get("end_time")
     if not (isinstance(sid, str) and isinstance(text, str)):
@@ -116,10 +116,10 @@ def _speaker(name: str | None) -> str | None:
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference: in lower case, with punctuation in place of its tags.
+    """The reference: lower case, with punctuation in place of punctuation tags.
 
-    Where a tag of something that is no speech stands among words, the whole utterance goes: the
-    tag may stand for words that nobody wrote down.
+    Utterances with a non-speech tag among the words are dropped, since the tag may hide words that
+    were not transcribed.
 
     >>> clean("WELL <COMMA> THAT IS NEW <PERIOD>")
     'well, that is new.'
@@ -157,9 +157,9 @@ _EXAMPLES: Final[Mapping[str, str | NoReference]] = {
     "": "",
 }
 _NOTES: Final = (
-    "SpeechColab does not own the audio; who has it may pass it on to associates who accept the"
-    " same terms.",
-    "The corpus's own scorer also leaves out uh, uhh, um, eh, mm, hm, ah, huh, ha and er.",
+    "SpeechColab does not own the audio; it may be shared with associates who accept the same"
+    " terms.",
+    "The scorer of the corpus also ignores uh, uhh, um, eh, mm, hm, ah, huh, ha and er.",
 )
 
 GIGASPEECH: Final = Corpus(
@@ -175,14 +175,14 @@ GIGASPEECH: Final = Corpus(
         derivatives=False,
         redistribution=False,
         to_sign="the terms of access: on the Hub with an account, or by SpeechColab's form",
-        note="non-commercial research and education only; the terms do not speak of derived works",
+        note="non-commercial research and education only; the terms do not mention derived works",
     ),
     revision="main",
     sources=(
         HubFiles(
             repo="speechcolab/gigaspeech",
             revision="main",
-            # "*/train-*" would take the shards of other subsets
+            # "*/train-*" would match the files of other subsets
             patterns={
                 "l": ("l/train-*.parquet",),
                 "dev": ("dev/validation-*.parquet",),
@@ -198,9 +198,9 @@ GIGASPEECH: Final = Corpus(
     examples=_EXAMPLES,
     notes=(
         *_NOTES,
-        "The data set on the Hub has been Parquet since 2026. The paths of its files are not"
-        " established; those taken here follow the Hub's way of naming, subset/split-number.",
-        "Whether l/train holds all of L there, or only what M lacks, is not established.",
+        "The data set on the Hub has been Parquet since 2026. The file names were not verified;"
+        " they follow the convention of the Hub, subset/split-number.",
+        "It was not verified whether l/train has all of L, or only what is not in M.",
     ),
 )
 
@@ -217,16 +217,16 @@ GIGASPEECH_RELEASE: Final = replace(
                 Expected(pattern="*GigaSpeech.json", what="the segments of all recordings"),
                 Expected(pattern="*audio/*/*.opus", what="the recordings"),
             ),
-            how="fill in the form that https://github.com/SpeechColab/GigaSpeech names, and bring"
-            " GigaSpeech.json and the folder audio with the script that it offers",
+            how="fill in the form linked from https://github.com/SpeechColab/GigaSpeech and"
+            " download GigaSpeech.json and the folder audio with the script provided there",
         ),
     ),
     self_contained=False,
     read=read_release,
     notes=(
         *_NOTES,
-        "GigaSpeech.json of version 1.0.0 has the MD5 19c777dc296ff3eb714bc677a80620a3, and names"
+        "GigaSpeech.json of version 1.0.0 has the MD5 19c777dc296ff3eb714bc677a80620a3, and lists"
         " the MD5 of each recording.",
-        "The distributor advises more than 500 GB of free space for the whole of it.",
+        "The distributor recommends more than 500 GB of free space.",
     ),
 )

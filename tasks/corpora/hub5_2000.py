@@ -1,7 +1,7 @@
 """Hub5'00 English (LDC2002S09, LDC2002T43): 20 calls of Switchboard, 20 of CallHome, for testing.
 
-The two are scored apart and are a split each. The reference is the STM file; the PEM file beside
-the audio lists the same stretches of time without words and is not needed.
+The two sets are scored separately and are one split each. The reference is the STM file; the PEM
+file beside the audio has the same times without words and is not needed.
 """
 
 import re
@@ -25,7 +25,7 @@ from tasks.corpora.conversations import (
     Turn,
     audio_by_call,
     centiseconds,
-    order_of,
+    how_to_order,
     whole_words,
 )
 from tasks.corpora.sources import Delivery, Expected
@@ -43,7 +43,7 @@ _MARKS: Final = str.maketrans("", "", "()%")
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per STM line that is scored."""
+    """One segment per scored STM line."""
     calls = audio_by_call(raw)
     for stm in raw.members(".stm"):
         for number, line in numbered_lines(raw.read(stm)):
@@ -69,29 +69,29 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 start_s=float(start),
                 end_s=float(end),
                 text=text,
-            ).located(calls)
+            ).to_segment(calls)
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference in lower case: the first of alternatives, no hesitations, no broken-off words.
+    """The lower-case reference: the first alternative, without hesitations and word fragments.
 
-    The other words in parentheses are those that a scorer may let pass when missing; they are kept.
+    Other words in parentheses are optional for a scorer; they are kept.
 
     >>> clean("YES (%HESITATION) I (TH-) KNOW { GONNA / GOING TO }")
     'yes i know gonna'
     """
-    # the tag of a contraction holds `=>`, so it goes before the other tags
+    # the contraction tag contains `=>`, so it is removed before the other tags
     text = _HESITATION.sub(" ", _CONTRACTION.sub("", raw_text.lower()))
     text = _BRACES.sub(_first_alternative, _TAG.sub(" ", text)).translate(_MARKS)
-    if said := whole_words(text):
-        return said
+    if words := whole_words(text):
+        return words
     if text.split():
         return NoReference("no_whole_word")
     return NoReference("no_speech") if raw_text.strip() else ""
 
 
 def _first_alternative(braces: re.Match[str]) -> str:
-    """`{a / b / @}` is a choice, `@` in it nothing at all; braces around one word are a noise."""
+    """`{a / b / @}` is a choice, with `@` for nothing; one word in braces is a noise."""
     first, slash, _ = braces[1].partition("/")
     return first if slash and first.strip() != "@" else " "
 
@@ -116,16 +116,14 @@ HUB5_2000: Final = Corpus(
                 Expected(pattern="*english/sw_????.sph", what="the calls of Switchboard"),
                 Expected(pattern="*english/en_????.sph", what="the calls of CallHome"),
             ),
-            how=order_of("LDC2002S09"),
+            how=how_to_order("LDC2002S09"),
         ),
         Delivery(
             name="LDC2002T43",
             title="2000 HUB5 English Evaluation Transcripts",
             files=("*hub5e00.english.*.stm",),
-            expected=(
-                Expected(pattern="*hub5e00.english.*.stm", what="the reference to score against"),
-            ),
-            how=order_of("LDC2002T43"),
+            expected=(Expected(pattern="*hub5e00.english.*.stm", what="the references"),),
+            how=how_to_order("LDC2002T43"),
         ),
     ),
     splits={"switchboard": "test", "callhome": "test"},
@@ -147,11 +145,11 @@ HUB5_2000: Final = Corpus(
         "": "",
     },
     notes=(
-        "For testing only: about 11 hours of audio in 40 calls, of which parts are annotated. The"
-        " hours of the two splits are halves of that, for want of published ones.",
-        "Error rates are those of Whisper's normaliser, not of sclite with its table of equivalent"
-        " spellings (en20000405_hub5.glm), so they are not comparable with published ones.",
-        "Alternatives in braces are known from descriptions of the format, not from the file.",
-        "Whether the audio is compressed with Shorten is not established; both kinds are read.",
+        "For evaluation only: 40 calls with about 11 hours of audio, of which parts are annotated."
+        " The hours of the splits are half of that each, since none are published.",
+        "Error rates use Whisper's normaliser, not sclite with its table of equivalent spellings"
+        " (en20000405_hub5.glm), so they are not comparable with published ones.",
+        "Alternatives in braces follow descriptions of the format, not the file itself.",
+        "It was not verified whether the audio is compressed with Shorten; both kinds are read.",
     ),
 )

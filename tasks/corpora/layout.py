@@ -1,4 +1,4 @@
-"""Whether a delivery is laid out as its reader expects: a listing against patterns, no more."""
+"""Checks the listing of a delivery against the patterns that its reader expects."""
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase
@@ -7,7 +7,7 @@ from tasks.corpora.sources import Delivery, Expected
 
 
 def absent(source: Delivery, paths: Collection[str]) -> tuple[Expected, ...]:
-    """What of a delivery is not among the paths below a mirror."""
+    """The expected patterns of a delivery that no path below a mirror matches."""
     return tuple(
         expected
         for expected in source.expected

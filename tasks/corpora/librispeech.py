@@ -26,7 +26,7 @@ _DEPTH: Final = 4  # <split>/<speaker>/<chapter>/<file>
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per line of each `<speaker>-<chapter>.trans.txt`, its audio a file of its own."""
+    """One segment per line of each `<speaker>-<chapter>.trans.txt`, each with its own file."""
     audio = {PurePosixPath(member.name).stem: member for member in raw.members(".flac")}
     for transcript in raw.members(".trans.txt"):
         split = _split(transcript)
@@ -52,17 +52,17 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def _split(transcript: Member) -> str:
-    """The folder above speaker and chapter."""
+    """The name of the folder above speaker and chapter."""
     parts = PurePosixPath(transcript.name).parts
     if len(parts) < _DEPTH:
         raise ShardError(
-            f"{transcript.name} lies elsewhere than <split>/<speaker>/<chapter>/: not LibriSpeech"
+            f"{transcript.name} is not in <split>/<speaker>/<chapter>/: not LibriSpeech"
         )
     return parts[-_DEPTH]
 
 
 def clean(raw_text: str) -> str:
-    """The reference; LibriSpeech has no tags, only upper case.
+    """The reference: lower case; LibriSpeech has no tags.
 
     >>> clean("IT'S A FERRY")
     "it's a ferry"

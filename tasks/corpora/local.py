@@ -1,6 +1,6 @@
-"""A corpus of one's own, described in a configuration: no adapter, no code.
+"""Corpora described by a `local` block of the configuration, without code.
 
-Its splits are patterns of files: audio with a `.txt` beside each, JSON Lines, or Parquet.
+Their splits are path patterns: audio files with a `.txt` each, JSON Lines, or Parquet.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,23 +27,23 @@ _TEXT: Final = ".txt"
 
 
 def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
-    """The corpus that the block `local` of `corpora.{name}` describes.
+    """The corpus described by the `local` block of `corpora.{name}`.
 
-    Its revision covers patterns and columns: the files are known by their digests. Raises
-    `UserError` without such a block.
+    Its revision covers patterns and columns; files are identified by their digests. Raises
+    `UserError` if there is no such block.
     """
     local = settings.local
     if local is None:
-        raise UserError(f"corpora.{name} has no block `local`")
-    described = local.model_dump(mode="json", include={"hub", "splits", "columns"})
+        raise UserError(f"corpora.{name} has no `local` block")
+    values = local.model_dump(mode="json", include={"hub", "splits", "columns"})
     return Corpus(
         name=name,
         title=local.title or name,
         homepage=f"https://huggingface.co/datasets/{local.hub}" if local.hub else "",
         licence=Licence(**local.licence.model_dump(), note="as the configuration states it"),
-        revision=f"local-{digest([settings.revision, described])[:8]}",
+        revision=f"local-{digest([settings.revision, values])[:8]}",
         sources=(_source(name, local, settings.revision),),
-        splits={split: found.role for split, found in local.splits.items()},
+        splits={split: files.role for split, files in local.splits.items()},
         hours=_hours(local),
         read=partial(_read, local),
         clean=clean,
@@ -53,7 +53,7 @@ def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
 
 
 def clean(raw_text: str) -> str:
-    """The reference: the text as it is, with single spaces.
+    """The reference: the text with single spaces.
 
     >>> clean(" two  words ")
     'two words'
@@ -62,40 +62,43 @@ def clean(raw_text: str) -> str:
 
 
 def _source(name: str, local: LocalCorpus, revision: str | None) -> Source:
-    patterns = {split: found.files for split, found in local.splits.items()}
+    patterns = {split: split_files.files for split, split_files in local.splits.items()}
     if local.hub is not None:
         return HubFiles(repo=local.hub, revision=revision or "main", patterns=patterns)
-    every = [pattern for found in patterns.values() for pattern in found]
-    has_tables = any(suffix_of(pattern) in TABLE_SUFFIXES for pattern in every)
-    named = map(_in_any_case, AUDIO_SUFFIXES) if has_tables else ()
-    texts = map(_text_pattern, every) if local.columns.text is not None else ()
+    all_patterns = [
+        pattern for patterns_of_split in patterns.values() for pattern in patterns_of_split
+    ]
+    has_tables = any(suffix_of(pattern) in TABLE_SUFFIXES for pattern in all_patterns)
+    audio = map(_in_any_case, AUDIO_SUFFIXES) if has_tables else ()
+    texts = map(_text_pattern, all_patterns) if local.columns.text is not None else ()
     return Delivery(
         name=name,
         title=local.title or name,
-        files=(*every, *texts, *named),
+        files=(*all_patterns, *texts, *audio),
         expected=tuple(
             Expected(pattern=pattern, what=f"files of the split {split}")
-            for split, found in patterns.items()
-            for pattern in found
+            for split, patterns_of_split in patterns.items()
+            for pattern in patterns_of_split
         ),
-        how=f"put its files below one folder, or mend corpora.{name}.local.splits",
+        how=f"put the files below one folder, or correct corpora.{name}.local.splits",
     )
 
 
 def _hours(local: LocalCorpus) -> dict[str, float]:
-    """Those that are stated, shared by the training splits where there are any."""
-    train = [split for split, found in local.splits.items() if found.role == "train"]
-    sharing = train or list(local.splits)
+    """The stated hours, divided among the training splits, or all splits if there are none."""
+    train = [split for split, files in local.splits.items() if files.role == "train"]
+    with_hours = train or list(local.splits)
     return {
-        split: local.hours / len(sharing) if split in sharing else 0.0 for split in local.splits
+        split: local.hours / len(with_hours) if split in with_hours else 0.0
+        for split in local.splits
     }
 
 
 def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per row of the tables of a split; where it has none, per audio file."""
+    """One segment per row of the tables of a split, or per audio file if it has no tables."""
     files = {member.name: member for member in raw.members()}
     for split, members in _by_split(local, files.values()).items():
-        tables = [one for one in members if suffix_of(one.name) in TABLE_SUFFIXES]
+        tables = [member for member in members if suffix_of(member.name) in TABLE_SUFFIXES]
         if not tables:
             yield from _with_texts(raw, split, members, local.columns)
         for table in tables:
@@ -103,26 +106,26 @@ def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[str, list[Member]]:
-    """The files of each split; one that the patterns of several match is the first one's."""
-    found: dict[str, list[Member]] = {split: [] for split in local.splits}
+    """The files of each split; a file that matches several splits belongs to the first."""
+    by_split: dict[str, list[Member]] = {split: [] for split in local.splits}
     patterns = {
-        split: (*wanted.files, *map(_text_pattern, wanted.files))
-        for split, wanted in local.splits.items()
+        split: (*files.files, *map(_text_pattern, files.files))
+        for split, files in local.splits.items()
     }
     for member in members:
-        for split, wanted in patterns.items():
-            if any(fnmatchcase(member.name, pattern) for pattern in wanted):
-                found[split].append(member)
+        for split, patterns_of_split in patterns.items():
+            if any(fnmatchcase(member.name, pattern) for pattern in patterns_of_split):
+                by_split[split].append(member)
                 break
-    return found
+    return by_split
 
 
 def _with_texts(
     raw: Raw, split: str, members: Iterable[Member], columns: Columns
 ) -> Iterator[Segment | Unplanned]:
-    """A segment per audio file, its transcript in the file of that name that ends in `.txt`."""
-    audio = [one for one in members if suffix_of(one.name) in AUDIO_SUFFIXES]
-    texts = {stem_of(one.name): one for one in members if suffix_of(one.name) == _TEXT}
+    """One segment per audio file, with the transcript in the `.txt` file of the same name."""
+    audio = [member for member in members if suffix_of(member.name) in AUDIO_SUFFIXES]
+    texts = {stem_of(member.name): member for member in members if suffix_of(member.name) == _TEXT}
     for member in audio:
         place = Place(split, stem_of(member.name))
         text = "" if columns.text is None else None
@@ -147,12 +150,12 @@ def _with_texts(
 
 
 def _text_pattern(pattern: str) -> str:
-    """Where the transcripts lie of the audio files that a pattern matches."""
+    """The pattern of the transcripts of the audio files that a pattern matches."""
     if suffix_of(pattern) in ("", *TABLE_SUFFIXES):
         return pattern
     return str(PurePosixPath(pattern).with_suffix(_TEXT))
 
 
 def _in_any_case(suffix: str) -> str:
-    """The pattern of names that end in a suffix, `*.[wW][aA][vV]`."""
+    """A case-insensitive pattern for a suffix, such as `*.[wW][aA][vV]`."""
     return "*" + "".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in suffix)

@@ -1,4 +1,4 @@
-"""The rows of a corpus of one's own: from a line of JSON or a row of Parquet to a segment."""
+"""Converts the rows of JSON Lines and Parquet tables of local corpora to segments."""
 
 import json
 import math
@@ -24,7 +24,7 @@ _SHOWN_CHARS: Final = 80
 
 
 def suffix_of(name: str) -> str:
-    """What a path ends in, in lower case."""
+    """The suffix of a path, in lower case."""
     return PurePosixPath(name).suffix.lower()
 
 
@@ -35,19 +35,19 @@ def stem_of(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands; its `name` is its id unless it has one of its own."""
+    """The position of a row; `name` is its id unless the row has an id of its own."""
 
     split: str
     name: str
 
     def rejected(self, reason: str, detail: object) -> Unplanned:
-        """The row, quarantined."""
+        """Quarantine the row."""
         row = quarantined(self.name, reason, str(detail)[:_SHOWN_CHARS])
         return Unplanned(split=self.split, row=row)
 
 
-class _DefectError(ValueError):
-    """Why a row cannot be planned."""
+class _InvalidRowError(ValueError):
+    """A row that cannot be used; `reason` is counted."""
 
     def __init__(self, reason: str, detail: object) -> None:
         super().__init__(reason)
@@ -57,9 +57,9 @@ class _DefectError(ValueError):
 def table_items(
     raw: Raw, table: Member, split: str, columns: Columns, files: Mapping[str, Member]
 ) -> Iterator[Segment | Unplanned]:
-    """A segment per row of a table; `files` are those that its paths may name.
+    """One segment per row of a table; `files` are the files that its paths may refer to.
 
-    Raises `ShardError` for a Parquet file that is not whole or lacks a column.
+    Raises `ShardError` for a Parquet file that is incomplete or lacks a column.
     """
     rows = _parquet if suffix_of(table.name) == PARQUET else _lines
     for number, values, embedded in rows(raw, table, columns):
@@ -72,7 +72,7 @@ def table_items(
 
 
 _Row = tuple[int, dict[str, Any] | str, Member | None]
-"""Number, values by column (of a line that is no object: its text), audio if in the table."""
+"""Number, values by column (the text of a line that is not an object), embedded audio."""
 
 
 def _lines(raw: Raw, table: Member, columns: Columns) -> Iterator[_Row]:
@@ -84,22 +84,22 @@ def _lines(raw: Raw, table: Member, columns: Columns) -> Iterator[_Row]:
 
 def _object(line: bytes) -> dict[str, Any] | str:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else line.decode(errors="replace").strip()
+        value = None
+    return value if isinstance(value, dict) else line.decode(errors="replace").strip()
 
 
 def _parquet(raw: Raw, table: Member, columns: Columns) -> Iterator[_Row]:
-    wanted = {name for name in columns.model_dump().values() if name is not None}
-    if is_inside := _has_bytes(raw, table, columns.audio):
-        wanted -= {columns.audio}
-    for number, row in parquet_rows(raw, table, sorted(wanted)):
-        yield number, row, audio_in(table, number, columns.audio) if is_inside else None
+    names = {name for name in columns.model_dump().values() if name is not None}
+    if is_embedded := _has_bytes(raw, table, columns.audio):
+        names -= {columns.audio}
+    for number, row in parquet_rows(raw, table, sorted(names)):
+        yield number, row, audio_in(table, number, columns.audio) if is_embedded else None
 
 
 def _has_bytes(raw: Raw, table: Member, column: str) -> bool:
-    """Whether a column holds audio, not paths; what else is wrong is told where rows are read."""
+    """Whether a column has audio, not paths; other faults are reported when rows are read."""
     with raw.open(table) as file:
         try:
             schema = pq.read_schema(file)
@@ -119,26 +119,26 @@ def _item(
     columns: Columns,
     files: Mapping[str, Member],
 ) -> Segment | Unplanned:
-    """A segment of `audio`: a member, or the path of one."""
+    """The segment of a row; `audio` is a member or a path."""
     try:
         if columns.id is not None:
-            if (own := _word(values.get(columns.id))) is None:
-                raise _DefectError("no_id", f"{columns.id} of {place.name}")
-            place = replace(place, name=own)
-        heard = audio if isinstance(audio, Member) else _located(audio, table, files)
+            if (own_id := _text_or_none(values.get(columns.id))) is None:
+                raise _InvalidRowError("no_id", f"{columns.id} of {place.name}")
+            place = replace(place, name=own_id)
+        member = audio if isinstance(audio, Member) else _located(audio, table, files)
         text = "" if columns.text is None else values.get(columns.text)
         if not isinstance(text, str):
-            raise _DefectError("no_text", f"{columns.text} is {text!r}")
-        start_s, end_s, told_s = _times(values, columns)
-    except _DefectError as defect:
-        return place.rejected(defect.reason, defect.detail)
-    whole = place.name if heard is audio else stem_of(heard.name)
+            raise _InvalidRowError("no_text", f"{columns.text} is {text!r}")
+        start_s, end_s, duration_s = _times(values, columns)
+    except _InvalidRowError as error:
+        return place.rejected(error.reason, error.detail)
+    file = place.name if member is audio else stem_of(member.name)
     return Segment(
         id=place.name,
         split=place.split,
-        recording_id=_word(values.get(columns.recording or "")) or whole,
-        speaker_id=_word(values.get(columns.speaker or "")),
-        audio=replace(heard, duration_s=told_s or heard.duration_s),
+        recording_id=_text_or_none(values.get(columns.recording or "")) or file,
+        speaker_id=_text_or_none(values.get(columns.speaker or "")),
+        audio=replace(member, duration_s=duration_s or member.duration_s),
         raw_text=text,
         start_s=start_s,
         end_s=end_s,
@@ -146,7 +146,7 @@ def _item(
 
 
 def _times(values: Mapping[str, Any], columns: Columns) -> tuple[float, float | None, float | None]:
-    """Start, end (None: that of the audio), and how long the audio is if a row tells that."""
+    """Start, end (None: the end of the audio) and the stated duration of the whole audio."""
     start_s, end_s, duration_s = (
         None if name is None else _seconds(values.get(name))
         for name in (columns.start_s, columns.end_s, columns.duration_s)
@@ -155,26 +155,26 @@ def _times(values: Mapping[str, Any], columns: Columns) -> tuple[float, float | 
     if end_s is None and duration_s is not None and columns.start_s is not None:
         end_s = first_s + duration_s
     if end_s is not None and end_s <= first_s:
-        raise _DefectError("reversed_times", f"{first_s} to {end_s} s")
+        raise _InvalidRowError("reversed_times", f"{first_s} to {end_s} s")
     return first_s, end_s, duration_s if columns.start_s is None else None
 
 
 def _located(path: object, table: Member, files: Mapping[str, Member]) -> Member:
-    """The file of a path, which is taken from the table's folder or from the mirror."""
+    """The file at a path, relative to the folder of the table or to the mirror."""
     if not isinstance(path, str) or not path:
-        raise _DefectError("no_audio", f"{path!r} is no path")
-    places = (posixpath.join(posixpath.dirname(table.name), path), path)
+        raise _InvalidRowError("no_audio", f"{path!r} is not a path")
+    candidates = (posixpath.join(posixpath.dirname(table.name), path), path)
     inside = [
-        found
-        for found in map(posixpath.normpath, places)
-        if not posixpath.isabs(found) and found.split("/")[0] != ".."
+        candidate
+        for candidate in map(posixpath.normpath, candidates)
+        if not posixpath.isabs(candidate) and candidate.split("/")[0] != ".."
     ]
     if not inside or "://" in path:
-        raise _DefectError("outside_the_mirror", path)
-    for found in inside:
-        if found in files and suffix_of(found) in AUDIO_SUFFIXES:
-            return files[found]
-    raise _DefectError("no_audio", path)
+        raise _InvalidRowError("outside_the_mirror", path)
+    for candidate in inside:
+        if candidate in files and suffix_of(candidate) in AUDIO_SUFFIXES:
+            return files[candidate]
+    raise _InvalidRowError("no_audio", path)
 
 
 def _seconds(value: object) -> float | None:
@@ -185,9 +185,9 @@ def _seconds(value: object) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
-        raise _DefectError("malformed_times", f"{value!r} is no time in seconds")
+        raise _InvalidRowError("malformed_times", f"{value!r} is not a time in seconds")
     return seconds
 
 
-def _word(value: object) -> str | None:
+def _text_or_none(value: object) -> str | None:
     return None if value is None or value == "" else str(value)

@@ -1,6 +1,6 @@
-"""The XML of the NITE toolkit (NXT), as far as AMI's transcripts need it: stand-off annotation.
+"""Parser for the stand-off annotation of the NITE XML toolkit (NXT), as used by AMI.
 
-Words are elements of one file; a segment of another names the first and the last of them.
+Words are elements of one file; a segment in another file refers to its first and last word.
 """
 
 import re
@@ -16,30 +16,30 @@ _HREF: Final = re.compile(r"[^#]*#id\(([^()]+)\)(?:\.\.id\(([^()]+)\))?")
 
 
 class NxtError(ValueError):
-    """Bytes that are no XML that may be read, or a reference to what is not there."""
+    """Malformed or refused XML, or a reference to a missing element."""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An element; names in a namespace are that, a space, and the local name."""
+    """An XML element; names are the namespace, a space and the local name."""
 
     tag: str
     attributes: Mapping[str, str]
     children: list["Element"] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)  # of its own, without its children's
+    texts: list[str] = field(default_factory=list)  # without that of the children
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who speaks in a meeting: the name in the whole corpus, and the headset."""
+    """A speaker in a meeting: the global name and the headset."""
 
     name: str
     channel: int
 
 
 @dataclass(frozen=True, slots=True)
-class AlignmentChunk:
-    """A transcribed segment: its times as written, and what it says of its words."""
+class NxtSegment:
+    """A transcribed segment: its times as written and references to its words."""
 
     start: str
     end: str
@@ -47,9 +47,9 @@ class AlignmentChunk:
 
 
 def parse(data: bytes) -> Element:
-    """The root of a document; raises `NxtError`, also for one that declares a document type.
+    """The root of a document; raises `NxtError`, also if it declares a document type.
 
-    Without a document type there are no entities but characters: nothing is expanded or fetched.
+    Without a document type there are no custom entities: nothing is expanded or fetched.
     """
     top = Element("", {})
     opened = [top]
@@ -66,7 +66,7 @@ def parse(data: bytes) -> Element:
         opened[-1].texts.append(text)
 
     def refuse(*_: object) -> NoReturn:
-        raise NxtError("it declares a document type, which no annotation needs")
+        raise NxtError("it declares a document type, which annotations do not need")
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = begin
@@ -75,14 +75,14 @@ def parse(data: bytes) -> Element:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # also for its encoding
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter: bad encodings
         raise NxtError(str(error)) from error
     return top.children[0]
 
 
 def speakers(data: bytes) -> dict[tuple[str, str], Speaker]:
     """The speakers of `meetings.xml` by meeting and agent; raises `NxtError`."""
-    found = {}
+    by_agent = {}
     for meeting in parse(data).children:
         for speaker in meeting.children:
             name, channel = (speaker.attributes.get(key) for key in ("global_name", "channel"))
@@ -91,15 +91,15 @@ def speakers(data: bytes) -> dict[tuple[str, str], Speaker]:
                     meeting.attributes.get("observation", ""),
                     speaker.attributes.get("nxt_agent", ""),
                 )
-                found[key] = Speaker(name, int(channel))
-    return found
+                by_agent[key] = Speaker(name, int(channel))
+    return by_agent
 
 
-def stretches(data: bytes) -> Iterator[AlignmentChunk]:
+def segments(data: bytes) -> Iterator[NxtSegment]:
     """The segments of a speaker in a meeting, in the file's order; raises `NxtError`."""
     for element in parse(data).children:
         if element.tag == "segment":
-            yield AlignmentChunk(
+            yield NxtSegment(
                 element.attributes.get("transcriber_start", ""),
                 element.attributes.get("transcriber_end", ""),
                 tuple(
@@ -111,20 +111,20 @@ def stretches(data: bytes) -> Iterator[AlignmentChunk]:
 
 
 class Words:
-    """What a speaker says and does in a meeting, in order; raises `NxtError` for other bytes."""
+    """The words and vocal sounds of a speaker in a meeting, in order; raises `NxtError`."""
 
     def __init__(self, data: bytes) -> None:
         self._elements = parse(data).children
-        self._places = {
-            element.attributes.get(_ID, ""): place for place, element in enumerate(self._elements)
+        self._positions = {
+            element.attributes.get(_ID, ""): position
+            for position, element in enumerate(self._elements)
         }
 
     def text(self, hrefs: Sequence[str]) -> str:
-        """The words in these ranges, punctuation joined to the word before it.
+        """The words in these ranges, with punctuation attached to the preceding word.
 
-        A word that was broken off ends in a hyphen; a dash as punctuation stands by itself. Sounds
-        and marks are not words: empty where there is nothing else. Raises `NxtError` for a word
-        that there is not.
+        Truncated words end with a hyphen; a dash as punctuation is a token of its own. Empty if
+        there are only vocal sounds and punctuation. Raises `NxtError` for a missing word.
         """
         text, num_words = "", 0
         for href in hrefs:
@@ -136,19 +136,19 @@ class Words:
                     text += f" {written}" if written == "-" else written
                     continue
                 num_words += 1
-                broken_off = element.attributes.get("trunc") == "true"
-                text += f" {written}{'-' if broken_off else ''}"
+                is_truncated = element.attributes.get("trunc") == "true"
+                text += f" {written}{'-' if is_truncated else ''}"
         return text.strip() if num_words else ""
 
     def _range(self, href: str) -> Sequence[Element]:
         match = _HREF.fullmatch(href)
         if match is None:
-            raise NxtError(f"a reference of another form: {href!r}")
+            raise NxtError(f"malformed reference {href!r}")
         first, last = match[1], match[2] or match[1]
         for name in (first, last):
-            if name not in self._places:
-                raise NxtError(f"there is no word {name!r}")
-        begin, end = self._places[first], self._places[last]
+            if name not in self._positions:
+                raise NxtError(f"no word {name!r}")
+        begin, end = self._positions[first], self._positions[last]
         if end < begin:
-            raise NxtError(f"a range that ends before it begins: {href!r}")
+            raise NxtError(f"reversed range {href!r}")
         return self._elements[begin : end + 1]

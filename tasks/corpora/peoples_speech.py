@@ -1,7 +1,7 @@
 """The People's Speech, `clean`: mixed public speech in FLAC utterances, lower-case transcripts.
 
-The data set on the Hub has Parquet files with the audio in them; the earlier release has a line of
-JSON for each recording and its utterances as files.
+The data set on the Hub has Parquet files with embedded audio; the earlier release has one line of
+JSON per recording and one file per utterance.
 """
 
 import json
@@ -27,11 +27,11 @@ from tasks.corpora.tables import audio_in, parquet_rows
 
 _SPLITS: Final[dict[str, Role]] = {"train": "train", "validation": "validation", "test": "test"}
 _RELEASED: Final = {"clean": "train", "validation": "validation", "test": "test"}
-_FOLDER: Final = re.compile(r"(.+?)(?:/|_SLASH_)")  # ids on the Hub spell the slash out
+_FOLDER: Final = re.compile(r"(.+?)(?:/|_SLASH_)")  # the slash is spelt out in ids on the Hub
 
 
 def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per row of each `<split>-*.parquet`; the audio itself stays where it is."""
+    """One segment per row of each `<split>-*.parquet`; the audio is not read here."""
     for file in raw.members(".parquet"):
         split = PurePosixPath(file.name).name.partition("-")[0]
         for number, row in parquet_rows(raw, file, ("id", "duration_ms", "text")):
@@ -50,10 +50,10 @@ def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def read_release(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per name in `training_data` of each line of `<folder>/<subset>.json`.
+    """One segment per name in `training_data` of each line of `<folder>/<subset>.json`.
 
-    A line is a recording. Its lists go together by place and are found by key, for the order of the
-    keys changes; the names are paths below `<folder>/<subset>/`.
+    A line is a recording with lists of equal length; the order of its keys varies. The names are
+    paths below `<folder>/<subset>/`.
     """
     audio = {member.name: member for member in raw.members(".flac")}
     for metadata in raw.members(".json"):
@@ -75,24 +75,24 @@ def read_release(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def _utterances(line: bytes) -> tuple[str, list[tuple[str, str, float]]] | None:
-    """Identifier and (name, label, duration in ms) of a recording; None: no such line."""
+    """Identifier and (name, label, duration in ms) of a recording; None for a malformed line."""
     try:
         recording: Any = json.loads(line)
         identifier, data = recording["identifier"], recording["training_data"]
         rows = list(zip(data["name"], data["label"], data["duration_ms"], strict=True))
     except (ValueError, KeyError, TypeError):
         return None
-    whole = all(
+    is_valid = all(
         isinstance(name, str) and isinstance(label, str) and isinstance(duration_ms, int | float)
         for name, label, duration_ms in rows
     )
-    return (identifier, rows) if isinstance(identifier, str) and whole else None
+    return (identifier, rows) if isinstance(identifier, str) and is_valid else None
 
 
 def _segment(
     split: str, recording_id: str, name: str, label: str, duration_ms: float, file: Member | None
 ) -> Segment | Unplanned:
-    utterance_id = str(PurePosixPath(name))  # without the ./ that some names begin with
+    utterance_id = str(PurePosixPath(name))  # removes the ./ at the start of some names
     if file is None:
         return Unplanned(split=split, row=quarantined(utterance_id, "no_audio", name))
     return Segment(
@@ -106,12 +106,12 @@ def _segment(
 
 
 def _seconds(duration_ms: float | None) -> float | None:
-    """For the plan to estimate with: what a file really lasts is known when it is decoded."""
+    """An estimate for the plan; the actual duration is known after decoding."""
     return duration_ms / 1000 if duration_ms else None
 
 
 def clean(raw_text: str) -> str:
-    """The reference; transcripts are without tags, in lower case and mostly without punctuation.
+    """The reference; transcripts have no tags, are lower case and mostly without punctuation.
 
     >>> clean("we will  now hear ")
     'we will now hear'
@@ -129,8 +129,8 @@ _LICENCE: Final = Licence(
     commercial_use=True,
     derivatives=True,
     redistribution=True,
-    note="each item has its own of CC-BY-2.0, 2.5, 3.0, 4.0 and CC-BY-SA-3.0, 4.0, and the rows"
-    " do not say which; some are share-alike",
+    note="each item has one of CC-BY-2.0, 2.5, 3.0, 4.0 and CC-BY-SA-3.0, 4.0, but rows do not"
+    " state which; some are share-alike",
 )
 _MEAN_S: Final = 13.8
 _HELD_OUT_HOURS: Final = {
@@ -143,7 +143,7 @@ PEOPLES_SPEECH: Final = Corpus(
     form="hub",
     title="The People's Speech (clean)",
     homepage="https://mlcommons.org/datasets/peoples-speech/",
-    # rows of the Hub's card at the mean length of an utterance
+    # number of rows on the Hub times the mean length of an utterance
     hours={"train": round(1_501_271 * _MEAN_S / 3600, 1), **_HELD_OUT_HOURS},
     paper_hours=12_000,
     distributed_gb=401.6,
@@ -162,11 +162,11 @@ PEOPLES_SPEECH: Final = Corpus(
     clean=clean,
     examples=_EXAMPLES,
     notes=(
-        "The paper counts 12,000 hours of clean; the copy on the Hub holds 1.5 million utterances,"
-        " about 5,755 hours. Whether the rest is missing there is not established.",
-        "Transcripts were aligned by machine: many do not match their audio.",
-        "Nobody says who speaks; recordings are known by the folder in an utterance's id.",
-        "distributed_gb is that of train; hours are rows at a mean of 13.8 s.",
+        "The paper counts 12,000 hours of clean; the copy on the Hub has 1.5 million utterances,"
+        " about 5,755 hours. It is unknown whether the rest is missing there.",
+        "Transcripts were aligned automatically: many do not match their audio.",
+        "Speakers are not identified; the recording is the folder in the id of an utterance.",
+        "distributed_gb is that of train; hours assume a mean of 13.8 s per row.",
     ),
 )
 
@@ -186,14 +186,15 @@ PEOPLES_SPEECH_RELEASE: Final = replace(
                 for pattern in (f"*{split}/{subset}.json", f"*{split}/{subset}/*.flac")
             ),
             expected=(
-                Expected(pattern="*train/clean.json", what="the lines of the training set"),
+                Expected(pattern="*train/clean.json", what="the table of the training set"),
                 Expected(
-                    pattern="*train/clean/*.flac", what="its utterances, out of their tar files"
+                    pattern="*train/clean/*.flac",
+                    what="its utterances, extracted from the tar files",
                 ),
             ),
             how="download the folders train, validation and test of the data set"
-            " MLCommons/peoples_speech_v1.0 from the Hugging Face Hub, and unpack each tar file of"
-            " train/clean, validation/validation and test/test where it lies",
+            " MLCommons/peoples_speech_v1.0 from the Hugging Face Hub, and extract each tar file of"
+            " train/clean, validation/validation and test/test in place",
         ),
     ),
     self_contained=False,

@@ -1,4 +1,4 @@
-"""The corpora that a configuration can name."""
+"""The built-in corpora, and the corpora of a run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -27,10 +27,10 @@ from tasks.corpora.voxpopuli import VOXPOPULI
 
 
 def _by_name(corpora: Iterable[Corpus]) -> Mapping[str, Mapping[str, Corpus]]:
-    found: dict[str, dict[str, Corpus]] = {}
+    by_name: dict[str, dict[str, Corpus]] = {}
     for corpus in corpora:
-        found.setdefault(corpus.name, {})[corpus.form] = corpus
-    return found
+        by_name.setdefault(corpus.name, {})[corpus.form] = corpus
+    return by_name
 
 
 CORPORA: Final = _by_name(
@@ -56,24 +56,24 @@ CORPORA: Final = _by_name(
         FLEURS,
     )
 )
-"""Name to form to corpus; the first form is taken unless another is named."""
+"""Corpora by name and form; the first form is the default."""
 
 
 def corpus_named(name: str, form: str | None = None) -> Corpus:
-    """The corpus of that name; raises `UserError` naming those that there are."""
+    """The corpus of that name; raises `UserError` with the known names."""
     if name not in CORPORA:
         raise UserError(
-            f"no corpus {name!r}; there are {', '.join(sorted(CORPORA))}; one of your own needs a"
-            f" `local` block under corpora.{name}"
+            f"no corpus {name!r}; known: {', '.join(sorted(CORPORA))}; a corpus of your own"
+            f" needs a `local` block under corpora.{name}"
         )
     forms = CORPORA[name]
     if form is None:
         return next(iter(forms.values()))
     if form not in forms:
         raise UserError(
-            f"corpora.{name}.form: no form {form!r}; there is {' or '.join(filter(None, forms))}"
+            f"corpora.{name}.form: no form {form!r}; use {' or '.join(filter(None, forms))}"
             if any(forms)
-            else f"corpora.{name}.form: {name} is handed out in one form only; leave the key out"
+            else f"corpora.{name}.form: {name} has only one form; remove the key"
         )
     return forms[form]
 
@@ -98,7 +98,7 @@ def corpus_of_run(config: RunConfig, name: str) -> Corpus:
 
 
 def refuse_unlicensed(config: RunConfig) -> None:
-    """Raise `UserError` naming each corpus whose licence is not what the configuration demands."""
+    """Raise `UserError` naming each corpus whose licence the configuration does not allow."""
     if config.licence == "any":
         return
     refused = [
@@ -108,20 +108,20 @@ def refuse_unlicensed(config: RunConfig) -> None:
     ]
     if refused:
         raise UserError(
-            "licence: commercial is demanded, and commercial use is not allowed for"
-            f" {', '.join(refused)}; leave them out of corpora, or set licence: any"
+            "licence is commercial, but commercial use is not allowed for"
+            f" {', '.join(refused)}; remove them from corpora, or set licence: any"
         )
 
 
 def _pinned(corpus: Corpus, settings: CorpusSettings) -> Corpus:
-    """The corpus at the revision that the configuration names for its data set on the Hub."""
+    """The corpus at the configured revision of its data set on the Hub."""
     if settings.revision is None:
         return corpus
     *others, last = corpus.sources
     if not isinstance(last, HubFiles):
         raise UserError(
-            f"corpora.{corpus.name}.revision: {corpus.title} does not come from the Hub;"
-            " leave the key out"
+            f"corpora.{corpus.name}.revision: {corpus.title} is not a data set of the Hub;"
+            " remove the key"
         )
     pinned = replace(last, revision=settings.revision)
     return replace(corpus, sources=(*others, pinned), revision=settings.revision)

@@ -1,4 +1,4 @@
-"""Where a corpus comes from: files by URL, a data set on the Hub, a delivery on disk."""
+"""The sources of a corpus: files by URL, a data set on the Hub, a manual delivery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Archive:
-    """A file as its distributor publishes it; a digest is None where none is published.
+    """A file with a URL; digests and size are None if not published.
 
-    `by_hand` says how one gets a file that no program may fetch; its `mirror` must then be named.
+    `by_hand` has instructions for a file that must be obtained manually; it needs a `mirror`.
     """
 
     url: str
     md5: str | None = None
     sha256: str | None = None
     size_bytes: int | None = None
-    splits: tuple[str, ...] = ()  # those that it holds; empty: all
+    splits: tuple[str, ...] = ()  # that it contains; empty: all
     by_hand: str = ""
 
     @property
     def name(self) -> str:
-        """The file name, which a mirror keeps."""
+        """The file name, also on a mirror."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -29,9 +29,9 @@ class Archive:
 class HubFiles:
     """The files of a data set repository on the Hugging Face Hub, at one revision.
 
-    `patterns` gives the paths of each split, as `fnmatch` understands them; what matches the
-    patterns under the empty name is needed by every split. The files keep their paths: they are
-    the names of members, and a mirror keeps them too. The last of a corpus's sources.
+    `patterns` maps each split to path patterns (`fnmatch`); files under the empty name are needed
+    by every split. Paths are the names of members, and the same on a mirror. Must be the last
+    source of a corpus.
     """
 
     repo: str
@@ -42,7 +42,7 @@ class HubFiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
-    """What must lie somewhere in a delivery: a pattern of paths (`fnmatch`), and what that is."""
+    """A path pattern (`fnmatch`) that a complete delivery matches, and a description."""
 
     pattern: str
     what: str
@@ -50,18 +50,18 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A tree of files that one orders and brings by hand; hashed where it lies, never copied.
+    """A tree of files that is obtained manually; it is hashed in place and never copied.
 
-    It lies anywhere below the corpus's `mirror`, a local folder or an `s3://` one; `files` are the
-    patterns (`fnmatch`, against the path below the mirror) of the files that a reader may ask for.
+    It may be anywhere below the `mirror` of the corpus, a local folder or an `s3://` prefix.
+    `files` are patterns (`fnmatch`, on paths below the mirror) of the files that are read.
     """
 
     name: str  # such as LDC2004S13
     title: str
     files: tuple[str, ...]
     expected: tuple[Expected, ...]
-    how: str  # one gets it
-    splits: tuple[str, ...] = ()  # those that it holds; empty: all
+    how: str  # instructions for obtaining it
+    splits: tuple[str, ...] = ()  # that it contains; empty: all
 
 
 Source: TypeAlias = Archive | HubFiles | Delivery

@@ -1,6 +1,6 @@
-"""SPGISpeech: calls on companies' earnings, cut to 5 to 15 s, fully written transcripts.
+"""SPGISpeech: earnings calls, cut to 5 to 15 s, with fully formatted transcripts.
 
-For evaluation: of the data set on the Hub its `dev` and `test`.
+For evaluation only: `dev` and `test` of the data set on the Hub.
 """
 
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ _SPLITS: Final = {"dev": "validation", "test": "test"}
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per line of `dev.csv` and `test.csv`: `wav_filename|wav_filesize|transcript`.
+    """One segment per line of `dev.csv` and `test.csv`: `wav_filename|wav_filesize|transcript`.
 
-    A `wav_filename` is `<call>/<number>.wav`, wherever else that lies in its tar.
+    A `wav_filename` is `<call>/<number>.wav`, at any depth of the tar file.
     """
     audio = {_call_and_number(member.name): member for member in raw.members(".wav")}
     for table in raw.members(".csv"):
@@ -42,7 +42,7 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def _call_and_number(path: str) -> tuple[str, ...]:
-    """The last two parts of a path: the call's digest and the slice."""
+    """The last two parts of a path: the digest of the call and the slice."""
     return PurePosixPath(path).parts[-2:]
 
 
@@ -66,7 +66,7 @@ def _segment(
 
 
 def clean(raw_text: str) -> str:
-    """The reference; transcripts are as one would print them, without tags.
+    """The reference; transcripts are formatted text without tags.
 
     >>> clean("Revenue grew 4.5%,  didn't it? ")
     "Revenue grew 4.5%, didn't it?"
@@ -85,7 +85,7 @@ SPGISPEECH: Final = Corpus(
         derivatives=False,
         redistribution=False,
         to_sign="Kensho's terms, on the Hub with an account",
-        note="free for non-commercial use; the rest of the agreement was not seen",
+        note="free for non-commercial use; the full agreement was not reviewed",
     ),
     revision="main",
     sources=(
@@ -108,11 +108,11 @@ SPGISPEECH: Final = Corpus(
         "": "",
     },
     notes=(
-        "For evaluation only: its 5,000 hours of training speech are not in this corpus.",
-        "A call has several speakers, and no transcript says which; speakers are not known.",
-        "The paths on the Hub are those of 2022; whether they have been turned into Parquet since"
-        " is not established. Kensho's own delivery (train.csv, val.csv) is not read.",
-        "The test set has 39,341 utterances, about 100 hours; the hours of validation are an"
-        " estimate from its having as many archives.",
+        "For evaluation only: the 5,000 hours of training speech are not included.",
+        "Calls have several speakers, who are not identified.",
+        "The paths on the Hub are those of 2022; they may have been converted to Parquet since."
+        " Kensho's own delivery (train.csv, val.csv) is not supported.",
+        "The test set has 39,341 utterances, about 100 hours; the hours of validation are"
+        " estimated from the equal number of archives.",
     ),
 )

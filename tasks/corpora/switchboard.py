@@ -1,6 +1,6 @@
-"""Switchboard-1 Release 2 (LDC97S62) with the transcripts that ISIP made of it in 1998.
+"""Switchboard-1 Release 2 (LDC97S62) with the ISIP transcripts of 1998.
 
-A call is a SPHERE file of two channels; a transcript is of one side, which it covers without a gap.
+A call is a SPHERE file with two channels; a transcript covers one side without gaps.
 """
 
 import re
@@ -25,8 +25,8 @@ from tasks.corpora.conversations import (
     SPLITS,
     Turn,
     audio_by_call,
+    how_to_order,
     is_fragment,
-    order_of,
     split_of,
 )
 from tasks.corpora.sources import Archive, Delivery, Expected
@@ -38,13 +38,13 @@ _TAG: Final = re.compile(
     r"\[(?:silence|noise|laughter|vocalized-noise)\]-?|<[abe]_aside>", re.IGNORECASE
 )
 _LAUGHING: Final = re.compile(r"(-?)\[laughter-(.+)\](-?)", re.IGNORECASE)
-_MEANT: Final = re.compile(r"\[?(.+)/(.+)\](-?)")  # the first bracket is sometimes forgotten
+_INTENDED: Final = re.compile(r"\[?(.+)/(.+)\](-?)")  # the first bracket is sometimes missing
 _COINED: Final = re.compile(r"\{(.+)\}")
 _VARIANT: Final = re.compile(r"_\d")
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per line, but for the silences between them, which are dropped."""
+    """One segment per line; lines of silence are dropped."""
     calls = audio_by_call(raw)
     speakers = _speakers(raw)
     for transcript in raw.members("-trans.text"):
@@ -68,18 +68,18 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 start_s=float(start),
                 end_s=float(end),
                 text=text,
-            ).located(calls)
+            ).to_segment(calls)
 
 
 def _call(conversation: str) -> str:
-    """The name of the audio of conversation 2001 is sw02001."""
+    """The name of the audio of a conversation: sw02001 for 2001."""
     return f"sw0{conversation}"
 
 
 def _speakers(raw: Raw) -> dict[tuple[str, str], str]:
-    """The PIN of each caller by conversation and side, from the documentation where it is there.
+    """The PIN of each caller by conversation and side, if the documentation is present.
 
-    A line: conversation, a flag, caller A, caller B, topic, and more.
+    The fields of a line: conversation, flag, caller A, caller B, topic, and more.
     """
     speakers: dict[tuple[str, str], str] = {}
     for suffix in ("conv.tab", "conv_tab.csv"):
@@ -93,10 +93,10 @@ def _speakers(raw: Raw) -> dict[tuple[str, str], str]:
 
 
 def clean(raw_text: str) -> str | NoReference:
-    """The reference: the words that were meant and said whole, without tags.
+    """The reference: complete words without tags.
 
-    Of `[it'n/isn't]` the second, for so a reader writes it down; laughed and coined words without
-    their brackets; broken-off ones not at all.
+    Of `[it'n/isn't]` the second, the intended word; laughed and coined words without brackets; no
+    word fragments.
 
     >>> clean("[laughter-yeah] [it'n/isn't] th[at]- {yuppiedom} to them_1")
     "yeah isn't yuppiedom to them"
@@ -110,16 +110,16 @@ def clean(raw_text: str) -> str | NoReference:
 
 
 def _word(token: str) -> str:
-    """The word that a token stands for; empty where only a part of one was said.
+    """The word of a token; empty for a fragment.
 
-    Brackets within a token hold the sounds of a word that were left out. At an end of it they mark
-    a word broken off, even where the dash is missing, and in its middle one that was slurred.
+    Brackets inside a token enclose sounds that were not pronounced: at an end they mark a fragment,
+    even without a dash; in the middle, a slurred word.
     """
     if match := _LAUGHING.fullmatch(token):
         token = "".join(match.groups())
-    if match := _MEANT.fullmatch(token):
-        said, meant, dash = match.groups()
-        token = said if is_fragment(said) else meant + dash
+    if match := _INTENDED.fullmatch(token):
+        spoken, intended, dash = match.groups()
+        token = spoken if is_fragment(spoken) else intended + dash
     token = _VARIANT.sub("", _COINED.sub(r"\1", token))
     if is_fragment(token) or token.startswith("[") or token.endswith("]"):
         return ""
@@ -141,7 +141,7 @@ SWITCHBOARD: Final = Corpus(
                 Expected(pattern=f"*swb1_d{disc}/*sw0????.sph", what=f"disc {disc} of 4")
                 for disc in range(1, 5)
             ),
-            how=order_of("LDC97S62"),
+            how=how_to_order("LDC97S62"),
         ),
         Archive(url="https://www.openslr.org/resources/5/switchboard_word_alignments.tar.gz"),
     ),
@@ -173,14 +173,14 @@ SWITCHBOARD: Final = Corpus(
         "": "",
     },
     notes=(
-        "The splits are our own: 2.5 % of the calls each are held out, by the hash of their names."
-        " Speakers who called more than once may be on both sides of that line.",
+        "There are no official splits: 2.5 % of the calls each are held out for dev and test, by a"
+        " hash of their names. Speakers with several calls may be in several splits.",
         "Hours are those of the calls; those of the splits are estimated from their shares.",
-        "Speakers are known by their PINs where conv.tab of the documentation is delivered too"
+        "Speakers are identified by PIN if conv.tab of the documentation is present"
         " (https://catalog.ldc.upenn.edu/docs/LDC97S62/), else by conversation and side.",
         "No digest of the transcripts is published.",
         "Headers of the first release count the samples of both channels together.",
-        "Each channel may hold some of the other voice; in calls before 3170 the channels are"
-        " shifted against each other by varying times.",
+        "Each channel may contain some of the other voice; in calls before 3170 the channels are"
+        " shifted against each other by varying amounts.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The annotation tables that several corpora have: Parquet columns, tab-separated files."""
+"""Readers for annotation tables: Parquet and separated columns."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
@@ -16,7 +16,7 @@ _SHOWN_CHARS: Final = 200
 def parquet_rows(
     raw: Raw, file: Member, columns: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a Parquet file from 0 on, with these columns only; raises `ShardError`."""
+    """The rows of a Parquet file with their numbers, from 0; raises `ShardError`."""
     try:
         with raw.open(file) as opened:
             table = pq.ParquetFile(opened, pre_buffer=False)
@@ -30,13 +30,13 @@ def parquet_rows(
                 for row in batch.to_pylist():
                     yield number, row
                     number += 1
-    except (pa.ArrowException, OSError) as error:  # Arrow tells damage by either
+    except (pa.ArrowException, OSError) as error:  # Arrow raises either for damage
         reason = str(error).partition("\n")[0]
-        raise ShardError(f"{file.name} is not a whole Parquet file: {reason}") from error
+        raise ShardError(f"{file.name} is not a complete Parquet file: {reason}") from error
 
 
 def audio_in(file: Member, row: int, column: str = "audio") -> Member:
-    """The audio of a row of a Parquet file."""
+    """The audio in a row of a Parquet file."""
     return Member(file.file, f"{file.name}#{row}", file.offset, file.size, None, column, row)
 
 
@@ -48,10 +48,10 @@ def separated_rows(
     columns: Collection[str] = (),
     header: Sequence[str] = (),
 ) -> Iterator[tuple[int, str, dict[str, str] | None]]:
-    """The lines of a table without quoting: number from 1, line, and fields by name.
+    """The lines of a table without quoting: number (from 1), line, and fields by name.
 
-    The first line names the fields unless `header` does; raises `ShardError` when one of `columns`
-    is not among them. None stands for the fields of a line that has another number of them.
+    The field names are `header`, or else the first line; raises `ShardError` if one of `columns` is
+    missing. The fields are None for a line with a different number of fields.
     """
     names = list(header)
     with raw.open(table) as lines:
@@ -61,8 +61,8 @@ def separated_rows(
                 continue
             fields = line.split(separator)
             if names:
-                is_whole = len(fields) == len(names)
-                yield number, line, dict(zip(names, fields, strict=True)) if is_whole else None
+                is_complete = len(fields) == len(names)
+                yield number, line, dict(zip(names, fields, strict=True)) if is_complete else None
             elif missing := set(columns) - set(fields):
                 found = "".join(c if c.isprintable() else "?" for c in ", ".join(fields))
                 raise ShardError(

@@ -26,7 +26,7 @@ _NUM_FIELDS: Final = 7
 
 _TIME = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")  # seconds, never negative
 
-# ` 's` and its like are written apart from the word that they end
+# clitics such as ` 's` are separated from their word
 _SUFFIX = re.compile(r" '(s|t|re|ve|m|ll|d|clock|all)\b")
 _DANGLING = re.compile(r"(?<!\S)' (?=\w)")
 _TAG = re.compile(r"<unk>|<sil>|\{(?:noise|cough|smack|breath|uh|um)\}|\(\d+\)", re.IGNORECASE)
@@ -34,7 +34,7 @@ _UTTERANCE_ID = re.compile(r"\s*\(\S+-\d+\)\s*$")
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per STM line, whose first field, not its file name, names the talk."""
+    """One segment per STM line; the talk is its first field, not the name of the file."""
     for split, talks, stm in transcripts_by_split(raw):
         for number, line in numbered_lines(raw.read(stm)):
             if not line.startswith(";;"):
@@ -42,7 +42,7 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
 
 
 def transcripts_by_split(raw: Raw) -> Iterator[tuple[str, dict[str, Member], Member]]:
-    """The transcripts, each with its split and the talks of that split by name."""
+    """Each transcript with its split and the talks of that split by name."""
     talks: dict[str, dict[str, Member]] = {split: {} for split in _SPLITS}
     for member in raw.members(".sph"):
         if (split := _split(member.name)) is not None:
@@ -53,7 +53,7 @@ def transcripts_by_split(raw: Raw) -> Iterator[tuple[str, dict[str, Member], Mem
 
 
 def _split(name: str) -> str | None:
-    """`data` is the training set; of `legacy` its train folder is links into `data`."""
+    """`data` is the training set; the train folder of `legacy` has links into `data` only."""
     parts = PurePosixPath(name).parts
     if "legacy" in parts:
         part = parts[parts.index("legacy") + 1]
@@ -62,7 +62,7 @@ def _split(name: str) -> str | None:
 
 
 def stm_item(split: str, talks: dict[str, Member], line: str) -> Segment | Unplanned | None:
-    """What a line annotates; None where it has another form than an STM line."""
+    """The segment of an STM line; None for a malformed line."""
     fields = line.split(maxsplit=_NUM_FIELDS - 1)
     if len(fields) < _NUM_FIELDS - 1 or UNDECODABLE in line:
         return None
@@ -92,7 +92,7 @@ def stm_item(split: str, talks: dict[str, Member], line: str) -> Segment | Unpla
 
 
 def clean(raw_text: str) -> str:
-    """The reference: without marks of what was not understood, with rejoined apostrophes.
+    """The reference, without tags for unintelligible speech and with clitics rejoined.
 
     >>> clean("so it 's the first <unk> we built")
     "so it's the first we built"

@@ -1,4 +1,4 @@
-"""The held-out talks of TED-LIUM 3 as they were given: each one utterance, for long-form tests."""
+"""The held-out talks of TED-LIUM 3 as one utterance each, for long-form evaluation."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -13,14 +13,14 @@ _SHOWN_CHARS: Final = 80
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per talk, from its first to its last transcribed segment, with all their texts."""
+    """One segment per talk, from the first to the last transcribed segment, with all texts."""
     for split, talks, stm in transcripts_by_split(raw):
         if split in _SPLITS:
             yield _talk(raw, split, talks, stm)
 
 
 def _talk(raw: Raw, split: str, talks: dict[str, Member], stm: Member) -> Segment | Unplanned:
-    """A talk; a single line that is no segment would leave a reference with a gap."""
+    """A talk; it is quarantined if any line is malformed, since the reference would have a gap."""
     name = PurePosixPath(stm.name).stem
     segments: list[Segment] = []
     for number, line in numbered_lines(raw.read(stm)):
@@ -66,9 +66,8 @@ TEDLIUM_LONG_FORM: Final = Corpus(
     clean=TEDLIUM.clean,
     examples=TEDLIUM.examples,
     notes=(
-        "The hours are those of the transcribed segments: the talks, heard with what lies between"
-        " these, are a little longer.",
-        "It is read from the archive of tedlium, which is downloaded again for it; a mirror can"
-        " serve both.",
+        "The hours are those of the transcribed segments; the talks, which include the pauses"
+        " between them, are slightly longer.",
+        "It uses the archive of tedlium, which is downloaded again; a mirror can serve both.",
     ),
 )

@@ -1,4 +1,4 @@
-"""VoxPopuli English (Meta): sessions of the European Parliament as OGG, transcribed in pieces."""
+"""VoxPopuli English (Meta): sessions of the European Parliament as OGG, with a table."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from tasks.corpora.tables import separated_rows
 
 _SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
 _UNSPLIT: Final = "train"
-"""Where a row is counted that belongs to no split, or does not tell its own."""
+"""The split in which rows without a valid split are counted."""
 
 _TABLE: Final = "asr_en.tsv"
 _COLUMNS: Final = frozenset(
@@ -36,10 +36,10 @@ Pieces = tuple[tuple[float, float], ...]
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
-    """A segment per row of the annotations, under the official name of its utterance.
+    """One segment per row of the annotations, with the official utterance id.
 
-    Its audio is the pieces of a session in which a detector found voice, one after the other. Rows
-    outside the three splits, which the distributor's own tool skips, are dropped under `train`.
+    Its audio is the concatenation of the parts of a session with detected voice activity. Rows
+    outside the three splits, which the distributor's tool skips, are dropped in `train`.
     """
     sessions = {
         PurePosixPath(member.name).stem.removesuffix("_original"): member
@@ -63,7 +63,7 @@ def _id(row: Mapping[str, str]) -> str:
 
 
 def _pieces(vad: str) -> Pieces:
-    """A Python list of pairs, start and end in seconds; nothing where it is something else."""
+    """Parse a Python list of (start, end) pairs in seconds; empty if malformed."""
     if re.sub(r"[\s,]", "", _PIECE.sub("", vad)) != "[]":
         return ()
     return tuple((float(start), float(end)) for start, end in _PIECE.findall(vad))
@@ -72,7 +72,7 @@ def _pieces(vad: str) -> Pieces:
 def _segment(
     row: Mapping[str, str], pieces: Pieces, sessions: Mapping[str, Member]
 ) -> Segment | Unplanned:
-    """The text is the cased and punctuated one, or, where that is empty, the normalised one."""
+    """The segment of a row; the text is the original one, or the normalised one if empty."""
     is_reversed = any(end_s <= start_s for start_s, end_s in pieces)
     if is_reversed or any(before[1] > after[0] for before, after in pairwise(pieces)):
         reversed_times = quarantined(_id(row), "reversed_times", row["vad"])
@@ -108,7 +108,7 @@ VOXPOPULI: Final = Corpus(
     name="voxpopuli",
     title="VoxPopuli English",
     homepage="https://github.com/facebookresearch/voxpopuli",
-    # 543 published for all; dev and test by their rows on the Hub times the mean length, 10.3 s
+    # 543 published in total; dev and test: rows on the Hub times the mean length, 10.3 s
     hours={"train": 533.0, "dev": 5.0, "test": 5.0},
     paper_hours=540,
     licence=Licence(
@@ -137,9 +137,9 @@ VOXPOPULI: Final = Corpus(
     },
     notes=(
         "No digests are published: those of the first download are recorded.",
-        "The audio archives hold the sessions of all languages of the years 2009 to 2020, many"
-        " times the 543 hours that are transcribed in English; their size is not published.",
-        "A row without any text goes on, and is left out later for its empty reference.",
-        "The pauses between the pieces of an utterance are cut out, as by the distributor's tool.",
+        "The audio archives have the sessions of all languages of 2009 to 2020, many times the 543"
+        " hours that are transcribed in English; their size is not published.",
+        "Rows without text are kept here and dropped later for their empty reference.",
+        "Pauses between the parts of an utterance are removed, as by the distributor's tool.",
     ),
 )

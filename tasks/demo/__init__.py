@@ -1,1 +1,4 @@
-"""A world in small: synthetic speech, corpora in their genuine formats, a real tiny teacher."""
+"""The demo: synthetic speech, small corpora in their distribution formats, a tiny teacher.
+
+A program of its own (`python -m tasks.demo`): nothing else in the package imports it.
+"""

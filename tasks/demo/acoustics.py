@@ -1,7 +1,6 @@
-"""What a recording does to a voice: noise, a telephone line, a room.
+"""Acoustic conditions: noise, a telephone line, a room.
 
-numpy only, float32 mono in and out. Every function is pure; what is random comes from the Generator
-that it is given.
+Pure numpy functions on float32 mono samples; randomness comes from the given Generator.
 """
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 TELEPHONE_BAND_HZ = (300.0, 3_400.0)
-# Long recordings are worked on in blocks: transforms of millions of points are slow and gain
-# nothing.
+# Long recordings are processed in blocks: transforms of millions of points are slow.
 _NOISE_PERIOD = 1 << 17
 _REVERBERATION_BLOCK = 250_000
 
@@ -19,7 +17,7 @@ _REVERBERATION_BLOCK = 250_000
 def add_noise(samples: FloatArray, snr_db: float, rng: np.random.Generator) -> FloatArray:
     """Add white to pink noise whose mean power is `snr_db` below that of `samples`.
 
-    Shape (n,) to (n,). Silent input comes back unchanged, for it has no power to be relative to.
+    Shape (n,) to (n,). Silent input is returned unchanged.
     """
     power = float(np.mean(np.square(samples), dtype=np.float64)) if samples.size else 0.0
     if power == 0.0:
@@ -29,10 +27,9 @@ def add_noise(samples: FloatArray, snr_db: float, rng: np.random.Generator) -> F
 
 
 def coloured_noise(num_samples: int, rng: np.random.Generator) -> FloatArray:
-    """Noise of mean power 1, of a colour drawn between white and pink.
+    """Noise of mean power 1 and random colour between white and pink; float32 (num_samples,).
 
-    Its power falls with frequency as 1/f^a, a from 0 to 1. float32 (num_samples,). It repeats
-    itself after 131,072 samples.
+    Its power is proportional to 1/f^a, with a between 0 and 1. It repeats after 131,072 samples.
     """
     num_fft = min(_fast_length(num_samples), _NOISE_PERIOD)
     spectrum = np.fft.rfft(rng.standard_normal(num_fft))
@@ -43,7 +40,7 @@ def coloured_noise(num_samples: int, rng: np.random.Generator) -> FloatArray:
 
 
 def telephone(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
-    """Keep the band of a telephone line, 300 to 3,400 Hz, with flanks of 10 % of the edge.
+    """Band-pass filter of a telephone line, 300 to 3,400 Hz, with slopes of 10 % of the edge.
 
     Shape (n,) to (n,).
     """
@@ -59,10 +56,10 @@ def telephone(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
 def reverberate(
     samples: FloatArray, sample_rate_hz: int, decay_s: float, wet: float, rng: np.random.Generator
 ) -> FloatArray:
-    """Put the voice in a room: the sound itself plus a decaying tail of noise.
+    """Simulate a room: the direct sound plus a decaying tail of noise.
 
-    The tail falls by 60 dB in `decay_s` seconds; `wet` is the energy of the tail relative to the
-    sound itself. Shape (n,) to (n,): the tail after the end is cut.
+    The tail decays by 60 dB in `decay_s` seconds; `wet` is its energy relative to the direct sound.
+    Shape (n,) to (n,): the tail after the end is cut.
     """
     num_tail = max(int(decay_s * sample_rate_hz), 1)
     tail = rng.standard_normal(num_tail) * 10 ** (-3.0 * np.arange(num_tail) / num_tail)
@@ -70,11 +67,11 @@ def reverberate(
     block = max(min(samples.size, _REVERBERATION_BLOCK), 1)
     num_fft = _fast_length(block + impulse.size)
     room = np.fft.rfft(impulse, num_fft)
-    wetted = np.zeros(samples.size + num_fft)
+    output = np.zeros(samples.size + num_fft)
     for start in range(0, samples.size, block):
         piece = np.fft.rfft(samples[start : start + block], num_fft)
-        wetted[start : start + num_fft] += np.fft.irfft(piece * room, n=num_fft)
-    return np.asarray(wetted[: samples.size], dtype=np.float32)
+        output[start : start + num_fft] += np.fft.irfft(piece * room, n=num_fft)
+    return np.asarray(output[: samples.size], dtype=np.float32)
 
 
 def scale_to_peak(samples: FloatArray, peak: float) -> FloatArray:
@@ -84,5 +81,5 @@ def scale_to_peak(samples: FloatArray, peak: float) -> FloatArray:
 
 
 def _fast_length(num_samples: int) -> int:
-    """The next power of two: a transform of prime length takes many times as long."""
+    """The next power of two: transforms of prime length are many times slower."""
     return 1 << max(num_samples - 1, 1).bit_length()

@@ -1,13 +1,13 @@
 """A demo corpus in the distribution format of AMI: a folder of annotations, a folder of recordings.
 
-Real names of meetings, for these decide the split, and made-up people. A segment counts twice among
-the utterances: on its speaker's headset and on the table microphone.
+The meeting names are real, since they determine the split; the speakers are synthetic. A segment
+counts as two utterances: on the speaker's headset and on the table microphone.
 
-Defects (see `tasks.demo.utterances`), in train only: a headset whose file cannot be read and one
-without a file, with a segment each; a segment without words, one longer than the teacher's window,
-wrong transcripts. Edges, in the first meeting: a letter that is not ASCII, a word without times, a
-broken-off word and a vocal sound among words; a segment of a single word; one whose times are
-reversed; people who speak at once; a stereo headset.
+Defects (see `tasks.demo.utterances`), in train only: an unreadable headset file and a missing one,
+with one segment each; a segment without words, one longer than the teacher's window, wrong
+transcripts. Edge cases, in the first meeting: a non-ASCII letter, a word without times, a truncated
+word and a vocal sound among words; a segment with a single word; reversed times; overlapping
+speech; a stereo headset.
 """
 
 import io
@@ -22,7 +22,7 @@ import soundfile
 
 from tasks.corpora.ami_meetings import MEETINGS
 from tasks.demo.archives import Member, Tree
-from tasks.demo.meetings import Meeting, Turn, hold_meeting
+from tasks.demo.meetings import Meeting, Turn, record_meeting
 from tasks.demo.prose import as_prose
 from tasks.demo.utterances import Defect, FloatArray, Utterance, defect_at, pcm16, utterance
 from tasks.demo.voices import SAMPLE_RATE_HZ, synthesise, voice_of_speaker
@@ -31,7 +31,7 @@ SEGMENTS_A_MEETING: Final = 25
 _ANNOTATIONS: Final = "ami_public_manual_1.6.2"
 _HEAD: Final = '<?xml version="1.0" encoding="ISO-8859-1" standalone="yes"?>\n'
 _NITE: Final = 'xmlns:nite="http://nite.sourceforge.net/"'
-# How far a segment reaches beyond its speech at each end.
+# Margin of a segment around its speech.
 _MARGIN_S: Final = 0.1
 
 # Segments of the first meeting of train, counted from 0.
@@ -39,13 +39,13 @@ _WITH_EVERY_MARK, _REVERSED, _SINGLE_WORD = 0, 3, 5
 _WORD: Final = "yellow"
 _INTERRUPTS_EVERY: Final = 8  # from 1 on
 _STEREO_HEADSET: Final = 1
-# They have one segment each, so that little else is lost with their files.
+# They have one segment each, so that their defects affect no others.
 _HEADSET_OF_DEFECT: Final = {Defect.MISSING_AUDIO: 3, Defect.UNREADABLE_AUDIO: 4}
 
 
 @dataclass(frozen=True)
 class _Annotations:
-    """The elements of one person in one meeting, as they are written."""
+    """The XML elements of one speaker in one meeting."""
 
     key: str  # meeting and agent
     words: list[str] = field(default_factory=list)
@@ -53,15 +53,17 @@ class _Annotations:
 
 
 def ami_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Tree, ...]:
-    """The one tree; `spoken` is called twice after each segment, once where a count is odd."""
+    """The tree of files; `on_utterance` is called twice per segment, once for an odd last one."""
     sizes = {"train": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
-    return (Tree(members=partial(_members, seed, sizes, spoken)),)
+    return (Tree(members=partial(_members, seed, sizes, on_utterance)),)
 
 
-def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> Iterator[Member]:
-    """The files of each meeting, then the table of who is who."""
+def _members(
+    seed: int, sizes: dict[str, int], on_utterance: Callable[[], None]
+) -> Iterator[Member]:
+    """The files of each meeting, then the table of speakers."""
     meetings: list[str] = []
     for part_index, (part, num_utterances) in enumerate(sizes.items()):
         num_segments = (num_utterances + 1) // 2
@@ -73,8 +75,8 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
             for index in range(first, min(first + SEGMENTS_A_MEETING, num_segments)):
                 turns.append(_turn(name, part, index, rng, is_first=is_first))
                 for _ in range(min(2, num_utterances - 2 * index)):
-                    spoken()
-            meeting = hold_meeting(turns, num_headsets, rng)
+                    on_utterance()
+            meeting = record_meeting(turns, num_headsets, rng)
             meetings.append(_entry(name, num_headsets))
             yield from _annotation_files(name, turns, meeting, is_first=is_first)
             yield from _recordings(name, meeting, turns, rng, is_first=is_first)
@@ -83,23 +85,23 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
 
 def _turn(meeting: str, part: str, index: int, rng: np.random.Generator, *, is_first: bool) -> Turn:
     defect = defect_at(index) if part == "train" else None
-    # who has a headset that is lost or broken says nothing else
+    # the wearer of a missing or broken headset has no other segment
     headset = (_HEADSET_OF_DEFECT.get(defect) if defect else None) if is_first else None
     if headset is None:
         headset = index % (3 if is_first else 4)
     voice = f"ami {_speaker(meeting, headset)}"
     if is_first and index == _SINGLE_WORD:
-        said = Utterance(
+        speech = Utterance(
             samples=synthesise(_WORD, voice_of_speaker(voice)), transcript=_WORD, defect=None
         )
     else:
-        said = utterance(voice, rng, defect)
+        speech = utterance(voice, rng, defect)
     interrupts = part == "train" and index % _INTERRUPTS_EVERY == 1
-    return Turn(headset=headset, said=said, interrupts=interrupts)
+    return Turn(headset=headset, utterance=speech, interrupts=interrupts)
 
 
 def _speaker(meeting: str, headset: int) -> str:
-    """The name of somebody, who takes part in a whole series of meetings."""
+    """The global name of a speaker, who takes part in a series of meetings."""
     return f"{'FM'[headset % 2]}EE{meeting[4:6]}{headset}"
 
 
@@ -120,10 +122,10 @@ def _annotation_files(
         agent = agents[turn.headset]
         first = len(agent.words)
         with_marks = is_first and number == _WITH_EVERY_MARK
-        for element in _words(turn.said, start_s, with_marks=with_marks):
+        for element in _words(turn.utterance, start_s, with_marks=with_marks):
             name = f"{agent.key}.words{len(agent.words)}"
             agent.words.append(element.replace(" ", f' nite:id="{name}" ', 1).replace('" >', '">'))
-        times_s = [start_s - _MARGIN_S, start_s + turn.said.duration_s + _MARGIN_S]
+        times_s = [start_s - _MARGIN_S, start_s + turn.utterance.duration_s + _MARGIN_S]
         if is_first and number == _REVERSED:
             times_s.reverse()
         agent.segments.append(_segment(agent, number, turn.headset, first, times_s))
@@ -145,14 +147,14 @@ def _segment(
     )
 
 
-def _words(said: Utterance, start_s: float, *, with_marks: bool) -> Iterator[str]:
-    """Elements with a space behind their tag, the first in each: laughter where nothing is said."""
-    written = as_prose(said.transcript).removesuffix(".").split()
+def _words(speech: Utterance, start_s: float, *, with_marks: bool) -> Iterator[str]:
+    """Word elements with a space after the tag name; laughter if there are no words."""
+    written = as_prose(speech.transcript).removesuffix(".").split()
     if not written:
         yield f'<vocalsound starttime="{start_s:.2f}" endtime="{start_s:.2f}" type="laugh"/>'
         return
-    each_s = said.duration_s / len(written)
-    end_s = start_s + said.duration_s
+    each_s = speech.duration_s / len(written)
+    end_s = start_s + speech.duration_s
     for place, word in enumerate(written):
         times = _times(start_s + place * each_s, start_s + (place + 1) * each_s)
         if with_marks and place == 1:
@@ -172,7 +174,7 @@ def _times(start_s: float, end_s: float) -> str:
 def _recordings(
     name: str, recorded: Meeting, turns: list[Turn], rng: np.random.Generator, *, is_first: bool
 ) -> Iterator[Member]:
-    defects = {turn.headset: turn.said.defect for turn in turns} if is_first else {}
+    defects = {turn.headset: turn.utterance.defect for turn in turns} if is_first else {}
     for headset, samples in enumerate(recorded.headsets):
         if is_first and headset == _STEREO_HEADSET:
             hiss = 0.001 * rng.standard_normal(samples.size).astype(np.float32)

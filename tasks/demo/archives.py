@@ -1,7 +1,6 @@
-"""Files and archives that are the same bytes at every build, whole or absent, never half written.
+"""Writes files and archives deterministically and atomically, with checksums.
 
-Knows tar, zip, gzip, checksums and the marker of a finished folder; knows neither speech nor
-corpora.
+Handles tar, zip, gzip and the marker of a complete folder; knows nothing of speech or corpora.
 """
 
 import gzip
@@ -19,7 +18,7 @@ from typing import BinaryIO
 
 CHECKSUMS_NAME = "SHA256SUMS"
 MARKER_NAME = "complete.json"
-# Speech hardly compresses and the demo should not wait for it.
+# Audio hardly compresses, so the fastest level is enough.
 _GZIP_LEVEL = 1
 _EARLIEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -28,7 +27,7 @@ Parameter = str | int
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One file of an archive, with its path inside it."""
+    """One file of an archive and its path there."""
 
     path: str
     content: bytes
@@ -36,7 +35,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A tar, gzipped tar or zip, as its name says; `members` makes its files one by one."""
+    """A tar, gzipped tar or zip file, by its suffix; `members` generates its files."""
 
     name: str
     members: Callable[[], Iterator[Member]]
@@ -44,7 +43,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """Files that lie in the folder itself, each under its own path."""
+    """Files in the folder itself, each at its own path."""
 
     members: Callable[[], Iterator[Member]]
 
@@ -52,27 +51,26 @@ class Tree:
 def write_archives(
     folder: Path, contents: tuple[Archive | Tree, ...], parameters: Mapping[str, Parameter]
 ) -> None:
-    """Write the contents, `SHA256SUMS` beside them and, last, the marker with the parameters.
+    """Write the contents, `SHA256SUMS` and, last, the marker with the parameters.
 
-    Each file appears whole under its name or not at all. A folder whose marker has other parameters
-    is written anew.
+    Each file is complete or absent. A folder whose marker has other parameters is rewritten.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER_NAME).unlink(missing_ok=True)
     written = [name for content in contents for name in _write(folder, content)]
     lines = [f"{_sha256(folder / name)}  {name}\n" for name in written]
-    with _appearing_whole(folder / CHECKSUMS_NAME) as file:
+    with _atomic_file(folder / CHECKSUMS_NAME) as file:
         file.write("".join(lines).encode())
     sizes = {name: (folder / name).stat().st_size for name in written}
     marker = {"parameters": dict(parameters), "bytes": sizes}
-    with _appearing_whole(folder / MARKER_NAME) as file:
+    with _atomic_file(folder / MARKER_NAME) as file:
         file.write((json.dumps(marker, indent=2, sort_keys=True) + "\n").encode())
 
 
 def is_complete(folder: Path, parameters: Mapping[str, Parameter]) -> bool:
-    """Whether `write_archives` has finished here with these parameters.
+    """Whether `write_archives` finished here with these parameters.
 
-    Its files must still have the sizes that they had then.
+    The files must still have the recorded sizes.
     """
     try:
         marker = json.loads((folder / MARKER_NAME).read_text())
@@ -87,16 +85,16 @@ def is_complete(folder: Path, parameters: Mapping[str, Parameter]) -> bool:
 
 
 def _write(folder: Path, content: Archive | Tree) -> Iterator[str]:
-    """The names of what was written."""
+    """Write one content; yields the names of its files."""
     if isinstance(content, Tree):
         for member in content.members():
             path = folder / member.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _appearing_whole(path) as file:
+            with _atomic_file(path) as file:
                 file.write(member.content)
             yield member.path
         return
-    with _appearing_whole(folder / content.name) as file:
+    with _atomic_file(folder / content.name) as file:
         if content.name.endswith(".zip"):
             _write_zip(file, content.members())
         elif content.name.endswith(".tar"):
@@ -118,8 +116,7 @@ def _write_zip(file: BinaryIO, members: Iterator[Member]) -> None:
 def _write_tar(file: BinaryIO | gzip.GzipFile, members: Iterator[Member]) -> None:
     with tarfile.open(mode="w", fileobj=file, format=tarfile.PAX_FORMAT) as tar:
         for member in members:
-            # A fresh TarInfo has time, user and group 0 and no names: nothing of this machine gets
-            # in.
+            # A new TarInfo has time, user and group 0: nothing of this machine is recorded.
             info = tarfile.TarInfo(member.path)
             info.size = len(member.content)
             info.mode = 0o644
@@ -127,7 +124,7 @@ def _write_tar(file: BinaryIO | gzip.GzipFile, members: Iterator[Member]) -> Non
 
 
 @contextmanager
-def _appearing_whole(path: Path) -> Iterator[BinaryIO]:
+def _atomic_file(path: Path) -> Iterator[BinaryIO]:
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         yield file

@@ -1,13 +1,13 @@
 """A demo corpus in the distribution format of Common Voice 13.0.
 
-One tar.gz with an MP3 clip an utterance, half of them at 32 and half at 48 kHz, and tab-separated
-tables. Each sixth training utterance is listed in `validated.tsv` alone; that table repeats all
-clips of the others, of dev and test too.
+One tar.gz with one MP3 clip per utterance, half of them at 32 and half at 48 kHz, and tab-separated
+tables. Every sixth training utterance is listed in `validated.tsv` only; that table also repeats
+the clips of all other tables.
 
-Defects (see `tasks.demo.utterances`), in training only: a clip without a single frame of audio, a
-row without a clip, an empty sentence, a sentence longer than the teacher's window, wrong sentences.
-Edges: an unbalanced quote, a pair of outer quotes, doubled quotes, quotes behind backslashes, a
-path without its suffix, a sentence of another language.
+Defects (see `tasks.demo.utterances`), in training only: a clip without any frame of audio, a row
+without a clip, an empty sentence, a sentence longer than the teacher's window, wrong sentences.
+Edge cases: an unbalanced quote, outer quotes, doubled quotes, escaped quotes, a path without a
+suffix, a sentence in another language.
 """
 
 import hashlib
@@ -40,15 +40,15 @@ _COLUMNS = (
 _EMPTY_TABLES = ("invalidated", "other", "reported")
 _FIRST_CLIP = {"train": 99_000_000, "dev": 99_500_000, "test": 99_700_000}
 _BITS_PER_S = {32_000: 48_000, 48_000: 64_000}
-_RUSSIAN_AT = 12  # of the training utterances
-_RUSSIAN = "Она дома."  # she is at home
+_RUSSIAN_AT = 12  # training utterance, from 0
+_RUSSIAN = "Она дома."  # "She is at home."
 _FRAME_START = b"\xff\xfb"
 
 _Row = Mapping[str, str]
 
 
 class _Pipe:
-    """What a server streams its clips into: their lengths cannot be filled in afterwards."""
+    """A target without seek, so that FFmpeg cannot write the length into the header."""
 
     def __init__(self) -> None:
         self.written = bytearray()
@@ -59,20 +59,24 @@ class _Pipe:
 
 
 def common_voice_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Archive, ...]:
-    """The one archive; `spoken` is called after each utterance."""
+    """The archive; `on_utterance` is called after each utterance."""
     sizes = {"train": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
-    return (Archive(name=f"{RELEASE}-en.tar.gz", members=partial(_members, seed, sizes, spoken)),)
+    return (
+        Archive(name=f"{RELEASE}-en.tar.gz", members=partial(_members, seed, sizes, on_utterance)),
+    )
 
 
-def _members(seed: int, sizes: Mapping[str, int], spoken: Callable[[], None]) -> Iterator[Member]:
+def _members(
+    seed: int, sizes: Mapping[str, int], on_utterance: Callable[[], None]
+) -> Iterator[Member]:
     """The clips, then the tables."""
     tables: dict[str, list[_Row]] = {"train": [], "dev": [], "test": [], "validated": []}
     for part, num_utterances in sizes.items():
         for index in range(num_utterances):
             clip, row = _clip(seed, part, index)
-            spoken()
+            on_utterance()
             if clip is not None:
                 yield Member(path=f"{_FOLDER}/clips/{_path(part, index)}", content=clip)
             tables["validated"].append(row)
@@ -91,17 +95,17 @@ def _path(part: str, index: int) -> str:
 
 
 def _clip(seed: int, part: str, index: int) -> tuple[bytes | None, _Row]:
-    """An utterance as MP3, or None where it is missing, and its row."""
+    """The MP3 clip of an utterance, or None if missing, and its row."""
     rng = np.random.default_rng([seed, _FIRST_CLIP[part] + index])
     defect = defect_at(index) if part == "train" else None
     speaker = f"common_voice {part} {index // UTTERANCES_A_SPEAKER}"
-    said = utterance(speaker, rng, defect)
-    clip: bytes | None = _mp3(close_recording(said.samples, rng), (32_000, 48_000)[index % 2])
+    speech = utterance(speaker, rng, defect)
+    clip: bytes | None = _mp3(close_recording(speech.samples, rng), (32_000, 48_000)[index % 2])
     if defect is Defect.MISSING_AUDIO:
         clip = None
     elif defect is Defect.UNREADABLE_AUDIO and clip is not None:
         clip = clip[: clip.index(_FRAME_START)]
-    sentence, path = as_prose(said.transcript), _path(part, index)
+    sentence, path = as_prose(speech.transcript), _path(part, index)
     if part == "train":
         sentence = _quoted(sentence, index)
         path = path.removesuffix(".mp3") if index == 9 else path
@@ -112,7 +116,7 @@ def _clip(seed: int, part: str, index: int) -> tuple[bytes | None, _Row]:
 
 
 def _quoted(sentence: str, index: int) -> str:
-    """The first sentences of training in the ways in which quotes have come into the tables."""
+    """Quote some training sentences in the ways found in the real tables."""
     first, _, rest = sentence.partition(" ")
     return {
         0: f'{first} "{rest}',
@@ -123,7 +127,7 @@ def _quoted(sentence: str, index: int) -> str:
 
 
 def _mp3(samples: FloatArray, rate_hz: int) -> bytes:
-    """A mono MP3 of constant bit rate without a header that tells its length."""
+    """A mono MP3 with constant bit rate, without a header that states its length."""
     resampled = pcm16(soxr.resample(samples, SAMPLE_RATE_HZ, rate_hz))
     pipe = _Pipe()
     with av.open(pipe, "w", format="mp3") as container:

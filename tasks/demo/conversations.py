@@ -1,6 +1,6 @@
-"""Telephone calls of the demo: two people speak in turns, each on a channel, partly at once.
+"""Telephone calls of the demo: two speakers take turns, one per channel, partly overlapping.
 
-Knows calls and their turns; knows no corpus's transcripts.
+Knows calls and turns, not the transcript format of any corpus.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +19,18 @@ from tasks.demo.voices import SAMPLE_RATE_HZ
 LINE_RATE_HZ = 8_000
 TURNS_A_CALL = 10
 QUIET_S = 1.5
-"""How much a call goes on after its last turn, at least."""
+"""Minimum duration of a call after its last turn."""
 
-# From one side's end to the other's beginning: often before it.
+# Pause between speakers; negative for overlap.
 _PAUSE_S = (-0.6, 0.8)
 _OWN_PAUSE_S = 0.5
-# How far an annotation reaches beyond the speech at each end.
+# Margin of an annotation around the speech.
 _MARGIN_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What a side says from `start_s` to `end_s`; `text` in lower case, maybe empty."""
+    """A turn of one side; `text` is lower case and may be empty."""
 
     side: str
     start_s: float
@@ -41,7 +41,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A recorded call: `samples` int16 (n, 2) at 8 kHz, side A first; turns in order of time."""
+    """A recorded call: `samples` int16 (n, 2) at 8 kHz, side A first; turns sorted by time."""
 
     name: str
     samples: npt.NDArray[np.int16]
@@ -54,13 +54,13 @@ class Call:
 
 
 def call_names(template: str, first: int, split: str) -> Iterator[str]:
-    """The names, numbered from `first` upward, of calls that are in a split by their hash."""
+    """Call names, numbered from `first`, whose hash puts them into a split."""
     names = (template.format(number) for number in count(first))
     return (name for name in names if split_of(name) == split)
 
 
 def defects_by_call(num_turns: int, *, with_defects: bool) -> Iterator[tuple[Defect | None, ...]]:
-    """The defects of the turns of each call, up to ten a call."""
+    """The defects of the turns of each call, up to ten per call."""
     for first in range(0, num_turns, TURNS_A_CALL):
         here = range(first, min(first + TURNS_A_CALL, num_turns))
         yield tuple(defect_at(index) if with_defects else None for index in here)
@@ -71,30 +71,30 @@ def record_call(
     speakers: tuple[str, str],
     defects: Sequence[Defect | None],
     rng: np.random.Generator,
-    spoken: Callable[[], None],
+    on_utterance: Callable[[], None],
     quiet_s: float = QUIET_S,
 ) -> Call:
-    """A call with as many turns as `defects`; `spoken` is called after each of them."""
+    """A call with one turn per item of `defects`; `on_utterance` is called after each."""
     turns: list[Turn] = []
     pieces: list[tuple[str, int, FloatArray]] = []
     ends_s = dict.fromkeys(CHANNELS, 0.0)
     for index, defect in enumerate(defects):
         side = "AB"[index % 2]
-        said = utterance(speakers[index % 2], rng, defect)
+        speech = utterance(speakers[index % 2], rng, defect)
         after_s = max(ends_s.values()) + rng.uniform(*_PAUSE_S)
         start_s = round(max(after_s, ends_s[side] + _OWN_PAUSE_S), 2)
-        ends_s[side] = round(start_s + said.duration_s, 2)
+        ends_s[side] = round(start_s + speech.duration_s, 2)
         turns.append(
             Turn(
                 side=side,
                 start_s=start_s - _MARGIN_S,
                 end_s=ends_s[side] + _MARGIN_S,
-                text=said.transcript,
+                text=speech.transcript,
                 defect=defect,
             )
         )
-        pieces.append((side, round(start_s * SAMPLE_RATE_HZ), said.samples))
-        spoken()
+        pieces.append((side, round(start_s * SAMPLE_RATE_HZ), speech.samples))
+        on_utterance()
     num_samples = round((max(ends_s.values()) + quiet_s) * SAMPLE_RATE_HZ)
     lines = [_line(side, num_samples, pieces, rng) for side in CHANNELS]
     return Call(name=name, samples=np.stack(lines, axis=1), turns=tuple(turns))
@@ -106,13 +106,13 @@ def _line(
     pieces: Sequence[tuple[str, int, FloatArray]],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int16]:
-    """One side's channel: int16 (n,) at 8 kHz."""
+    """The channel of one side: int16 (n,) at 8 kHz."""
     channel = np.zeros(num_samples, dtype=np.float32)
     for speaker, first, samples in pieces:
         if speaker == side:
             channel[first : first + samples.size] = samples
-    heard = add_noise(telephone(channel, SAMPLE_RATE_HZ), rng.uniform(12.0, 30.0), rng)
+    line = add_noise(telephone(channel, SAMPLE_RATE_HZ), rng.uniform(12.0, 30.0), rng)
     resampled: FloatArray = soxr.resample(
-        scale_to_peak(heard, rng.uniform(0.4, 0.8)), SAMPLE_RATE_HZ, LINE_RATE_HZ
+        scale_to_peak(line, rng.uniform(0.4, 0.8)), SAMPLE_RATE_HZ, LINE_RATE_HZ
     )
     return pcm16(resampled)

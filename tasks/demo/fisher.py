@@ -1,12 +1,12 @@
 """A demo corpus in the distribution format of Fisher English: four deliveries in one folder.
 
-Train is in part 1, dev and test are in part 2; a call is a file of mu-law under Shorten, 8 kHz.
+Train is in part 1, dev and test in part 2; a call is a mu-law file under Shorten at 8 kHz.
 
 Defects (see `tasks.demo.utterances`), in train only: a turn without words, one longer than the
-teacher's window, wrong transcripts; a call whose audio is cut short and one without audio, of one
-turn each, which come on top. Edges, in train only: at the end of the first call turns that were not
-understood, skipped, in German and without a word; words in marks of doubt, broken-off words, a rare
-name; headers of two and of three lines; a PIN that a woman and a man share.
+teacher's window, wrong transcripts; in addition a call with truncated audio and one without audio,
+with one turn each. Edge cases, in train only: at the end of the first call turns that are
+unintelligible, skipped, in German and without words; uncertain words, word fragments, a rare name;
+headers of two and three lines; a PIN shared by two people.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,27 +42,29 @@ _README = b"Synthetic speech in the layout of Fisher, made by Distillery's demo 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who speaks on a side."""
+    """The speaker of one side."""
 
     pin: int
     sex: str
 
     @property
     def voice(self) -> str:
-        """The name of the voice, which those who share a PIN do not share."""
+        """The name of the voice; people who share a PIN have different voices."""
         return f"fisher {self.pin}{self.sex}"
 
 
 def fisher_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Tree, ...]:
-    """The one folder; `spoken` is called after each utterance."""
+    """The tree of files; `on_utterance` is called after each utterance."""
     sizes = {"train": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
-    return (Tree(members=partial(_members, seed, sizes, spoken)),)
+    return (Tree(members=partial(_members, seed, sizes, on_utterance)),)
 
 
-def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> Iterator[Member]:
-    """Each call's audio and transcript; at the end the tables of each part."""
+def _members(
+    seed: int, sizes: dict[str, int], on_utterance: Callable[[], None]
+) -> Iterator[Member]:
+    """Audio and transcript of each call, then the tables of each part."""
     tables: dict[int, list[str]] = {1: [], 2: []}
     sexes: dict[int, list[str]] = {1: [], 2: []}
     yield Member(path="README", content=_README)
@@ -76,9 +78,9 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
             has_edges = is_train and index == 0
             extra_s = _WITHOUT_WORDS_S * len(_WITHOUT_WORDS) if has_edges else 0.0
             voices = (callers[0].voice, callers[1].voice)
-            call = record_call(name, voices, defects, rng, spoken, QUIET_S + extra_s)
+            call = record_call(name, voices, defects, rng, on_utterance, QUIET_S + extra_s)
             if is_train:
-                call = _as_written(call)
+                call = _with_transcriber_marks(call)
             whole = _with_wordless_turns(call) if has_edges else call
             audio = _sph(call)
             yield _audio_member(part, call.name, audio)
@@ -100,7 +102,7 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
 
 
 def _callers(split_index: int, index: int) -> tuple[Caller, Caller]:
-    """Two people a call; in the second call of train, a man rings with a woman's PIN."""
+    """The two speakers of a call; in the second call of train, a man uses a woman's PIN."""
     pins = (_SHARED_PIN + 1_000 * split_index + 2 * index + side for side in range(2))
     first, second = (Caller(pin=pin, sex="fm"[pin % 2 == 0]) for pin in pins)
     if (split_index, index) == (0, 1):
@@ -108,8 +110,8 @@ def _callers(split_index: int, index: int) -> tuple[Caller, Caller]:
     return first, second
 
 
-def _as_written(call: Call) -> Call:
-    """The call with the marks of hurried transcribers in its turns, one kind a turn."""
+def _with_transcriber_marks(call: Call) -> Call:
+    """The call with transcriber marks in its turns, one kind per turn."""
     marks = (
         lambda words: [*words[:-1], "((", words[-1], "))"],
         lambda words: [f"{words[0][0]}-", *words],
@@ -126,7 +128,7 @@ def _as_written(call: Call) -> Call:
 
 
 def _with_wordless_turns(call: Call) -> Call:
-    """The call with a turn of each kind that has no words, in its quiet end."""
+    """The call with one turn of each kind without words, in the silence at its end."""
     start_s = max(turn.end_s for turn in call.turns) + 0.1
     turns = (
         Turn(
@@ -159,7 +161,7 @@ def _audio_member(part: int, name: str, content: bytes) -> Member:
 
 
 def _transcript(part: int, call: Call, num_header_lines: int = 3) -> Member:
-    """With a header of three lines as the LDC made them: with an empty line before each turn."""
+    """A transcript; with three header lines, as by the LDC, an empty line precedes each turn."""
     lines = [f"# {call.name}.sph", "# Transcribed at the LDC" if num_header_lines == 3 else "# BBN"]
     turns = [
         f"{turn.start_s:.2f} {turn.end_s:.2f} {turn.side}: {turn.text}".strip()

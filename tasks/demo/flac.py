@@ -1,4 +1,4 @@
-"""FLAC files, written: whole, of one channel and 16 bits."""
+"""Writer for FLAC files with one channel and 16 bits."""
 
 import io
 

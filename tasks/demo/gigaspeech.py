@@ -1,11 +1,11 @@
 """A demo corpus in the distribution format of GigaSpeech 1.0.0.
 
-`GigaSpeech.json` and whole recordings in Opus; of form `release`.
+`GigaSpeech.json` and whole recordings in Opus; the form `release`.
 
-Defects (see `tasks.demo.utterances`), in the recordings of L only: one that cannot be decoded and
-one that is not there, each with a single segment, a segment without words, one longer than the
-teacher's window, wrong transcripts. Edges, there too: a segment in `{XL}` only, one that is `<SIL>`
-and no more, one with `<NOISE>` among its words, one that ends after its recording.
+Defects (see `tasks.demo.utterances`), in L only: an undecodable recording and a missing one, each
+with a single segment, a segment without words, one longer than the teacher's window, wrong
+transcripts. Edge cases, also in L: a segment in `{XL}` only, one with only `<SIL>`, one with
+`<NOISE>` among its words, one that ends after its recording.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ from tasks.demo.voices import SAMPLE_RATE_HZ
 
 METADATA_NAME = "GigaSpeech.json"
 UTTERANCES_A_RECORDING = 10
-# The utterance of L, counted from 0, in which a noise is noted.
+# The utterance of L, from 0, with a noise tag.
 NOISE_AT = 5
-# How far a segment reaches beyond its speech at each end, as automatic alignments do.
+# Margin of a segment around its speech, as in automatic alignments.
 _MARGIN_S = 0.1
 _PAST_THE_END_S = 2.0
 _SILENCE_S = 1.0
 _SUBSETS = {"l": ["{XL}", "{L}"], "dev": ["{DEV}"], "test": ["{TEST}"]}
 _BESIDE_L = ["{XL}"]
 _FIRST_NUMBERS = {"l": 1, "dev": 5_001, "test": 7_001}
-# Defects of a whole file: the recording has this one segment, so that it costs no others.
+# Defects of a file: the recording has one segment, so that no others are affected.
 _OF_FILES = (Defect.UNREADABLE_AUDIO, Defect.MISSING_AUDIO)
 _COMMA_SHARE = 0.3
 _LAST_MARKS = ("<PERIOD>", "<PERIOD>", "<PERIOD>", "<QUESTIONMARK>", "<EXCLAMATIONPOINT>")
@@ -44,15 +44,17 @@ _TERMS = (
 
 
 def gigaspeech_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Tree, ...]:
-    """The one tree; `spoken` is called after each utterance."""
+    """The tree of files; `on_utterance` is called after each utterance."""
     sizes = {"l": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
-    return (Tree(members=partial(_members, seed, sizes, spoken)),)
+    return (Tree(members=partial(_members, seed, sizes, on_utterance)),)
 
 
-def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> Iterator[Member]:
-    """The recordings, and then the file that tells of them all."""
+def _members(
+    seed: int, sizes: dict[str, int], on_utterance: Callable[[], None]
+) -> Iterator[Member]:
+    """The recordings, then the metadata of all of them."""
     yield Member(path="TERMS_OF_ACCESS", content=_TERMS)
     audios = []
     for part_index, (part, num_utterances) in enumerate(sizes.items()):
@@ -62,7 +64,7 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
             recording = _Recording(f"POD{number:010d}", part, rng)
             for index in group:
                 recording.speak(defects[index], part == "l" and index == NOISE_AT)
-                spoken()
+                on_utterance()
             if part == "l" and 0 in group:
                 recording.add_edges()
             opus = recording.opus()
@@ -83,7 +85,7 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
 
 
 def _groups(defects: Sequence[Defect | None]) -> Iterator[list[int]]:
-    """The utterances of each recording, by number."""
+    """The indices of the utterances of each recording."""
     group: list[int] = []
     for index, defect in enumerate(defects):
         if defect in _OF_FILES:
@@ -99,7 +101,7 @@ def _groups(defects: Sequence[Defect | None]) -> Iterator[list[int]]:
 
 @dataclass
 class _Recording:
-    """A podcast in the making, in which one person speaks with pauses."""
+    """A podcast under construction: one speaker, with pauses."""
 
     aid: str
     part: str
@@ -112,28 +114,28 @@ class _Recording:
 
     @property
     def path(self) -> str:
-        """Below the folder of the corpus."""
+        """The path below the folder of the corpus."""
         return f"audio/podcast/P0001/{self.aid}.opus"
 
     @property
     def duration_s(self) -> float:
-        """What there is so far."""
+        """The duration so far, in seconds."""
         return self._num_samples / SAMPLE_RATE_HZ
 
     def speak(
         self, defect: Defect | None = None, has_noise: bool = False, past_the_end_s: float = 0.0
     ) -> None:
-        """Add a pause, an utterance and its segment."""
+        """Append a pause and an utterance, and add its segment."""
         self._add(np.zeros(int(self.rng.uniform(0.3, 1.5) * SAMPLE_RATE_HZ), dtype=np.float32))
-        said = utterance(f"gigaspeech {self.aid}", self.rng, defect)
+        speech = utterance(f"gigaspeech {self.aid}", self.rng, defect)
         start_s = self.duration_s
-        self._add(said.samples)
-        text = _text_tn(said.transcript, has_noise, self.rng)
+        self._add(speech.samples)
+        text = _text_tn(speech.transcript, has_noise, self.rng)
         end_s = self.duration_s + _MARGIN_S + past_the_end_s
         self._note(start_s - _MARGIN_S, end_s, text)
 
     def add_edges(self) -> None:
-        """Silence, an utterance outside of L, and last one that ends after the recording."""
+        """Append silence, an utterance outside L, and one whose end is after the recording."""
         start_s = self.duration_s + _MARGIN_S
         self._add(np.zeros(int((_SILENCE_S + 2 * _MARGIN_S) * SAMPLE_RATE_HZ), dtype=np.float32))
         self._note(start_s, start_s + _SILENCE_S, "<SIL>")
@@ -142,7 +144,7 @@ class _Recording:
         self.speak(past_the_end_s=_PAST_THE_END_S)
 
     def opus(self) -> bytes:
-        """The file: the voice in its room, over a noise that goes on in the pauses."""
+        """The Opus file, with room acoustics and continuous background noise."""
         self._add(np.zeros(SAMPLE_RATE_HZ // 2, dtype=np.float32))
         voice = np.concatenate(self._pieces)
         decay_s, wet = self.rng.uniform(0.1, 0.3), self.rng.uniform(0.02, 0.1)
@@ -151,7 +153,7 @@ class _Recording:
         return opus_file(pcm16(recorded), SAMPLE_RATE_HZ)
 
     def entry(self, opus: bytes) -> dict[str, Any]:
-        """What `audios` says of it; `opus` is the file."""
+        """The entry in `audios`; `opus` is the content of the file."""
         return {
             "title": f"Demo podcast {self.aid}",
             "url": "",
@@ -189,7 +191,7 @@ class _Recording:
 
 
 def _text_tn(transcript: str, has_noise: bool, rng: np.random.Generator) -> str:
-    """The transcript in the corpus's way of writing: upper case, tags for what is no word."""
+    """The transcript in the format of the corpus: upper case, with tags."""
     words = transcript.upper().split()
     if not words:
         return ""

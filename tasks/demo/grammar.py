@@ -1,16 +1,15 @@
-"""What the synthetic speakers say: sentences of 2 to 12 words.
+"""Random sentences of 2 to 12 words, from a small grammar of about 90 words.
 
-They come from a small grammar of about 90 words. Knows words; knows neither sound nor corpora. Some
-words are there because text normalisation has to work on them: titles (mister), contractions
-(don't, it's, we'll), British spelling (colour, favourite, grey), numbers as words.
+Some words exercise text normalisation: titles (mister), contractions (don't, it's, we'll), British
+spelling (colour, favourite, grey) and numbers as words.
 """
 
 import numpy as np
 
 MIN_WORDS, MAX_WORDS = 2, 12
 
-# A symbol in capitals is replaced by one of its productions; anything else is a word. A production
-# that stands twice is twice as likely.
+# A symbol in capitals is replaced by one of its productions; anything else is a word. A repeated
+# production is twice as likely.
 _RULES: dict[str, tuple[str, ...]] = {
     "SENTENCE": (
         "CLAUSE",
@@ -68,7 +67,7 @@ _RULES: dict[str, tuple[str, ...]] = {
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word that a sentence can contain, sorted."""
+    """All words of the grammar, sorted."""
     words = {
         word for productions in _RULES.values() for text in productions for word in text.split()
     }
@@ -76,7 +75,7 @@ def vocabulary() -> tuple[str, ...]:
 
 
 def sentence(rng: np.random.Generator) -> str:
-    """A sentence of `MIN_WORDS` to `MAX_WORDS` lower-case words with one space between them."""
+    """A sentence of `MIN_WORDS` to `MAX_WORDS` lower-case words, separated by single spaces."""
     while True:
         words = _expand("SENTENCE", rng)
         if MIN_WORDS <= len(words) <= MAX_WORDS:

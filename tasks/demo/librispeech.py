@@ -1,11 +1,11 @@
 """A demo corpus in the distribution format of LibriSpeech.
 
-A tar.gz a part, a FLAC an utterance, a transcript a chapter.
+One tar.gz per part, one FLAC file per utterance, one transcript per chapter.
 
 Defects (see `tasks.demo.utterances`), in train-clean-100 only: an unreadable FLAC, a transcript
 line without a file, a line with an id and no words, an utterance longer than the teacher's window,
-wrong transcripts. Edges, there too: a recording of nobody, and the first utterance of test-clean
-once more.
+wrong transcripts. Edge cases, there too: a recording without speech, and a copy of the first
+utterance of test-clean.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,19 +27,19 @@ from tasks.demo.voices import SAMPLE_RATE_HZ
 
 UTTERANCES_A_CHAPTER = 10
 CHAPTERS_A_SPEAKER = 2
-# Speakers of different parts are different people, as in the original.
+# As in the original, parts have disjoint speakers.
 _FIRST_SPEAKER = {"train-clean-100": 1001, "dev-clean": 5001, "test-clean": 7001}
-_NOBODY_AT, _COPY_AT = 12, 14  # of the training utterances
-_NOBODY_S = 0.12
+_NO_SPEECH_AT, _COPY_AT = 12, 14  # training utterances, from 0
+_NO_SPEECH_S = 0.12
 _README = (
     b"Synthetic speech in the layout of LibriSpeech, made by Distillery's demo with espeak-ng.\n"
 )
 
 
 def librispeech_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Archive, ...]:
-    """The three archives; `spoken` is called after each utterance."""
+    """The three archives; `on_utterance` is called after each utterance."""
     return tuple(
         Archive(
             name=f"{part}.tar.gz",
@@ -48,7 +48,7 @@ def librispeech_archives(
                 part,
                 seed,
                 num_train_utterances if index == 0 else num_eval_utterances,
-                spoken,
+                on_utterance,
             ),
         )
         for index, part in enumerate(_FIRST_SPEAKER)
@@ -56,9 +56,9 @@ def librispeech_archives(
 
 
 def _members(
-    part: str, seed: int, num_utterances: int, spoken: Callable[[], None]
+    part: str, seed: int, num_utterances: int, on_utterance: Callable[[], None]
 ) -> Iterator[Member]:
-    """Chapters in order; within one the recordings, then their transcript."""
+    """The chapters in order; each has its recordings, then the transcript."""
     yield Member(path="LibriSpeech/README.TXT", content=_README)
     first_speaker = _FIRST_SPEAKER[part]
     for first in range(0, num_utterances, UTTERANCES_A_CHAPTER):
@@ -70,10 +70,10 @@ def _members(
         for index in range(first, min(first + UTTERANCES_A_CHAPTER, num_utterances)):
             defect = defect_at(index) if part.startswith("train") else None
             utterance_id = f"{speaker}-{chapter}-{index - first:04d}"
-            spoken_now = utterance(f"librispeech {speaker}", rng, defect)
-            transcript, samples = spoken_now.transcript, close_recording(spoken_now.samples, rng)
-            if part.startswith("train") and index == _NOBODY_AT:
-                samples = _nobody()
+            speech = utterance(f"librispeech {speaker}", rng, defect)
+            transcript, samples = speech.transcript, close_recording(speech.samples, rng)
+            if part.startswith("train") and index == _NO_SPEECH_AT:
+                samples = _no_speech()
             elif part.startswith("train") and index == _COPY_AT:
                 transcript, samples = _first("test-clean", seed)
             flac = flac_file(pcm16(samples), SAMPLE_RATE_HZ)
@@ -84,19 +84,19 @@ def _members(
                     path=f"LibriSpeech/{part}/{speaker}/{chapter}/{utterance_id}.flac", content=flac
                 )
             lines.append(f"{utterance_id} {transcript.upper()}\n")
-            spoken()
+            on_utterance()
         transcript_path = f"LibriSpeech/{part}/{speaker}/{chapter}/{speaker}-{chapter}.trans.txt"
         yield Member(path=transcript_path, content="".join(lines).encode())
 
 
-def _nobody() -> FloatArray:
-    """What a microphone that is plugged in gives: a moment of one level, (samples,) float32."""
-    return np.full(round(_NOBODY_S * SAMPLE_RATE_HZ), 0.3, np.float32)
+def _no_speech() -> FloatArray:
+    """A short constant signal, (samples,) float32, as when a microphone is plugged in."""
+    return np.full(round(_NO_SPEECH_S * SAMPLE_RATE_HZ), 0.3, np.float32)
 
 
 def _first(part: str, seed: int) -> tuple[str, FloatArray]:
-    """The text and the recording of the first utterance of a part."""
+    """Text and audio of the first utterance of a part."""
     speaker = _FIRST_SPEAKER[part]
     rng = np.random.default_rng([seed, 100 * speaker])
-    said = utterance(f"librispeech {speaker}", rng, None)
-    return said.transcript, close_recording(said.samples, rng)
+    speech = utterance(f"librispeech {speaker}", rng, None)
+    return speech.transcript, close_recording(speech.samples, rng)

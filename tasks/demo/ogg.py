@@ -1,4 +1,4 @@
-"""OGG files, Vorbis or Opus, that are the same bytes at every build."""
+"""Deterministic writer for OGG files with Vorbis or Opus."""
 
 import io
 import struct
@@ -11,14 +11,14 @@ import soundfile
 
 _SERIAL = 1
 _SERIAL_OFFSET, _CRC_OFFSET, _NUM_LACES_OFFSET, _LACES_OFFSET = 14, 22, 26, 27
-_BLOCK_FRAMES = 1 << 16  # libsndfile's Vorbis encoder does not bear a long file in one call
+_BLOCK_FRAMES = 1 << 16  # libsndfile's Vorbis encoder crashes on long input in one call
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def ogg_file(
     samples: npt.NDArray[np.int16], sample_rate_hz: int, codec: Literal["VORBIS", "OPUS"]
 ) -> bytes:
-    """A mono OGG file of (n,) samples. Opus knows 8, 12, 16, 24 and 48 kHz only."""
+    """A mono OGG file of (n,) samples. Opus supports 8, 12, 16, 24 and 48 kHz."""
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", sample_rate_hz, channels=1, format="OGG", subtype=codec
@@ -29,9 +29,9 @@ def ogg_file(
 
 
 def _with_serial(ogg: bytes, serial: int) -> bytes:
-    """The same stream under another serial number, which libsndfile draws anew for each file.
+    """Replace the serial number, which libsndfile chooses at random for each file.
 
-    Every page names it and has a checksum over all of its bytes.
+    It is part of every page, and so of the checksum of each page.
     """
     pages = bytearray(ogg)
     start = 0
@@ -47,6 +47,6 @@ def _with_serial(ogg: bytes, serial: int) -> bytes:
 
 
 def _crc(page: bytes) -> int:
-    """OGG's checksum: zlib's polynomial with the bits of all bytes the other way round, from 0."""
+    """The OGG checksum: the polynomial of zlib, bit-reversed, with initial value 0."""
     mirrored = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)

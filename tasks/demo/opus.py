@@ -1,4 +1,4 @@
-"""Opus files, written: the same samples give the same bytes."""
+"""Deterministic writer for Opus files."""
 
 import io
 
@@ -6,15 +6,15 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-# FFmpeg then numbers streams in order, where it would draw a number at random.
+# Without it FFmpeg chooses a random stream serial number.
 _CONTAINER_OPTIONS = {"fflags": "+bitexact"}
-# The least thorough encoder: speech sounds the same, and the demo should not wait for it.
+# The fastest setting; the quality is sufficient for speech.
 _ENCODER_OPTIONS = {"compression_level": "0"}
 _BIT_RATE = 32_000
 
 
 def opus_file(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
-    """An Ogg file of one channel from (n,) samples; Opus knows 8, 12, 16, 24 and 48 kHz."""
+    """A mono Ogg file of (n,) samples; Opus supports 8, 12, 16, 24 and 48 kHz."""
     file = io.BytesIO()
     with av.open(file, "w", format="ogg", options=_CONTAINER_OPTIONS) as container:
         stream = container.add_stream(

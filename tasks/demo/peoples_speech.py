@@ -1,10 +1,10 @@
-"""A demo corpus in the form in which the People's Speech lies on the Hub.
+"""A demo corpus in the distribution format of the People's Speech on the Hub.
 
-A Parquet file a part, with an utterance a row and its FLAC in it.
+One Parquet file per part, with one row per utterance and the FLAC file in it.
 
 Defects (see `tasks.demo.utterances`), in `train` only: an unreadable FLAC, a row without audio, an
-empty text, an utterance longer than the teacher's window, wrong transcripts. Edge, there too: a
-`duration_ms` that is twice the real one.
+empty text, an utterance longer than the teacher's window, wrong transcripts. Edge case, there too:
+a `duration_ms` that is twice the real duration.
 """
 
 import io
@@ -29,7 +29,7 @@ from tasks.demo.voices import SAMPLE_RATE_HZ
 
 UTTERANCES_A_RECORDING = 12
 ROWS_A_GROUP = 100
-# The training utterance, counted from 0, whose `duration_ms` is wrong.
+# The training utterance, from 0, with a wrong `duration_ms`.
 WRONG_DURATION_AT = 5
 _SCHEMA = pa.schema(
     [
@@ -44,25 +44,27 @@ _SCHEMA = pa.schema(
 
 
 def peoples_speech_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Tree, ...]:
-    """The one tree; `spoken` is called after each utterance."""
+    """The tree of files; `on_utterance` is called after each utterance."""
     sizes = {
         "train": num_train_utterances,
         "validation": num_eval_utterances,
         "test": num_eval_utterances,
     }
-    return (Tree(members=partial(_members, seed, sizes, spoken)),)
+    return (Tree(members=partial(_members, seed, sizes, on_utterance)),)
 
 
-def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> Iterator[Member]:
+def _members(
+    seed: int, sizes: dict[str, int], on_utterance: Callable[[], None]
+) -> Iterator[Member]:
     for part_index, (part, num_utterances) in enumerate(sizes.items()):
         rows = []
         for index in range(num_utterances):
             defect = defect_at(index) if part == "train" else None
             rng = np.random.default_rng([seed, part_index, index])
             rows.append(_row(part, index, defect, rng))
-            spoken()
+            on_utterance()
         buffer = io.BytesIO()
         table = pa.Table.from_pylist(rows, _SCHEMA)
         pq.write_table(table, buffer, compression="snappy", row_group_size=ROWS_A_GROUP)
@@ -70,16 +72,16 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
 
 
 def _row(part: str, index: int, defect: Defect | None, rng: np.random.Generator) -> dict[str, Any]:
-    """An utterance of a meeting in which one person speaks."""
+    """The row of an utterance; a recording has one speaker."""
     meeting, number = divmod(index, UTTERANCES_A_RECORDING)
     recording = f"{part.title()}Council{meeting:03d}"
-    said = utterance(f"peoples_speech {recording}", rng, defect)
-    flac: bytes | None = flac_file(pcm16(close_recording(said.samples, rng)), SAMPLE_RATE_HZ)
+    speech = utterance(f"peoples_speech {recording}", rng, defect)
+    flac: bytes | None = flac_file(pcm16(close_recording(speech.samples, rng)), SAMPLE_RATE_HZ)
     if defect is Defect.UNREADABLE_AUDIO and flac is not None:
         flac = flac[:4] + bytes(byte ^ 0xFF for byte in flac[4:])
     elif defect is Defect.MISSING_AUDIO:
         flac = None
-    duration_ms = round(said.duration_s * 1000)
+    duration_ms = round(speech.duration_s * 1000)
     if part == "train" and index == WRONG_DURATION_AT:
         duration_ms *= 2
     name = f"{recording}_SLASH_{recording}_DOT_mp3_{number:05d}.flac"
@@ -87,5 +89,5 @@ def _row(part: str, index: int, defect: Defect | None, rng: np.random.Generator)
         "id": name,
         "audio": {"bytes": flac, "path": name},
         "duration_ms": duration_ms,
-        "text": said.transcript,
+        "text": speech.transcript,
     }

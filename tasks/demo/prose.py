@@ -1,4 +1,4 @@
-"""What the synthetic speakers say as people write it: capitals, titles in short, a full stop."""
+"""Formats sentences of the grammar as written English: capitals, titles, a full stop."""
 
 import re
 
@@ -8,13 +8,13 @@ _I = re.compile(r"\bi\b")
 
 
 def as_prose(text: str) -> str:
-    """Lower-case words as a written sentence; nothing stays nothing.
+    """Lower-case words as a written sentence; an empty text stays empty.
 
     >>> as_prose("i saw mister brown")
     'I saw Mr Brown.'
     """
     if not text:
         return text
-    text = _TITLED.sub(lambda found: f"{_TITLES[found[1]]} {found[2].capitalize()}", text)
+    text = _TITLED.sub(lambda match: f"{_TITLES[match[1]]} {match[2].capitalize()}", text)
     text = _I.sub("I", text)
     return f"{text[0].upper()}{text[1:]}."

@@ -1,10 +1,9 @@
-"""Shorten streams of version 2, written: the lossless compression inside SPHERE files.
+"""Encoder for Shorten streams of version 2, the lossless compression inside SPHERE files.
 
-A stream is a row of numbers in Rice code: some say what the stream holds, then each block of a
-channel is predicted by a polynomial and what is left over is written. Here every block takes the
-predictor (DIFF0 to DIFF3) and the width that make it shortest, and a block of nothing is ZERO. Low
-bits that no sample of a 16-bit file has are shifted away; the predictor QLPC and the shifts of
-mu-law, which a coder may also choose, are not written.
+A stream is a sequence of Rice-coded numbers: a header, then for each block of each channel the
+residuals of a polynomial predictor. Each block uses the predictor (DIFF0 to DIFF3) and code width
+with the shortest result; a block of zeros is ZERO. Low bits that are 0 in all samples of a 16-bit
+file are shifted out. The predictor QLPC and shifts of mu-law are not used.
 """
 
 from enum import IntEnum
@@ -15,13 +14,13 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int32]
 
 BLOCK_FRAMES = 256
-_CHUNK_FRAMES = 256 * BLOCK_FRAMES  # worked on at a time
-_HIGHEST_WIDTH = 18  # of a third difference of 16-bit samples
-_WORD_BYTES = 4  # which readers of the format fetch at a time
+_CHUNK_FRAMES = 256 * BLOCK_FRAMES  # processed at a time
+_HIGHEST_WIDTH = 18  # for the third difference of 16-bit samples
+_WORD_BYTES = 4  # decoders read whole words
 
 
 class SampleType(IntEnum):
-    """What the samples were before, as a stream tells it."""
+    """The sample format before compression, as stated in the stream."""
 
     PCM16_BIG_ENDIAN = 3
     PCM16_LITTLE_ENDIAN = 5
@@ -36,7 +35,7 @@ class _Command(IntEnum):
 
 
 class _Width:
-    """Low bits of a number that stands outside the samples."""
+    """Code widths of numbers other than samples."""
 
     COMMAND = 2
     ENERGY = 3
@@ -45,7 +44,7 @@ class _Width:
 
 
 def shorten_stream(samples: npt.NDArray[np.generic], kind: SampleType) -> bytes:
-    """The stream of (frames, channels): int16 samples, or uint8 mu-law codes for `MU_LAW`."""
+    """Encode (frames, channels): int16 samples, or uint8 mu-law codes for `MU_LAW`."""
     is_mu_law = kind is SampleType.MU_LAW
     values = _mu_law_ranks(samples) if is_mu_law else samples.astype(np.int32)
     shift, num_means = (0, 0) if is_mu_law else (_unused_low_bits(values), 4)
@@ -68,7 +67,7 @@ def shorten_stream(samples: npt.NDArray[np.generic], kind: SampleType) -> bytes:
 
 
 def _mu_law_ranks(codes: npt.NDArray[np.generic]) -> Ints:
-    """Mu-law codes in the order of their loudness, from -128 to 127: neighbours sound alike."""
+    """Mu-law codes sorted by amplitude, from -128 to 127, so that neighbours are similar."""
     wide = codes.astype(np.int32)
     return np.where(wide >= 128, 255 - wide, wide - 128)
 
@@ -79,7 +78,7 @@ def _unused_low_bits(values: Ints) -> int:
 
 
 def _residuals(values: Ints, num_means: int, shift: int) -> Ints:
-    """What the four predictors leave over, (4, channels, frames), of (channels, frames)."""
+    """The residuals of the four predictors, (4, channels, frames), for (channels, frames)."""
     residuals = [values - _offsets(values, num_means, shift), np.diff(values, prepend=0)]
     residuals += [np.diff(residuals[1], prepend=0)]
     residuals += [np.diff(residuals[2], prepend=0)]
@@ -87,9 +86,9 @@ def _residuals(values: Ints, num_means: int, shift: int) -> Ints:
 
 
 def _offsets(values: Ints, num_means: int, shift: int) -> Ints:
-    """The mean of the `num_means` blocks before, for each frame; divisions go towards zero.
+    """The mean of the `num_means` previous blocks, for each frame; divisions round towards zero.
 
-    Means are those of the samples before the shift, which rounds down.
+    Means are computed from the samples before the shift, which rounds down.
     """
     if not num_means:
         return np.zeros_like(values)
@@ -98,13 +97,13 @@ def _offsets(values: Ints, num_means: int, shift: int) -> Ints:
     blocks = values[:, : num_blocks * BLOCK_FRAMES].reshape(num_channels, -1, BLOCK_FRAMES)
     means = np.fix((blocks.sum(axis=2) + BLOCK_FRAMES // 2) / BLOCK_FRAMES).astype(np.int32)
     sums = np.cumsum(np.pad(means << shift, ((0, 0), (num_means + 1, 0))), axis=1)
-    of_last = sums[:, num_means:] - sums[:, :-num_means]
-    offsets = np.fix((of_last + num_means // 2) / num_means).astype(np.int32) >> shift
+    recent = sums[:, num_means:] - sums[:, :-num_means]
+    offsets = np.fix((recent + num_means // 2) / num_means).astype(np.int32) >> shift
     return np.repeat(offsets, BLOCK_FRAMES, axis=1)[:, :num_frames]
 
 
 def _blocks(residuals: Ints, values: Ints, size: int) -> tuple[Ints, Ints]:
-    """Blocks of `size` frames, of each channel in turn, as numbers and the widths of their code."""
+    """Blocks of `size` frames, channel by channel, as numbers and their code widths."""
     num_channels = len(values)
     by_block = np.moveaxis(residuals.reshape(4, num_channels, -1, size), 2, 0)
     order = np.abs(by_block).sum(axis=3, dtype=np.int64).argmin(axis=1)
@@ -122,10 +121,10 @@ def _blocks(residuals: Ints, values: Ints, size: int) -> tuple[Ints, Ints]:
 
 
 def _widths(numbers: Ints) -> Ints:
-    """The width of the Rice code that writes each row of the last axis in the fewest bits."""
+    """The Rice code width that needs the fewest bits, for each row of the last axis."""
     size = numbers.shape[-1]
-    near = np.log2(numbers.mean(axis=-1) + 1).astype(np.int32)
-    candidates = np.stack([np.clip(near + step, 1, _HIGHEST_WIDTH) for step in (-1, 0, 1)])
+    estimate = np.log2(numbers.mean(axis=-1) + 1).astype(np.int32)
+    candidates = np.stack([np.clip(estimate + step, 1, _HIGHEST_WIDTH) for step in (-1, 0, 1)])
     bits = [(numbers >> width[..., None]).sum(axis=-1) + width * size for width in candidates]
     best: Ints = np.take_along_axis(candidates, np.argmin(bits, axis=0)[None], axis=0)[0]
     return best
@@ -136,20 +135,20 @@ def _number(value: int, width: int) -> tuple[Ints, Ints]:
 
 
 def _longs(*values: int) -> tuple[Ints, Ints]:
-    """Numbers of any size, each after the width of its code."""
+    """Numbers of any size, each preceded by its code width."""
     widths = [value.bit_length() for value in values]
     numbers = np.array([widths, values], dtype=np.int32).T.ravel()
     return numbers, np.array([[_Width.LONG] * len(values), widths], dtype=np.int32).T.ravel()
 
 
 def _rice_coded(values: Ints, widths: Ints) -> bytes:
-    """Each value as zeros, as many as its high part says, a one, and its `width` low bits."""
+    """Each value as its high part in unary (zeros, then a one) and its `width` low bits."""
     zeros = values >> widths
     ends = np.cumsum(zeros + 1 + widths, dtype=np.int64)
     bits = np.zeros(int(ends[-1]), dtype=np.uint8)
     bits[ends - widths - 1] = 1
     for place in range(int(widths.max())):
-        is_there = widths > place
-        bits[ends[is_there] - 1 - place] = (values[is_there] >> place) & 1
+        has_bit = widths > place
+        bits[ends[has_bit] - 1 - place] = (values[has_bit] >> place) & 1
     packed = np.packbits(bits).tobytes()
     return packed + bytes(-len(packed) % _WORD_BYTES)

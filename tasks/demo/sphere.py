@@ -1,4 +1,4 @@
-"""NIST SPHERE files, written: an ASCII header and samples, plain, companded or shortened."""
+"""Writer for NIST SPHERE files: an ASCII header and PCM, companded or Shorten samples."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -26,12 +26,12 @@ def sphere_file(
     fields: Mapping[str, str] = _NO_FIELDS,
     header_bytes: int = HEADER_BYTES,
 ) -> bytes:
-    """The bytes of a SPHERE file.
+    """The content of a SPHERE file.
 
     `samples`: int16 (n,) for one channel or (n, channels), written interleaved. `coding` is `pcm`,
-    `ulaw`, `mu-law` or `alaw`, in any case; the first three with `,embedded-shorten-v2.00` too.
-    `fields` such as `{"conversation_id": "-s4 9001"}` stand before the others, or instead of the
-    one of the same name. The header grows by 1,024 bytes where it has to.
+    `ulaw`, `mu-law` or `alaw`, in any case; the first three also with `,embedded-shorten-v2.00`.
+    `fields` such as `{"conversation_id": "-s4 9001"}` precede the others or replace the one of the
+    same name. The header grows in steps of 1,024 bytes if needed.
     """
     frames = samples[:, None] if samples.ndim == 1 else samples
     base, _, compression = coding.lower().partition(",")
@@ -60,7 +60,7 @@ def _header(fields: Mapping[str, str], num_bytes: int) -> bytes:
 def _payload(frames: npt.NDArray[np.int16], base: str, compression: str, big_endian: bool) -> bytes:
     subtype = _SUBTYPES.get(base)
     if compression not in ("", SHORTEN) or (compression and subtype == "ALAW"):
-        raise ValueError(f"{base},{compression} is not written here")
+        raise ValueError(f"unsupported coding {base},{compression}")
     if subtype is None and not compression:
         return frames.astype(">i2" if big_endian else "<i2").tobytes()
     if subtype is None:
@@ -74,7 +74,7 @@ def _payload(frames: npt.NDArray[np.int16], base: str, compression: str, big_end
 
 
 def _companded(frames: npt.NDArray[np.int16], subtype: str) -> bytes:
-    """One byte a sample by G.711."""
+    """Encode by G.711, one byte per sample."""
     file = BytesIO()
     soundfile.write(file, frames, 8_000, format="RAW", subtype=subtype)
     return file.getvalue()

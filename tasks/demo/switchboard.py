@@ -1,12 +1,12 @@
-"""A demo corpus in the distribution format of Switchboard-1: four discs and ISIP's transcripts.
+"""A demo corpus in the distribution format of Switchboard-1: four discs and the ISIP transcripts.
 
-A call is a file of plain mu-law, 8 kHz; the transcript of each side covers it without a gap.
+A call is a mu-law file at 8 kHz; the transcript of each side covers it without gaps.
 
 Defects (see `tasks.demo.utterances`), in train only: a turn without words, one longer than the
-teacher's window, wrong transcripts; a call whose audio is cut short and one without audio, of one
-turn each, which come on top. Edges, in train only: laughed, mispronounced, coined and broken-off
-words, a numbered variant, a turn of laughter, and a header that counts both channels' samples. What
-is no turn is a line of `[silence]` in all parts.
+teacher's window, wrong transcripts; in addition a call with truncated audio and one without audio,
+with one turn each. Edge cases, in train only: laughed, mispronounced and coined words, word
+fragments, a numbered variant, a turn of laughter, and a header that counts the samples of both
+channels. In all parts, the time between turns is transcribed as `[silence]`.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,22 +39,22 @@ _README = (
 
 
 def switchboard_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Archive | Tree, ...]:
-    """The discs, then the transcripts of what was spoken for them, which must be made in turn.
+    """The discs, then the transcripts; these are generated together with the discs.
 
-    `spoken` is called after each utterance.
+    `on_utterance` is called after each utterance.
     """
     sizes = {"train": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
     transcripts: list[Member] = []
-    discs = Tree(members=partial(_discs, seed, sizes, spoken, transcripts))
+    discs = Tree(members=partial(_discs, seed, sizes, on_utterance, transcripts))
     return discs, Archive(name=TRANSCRIPTS, members=partial(iter, transcripts))
 
 
 def _discs(
-    seed: int, sizes: dict[str, int], spoken: Callable[[], None], transcripts: list[Member]
+    seed: int, sizes: dict[str, int], on_utterance: Callable[[], None], transcripts: list[Member]
 ) -> Iterator[Member]:
-    """The audio, disc by disc in turn, and the table of callers; adds to `transcripts`."""
+    """The audio, alternating between discs, and the table of callers; fills `transcripts`."""
     transcripts[:] = [Member(path=f"{_ROOT}/AAREADME.text", content=_README)]
     table = ["conv_no,active,caller_from,caller_to,ivi_no"]
     num_calls = 0
@@ -68,9 +68,9 @@ def _discs(
             rng = np.random.default_rng([seed, int(name[3:])])
             has_edges = is_train and index == 0
             quiet_s = QUIET_S + (_LAUGHTER_S if has_edges else 0.0)
-            call = record_call(name, voices, defects, rng, spoken, quiet_s)
+            call = record_call(name, voices, defects, rng, on_utterance, quiet_s)
             if is_train:
-                call = _as_written(call)
+                call = _with_transcriber_marks(call)
             whole = _with_laughter(call) if has_edges else call
             folder = f"swb1_d{1 + num_calls % 4}/data"
             counts_both = is_train and index == 1
@@ -86,8 +86,8 @@ def _discs(
     yield Member(path="docs/conv_tab.csv", content="".join(f"{row}\n" for row in table).encode())
 
 
-def _as_written(call: Call) -> Call:
-    """The call with ISIP's marks in its turns, one kind a turn."""
+def _with_transcriber_marks(call: Call) -> Call:
+    """The call with the marks of the ISIP transcripts in its turns, one kind per turn."""
     marks = (
         lambda words: [f"[laughter-{words[0]}]", *words[1:]],
         lambda words: [*words[:-1], f"[{words[-1][:-1]}/{words[-1]}]"],
@@ -105,7 +105,7 @@ def _as_written(call: Call) -> Call:
 
 
 def _with_laughter(call: Call) -> Call:
-    """The call with a turn of nothing but laughter in its quiet end."""
+    """The call with a turn of laughter in the silence at its end."""
     start_s = max(turn.end_s for turn in call.turns) + 0.1
     laughter = Turn(
         side="A", start_s=start_s, end_s=start_s + _LAUGHTER_S, text="[laughter]", defect=None
@@ -133,7 +133,7 @@ def _both_sides(call: Call) -> Iterator[Member]:
 
 
 def _tiles(call: Call, side: str) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of all that a side is made of, from the call's beginning to its end."""
+    """Start, end and text of the turns of a side and of the silences between them."""
     position_s = 0.0
     for turn in call.turns:
         if turn.side == side:

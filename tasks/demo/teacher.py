@@ -1,8 +1,8 @@
-"""The recipe of the demo teacher: `python -m tasks.demo.teacher` trains and measures it.
+"""The recipe of the demo teacher: `python -m tasks.demo.teacher` trains and evaluates it.
 
-Cross-entropy on the decoder, plus a character CTC loss on the encoder's output: without it so small
-an encoder needs many times as long to find the speech. The CTC head is thrown away. Arithmetic is
-float32: at this width bfloat16 is half as fast on a CPU.
+The loss is cross-entropy on the decoder plus a character CTC loss on the encoder output, without
+which so small an encoder takes many times as long to learn to align. The CTC head is discarded.
+Arithmetic is float32: at this width bfloat16 is half as fast on a CPU.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from tasks.demo.grammar import sentence
 from tasks.demo.teacher_model import TEACHER_FOLDER, WIDTH, new_model, save_teacher
-from tasks.demo.teaching import NUM_CTC_CLASSES, batch_loss, batches, hearing
+from tasks.demo.teaching import NUM_CTC_CLASSES, batch_loss, batches, window_length
 from tasks.demo.tokenizer import build_tokenizer
 from tasks.demo.training_set import (
     SHORT_WINDOW_S,
@@ -39,11 +39,10 @@ from tasks.demo.training_set import (
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides the weights, up to the last bits of the arithmetic.
+    """All parameters of the training; they determine the weights up to rounding.
 
-    The first lesson is on windows of 4 s with one utterance, the second on the model's own windows
-    with up to four: to find one's way through several utterances is learned slowly from nothing
-    and fast by a model that can follow one.
+    The first phase uses windows of 4 s with one utterance, the second full windows with up to four:
+    several utterances are learned much faster by a model that already handles one.
     """
 
     seed: int = 7
@@ -64,16 +63,16 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """Windows of one length and how they are gone through."""
+class Phase:
+    """A phase of the training: windows of one length and the batch size."""
 
     data: FeatureSet
     num_steps: int
     batch_windows: int
 
 
-def render_lessons(recipe: Recipe, progress: Progress) -> tuple[Lesson, Lesson]:
-    """The short windows and the full ones, all by the training speakers."""
+def render_phases(recipe: Recipe, progress: Progress) -> tuple[Phase, Phase]:
+    """The phases with short and with full windows, of the training speakers."""
     bar = progress.add_task("render", total=recipe.num_short_windows + recipe.num_windows)
 
     def advance(done: int, total: int) -> None:
@@ -92,31 +91,31 @@ def render_lessons(recipe: Recipe, progress: Progress) -> tuple[Lesson, Lesson]:
         )
     )
     return (
-        Lesson(
+        Phase(
             data=short.cut(SHORT_WINDOW_S),
             num_steps=recipe.num_short_steps,
             batch_windows=recipe.short_batch_windows,
         ),
-        Lesson(data=full, num_steps=recipe.num_steps, batch_windows=recipe.batch_windows),
+        Phase(data=full, num_steps=recipe.num_steps, batch_windows=recipe.batch_windows),
     )
 
 
 def train(
     model: WhisperForConditionalGeneration,
     tokenizer: WhisperTokenizer,
-    lessons: Sequence[Lesson],
+    phases: Sequence[Phase],
     recipe: Recipe,
     folder: Path,
     progress: Progress,
 ) -> None:
-    """Train in place, one schedule over all lessons; checkpoints go into `folder`."""
+    """Train in place, with one schedule over all phases; checkpoints are saved in `folder`."""
     ctc_head = nn.Linear(WIDTH, NUM_CTC_CLASSES)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     parameters += list(ctc_head.parameters())
     optimizer = torch.optim.AdamW(
         parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
     )
-    num_steps = sum(lesson.num_steps for lesson in lessons)
+    num_steps = sum(phase.num_steps for phase in phases)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=recipe.learning_rate,
@@ -126,10 +125,10 @@ def train(
     bar = progress.add_task("train", total=num_steps)
     model.train()
     step, smooth_loss, started = 0, float("nan"), time.monotonic()
-    for lesson in lessons:
-        endless = batches(lesson.data, tokenizer, lesson.batch_windows, recipe.seed)
-        for batch in itertools.islice(endless, lesson.num_steps):
-            with hearing(model, lesson.data.features.shape[2]):
+    for phase in phases:
+        stream = batches(phase.data, tokenizer, phase.batch_windows, recipe.seed)
+        for batch in itertools.islice(stream, phase.num_steps):
+            with window_length(model, phase.data.features.shape[2]):
                 loss = batch_loss(model, ctc_head, batch, recipe.ctc_weight)
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
@@ -140,8 +139,8 @@ def train(
             smooth_loss = loss.item() if step == 1 else 0.98 * smooth_loss + 0.02 * loss.item()
             progress.update(bar, advance=1, description=f"train, loss {smooth_loss:.3f}")
             if step % 100 == 0:
-                passed_s = time.monotonic() - started
-                progress.console.print(f"step {step}: loss {smooth_loss:.3f}, {passed_s:.0f} s")
+                elapsed_s = time.monotonic() - started
+                progress.console.print(f"step {step}: loss {smooth_loss:.3f}, {elapsed_s:.0f} s")
             if step % recipe.checkpoint_every_steps == 0:
                 save_teacher(model, tokenizer, folder)
 
@@ -177,7 +176,7 @@ def word_error_rate(
 
 
 def held_out(recipe: Recipe, max_utterances: int, num_windows: int) -> FeatureSet:
-    """Windows of speakers that no training window has, a new one for each."""
+    """Windows of speakers that are not in the training data, a new one for each."""
 
     def make_window(rng: np.random.Generator) -> Window:
         return speech_window(f"held-out {int(rng.integers(1 << 40))}", rng, max_utterances)
@@ -186,9 +185,10 @@ def held_out(recipe: Recipe, max_utterances: int, num_windows: int) -> FeatureSe
 
 
 def make_teacher(recipe: Recipe, folder: Path, start: Path | None = None) -> dict[str, float]:
-    """Render, train, save and measure. Returns word error rates by name.
+    """Render, train, save and evaluate. Returns word error rates by name.
 
-    With `start` the weights of that folder are trained on, with a new optimiser and CTC head.
+    With `start`, training continues from the weights in that folder, with a new optimiser and CTC
+    head.
     """
     rng = np.random.default_rng(recipe.seed)
     tokenizer = build_tokenizer([sentence(rng) for _ in range(5_000)], WINDOW_S)
@@ -200,11 +200,11 @@ def make_teacher(recipe: Recipe, folder: Path, start: Path | None = None) -> dic
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
-        lessons = render_lessons(recipe, progress)
+        phases = render_phases(recipe, progress)
         model = new_model(tokenizer)
         if start is not None:
             model = WhisperForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
-        train(model, tokenizer, lessons, recipe, folder, progress)
+        train(model, tokenizer, phases, recipe, folder, progress)
     save_teacher(model, tokenizer, folder)
     trained = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     rates: dict[str, float] = {}
@@ -219,13 +219,15 @@ def make_teacher(recipe: Recipe, folder: Path, start: Path | None = None) -> dic
 
 
 def main() -> None:
-    """The command line: numbers that one may want to lower for a trial, and the folder."""
+    """The command line: sizes that can be reduced for a trial, and the folder."""
     parser = argparse.ArgumentParser(
         description="Train the demo teacher (about half an hour on two CPU cores)."
     )
     parser.add_argument("--folder", type=Path, default=TEACHER_FOLDER)
     parser.add_argument(
-        "--start", type=Path, help="train on from this folder, with --short-steps 0 for instance"
+        "--start",
+        type=Path,
+        help="continue from the weights in this folder, for instance with --short-steps 0",
     )
     parser.add_argument("--short-windows", type=int, default=Recipe.num_short_windows)
     parser.add_argument("--short-steps", type=int, default=Recipe.num_short_steps)

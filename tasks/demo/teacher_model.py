@@ -1,6 +1,6 @@
-"""The demo teacher as a model: its geometry, what it is taught, its folder of files.
+"""The model of the demo teacher: dimensions, target sequences, files.
 
-Knows Whisper's conventions (prompt, timestamps, no-speech token, generation settings); knows no
+Implements Whisper's conventions (prompt, timestamps, no-speech token, generation settings), not the
 training.
 """
 
@@ -26,14 +26,14 @@ from tasks.demo.training_set import WINDOW_S, Segment, feature_extractor
 TEACHER_FOLDER = Path(__file__).parent / "teacher"
 MAX_TARGET_TOKENS = 128
 WIDTH = 144
-# The encoder halves the 100 mel frames of a second.
+# The encoder halves the 100 mel frames per second.
 ENCODER_FRAMES_PER_S = 50
 IGNORED = -100
 _NON_SPEECH_SYMBOLS = '"#()*+/:;<=>@[\\]^_`{|}~'
 
 
 def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
-    """An untrained teacher; its weights come from torch's global generator."""
+    """An untrained teacher, initialised from torch's global generator."""
     end_id = tokens.token_id(tokenizer, tokens.END)
     config = WhisperConfig(
         vocab_size=len(tokenizer),
@@ -48,13 +48,12 @@ def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
         max_source_positions=ENCODER_FRAMES_PER_S * WINDOW_S,
         max_target_positions=MAX_TARGET_TOKENS,
         dropout=0.0,
-        # The default of 0.02 is for wide models: with it this one needs three times the steps to
-        # hear anything.
+        # The default of 0.02 is for wide models; with it, this one needs three times the steps.
         init_std=0.05,
         pad_token_id=end_id,
         bos_token_id=end_id,
         eos_token_id=end_id,
-        # The class's own default names ids of the released vocabulary.
+        # The default of the class has ids of the released vocabulary.
         begin_suppress_tokens=None,
         decoder_start_token_id=tokens.token_id(tokenizer, tokens.START),
     )
@@ -64,11 +63,11 @@ def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
 
 
 def generation_config(tokenizer: WhisperTokenizer) -> GenerationConfig:
-    """The settings that a released multilingual Whisper carries, for these ids."""
+    """The settings of a released multilingual Whisper, with the ids of this vocabulary."""
     ids = partial(tokens.token_id, tokenizer)
     end_id = ids(tokens.END)
-    # Never text: what announces or steers a transcript, and the no-speech token, which is read off
-    # the first step.
+    # Never part of a transcript: control tokens, and the no-speech token, whose probability is read
+    # at the first step.
     never = (
         tokens.START,
         tokens.TRANSLATE,
@@ -86,7 +85,7 @@ def generation_config(tokenizer: WhisperTokenizer) -> GenerationConfig:
             "prev_sot_token_id": ids(tokens.START_OF_PREVIOUS),
             "no_timestamps_token_id": ids(tokens.NO_TIMESTAMPS),
             "is_multilingual": True,
-            # Without a task transformers leaves the task's token out of the prompt.
+            # Without a task, transformers omits the task token from the prompt.
             "language": tokens.LANGUAGES[0],
             "task": "transcribe",
             "lang_to_id": {
@@ -105,16 +104,14 @@ def generation_config(tokenizer: WhisperTokenizer) -> GenerationConfig:
     )
 
 
-def teaching_sequence(
+def target_sequence(
     segments: Sequence[Segment], tokenizer: WhisperTokenizer, *, with_timestamps: bool
 ) -> tuple[list[int], list[int]]:
-    """Decoder input ids and the label of each, two lists of equal length.
+    """Decoder input ids and their labels, two lists of equal length.
 
-    At most `MAX_TARGET_TOKENS` long; the label `IGNORED` has no loss.
-
-    Which of the two formats is wanted is not in the audio, so the choice between them is never a
-    label. A window without segments teaches the no-speech token as the first prediction, and an end
-    without text to a decoder that is made to go on.
+    At most `MAX_TARGET_TOKENS` long; the label `IGNORED` has no loss. The choice between the two
+    formats cannot be predicted from the audio, so it is never a label. A window without segments
+    has the no-speech token as first label, and the end token after the prompt.
     """
     ids = partial(tokens.token_id, tokenizer)
     prompt = [ids(tokens.START), ids(f"<|{tokens.LANGUAGES[0]}|>"), ids(tokens.TRANSCRIBE)]
@@ -138,8 +135,8 @@ def save_teacher(
 ) -> None:
     """Write the model, its tokenizer and its feature extractor in Hugging Face format.
 
-    The weights are stored in float16 and loaded as float32.     Written beside the folder and moved
-    in file by file, so an interrupted save leaves whole files.
+    The weights are stored in float16 and loaded as float32. Files are written to a temporary folder
+    and moved one by one, so that an interrupted save leaves complete files.
     """
     scratch = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""One step of the demo teacher's training: batches of windows and their loss.
+"""A training step of the demo teacher: batches of windows and their loss.
 
-Knows sequences, labels and characters; knows neither the schedule nor where windows come from.
+Knows sequences, labels and characters, not the schedule or the source of the windows.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
-from tasks.demo.teacher_model import IGNORED, teaching_sequence
+from tasks.demo.teacher_model import IGNORED, target_sequence
 from tasks.demo.training_set import FeatureSet
 
 _CTC_ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
-# The characters and, first, the blank.
+# The blank, then the characters.
 NUM_CTC_CLASSES = len(_CTC_ALPHABET) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A few windows as tensors.
+    """A batch of windows as tensors.
 
     `features`: float32 (windows, 80, frames); `inputs` and `labels`: int64 (windows, tokens);
-    `characters`: int64, all transcripts one after the other, 0 kept for the CTC blank;
+    `characters`: int64, all transcripts concatenated, with 0 reserved for the CTC blank;
     `num_characters`: int64 (windows,).
     """
 
@@ -39,9 +39,9 @@ class Batch:
 def batches(
     data: FeatureSet, tokenizer: WhisperTokenizer, num_windows: int, seed: int
 ) -> Iterator[Batch]:
-    """Endless batches of `num_windows`: all windows in a new order each epoch.
+    """Infinite batches of `num_windows` windows, shuffled in each epoch.
 
-    Half of the windows, drawn anew each time, are taught with timestamps.
+    Each time, a random half of the windows has timestamps in its labels.
     """
     rng = np.random.default_rng(seed)
     end_id = tokenizer.eos_token_id
@@ -50,7 +50,7 @@ def batches(
         for start in range(0, len(order) - num_windows + 1, num_windows):
             rows = order[start : start + num_windows]
             pairs = [
-                teaching_sequence(
+                target_sequence(
                     data.segments[row], tokenizer, with_timestamps=bool(rng.random() < 0.5)
                 )
                 for row in rows
@@ -96,16 +96,15 @@ def batch_loss(
         reduction="sum",
         zero_infinity=True,
     )
-    # By all characters of the batch: the mean of each window's mean would be ruled by the windows
-    # of few words.
+    # Averaged over all characters: a mean over windows would be dominated by short transcripts.
     return cross_entropy + ctc_weight * ctc / batch.characters.numel()
 
 
 @contextmanager
-def hearing(model: WhisperForConditionalGeneration, num_mel_frames: int) -> Iterator[None]:
-    """Let the model hear windows of `num_mel_frames` instead of its own 800, inside the `with`.
+def window_length(model: WhisperForConditionalGeneration, num_mel_frames: int) -> Iterator[None]:
+    """Set the window of the model to `num_mel_frames` instead of 800, within the context.
 
-    The encoder's position embeddings are the same function of time for every length.
+    The position embeddings of the encoder are the same function of time for every length.
     """
     encoder = model.model.encoder
     positions, own_length = encoder.embed_positions, model.config.max_source_positions

@@ -1,10 +1,10 @@
 """A demo corpus in the distribution format of TED-LIUM 3.
 
-One tgz with whole talks in SPHERE and their STM.
+One tgz with whole talks in SPHERE and their STM files.
 
-Defects (see `tasks.demo.utterances`), in the training talks only: a talk whose SPHERE file ends
-before its header says so (its last segment has no audio), an STM without a SPHERE file, a segment
-without words, a segment longer than the teacher's window, wrong transcripts.
+Defects (see `tasks.demo.utterances`), in training talks only: a truncated SPHERE file (its last
+segment has no audio), an STM file without a SPHERE file, a segment without words, one longer than
+the teacher's window, wrong transcripts.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ from tasks.demo.voices import SAMPLE_RATE_HZ
 ROOT = "TEDLIUM_release-3"
 ARCHIVE_NAME = f"{ROOT}.tgz"
 UTTERANCES_A_TALK = (18, 30)
-# How far a segment reaches beyond its speech at each end, as automatic alignments do.
+# Margin of a segment around its speech, as in automatic alignments.
 _MARGIN_S = 0.1
 _FIRST_NAMES = ("Ada", "Ben", "Carla", "Deepak", "Elena", "Farid", "Grace", "Hiro", "Ines", "Jonas")
 _LAST_NAMES = (
@@ -45,14 +45,14 @@ _LAST_NAMES = (
     "Jansen",
 )
 _YEARS = {"train": 2009, "dev": 2011, "test": 2013}
-# The original is written in American spelling and with clitics set apart.
+# As in the original: American spelling, and clitics separated from their words.
 _SPELLING = {"colour": "color", "favourite": "favorite", "grey": "gray"}
 _CLITICS = {"n't": "n 't", "'s": " 's", "'ll": " 'll"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Talk:
-    """A recording and what is said in it.
+    """A talk and its transcript.
 
     `samples`: float32 (n,) mono at 16 kHz; `segments`: start and end in seconds, transcript.
     """
@@ -63,14 +63,16 @@ class Talk:
 
 
 def tedlium_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Archive, ...]:
-    """The one archive; `spoken` is called after each utterance."""
+    """The archive; `on_utterance` is called after each utterance."""
     sizes = {"train": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
-    return (Archive(name=ARCHIVE_NAME, members=partial(_members, seed, sizes, spoken)),)
+    return (Archive(name=ARCHIVE_NAME, members=partial(_members, seed, sizes, on_utterance)),)
 
 
-def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> Iterator[Member]:
+def _members(
+    seed: int, sizes: dict[str, int], on_utterance: Callable[[], None]
+) -> Iterator[Member]:
     readme = (
         "Synthetic speech in the layout of TED-LIUM 3, made by Distillery's demo with espeak-ng.\n"
     )
@@ -84,7 +86,7 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
                 defect_at(index) if part == "train" else None
                 for index in range(first, first + num_here)
             ]
-            talk = _talk(_talk_name(part, talk_index), defects, rng, spoken)
+            talk = _talk(_talk_name(part, talk_index), defects, rng, on_utterance)
             truncated_s = talk.segments[-1][0] if Defect.UNREADABLE_AUDIO in defects else None
             big_endian = talk_index % 2 == 1
             yield Member(
@@ -100,7 +102,7 @@ def _members(seed: int, sizes: dict[str, int], spoken: Callable[[], None]) -> It
 
 
 def _talk_sizes(num_utterances: int, seed: int) -> list[int]:
-    """Utterances of each talk: 18 to 30, fewer where there would be a single talk otherwise."""
+    """Utterances per talk: 18 to 30, fewer if there would be only one talk otherwise."""
     rng = np.random.default_rng(seed)
     sizes: list[int] = []
     while sum(sizes) < num_utterances:
@@ -111,29 +113,36 @@ def _talk_sizes(num_utterances: int, seed: int) -> list[int]:
 
 
 def _talk_name(part: str, index: int) -> str:
-    """The year tells the parts apart, the names the first hundred talks of one."""
+    """Unique names: the year depends on the part, the names on the first hundred talks."""
     first = _FIRST_NAMES[index % len(_FIRST_NAMES)]
     last = _LAST_NAMES[(index // len(_FIRST_NAMES) + 3 * index) % len(_LAST_NAMES)]
     return f"{first}{last}_{_YEARS[part] + 10 * (index // 100)}"
 
 
 def _talk(
-    name: str, defects: list[Defect | None], rng: np.random.Generator, spoken: Callable[[], None]
+    name: str,
+    defects: list[Defect | None],
+    rng: np.random.Generator,
+    on_utterance: Callable[[], None],
 ) -> Talk:
-    """One person speaks in a room, with pauses, over a noise that goes on in them."""
+    """One speaker in a room, with pauses and continuous background noise."""
     pieces: list[FloatArray] = []
     segments: list[tuple[float, float, str]] = []
     position = 0
     for defect in defects:
         pause = int(rng.uniform(0.3, 1.5) * SAMPLE_RATE_HZ)
-        said = utterance(f"tedlium {name}", rng, defect)
+        speech = utterance(f"tedlium {name}", rng, defect)
         start_s = (position + pause) / SAMPLE_RATE_HZ
         segments.append(
-            (start_s - _MARGIN_S, start_s + said.duration_s + _MARGIN_S, _as_written(said, rng))
+            (
+                start_s - _MARGIN_S,
+                start_s + speech.duration_s + _MARGIN_S,
+                _transcribed(speech, rng),
+            )
         )
-        pieces += [np.zeros(pause, dtype=np.float32), said.samples]
-        position += pause + said.samples.size
-        spoken()
+        pieces += [np.zeros(pause, dtype=np.float32), speech.samples]
+        position += pause + speech.samples.size
+        on_utterance()
     pieces.append(np.zeros(SAMPLE_RATE_HZ, dtype=np.float32))
     hall = reverberate(
         np.concatenate(pieces), SAMPLE_RATE_HZ, rng.uniform(0.15, 0.4), rng.uniform(0.02, 0.15), rng
@@ -142,9 +151,9 @@ def _talk(
     return Talk(name=name, samples=recorded, segments=tuple(segments))
 
 
-def _as_written(said: Utterance, rng: np.random.Generator) -> str:
-    """The transcript in the corpus's spelling; one in fifteen ends on a word nobody understood."""
-    words = [_SPELLING.get(word, word) for word in said.transcript.split()]
+def _transcribed(speech: Utterance, rng: np.random.Generator) -> str:
+    """The transcript in the spelling of the corpus; one in fifteen ends with `<unk>`."""
+    words = [_SPELLING.get(word, word) for word in speech.transcript.split()]
     text = " ".join(words)
     for joined, apart in _CLITICS.items():
         text = text.replace(joined, apart)
@@ -152,7 +161,7 @@ def _as_written(said: Utterance, rng: np.random.Generator) -> str:
 
 
 def _sph(talk: Talk, big_endian: bool, truncated_s: float | None) -> bytes:
-    """The SPHERE file; with `truncated_s` its header still announces what is cut off there."""
+    """The SPHERE file, truncated at `truncated_s` if given; the header is that of the whole."""
     content = sphere_file(pcm16(talk.samples), SAMPLE_RATE_HZ, big_endian=big_endian)
     if truncated_s is None:
         return content
@@ -161,9 +170,9 @@ def _sph(talk: Talk, big_endian: bool, truncated_s: float | None) -> bytes:
 
 
 def _stm(talk: Talk, part: str) -> str:
-    """Lines in order of time.
+    """The STM file, sorted by time.
 
-    In dev and test everything between the segments is marked as not to be scored.
+    In dev and test, the gaps between segments are marked as not scored.
     """
     label = "<NA>" if part == "train" else "<o,f0,female>"
     gap = f"{talk.name} 1 inter_segment_gap"

@@ -1,7 +1,4 @@
-"""The demo teacher's tokenizer: a small byte-level BPE, built and laid out as Whisper's.
-
-Knows text and token ids; knows neither audio nor the model.
-"""
+"""The tokenizer of the demo teacher: a small byte-level BPE with the layout of Whisper's."""
 
 import json
 from collections.abc import Iterable
@@ -11,8 +8,8 @@ from tokenizers.models import BPE
 from transformers import WhisperTokenizer
 
 NUM_TEXT_TOKENS = 416
-# WhisperTokenizer computes a language's id from its place in Whisper's own list: these are the
-# first four of it.
+# WhisperTokenizer computes the id of a language from its position in Whisper's list, of which these
+# are the first four.
 LANGUAGES = ("en", "zh", "de", "es")
 TIMESTAMP_STEP_S = 0.02
 
@@ -24,12 +21,12 @@ START_OF_LM = "<|startoflm|>"
 START_OF_PREVIOUS = "<|startofprev|>"
 NO_SPEECH = "<|nospeech|>"
 NO_TIMESTAMPS = "<|notimestamps|>"
-# How the byte-level alphabet writes a single space.
+# A space in the byte-level alphabet.
 SPACE = "Ġ"
 
 
 def special_tokens() -> tuple[str, ...]:
-    """The special tokens in the order of their ids, which follow those of the text tokens."""
+    """The special tokens in order of their ids, which follow the text tokens."""
     languages = tuple(f"<|{language}|>" for language in LANGUAGES)
     tasks = (TRANSLATE, TRANSCRIBE)
     return (
@@ -45,14 +42,14 @@ def special_tokens() -> tuple[str, ...]:
 
 
 def timestamp_token(time_s: float) -> str:
-    """The token of a time in a window, rounded to the step of 0.02 s."""
+    """The timestamp token of a time in a window, rounded to 0.02 s."""
     return f"<|{round(time_s / TIMESTAMP_STEP_S) * TIMESTAMP_STEP_S:.2f}|>"
 
 
 def token_id(tokenizer: WhisperTokenizer, token: str) -> int:
     """The id of one token.
 
-    Raises `KeyError` if the vocabulary lacks it, instead of taking the unknown token's.
+    Raises `KeyError` if it is not in the vocabulary, instead of returning the unknown token.
     """
     found = tokenizer.convert_tokens_to_ids(token)
     if not isinstance(found, int) or tokenizer.convert_ids_to_tokens(found) != token:
@@ -61,11 +58,11 @@ def token_id(tokenizer: WhisperTokenizer, token: str) -> int:
 
 
 def build_tokenizer(sentences: Iterable[str], window_s: float) -> WhisperTokenizer:
-    """Train the merges on `sentences`, add the special tokens and the timestamps.
+    """Train the merges on `sentences`, and add special tokens and timestamps.
 
-    The timestamps go from 0.00 to `window_s` seconds. Ids: text tokens, special tokens, timestamps.
-    As in Whisper every word but the first of a text carries its leading space, so a transcript is
-    tokenized with a space in front of it.
+    The timestamps range from 0.00 to `window_s` seconds. Ids: text tokens, special tokens,
+    timestamps. As in Whisper, words include their leading space, so transcripts are tokenized with
+    a leading space.
     """
     bpe = Tokenizer(BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -88,8 +85,8 @@ def build_tokenizer(sentences: Iterable[str], window_s: float) -> WhisperTokeniz
     tokenizer.add_special_tokens({"extra_special_tokens": list(special_tokens()[1:])})
     num_steps = round(window_s / TIMESTAMP_STEP_S)
     times = [timestamp_token(step * TIMESTAMP_STEP_S) for step in range(num_steps + 1)]
-    # As in the released models a timestamp is no special token: `skip_special_tokens` has its own
-    # rule for it.
+    # As in the released models, timestamps are not special tokens: `skip_special_tokens` has a
+    # separate rule for them.
     tokenizer.add_tokens([AddedToken(time, normalized=False, special=False) for time in times])
     tokenizer.set_prefix_tokens(language="en", task="transcribe", predict_timestamps=False)
     return tokenizer

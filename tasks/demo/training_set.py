@@ -1,7 +1,4 @@
-"""What the demo teacher is trained and measured on: rendered windows of 8 s.
-
-Knows windows, their segments and their features; knows neither the model nor how it is trained.
-"""
+"""The training and evaluation data of the demo teacher: synthetic windows of 8 s."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ MEL_FRAMES_PER_S = 100
 MAX_UTTERANCES = 4
 SHORT_WINDOW_S = 4
 NO_SPEECH_SHARE = 0.04
-# Of the windows with speech; the others hold as many utterances as fit.
+# Share of single utterances among windows with speech; the others are filled.
 SINGLE_SHARE = 0.25
 
 FloatArray = npt.NDArray[np.float32]
@@ -37,9 +34,9 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """What a Whisper with a window of 8 s hears at once.
+    """The input of a Whisper with a window of 8 s.
 
-    `samples`: float32 (128000,) at 16 kHz, zeros after the end. No segments: nobody speaks.
+    `samples`: float32 (128000,) at 16 kHz, padded with zeros. Without segments there is no speech.
     """
 
     samples: FloatArray
@@ -47,16 +44,16 @@ class Window:
 
     @property
     def text(self) -> str:
-        """All that is said, in order, with one space between words."""
+        """The text of all segments, separated by spaces."""
         return " ".join(segment.text for segment in self.segments)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSet:
-    """Windows as the model gets them.
+    """The features and segments of windows.
 
-    `features`: float16 (windows, 80, 800 or fewer), Whisper's log-mel, 100 frames a second;
-    `segments`: those of each window.
+    `features`: float16 (windows, 80, 800 or fewer), Whisper's log-mel, 100 frames per second;
+    `segments`: the segments of each window.
     """
 
     features: npt.NDArray[np.float16]
@@ -66,7 +63,7 @@ class FeatureSet:
         return len(self.segments)
 
     def cut(self, duration_s: float) -> "FeatureSet":
-        """The same windows without the frames after `duration_s`, where nobody may speak."""
+        """The windows without the frames after `duration_s`, which must not contain speech."""
         return FeatureSet(
             features=self.features[:, :, : round(duration_s * MEL_FRAMES_PER_S)].copy(),
             segments=self.segments,
@@ -74,9 +71,9 @@ class FeatureSet:
 
 
 def feature_extractor() -> WhisperFeatureExtractor:
-    """Whisper's own, for windows of 8 s: 80 mel bands, 100 frames a second."""
+    """Whisper's feature extractor for windows of 8 s: 80 mel bands, 100 frames per second."""
     extractor = WhisperFeatureExtractor.from_dict({"chunk_length": WINDOW_S})
-    # from_dict can return unused settings as well.
+    # The return type of from_dict includes a tuple.
     assert isinstance(extractor, WhisperFeatureExtractor)
     return extractor
 
@@ -84,9 +81,9 @@ def feature_extractor() -> WhisperFeatureExtractor:
 def speech_window(
     speaker_id: str, rng: np.random.Generator, max_utterances: int = MAX_UTTERANCES
 ) -> Window:
-    """One utterance, or as many as fit up to `max_utterances`, of one speaker.
+    """One utterance of a speaker, or as many as fit up to `max_utterances`.
 
-    Some have pauses between them; all are recorded under some acoustic condition.
+    Some have pauses in between; the acoustic condition is random.
     """
     voice = voice_of_speaker(speaker_id)
     num_wanted = 1 if rng.random() < SINGLE_SHARE else max_utterances
@@ -112,7 +109,7 @@ def speech_window(
 
 
 def no_speech_window(rng: np.random.Generator) -> Window:
-    """Digital silence, noise of any level, or noise that starts and stops; without segments."""
+    """A window without segments: silence, noise, or noise in a part of the window."""
     samples = np.zeros(NUM_WINDOW_SAMPLES, dtype=np.float32)
     if rng.random() < 0.75:
         start, stop = sorted(int(bound) for bound in rng.integers(0, NUM_WINDOW_SAMPLES, size=2))
@@ -124,9 +121,9 @@ def no_speech_window(rng: np.random.Generator) -> Window:
 
 
 def training_window(speaker_prefix: str, num_speakers: int, rng: np.random.Generator) -> Window:
-    """A window of one of the speakers `{speaker_prefix}{number}`, or of nobody.
+    """A window of one of the speakers `{speaker_prefix}{number}`.
 
-    Nobody speaks in `NO_SPEECH_SHARE` of them.
+    A share of `NO_SPEECH_SHARE` has no speech.
     """
     if rng.random() < NO_SPEECH_SHARE:
         return no_speech_window(rng)
@@ -134,7 +131,7 @@ def training_window(speaker_prefix: str, num_speakers: int, rng: np.random.Gener
 
 
 def short_window(speaker_prefix: str, num_speakers: int, rng: np.random.Generator) -> Window:
-    """As `training_window`, but of one utterance that ends within `SHORT_WINDOW_S`."""
+    """Like `training_window`, but with one utterance that ends within `SHORT_WINDOW_S`."""
     if rng.random() < NO_SPEECH_SHARE:
         return no_speech_window(rng)
     while True:
@@ -149,7 +146,7 @@ def render_features(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureSet:
-    """Render windows and keep their features only: 128 kB a window in float16."""
+    """Render windows and keep only their features: 128 kB per window in float16."""
     extractor = feature_extractor()
     rng = np.random.default_rng(seed)
     features = np.empty(
@@ -167,7 +164,7 @@ def render_features(
 
 
 def _recorded(samples: FloatArray, num_voiced: int, rng: np.random.Generator) -> FloatArray:
-    """Put the speech in a room, on a telephone or in noise, about half of the time."""
+    """Apply a telephone line, a room or noise, each in a share of the windows."""
     recorded = samples[: num_voiced if rng.random() < 0.5 else samples.size]
     condition = rng.random()
     if condition < 0.15:

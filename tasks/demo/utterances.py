@@ -1,6 +1,6 @@
-"""The utterances of the demo corpora, and what is wrong with a documented few of them.
+"""The utterances of the demo corpora and their documented defects.
 
-Knows speech and its faults; knows no archive format.
+Knows speech and defects, not archive formats.
 """
 
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from tasks.demo.voices import SAMPLE_RATE_HZ, synthesise, voice_of_speaker
 FloatArray = npt.NDArray[np.float32]
 
 MIN_DURATION_S, MAX_DURATION_S = 1.0, 6.0
-# Longer than the 8 s that the demo teacher hears at once.
+# Longer than the 8 s window of the demo teacher.
 OVER_LONG_S = 9.0
-# One utterance in ten is hard to hear, so that the teacher makes mistakes worth filtering.
+# Share of noisy utterances, in which the teacher makes mistakes worth filtering.
 HARD_SHARE = 0.10
 WRONG_TRANSCRIPT_EVERY = 40
 
 
 class Defect(Enum):
-    """What is wrong with an utterance of a training part. Evaluation parts have no defects."""
+    """A defect of a training utterance. Evaluation parts have no defects."""
 
-    UNREADABLE_AUDIO = "the audio exists and cannot be decoded"
-    MISSING_AUDIO = "the transcript has a line, the audio does not exist"
+    UNREADABLE_AUDIO = "the audio exists but cannot be decoded"
+    MISSING_AUDIO = "the audio is missing, the transcript has a line"
     EMPTY_TRANSCRIPT = "the transcript has no words"
     OVER_LONG = "the utterance is longer than the teacher's window"
-    WRONG_TRANSCRIPT = "the transcript is that of another sentence"
+    WRONG_TRANSCRIPT = "the transcript is another sentence"
 
 
 def defect_at(index: int) -> Defect | None:
-    """The defect of training utterance `index`, counted from 0.
+    """The defect of training utterance `index`, from 0.
 
     One each at 2, 4, 6 and 8, and a wrong transcript at 10, 50, 90 and so on.
     """
@@ -51,9 +51,9 @@ def defect_at(index: int) -> Defect | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """What somebody said and what the corpus claims.
+    """Synthetic speech and its transcript in the corpus.
 
-    `samples`: float32 (n,) mono at 16 kHz; `transcript`: lower case, maybe empty.
+    `samples`: float32 (n,) mono at 16 kHz; `transcript`: lower case, may be empty or wrong.
     """
 
     samples: FloatArray
@@ -67,9 +67,9 @@ class Utterance:
 
 
 def utterance(speaker_id: str, rng: np.random.Generator, defect: Defect | None) -> Utterance:
-    """What a speaker says next, clean, 1 to 6 s long, or over 9 s with `Defect.OVER_LONG`.
+    """A clean utterance, 1 to 6 s long, or over 9 s with `Defect.OVER_LONG`.
 
-    The archive's writer sees to `UNREADABLE_AUDIO` and `MISSING_AUDIO`, which are facts of files.
+    `UNREADABLE_AUDIO` and `MISSING_AUDIO` are applied by the writer of the files.
     """
     text, samples = (
         _over_long(speaker_id, rng) if defect is Defect.OVER_LONG else _sentence_of(speaker_id, rng)
@@ -83,7 +83,7 @@ def utterance(speaker_id: str, rng: np.random.Generator, defect: Defect | None) 
 
 
 def close_recording(samples: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """A single utterance as recorded: mostly quiet, `HARD_SHARE` on a noisy telephone."""
+    """An utterance with low noise; a share of `HARD_SHARE` is from a noisy telephone."""
     if rng.random() < HARD_SHARE:
         recorded = add_noise(telephone(samples, SAMPLE_RATE_HZ), rng.uniform(0.0, 6.0), rng)
     else:
@@ -117,10 +117,10 @@ def _over_long(speaker_id: str, rng: np.random.Generator) -> tuple[str, FloatArr
 
 
 def _unlike(text: str, rng: np.random.Generator) -> str:
-    """A sentence with at most a third of its words in `text`: no filter should keep it."""
-    said = set(text.split())
+    """A sentence with at most a third of its words in `text`, so that filters reject it."""
+    original = set(text.split())
     while True:
         other = sentence(rng)
         words = other.split()
-        if 3 * sum(word in said for word in words) <= len(words):
+        if 3 * sum(word in original for word in words) <= len(words):
             return other

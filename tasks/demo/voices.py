@@ -1,11 +1,8 @@
 """Synthetic speech: espeak-ng, called through its C interface from the wheel `espeakng_loader`.
 
-Knows voices and how to speak a text with one; knows neither what is said nor what it is for.
-
-espeak-ng keeps its state in globals of the library: what was spoken before changes the flutter of
-the next voice, and starting it anew does not reset that. Every call therefore loads the library
-afresh and unloads it (2 ms), behind one lock, so that a text and a voice always give the same
-samples.
+espeak-ng keeps state in global variables: earlier speech changes the flutter of the next voice, and
+initialising it again does not reset that. Every call therefore loads and unloads the library (2 ms)
+under a lock, so that the samples depend on text and voice alone.
 """
 
 import _ctypes
@@ -24,8 +21,8 @@ import soxr
 SAMPLE_RATE_HZ = 16_000
 
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029")
-# Only variants that stay easy to understand: no whisper, croak or robot. None with the Klatt
-# synthesiser, which draws on uninitialised memory.
+# Intelligible variants only: no whisper, croak or robot, and none with the Klatt synthesiser, which
+# reads uninitialised memory.
 VARIANTS = (
     "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "Alex",
     "Alicia", "Andrea", "Andy", "Annie", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Marco",
@@ -43,22 +40,22 @@ _CHARS_UTF8 = 1
 _OK = 0
 _RANDOM_SEED = 1
 _LOCK = threading.Lock()
-# Samples below this share of the loudest one count as silence around an utterance (-46 dB).
+# Leading and trailing samples below this share of the peak count as silence (-46 dB).
 _SILENCE_SHARE = 0.005
 
 FloatArray = npt.NDArray[np.float32]
 
 
 class SpeechSynthesisError(RuntimeError):
-    """The speech synthesiser is missing or refused a request."""
+    """The speech synthesiser is not installed, or a request failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """One speaker.
+    """The voice of one speaker.
 
-    `name` is espeak-ng's `accent+variant`; `rate_wpm` in words a minute; `pitch` and `pitch_range`
-    on espeak-ng's scale of 0 to 99.
+    `name` is `accent+variant` of espeak-ng; `rate_wpm` is in words per minute; `pitch` and
+    `pitch_range` are on its scale of 0 to 99.
     """
 
     name: str
@@ -77,7 +74,7 @@ class Voice:
 
 
 def voice_of_speaker(speaker_id: str) -> Voice:
-    """The voice of a speaker: one id, one voice; different ids nearly always differ."""
+    """The voice of a speaker, derived from the id; different ids nearly always differ."""
     digest = hashlib.sha256(f"distillery speaker {speaker_id}".encode()).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
     accent = ACCENTS[int(rng.integers(len(ACCENTS)))]
@@ -91,26 +88,26 @@ def voice_of_speaker(speaker_id: str) -> Voice:
 
 
 def synthesise(text: str, voice: Voice) -> FloatArray:
-    """Speak a text.
+    """Synthesise speech for a text.
 
-    Returns float32 mono samples in [-1, 1] at 16 kHz, without the silence before and after, at a
-    peak of 0.5. The result depends on the arguments alone. Raises `SpeechSynthesisError` if
-    espeak-ng is not installed, does not know the voice or has nothing to say.
+    Returns float32 mono samples in [-1, 1] at 16 kHz, without surrounding silence, with a peak of
+    0.5. Deterministic. Raises `SpeechSynthesisError` if espeak-ng is not installed, the voice is
+    unknown or the text has no words.
     """
     pcm, rate_hz = _speak(text, voice)
-    loud = np.flatnonzero(np.abs(pcm) > _SILENCE_SHARE * np.abs(pcm).max(initial=1.0))
-    if loud.size == 0:
+    audible = np.flatnonzero(np.abs(pcm) > _SILENCE_SHARE * np.abs(pcm).max(initial=1.0))
+    if audible.size == 0:
         raise SpeechSynthesisError(
-            f"espeak-ng made no sound for the text {text!r} with voice {voice.name!r}; "
-            "give a text with a word in it"
+            f"espeak-ng returned silence for the text {text!r} with voice {voice.name!r}; "
+            "the text must contain a word"
         )
-    trimmed = pcm[loud[0] : loud[-1] + 1]
+    trimmed = pcm[audible[0] : audible[-1] + 1]
     samples = np.asarray(soxr.resample(trimmed, rate_hz, SAMPLE_RATE_HZ), dtype=np.float32)
     return np.asarray(0.5 / np.abs(samples).max() * samples, dtype=np.float32)
 
 
 def _speak(text: str, voice: Voice) -> tuple[FloatArray, int]:
-    """float32 samples (any number, also none) and their rate in Hz."""
+    """float32 samples (possibly none) and their rate in Hz."""
     chunks: list[bytes] = []
 
     def collect(wav: int | None, num_samples: int, events: int | None) -> int:
@@ -118,8 +115,7 @@ def _speak(text: str, voice: Voice) -> tuple[FloatArray, int]:
             chunks.append(ctypes.string_at(wav, 2 * num_samples))
         return 0
 
-    # The library keeps only the address of the callback: this name keeps it alive until the speech
-    # is complete.
+    # The library stores only the address of the callback, so it must stay referenced here.
     callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
         collect
     )
@@ -128,7 +124,7 @@ def _speak(text: str, voice: Voice) -> tuple[FloatArray, int]:
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.name.encode()) != _OK:
             raise SpeechSynthesisError(
-                f"espeak-ng knows no voice {voice.name!r}; expected one of {', '.join(ACCENTS)} "
+                f"espeak-ng has no voice {voice.name!r}; expected one of {', '.join(ACCENTS)} "
                 "followed by + and a variant such as f2"
             )
         library.espeak_SetParameter(_PARAMETER_RATE, voice.rate_wpm, 0)
@@ -140,7 +136,7 @@ def _speak(text: str, voice: Voice) -> tuple[FloatArray, int]:
         library.espeak_Synchronize()
     if status != _OK:
         raise SpeechSynthesisError(
-            f"espeak-ng refused the text {text!r} with status {status}, expected 0"
+            f"espeak-ng failed for the text {text!r} with status {status}, expected 0"
         )
     return np.asarray(
         np.frombuffer(b"".join(chunks), dtype="<i2") / 32768.0, dtype=np.float32
@@ -149,13 +145,13 @@ def _speak(text: str, voice: Voice) -> tuple[FloatArray, int]:
 
 @contextmanager
 def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
-    """libespeak-ng with all its globals as they are after loading, and its sample rate in Hz."""
+    """libespeak-ng, freshly loaded and initialised, and its sample rate in Hz."""
     try:
         import espeakng_loader
     except ImportError as error:
         raise SpeechSynthesisError(
-            "the speech synthesiser is not installed: no module espeakng_loader, "
-            "expected the one that the extra 'demo' brings; run: pip install 'distillery[demo]'"
+            "the speech synthesiser is not installed: no module espeakng_loader; "
+            "run: pip install espeakng-loader"
         ) from error
     data_folder = espeakng_loader.get_data_path()
     library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -175,11 +171,11 @@ def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
         )
         if rate_hz <= 0:
             raise SpeechSynthesisError(
-                f"espeak-ng did not start with the data in {data_folder}: status {rate_hz}, "
-                "expected a sample rate; install it again: "
+                f"espeak-ng failed to initialise with the data in {data_folder}: status {rate_hz}, "
+                "expected a sample rate; reinstall it: "
                 "pip install --force-reinstall espeakng-loader"
             )
-        # Breath noise comes from a generator that is otherwise seeded by the clock.
+        # The generator of breath noise is otherwise seeded from the clock.
         library.espeak_ng_SetRandSeed(ctypes.c_long(_RANDOM_SEED))
         yield library, rate_hz
         library.espeak_Terminate()

@@ -1,12 +1,12 @@
 """A demo corpus in the distribution format of VoxPopuli.
 
-`asr_en.tsv.gz`, and a tar a year with whole sessions in OGG Vorbis; the years 2009 to 2018 have
-none. Several people take turns in a session, with pauses; each third utterance has one inside too,
-which the pieces of its `vad` leave out.
+`asr_en.tsv.gz`, and one tar per year with whole sessions in OGG Vorbis; those of 2009 to 2018 are
+empty. A session has several speakers, with pauses; every third utterance also has a pause inside,
+which is not part of its `vad`.
 
 Defects (see `tasks.demo.utterances`), in training only: an unreadable session, a row whose session
 is missing, a row without text, an utterance longer than the teacher's window, wrong transcripts.
-Edges: an empty `original_text`, a row of the split `invalid`, a speaker `None`.
+Edge cases: an empty `original_text`, a row of the split `invalid`, a speaker `None`.
 """
 
 import gzip
@@ -28,13 +28,13 @@ UTTERANCES_A_SESSION = 12
 SPEAKERS_A_SESSION = 3
 _YEAR_OF_PART = {"train": 2019, "dev": 2020, "test": 2020}
 _FIRST_SPEAKER = {"train": 90_000, "dev": 95_000, "test": 97_000}
-_FIRST_SITTING = {"train": 0, "dev": 100, "test": 200}  # in days of the year
+_FIRST_SITTING = {"train": 0, "dev": 100, "test": 200}  # day of the year
 _IN_FILES = (Defect.UNREADABLE_AUDIO, Defect.MISSING_AUDIO)
 _COLUMNS = (
     "id_", "paragraph_id", "session_id", "speaker_id", "original_text", "normed_text", "decoded",
     "start_time", "end_time", "cer", "wer", "vad", "split", "gender",
 )  # fmt: skip
-# How far a detected piece reaches beyond its speech at each end.
+# Margin of a detected piece around its speech.
 _MARGIN_S = 0.05
 _FRAME = SAMPLE_RATE_HZ // 100
 
@@ -43,7 +43,7 @@ _Row = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class _Session:
-    """A recording, None where it is missing, and the rows about it."""
+    """A recording, None if missing, and its rows."""
 
     name: str
     ogg: bytes | None
@@ -52,25 +52,25 @@ class _Session:
 
 @dataclass(frozen=True)
 class _Sessions:
-    """All sessions, made when the first file is written: two kinds of files tell of them."""
+    """All sessions, generated on first use, since both audio and annotations need them."""
 
     seed: int
     sizes: Mapping[str, int]
-    spoken: Callable[[], None]
+    on_utterance: Callable[[], None]
 
     @cached_property
-    def made(self) -> tuple[_Session, ...]:
+    def generated(self) -> tuple[_Session, ...]:
         return tuple(
-            _session(part, number, indices, self.seed, self.spoken)
+            _session(part, number, indices, self.seed, self.on_utterance)
             for part, num_utterances in self.sizes.items()
             for number, indices in enumerate(_by_session(part, num_utterances))
         )
 
     def of_year(self, year: int) -> Iterator[Member]:
-        """The members of one archive."""
+        """The members of the archive of a year."""
         readme = f"Synthetic sessions of {year} in the layout of VoxPopuli.\n"
         yield Member(path=f"original/{year}/README", content=readme.encode())
-        for session in self.made:
+        for session in self.generated:
             if session.ogg is not None and session.name.startswith(str(year)):
                 path = f"original/{year}/{session.name}_original.ogg"
                 yield Member(path=path, content=session.ogg)
@@ -78,18 +78,20 @@ class _Sessions:
     def annotations(self) -> Iterator[Member]:
         """The table of all sessions."""
         rows = [
-            [row[column] for column in _COLUMNS] for session in self.made for row in session.rows
+            [row[column] for column in _COLUMNS]
+            for session in self.generated
+            for row in session.rows
         ]
         table = "".join("|".join(fields) + "\n" for fields in [_COLUMNS, *rows])
         yield Member(path="asr_en.tsv.gz", content=gzip.compress(table.encode(), mtime=0))
 
 
 def voxpopuli_archives(
-    seed: int, num_train_utterances: int, num_eval_utterances: int, spoken: Callable[[], None]
+    seed: int, num_train_utterances: int, num_eval_utterances: int, on_utterance: Callable[[], None]
 ) -> tuple[Archive | Tree, ...]:
-    """The annotations and the archives of all years; `spoken` is called after each utterance."""
+    """The annotations and the archives; `on_utterance` is called after each utterance."""
     sizes = {"train": num_train_utterances, "dev": num_eval_utterances, "test": num_eval_utterances}
-    sessions = _Sessions(seed, sizes, spoken)
+    sessions = _Sessions(seed, sizes, on_utterance)
     return (
         Tree(members=sessions.annotations),
         *(
@@ -104,29 +106,29 @@ def _defect(part: str, index: int) -> Defect | None:
 
 
 def _by_session(part: str, num_utterances: int) -> Iterator[list[int]]:
-    """The utterances of each session; what damages a file has one to itself."""
+    """The utterances of each session; utterances with a damaged file have their own session."""
     damaged = [i for i in range(num_utterances) if _defect(part, i) in _IN_FILES]
-    sound = [i for i in range(num_utterances) if i not in damaged]
-    for first in range(0, len(sound), UTTERANCES_A_SESSION):
-        yield sound[first : first + UTTERANCES_A_SESSION]
+    intact = [i for i in range(num_utterances) if i not in damaged]
+    for first in range(0, len(intact), UTTERANCES_A_SESSION):
+        yield intact[first : first + UTTERANCES_A_SESSION]
     for index in damaged:
         yield [index]
 
 
 def _session(
-    part: str, number: int, indices: list[int], seed: int, spoken: Callable[[], None]
+    part: str, number: int, indices: list[int], seed: int, on_utterance: Callable[[], None]
 ) -> _Session:
-    """People take turns in a hall, over a noise that goes on in the pauses."""
+    """Several speakers take turns in a hall with continuous background noise."""
     rng = np.random.default_rng([seed, _FIRST_SPEAKER[part], number])
     month, day = divmod((_FIRST_SITTING[part] + number) % 336, 28)
     name = f"{_YEAR_OF_PART[part]}{month + 1:02d}{day + 1:02d}-0900-PLENARY-{number + 1}"
-    sounds: list[FloatArray] = []
+    audio: list[FloatArray] = []
     rows: list[_Row] = []
     position = 0
     for turn, index in enumerate(indices):
         speaker = _FIRST_SPEAKER[part] + SPEAKERS_A_SESSION * number + turn % SPEAKERS_A_SESSION
-        said = utterance(f"voxpopuli {speaker}", rng, _defect(part, index))
-        pieces = _pieces(said.samples) if index % 3 == 1 else [said.samples]
+        speech = utterance(f"voxpopuli {speaker}", rng, _defect(part, index))
+        pieces = _pieces(speech.samples) if index % 3 == 1 else [speech.samples]
         vad: list[tuple[float, float]] = []
         for nth, piece in enumerate(pieces):
             low_s, high_s = (0.8, 2.0) if nth == 0 else (0.4, 0.9)
@@ -134,14 +136,14 @@ def _session(
             start_s = (position + pause) / SAMPLE_RATE_HZ
             end_s = start_s + piece.size / SAMPLE_RATE_HZ
             vad.append((round(start_s - _MARGIN_S, 3), round(end_s + _MARGIN_S, 3)))
-            sounds += [np.zeros(pause, dtype=np.float32), piece]
+            audio += [np.zeros(pause, dtype=np.float32), piece]
             position += pause + piece.size
-        rows.append(_row(part, index, name, speaker, said.transcript, vad))
-        spoken()
+        rows.append(_row(part, index, name, speaker, speech.transcript, vad))
+        on_utterance()
     if part == "train" and 0 in indices:
         rows.append(rows[0] | {"id_": f"{rows[0]['id_']}_invalid", "split": "invalid"})
     defect = _defect(part, indices[0])
-    ogg = _ogg(sounds, rng)
+    ogg = _ogg(audio, rng)
     if defect is Defect.UNREADABLE_AUDIO:
         ogg = ogg[:4] + bytes(byte ^ 0xFF for byte in ogg[4:])
     return _Session(
@@ -150,7 +152,7 @@ def _session(
 
 
 def _pieces(samples: FloatArray) -> list[FloatArray]:
-    """An utterance in two, at the quietest place of its middle third."""
+    """Split an utterance at the quietest frame of its middle third."""
     frames = samples[: samples.size // _FRAME * _FRAME].reshape(-1, _FRAME)
     first, last = len(frames) // 3, 2 * len(frames) // 3
     loudness = np.mean(np.square(frames[first:last]), axis=1)
@@ -187,10 +189,10 @@ def _row(
     }
 
 
-def _ogg(sounds: list[FloatArray], rng: np.random.Generator) -> bytes:
+def _ogg(audio: list[FloatArray], rng: np.random.Generator) -> bytes:
     silence = np.zeros(SAMPLE_RATE_HZ, dtype=np.float32)
     hall = reverberate(
-        np.concatenate([*sounds, silence]),
+        np.concatenate([*audio, silence]),
         SAMPLE_RATE_HZ,
         rng.uniform(0.1, 0.3),
         rng.uniform(0.01, 0.05),

@@ -29,8 +29,8 @@ from tasks.evaluate.metrics import summarise
 from tasks.evaluate.shard import measure_shard
 from tasks.reading.reader import ManifestReader
 from tasks.whisper.engine import Engine
-from tasks.whisper.engines import refuse_other_than_whisper
-from tasks.whisper.teacher import Transcriber, load_teacher, silent_transformers
+from tasks.whisper.engines import require_whisper
+from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
 from tasks.whisper.whisper import WhisperEngine
 
@@ -54,8 +54,8 @@ def make_student_of(
     which is named by the student's fingerprint. Raises what `tasks.distil.train.distil` raises,
     and `UserError` when the manifest keeps nothing to learn from or the teacher is no Whisper.
     """
-    refuse_other_than_whisper(config.label)
-    teacher = load_teacher(config.label.teacher, "float32", config.runtime.device)
+    require_whisper(config.label)
+    teacher = load_whisper(config.label.teacher, "float32", config.runtime.device)
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
     examples = ManifestReader(
         [entry for entry in published.content.entries if entry.num_windows],
@@ -70,7 +70,7 @@ def make_student_of(
     held_out = _held_out(config, store, validation)
 
     def word_error_rate(student: WhisperForConditionalGeneration) -> float:
-        as_heard = Transcriber(
+        as_heard = LoadedWhisper(
             model=student,
             feature_extractor=teacher.feature_extractor,
             tokenizer=teacher.tokenizer,

@@ -1,1 +1,1 @@
-"""Getting the files of a corpus, whole and verified, and finding what is in them."""
+"""Downloads, verifies and indexes the files of a corpus."""

@@ -1,4 +1,4 @@
-"""Archives are kept as plain tar with an index of their members, and never extracted."""
+"""Stores archives as plain tar with an index of their members; nothing is extracted to disk."""
 
 import gzip
 import posixpath
@@ -19,15 +19,15 @@ from storage.sink import HashingSink
 from tasks.download.schema import INDEX
 
 _COPY_BYTES: Final = 1 << 20
-_HEAD_BYTES: Final = 1 << 13
+_HEADER_BYTES: Final = 1 << 13
 _FLAC_FRAMES_BITS: Final = 36
 _GZIPPED_TAR: Final = (".tar.gz", ".tgz")
 _GZIPPED: Final = (".gz", ".tgz")
-_ENCRYPTED: Final = 1  # of a zip member's flags
+_ENCRYPTED: Final = 1  # bit of the flags of a zip member
 
 
 def stored_name(name: str) -> str:
-    """The name under which a distributor's file is kept: plain, and a zip as the tar of its files.
+    """The name of a distributed file in the store: uncompressed, and a tar in place of a zip.
 
     >>> stored_name("dev-clean.tar.gz"), stored_name("TEDLIUM_release-3.tgz"), stored_name("a.zip")
     ('dev-clean.tar', 'TEDLIUM_release-3.tar', 'a.tar')
@@ -41,9 +41,9 @@ def stored_name(name: str) -> str:
 
 
 def unpack(source: Path, name: str, sink: HashingSink) -> None:
-    """Write what is kept of `source`, the distributor's file `name`, to `sink`.
+    """Write `source`, the distributed file called `name`, to `sink` without its compression.
 
-    Raises `ShardError` when the file is not whole, or holds what cannot be unpacked.
+    Raises `ShardError` if the file is incomplete or uses an unsupported feature.
     """
     if name.endswith(".zip"):
         try:
@@ -59,7 +59,7 @@ def unpack(source: Path, name: str, sink: HashingSink) -> None:
 
 
 def _zip_to_tar(source: Path, sink: HashingSink) -> None:
-    """The same files without compression, so that each can be read by its range."""
+    """Write the members uncompressed, so that each can be read by its byte range."""
     with zipfile.ZipFile(source) as archive:
         for info in archive.infolist():
             if info.is_dir():
@@ -76,14 +76,14 @@ def _zip_to_tar(source: Path, sink: HashingSink) -> None:
 
 
 def index(path: Path, name: str) -> pa.Table:
-    """Where each member lies; a table of schema `INDEX`, sorted by name.
+    """The members and their positions: a table of schema `INDEX`, sorted by name.
 
-    A file that is no tar is its own only member. Links are resolved inside the archive; names and
-    links that lead out of it, devices and the like are no members. Raises `ShardError` when the
-    archive is not whole.
+    A file that is not a tar is its only member. Links are resolved within the archive; names and
+    links that point outside, devices and the like are skipped. Raises `ShardError` if the archive
+    is incomplete.
     """
-    if not (kept := stored_name(name)).endswith(".tar"):
-        return _table([(kept, 0, path.stat().st_size, None)])
+    if not (stored := stored_name(name)).endswith(".tar"):
+        return _table([(stored, 0, path.stat().st_size, None)])
     try:
         return _table(sorted(_tar_members(path)))
     except tarfile.TarError as error:
@@ -91,7 +91,7 @@ def index(path: Path, name: str) -> pa.Table:
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:
-    places: dict[str, tuple[int, int, float | None]] = {}
+    positions: dict[str, tuple[int, int, float | None]] = {}
     links: dict[str, str] = {}
     with tarfile.open(path, "r:") as archive, path.open("rb") as file:
         for member in archive:
@@ -102,8 +102,8 @@ def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:
                 continue
             if member.isfile() and not member.issparse():
                 file.seek(member.offset_data)
-                head = file.read(min(member.size, _HEAD_BYTES))
-                places[name] = (member.offset_data, member.size, _flac_duration_s(name, head))
+                header = file.read(min(member.size, _HEADER_BYTES))
+                positions[name] = (member.offset_data, member.size, _flac_duration_s(name, header))
             elif member.issym():
                 links[name] = posixpath.normpath(
                     posixpath.join(posixpath.dirname(name), member.linkname)
@@ -112,31 +112,31 @@ def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:
                 links[name] = posixpath.normpath(member.linkname)
         file.seek(archive.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"no mark of its end, but another thing at {archive.offset}")
+            raise tarfile.ReadError(f"no end-of-archive marker at byte {archive.offset}")
     for name in links:
-        if (target := _followed(links, name)) in places:
-            places[name] = places[target]
-    for name, place in places.items():
-        yield name, *place
+        if (target := _resolved(links, name)) in positions:
+            positions[name] = positions[target]
+    for name, position in positions.items():
+        yield name, *position
 
 
-def _followed(links: Mapping[str, str], name: str) -> str:
-    """Where a chain of links ends; a ring of them ends on one of its links."""
+def _resolved(links: Mapping[str, str], name: str) -> str:
+    """The end of a chain of links; for a cycle, one of its links."""
     for _ in links:
         name = links.get(name, name)
     return name
 
 
-def _flac_duration_s(name: str, head: bytes) -> float | None:
-    """FLAC says its length in its first bytes; other formats would have to be read whole."""
+def _flac_duration_s(name: str, header: bytes) -> float | None:
+    """The duration from a FLAC header; None for other formats, which would have to be read."""
     if not name.endswith(".flac"):
         return None
     try:
-        info = soundfile.info(BytesIO(head))
+        info = soundfile.info(BytesIO(header))
     except soundfile.LibsndfileError:
         return None
-    is_told = 0 < info.frames < 1 << _FLAC_FRAMES_BITS
-    return float(info.frames / info.samplerate) if is_told else None
+    is_known = 0 < info.frames < 1 << _FLAC_FRAMES_BITS
+    return float(info.frames / info.samplerate) if is_known else None
 
 
 def _table(rows: list[tuple[str, int, int, float | None]]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Bringing a file here: resumed by range, never taken for whole before that is proved."""
+"""Downloads a file: resumes partial downloads, and verifies the result before it is used."""
 
 import fcntl
 import hashlib
@@ -14,9 +14,9 @@ from typing import Final
 from storage.errors import IntegrityError, TransientError, UserError
 from storage.faults import translated_errors
 from storage.sink import hash_file
-from tasks.download.web import answered, host_slot, pause
+from tasks.download.web import host_slot, open_from, pause
 
-_NUM_ATTEMPTS: Final = 5  # in a row that bring nothing new
+_NUM_ATTEMPTS: Final = 5  # consecutive attempts without new data
 _GIT: Final = "git-sha1"
 
 OnBytes = Callable[[int], None]
@@ -24,22 +24,22 @@ OnBytes = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Digest:
-    """What a file must hash to; `git-sha1` is the name that git gives a file of its content."""
+    """The expected digest of a file; `git-sha1` is the blob id that git computes for it."""
 
     algorithm: str
     hexadecimal: str
 
     def of(self, path: Path) -> str:
-        """What a local file hashes to, in hexadecimal."""
+        """The digest of a local file, in hexadecimal."""
         if self.algorithm != _GIT:
             return hash_file(path, self.algorithm)
-        head = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        header = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
         with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: head).hexdigest()
+            return hashlib.file_digest(file, lambda: header).hexdigest()
 
 
 @contextmanager
-def fetched(
+def fetch(
     url: str,
     expected: Digest | None,
     scratch: Path,
@@ -51,21 +51,21 @@ def fetched(
 ) -> Iterator[Path]:
     """A local file with the verified bytes of `url`: a path, or an http, s3 or other fsspec URL.
 
-    Without a digest the size decides: `size_bytes`, or else what the server announces. A local file
-    is used where it lies. A remote one is brought to `scratch` while less than `num_per_host` are
-    under way from its host, asked for again as long as something new comes, resumed if an earlier
-    attempt left a part of the same version, and removed afterwards unless the attempt is broken
-    off. `Authorization` among the `headers` is for the host of `url` alone.
+    Without a digest only the size is verified: `size_bytes`, or else the size that the server
+    states. A local file is used in place. A remote file is downloaded to `scratch`, with at most
+    `num_per_host` downloads per host at a time. It is retried as long as attempts make progress,
+    resumed if an earlier attempt left a part of the same version, and removed when the context
+    ends without an error. `Authorization` in `headers` is sent to the host of `url` only.
 
-    Raises `TransientError` for faults that may pass, `UserError` for what is missing, forbidden or
-    of another size, `IntegrityError` when the digest differs (the file is then removed, so that it
-    is brought anew).
+    Raises `TransientError` for temporary faults, `UserError` if the file is missing, forbidden or
+    has another size, and `IntegrityError` if the digest differs (the file is then deleted, so that
+    the next attempt starts over).
     """
     local = _local(url)
     if local is not None:
         if not local.is_file():
-            kind = f"; expected a file of {expected.algorithm} digest" if expected else ""
-            raise UserError(f"{local} is not there{kind}")
+            kind = f"; expected a file with a known {expected.algorithm}" if expected else ""
+            raise UserError(f"{local} does not exist{kind}")
         _refuse_other_size(url, local.stat().st_size, size_bytes)
         if expected is not None:
             _verify(url, expected, expected.of(local))
@@ -75,7 +75,7 @@ def fetched(
     with _locked(path) as file:
         part = _Part(path, file, expected, on_bytes)
         with host_slot(url, num_per_host):
-            _bring(url, part, size_bytes, headers or {})
+            _download(url, part, size_bytes, headers or {})
         if expected is not None:
             try:
                 _verify(url, expected, part.hexadecimal())
@@ -87,8 +87,8 @@ def fetched(
 
 
 def read_small(url: str) -> str:
-    """The text of a small file, such as a list of checksums; raises as `fetched` does."""
-    with TemporaryDirectory() as scratch, fetched(url, None, Path(scratch)) as path:
+    """The text of a small file, such as a list of checksums; raises what `fetch` raises."""
+    with TemporaryDirectory() as scratch, fetch(url, None, Path(scratch)) as path:
         return path.read_text(encoding="utf-8", errors="replace")
 
 
@@ -100,8 +100,8 @@ def _local(url: str) -> Path | None:
 def _refuse_other_size(url: str, found: int | None, expected: int | None) -> None:
     if found is not None and expected is not None and found != expected:
         raise UserError(
-            f"{url} has {found} bytes, expected {expected}: another release than the one named,"
-            " or a page in its place; check the source"
+            f"{url} has {found} bytes, expected {expected}: a different release or an error page;"
+            " check the source"
         )
 
 
@@ -109,16 +109,15 @@ def _verify(url: str, expected: Digest, found: str) -> None:
     if found != expected.hexadecimal:
         raise IntegrityError(
             f"{url} has {expected.algorithm} {found}, expected {expected.hexadecimal}:"
-            " damaged on the way, or another release than the one named; try again,"
-            " then check the source"
+            " damaged in transit, or a different release; try again, then check the source"
         )
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[FileIO]:
-    """The partial file for this process alone; the lock ends with the process.
+    """The partial file, locked by this process; the system releases the lock when it ends.
 
-    Without a buffer, so that each byte that came is there for the next attempt.
+    Unbuffered, so that every received byte is available to the next attempt.
     """
     while True:
         with translated_errors("write to", str(path.parent), is_local=True):
@@ -128,12 +127,12 @@ def _locked(path: Path) -> Iterator[FileIO]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise TransientError(f"another process is downloading to {path}") from error
-            if _stands_at(path, file):  # the one before may have removed it as it let go
+            if _is_at(path, file):  # the previous holder may have deleted it
                 yield file
                 return
 
 
-def _stands_at(path: Path, file: FileIO) -> bool:
+def _is_at(path: Path, file: FileIO) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -141,7 +140,7 @@ def _stands_at(path: Path, file: FileIO) -> bool:
 
 
 class _Part:
-    """What is held of a file, of which version that is (in a file beside it), and its digest."""
+    """The received part of a file, its version (kept in a file beside it) and its digest."""
 
     def __init__(
         self, path: Path, file: FileIO, expected: Digest | None, on_bytes: OnBytes | None
@@ -149,24 +148,25 @@ class _Part:
         self.size_bytes = file.seek(0, os.SEEK_END)
         self.expected = expected
         self._path, self._file, self._on_bytes = path, file, on_bytes
-        self._beside = path.with_name(f"{path.name}.version")
-        self._hash: hashlib._Hash | None = None  # of all that is held, once that was read
+        self._version_path = path.with_name(f"{path.name}.version")
+        self._hash: hashlib._Hash | None = None  # of all received bytes; None until computed
 
     @property
     def version(self) -> str | None:
-        """What the server called the version that is held; None where it gave it no name."""
+        """The server's identifier of the received version; None if there is none."""
         try:
-            return self._beside.read_text("ascii", errors="ignore").strip() or None
+            return self._version_path.read_text("ascii", errors="ignore").strip() or None
         except FileNotFoundError:
             return None
 
     def restart(self, version: str | None) -> None:
-        """Hold nothing, of a new version."""
+        """Discard everything and start a new version."""
         with translated_errors("write to", str(self._path.parent), is_local=True):
-            self._file.truncate(0)  # first: the name must never stand beside bytes of another
-            self._beside.unlink(missing_ok=True)
+            # the bytes first: a version must never be stored beside bytes of another one
+            self._file.truncate(0)
+            self._version_path.unlink(missing_ok=True)
             if version is not None:
-                self._beside.write_text(version, "ascii", errors="ignore")
+                self._version_path.write_text(version, "ascii", errors="ignore")
         self.size_bytes, self._hash = 0, None
 
     def write(self, data: bytes) -> None:
@@ -182,35 +182,35 @@ class _Part:
             self._on_bytes(self.size_bytes)
 
     def hexadecimal(self) -> str:
-        """The digest of all that is held, by the algorithm of the one that is expected."""
+        """The digest of all received bytes, by the algorithm of the expected digest."""
         assert self.expected is not None
-        if self.expected.algorithm == _GIT:  # it begins with the size, which is known only now
+        if self.expected.algorithm == _GIT:  # begins with the size, which is known only now
             return self.expected.of(self._path)
         return self._hashed_so_far(self.expected.algorithm).hexdigest()
 
     def _hashed_so_far(self, algorithm: str) -> "hashlib._Hash":
         if self._hash is None:
-            begun = hashlib.new(algorithm)
+            running = hashlib.new(algorithm)
             self._file.seek(0)
-            hashlib.file_digest(self._file, lambda: begun)
-            self._hash = begun
+            hashlib.file_digest(self._file, lambda: running)
+            self._hash = running
         return self._hash
 
     def remove(self) -> None:
-        """Leave nothing; the file goes last, for with it goes the lock."""
-        self._beside.unlink(missing_ok=True)
+        """Delete both files; the part last, since it carries the lock."""
+        self._version_path.unlink(missing_ok=True)
         self._path.unlink()
 
 
-def _bring(url: str, part: _Part, size_bytes: int | None, headers: Mapping[str, str]) -> None:
-    """Ask until all is there; raises `TransientError` after attempts that brought nothing new."""
-    num_failures, most_bytes = 0, part.size_bytes
+def _download(url: str, part: _Part, size_bytes: int | None, headers: Mapping[str, str]) -> None:
+    """Request until complete; raises `TransientError` after attempts without new data."""
+    num_failures, max_bytes = 0, part.size_bytes
     while True:
         try:
-            _ask(url, part, size_bytes, headers)
+            _request(url, part, size_bytes, headers)
         except TransientError as error:
-            num_failures = 0 if part.size_bytes > most_bytes else num_failures + 1
-            most_bytes = max(most_bytes, part.size_bytes)
+            num_failures = 0 if part.size_bytes > max_bytes else num_failures + 1
+            max_bytes = max(max_bytes, part.size_bytes)
             if num_failures == _NUM_ATTEMPTS:
                 raise
             pause(num_failures, error)
@@ -218,31 +218,33 @@ def _bring(url: str, part: _Part, size_bytes: int | None, headers: Mapping[str, 
             return
 
 
-def _ask(url: str, part: _Part, size_bytes: int | None, headers: Mapping[str, str]) -> None:
-    held = part.version
-    if held is None and part.expected is None:
-        part.restart(None)  # nothing would tell whether the rest belongs to it
-    with answered(url, part.size_bytes, held, headers) as answer:
-        _refuse_other_size(url, answer.size_bytes, size_bytes)
-        if answer.start == 0:
-            part.restart(answer.version)
-        elif answer.start != part.size_bytes or (held and answer.version not in (None, held)):
+def _request(url: str, part: _Part, size_bytes: int | None, headers: Mapping[str, str]) -> None:
+    version = part.version
+    if version is None and part.expected is None:
+        part.restart(None)  # nothing could show that the rest belongs to it
+    with open_from(url, part.size_bytes, version, headers) as response:
+        _refuse_other_size(url, response.size_bytes, size_bytes)
+        if response.start == 0:
+            part.restart(response.version)
+        elif response.start != part.size_bytes or (
+            version and response.version not in (None, version)
+        ):
             part.restart(None)
-            raise TransientError(f"{url} answers with another part of the file than was asked for")
-        for data in answer.chunks:
+            raise TransientError(f"{url} returned a different byte range than requested")
+        for data in response.chunks:
             part.write(data)
-    whole = answer.size_bytes if size_bytes is None else size_bytes
-    if whole is None:
-        if part.expected is None and not answer.is_framed:
+    total = response.size_bytes if size_bytes is None else size_bytes
+    if total is None:
+        if part.expected is None and not response.is_framed:
             part.restart(None)
-            raise (TransientError if answer.start else UserError)(
-                f"{url} comes without a size, and no digest is known: a part could be taken for"
-                " the whole; put it on a mirror with a SHA256SUMS file"
+            raise (TransientError if response.start else UserError)(
+                f"the server of {url} states no size, and no digest is known: a truncated file"
+                " could not be detected; put it on a mirror with a SHA256SUMS file"
             )
-    elif part.size_bytes > whole:
+    elif part.size_bytes > total:
         found = part.size_bytes
         part.restart(None)
-        if answer.start == 0:
-            _refuse_other_size(url, found, whole)
-    if whole is not None and part.size_bytes < whole:
-        raise TransientError(f"{url} broke off after {part.size_bytes} of {whole} bytes")
+        if response.start == 0:
+            _refuse_other_size(url, found, total)
+    if total is not None and part.size_bytes < total:
+        raise TransientError(f"{url} ended after {part.size_bytes} of {total} bytes")

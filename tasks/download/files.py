@@ -1,4 +1,4 @@
-"""The raw files as their readers see them: members by name, ranges of bytes, values in Parquet."""
+"""Read access to downloaded files: members by name, byte ranges, values in Parquet."""
 
 import io
 from bisect import bisect_right
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _DELIVERED: Final = "mirror:"
-"""What the path of a file begins with that was not copied into the store."""
+"""Path prefix of files that were not copied into the store."""
 
 _BUFFER_BYTES: Final = 1 << 20
-_NUM_ROW_GROUPS: Final = 2  # kept decoded: that of this value, and that of the one before
+_NUM_ROW_GROUPS: Final = 2  # kept decoded: those of the current and the previous value
 
 
 class AudioPlace(NamedTuple):
-    """Where encoded audio lies: a range of bytes, or a value of a Parquet file."""
+    """The location of encoded audio: a byte range, or a value in a Parquet file."""
 
     file: str
     offset: int
@@ -37,7 +37,7 @@ class AudioPlace(NamedTuple):
 
 
 class Files:
-    """Ranges of raw files: of the store, or of a delivery where that lies below `mirror`."""
+    """Byte ranges of downloaded files, in the store or in a delivery below `mirror`."""
 
     def __init__(self, store: Store, mirror: str | None) -> None:
         self._store = store
@@ -51,20 +51,20 @@ class Files:
         return store.read(path, offset, offset + size)
 
     def open(self, file: str, offset: int, size: int) -> BinaryIO:
-        """A range of a file to read and seek in; only what is read is brought."""
+        """A seekable file for a byte range; only the bytes that are read are transferred."""
         return io.BufferedReader(_Range(self, file, offset, size), _BUFFER_BYTES)
 
     def audio(self, place: AudioPlace) -> bytes:
-        """The encoded audio at a place; empty where a Parquet file has none.
+        """The encoded audio at a place; empty if the Parquet value is null.
 
-        Raises `ShardError` for a place that cannot be read, and what `Store.read` raises.
+        Raises `ShardError` if it cannot be read, and what `Store.read` raises.
         """
         if place.column is None or place.row is None:
             return self.read(place.file, place.offset, place.size)
         _, starts = self._opened(place.file, place.offset, place.size)
         group = bisect_right(starts, place.row) - 1
         if not 0 <= place.row < starts[-1]:
-            raise ShardError(f"{place.file} has {starts[-1]} rows, none with number {place.row}")
+            raise ShardError(f"{place.file} has {starts[-1]} rows, no row {place.row}")
         values = self._row_group(place[:3], place.column, group)
         value = values[place.row - starts[group]].as_py()
         found = value["bytes"] if isinstance(value, Mapping) else value
@@ -73,7 +73,7 @@ class Files:
     def _open_parquet(
         self, file: str, offset: int, size: int
     ) -> tuple[pq.ParquetFile, Sequence[int]]:
-        """The file, and the number of the first row of each of its row groups and of none."""
+        """The file, and the first row of each row group followed by the total number of rows."""
         table = pq.ParquetFile(self.open(file, offset, size), pre_buffer=False)
         sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
         return table, [0, *accumulate(sizes)]
@@ -96,19 +96,19 @@ class Files:
         if self._mirror is None:
             raise UserError(
                 f"{file.removeprefix(_DELIVERED)} is part of a delivery that was not copied;"
-                " name its folder as the mirror of its corpus"
+                " set the `mirror` of the corpus to its folder"
             )
         return self._mirror, file.removeprefix(_DELIVERED)
 
 
 class RawFiles:
-    """The members of what was downloaded; satisfies `tasks.corpora.base.Raw`."""
+    """The members of all downloaded files of a corpus; implements `tasks.corpora.base.Raw`."""
 
     def __init__(self, store: Store, receipts: Sequence[Receipt], mirror: str | None) -> None:
         self._files = Files(store, mirror)
         self._members: list[Member] = []
         self.digests: dict[str, str] = {}
-        """Of each file that members lie in, by path."""
+        """SHA-256 by path, of each file that contains members."""
         for receipt in receipts:
             is_delivery = not receipt.beside
             if is_delivery and not receipt.output.path.endswith(".parquet"):
@@ -123,15 +123,15 @@ class RawFiles:
         self._members.sort(key=lambda member: member.name)
 
     def members(self, suffix: str = "") -> Iterable[Member]:
-        """The members of all files whose names end in `suffix`, in order of name."""
+        """The members of all files whose names end with `suffix`, sorted by name."""
         return (member for member in self._members if member.name.endswith(suffix))
 
     def read(self, member: Member) -> bytes:
-        """The bytes of one member, by one ranged read."""
+        """The bytes of one member, in one ranged read."""
         return self._files.read(member.file, member.offset, member.size)
 
     def open(self, member: Member) -> BinaryIO:
-        """One member to read and seek in, without bringing all of it."""
+        """A member as a seekable file; only the bytes that are read are transferred."""
         return self._files.open(member.file, member.offset, member.size)
 
     def audio(self, member: Member) -> bytes:
@@ -141,7 +141,7 @@ class RawFiles:
 
 
 class _Range(io.RawIOBase):
-    """A range of a file as a file of its own."""
+    """A byte range of a file as a seekable stream."""
 
     def __init__(self, files: Files, file: str, offset: int, size: int) -> None:
         self._files, self._file, self._offset, self._size = files, file, offset, size

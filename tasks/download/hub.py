@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub, or a server that speaks as it does, has of a data set."""
+"""Lists the files of a data set on the Hugging Face Hub or a compatible server."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, NoReturn
 
+import httpx
 import httpx2
 from huggingface_hub import HfApi, constants, get_token, hf_hub_url
 from huggingface_hub.errors import (
@@ -21,15 +22,24 @@ from huggingface_hub.hf_api import RepoFile
 
 from storage.errors import TransientError, UserError
 from tasks.download.fetch import Digest
-from tasks.download.web import may_pass
+from tasks.download.web import is_temporary
 
 _TIMEOUT_S: Final = 60.0
 _DATASET: Final = "dataset"
 
+# huggingface_hub 1 sends its requests through httpx, huggingface_hub 2 through httpx2
+_CONNECTION_ERRORS: Final = (httpx.HTTPError, httpx2.HTTPError)
+_URL_ERRORS: Final = (
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class HubFile:
-    """A file of a data set by its path there."""
+    """A file of a data set; `path` is relative to the repository."""
 
     path: str
     size_bytes: int
@@ -46,15 +56,15 @@ class HubListing:
 
 
 def list_files(repo: str, revision: str, gated: bool, patterns: Collection[str]) -> HubListing:
-    """The files of the data set `repo` that match one of the patterns, as `fnmatch` reads them.
+    """The files of the data set `repo` that match one of the patterns (`fnmatch`).
 
-    Makes sure that they may be had, where the data set asks for consent. Raises `UserError` for
-    what is not there or not allowed, `TransientError` for faults that may pass.
+    Verifies access to a gated data set. Raises `UserError` if it does not exist or access is
+    denied, `TransientError` for temporary faults.
     """
     authorization = auth_headers()
     if gated and not authorization:
         _refuse_gated(repo)
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # it is read from the environment at import
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # the library reads the environment at import only
     api = HfApi(endpoint=endpoint(), token=get_token() or False, library_name="distillery")
     with _explained(repo, revision):
         about = api.dataset_info(repo, revision=revision, timeout=_TIMEOUT_S)
@@ -68,34 +78,34 @@ def list_files(repo: str, revision: str, gated: bool, patterns: Collection[str])
             if isinstance(entry, RepoFile)
             and any(fnmatchcase(entry.path, pattern) for pattern in patterns)
         ]
-        if found and (gated or about.gated):  # everybody may list what not everybody may get
+        if found and (gated or about.gated):  # listing a gated set is public, its files are not
             api.get_hf_file_metadata(url=file_url(repo, commit, found[0].path))
     files = tuple(sorted(found, key=lambda file: file.path))
     return HubListing(repo=repo, commit=commit, files=files)
 
 
 def file_url(repo: str, commit: str, path: str) -> str:
-    """Where a file of a data set can be fetched."""
+    """The download URL of a file of a data set."""
     return hf_hub_url(repo, path, repo_type=_DATASET, revision=commit, endpoint=endpoint())
 
 
 def auth_headers() -> dict[str, str]:
-    """What shows the Hub who asks: the token of `HF_TOKEN` or of `hf auth login`, if there is one.
+    """Headers with the token from `HF_TOKEN` or `hf auth login`; empty if there is none.
 
-    Raises `UserError`, without telling it, when it cannot be a token.
+    Raises `UserError` for a malformed token, without revealing it.
     """
     token = get_token()
     if token is None:
         return {}
     if not (token.isascii() and token.isprintable()):
-        raise UserError("HF_TOKEN holds characters that no token has; copy the token anew")
+        raise UserError("HF_TOKEN contains characters that no token has; copy the token again")
     return {"Authorization": f"Bearer {token}"}
 
 
 def endpoint() -> str:
     """The address of the Hub.
 
-    The library reads it at import, too early for a server that is started later.
+    Read from the environment on each call; the library reads it once, at import.
     """
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
@@ -107,25 +117,24 @@ def _digest(file: RepoFile) -> Digest:
 
 
 def _refuse_gated(repo: str) -> NoReturn:
-    found = "the account of this token has no access" if get_token() else "there is no token"
+    found = "the account of the token has no access" if get_token() else "there is no token"
     raise UserError(
         f"{repo} is gated and {found}: accept its terms at"
-        f" https://huggingface.co/datasets/{repo} and give a token in HF_TOKEN"
+        f" https://huggingface.co/datasets/{repo} and set HF_TOKEN"
     )
 
 
 @contextmanager
 def _explained(repo: str, revision: str) -> Iterator[None]:
-    """Tell what the library raises in one line; its own messages have several."""
+    """Convert errors of the library, whose messages have several lines, to one-line errors."""
     try:
         yield
     except OfflineModeIsEnabled as error:
         raise UserError(
-            f"HF_HUB_OFFLINE is set, so the Hub cannot be asked for {repo}; unset it, or name a"
-            " mirror"
+            f"HF_HUB_OFFLINE is set, so {repo} cannot be listed; unset it, or set a mirror"
         ) from error
     except HFValidationError as error:
-        raise UserError(f"{repo!r} cannot be the name of a data set; write owner/name") from error
+        raise UserError(f"{repo!r} is not a valid data set name; expected owner/name") from error
     except GatedRepoError:
         _refuse_gated(repo)
     except RevisionNotFoundError as error:
@@ -134,27 +143,29 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         _refuse(repo, revision, error)
-    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-        raise UserError(f"{endpoint()} is no address of a server; check HF_ENDPOINT") from error
-    except httpx2.HTTPError as error:
+    except _URL_ERRORS as error:
+        raise UserError(f"{endpoint()} is not a valid address; check HF_ENDPOINT") from error
+    except _CONNECTION_ERRORS as error:
         raise TransientError(
             f"{endpoint()} cannot be reached for {repo} ({type(error).__name__}); check the"
             " network and HF_ENDPOINT"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{endpoint()} does not answer as the Hub does for {repo}") from error
+        raise UserError(
+            f"{endpoint()} does not respond like the Hub for {repo}; check HF_ENDPOINT"
+        ) from error
 
 
 def _refuse(repo: str, revision: str, error: HfHubHTTPError) -> NoReturn:
     status = error.response.status_code
-    message = f"{endpoint()} answers {status} for {repo} at {revision}"
-    if may_pass(status):
+    message = f"{endpoint()} returned {status} for {repo} at {revision}"
+    if is_temporary(status):
         raise TransientError(f"{message}; try again later") from error
     if "Invalid credentials" in error.response.headers.get("X-Error-Message", ""):
-        raise UserError(f"{message}: the token in HF_TOKEN is not valid; make a new one") from error
+        raise UserError(f"{message}: the token in HF_TOKEN is invalid; create a new one") from error
     if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
         raise UserError(
-            f"{message}: there is no such data set, or you may not see it; check the name, and"
-            " HF_TOKEN if it is private"
+            f"{message}: no such data set, or it is private; check the name, and HF_TOKEN if it is"
+            " private"
         ) from error
-    raise UserError(f"{message}; check what the token in HF_TOKEN may read") from error
+    raise UserError(f"{message}; check the permissions of the token in HF_TOKEN") from error

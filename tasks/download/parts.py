@@ -1,4 +1,4 @@
-"""What a corpus is downloaded as: its files, the listing of a Hub data set, a delivery on disk."""
+"""The parts of the download of a corpus: files, the listing of a Hub data set, deliveries."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,26 +22,26 @@ from tasks.download.hub import HubFile, HubListing, endpoint
 
 STAGE: Final = "download"
 ARCHIVES: Final = "archives"
-"""The name that stands where later stages have a split."""
+"""Takes the place of the split in the shard keys of downloads."""
 
 LISTING_NAME: Final = "listing.json"
 LISTING: Final = TypeAdapter(HubListing)
 
 _PCM_BYTES_PER_HOUR: Final = 32_000 * 3_600
-"""At 16 kHz and 16 bit: compressed speech of that many bytes is never shorter."""
+"""At 16 kHz and 16 bit: compressed audio of this size is never shorter than an hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One unit of download, of a receipt, and of `rerun`; without `splits` all of them need it."""
+    """One unit of download, receipt and `rerun`; empty `splits` means that all splits need it."""
 
     key: ShardKey
     name: str
     source: Source
     splits: tuple[str, ...] = ()
-    file: HubFile | None = None  # of a Hub data set; None: its listing
-    commit: str = ""  # that the listing was made of
-    found: str = ""  # digest of what lies there of a delivery
+    file: HubFile | None = None  # of a Hub data set; None for its listing
+    commit: str = ""  # of the listing
+    found: str = ""  # digest of the current listing of a delivery
 
     @property
     def is_listing(self) -> bool:
@@ -49,17 +49,17 @@ class Part:
         return isinstance(self.source, HubFiles) and self.file is None
 
     def is_for(self, splits: Collection[str]) -> bool:
-        """Whether one of these splits needs it."""
+        """Whether one of these splits needs this part."""
         return not self.splits or not set(splits).isdisjoint(self.splits)
 
 
 def download_place(corpus: Corpus, key: ShardKey) -> Place:
-    """Where a downloaded file is kept, by the corpus's revision in place of a fingerprint."""
+    """The place of a downloaded file; the revision of the corpus serves as fingerprint."""
     return Place(stage=STAGE, fingerprint=corpus.revision, key=key)
 
 
 def chosen_splits(corpus: Corpus, settings: CorpusSettings) -> tuple[str, ...]:
-    """The splits that a configuration takes, in order; raises `UserError` for unknown ones."""
+    """The configured splits, in the order of the corpus; raises `UserError` for unknown ones."""
     if settings.splits is None:
         return tuple(corpus.splits)
     if unknown := set(settings.splits) - set(corpus.splits):
@@ -72,10 +72,10 @@ def chosen_splits(corpus: Corpus, settings: CorpusSettings) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Downloads:
-    """What the chosen splits of a corpus need, and what of it is here.
+    """The parts that the chosen splits of a corpus need, and the receipts of those downloaded.
 
-    A Hub data set shows its files only once its listing is here; a delivery that has changed
-    counts as not here.
+    The files of a Hub data set are parts only once its listing is downloaded. A delivery that has
+    changed counts as missing.
     """
 
     parts: Mapping[ShardKey, Part]
@@ -84,7 +84,7 @@ class Downloads:
 
     @classmethod
     def load(cls, store: Store, corpus: Corpus, settings: CorpusSettings) -> Self:
-        """Read the receipts and look at what lies on the mirror; nothing is asked of a network."""
+        """Read the receipts and list the mirror; sends no request to a distributor."""
         done = Split.load(store, download_place(corpus, ShardKey(corpus.name, ARCHIVES, 0)).folder)
         parts = {
             part.key: part
@@ -99,7 +99,7 @@ class Downloads:
         return cls(parts, receipts, done.failures)
 
     def missing(self) -> dict[ShardKey, Part]:
-        """The parts that are still to be brought."""
+        """The parts that are not downloaded yet."""
         return {key: part for key, part in self.parts.items() if key not in self.receipts}
 
     def of(self, *splits: str) -> dict[ShardKey, Part]:
@@ -108,9 +108,9 @@ class Downloads:
 
 
 def _parts(store: Store, corpus: Corpus, settings: CorpusSettings, done: Split) -> Iterator[Part]:
-    """All parts: the sources in their order, after them the files of a Hub data set in theirs."""
+    """All parts: the sources in order, then the files of a Hub data set in order."""
     is_delivered = any(isinstance(source, Delivery) for source in corpus.sources)
-    below = _seen_below(settings.mirror) if is_delivered else {}
+    below = _files_below(settings.mirror) if is_delivered else {}
     for number, source in enumerate(corpus.sources):
         key = ShardKey(corpus.name, ARCHIVES, number)
         if not isinstance(source, HubFiles) and source.name in settings.without:
@@ -131,17 +131,17 @@ def _parts(store: Store, corpus: Corpus, settings: CorpusSettings, done: Split) 
 def _hub_files(
     store: Store, corpus: Corpus, settings: CorpusSettings, source: HubFiles, receipt: Receipt
 ) -> Iterator[Part]:
-    """The listed files that the chosen splits need; of a pilot as many as have its hours."""
+    """The listed files; with `limit_hours`, as many of each split as the limit needs."""
     listed = LISTING.validate_json(store.read(receipt.output.path))
-    bytes_taken = dict.fromkeys(corpus.splits, 0)
-    is_pilot = settings.limit_hours is not None and corpus.self_contained
+    num_bytes = dict.fromkeys(corpus.splits, 0)
+    is_limited = settings.limit_hours is not None and corpus.self_contained
     limit_bytes = (settings.limit_hours or 0) * _PCM_BYTES_PER_HOUR
     for number, file in enumerate(listed.files, start=len(corpus.sources)):
         splits = splits_of(source, file.path)
-        if is_pilot and splits and all(bytes_taken[split] >= limit_bytes for split in splits):
+        if is_limited and splits and all(num_bytes[split] >= limit_bytes for split in splits):
             continue
         for split in splits:
-            bytes_taken[split] += file.size_bytes
+            num_bytes[split] += file.size_bytes
         yield Part(
             key=ShardKey(corpus.name, ARCHIVES, number),
             name=file.path,
@@ -153,7 +153,7 @@ def _hub_files(
 
 
 def splits_of(source: HubFiles, path: str) -> tuple[str, ...]:
-    """The splits whose patterns a file matches; empty for one that all of them need."""
+    """The splits whose patterns a file matches; empty for a file that all splits need."""
     return tuple(
         split
         for split, patterns in source.patterns.items()
@@ -162,7 +162,7 @@ def splits_of(source: HubFiles, path: str) -> tuple[str, ...]:
 
 
 def delivered(below: Mapping[str, StoredFile], source: Delivery) -> dict[str, StoredFile]:
-    """The files of a delivery that readers may ask for, among all that lie below a mirror."""
+    """The files of a delivery among all files below a mirror."""
     return {
         path: entry
         for path, entry in below.items()
@@ -171,12 +171,12 @@ def delivered(below: Mapping[str, StoredFile], source: Delivery) -> dict[str, St
 
 
 def listing_digest(listing: Mapping[str, StoredFile]) -> str:
-    """What changes when a file of a delivery comes, goes or is written anew."""
+    """A digest that changes when a file of a delivery is added, removed or rewritten."""
     return digest([[path, entry.size_bytes, entry.tag] for path, entry in listing.items()])
 
 
-def _seen_below(mirror: str | None) -> Mapping[str, StoredFile]:
-    """What lies on a mirror, as far as that can be seen from here."""
+def _files_below(mirror: str | None) -> Mapping[str, StoredFile]:
+    """All files below a mirror; empty if it cannot be listed."""
     if mirror is None:
         return {}
     try:
@@ -186,7 +186,7 @@ def _seen_below(mirror: str | None) -> Mapping[str, StoredFile]:
 
 
 def _receipt_of(part: Part, done: Split) -> Receipt | None:
-    """The receipt of a part as it is now; of a delivery that is out of sight, the newest."""
+    """The receipt of the current state of a part; the newest if a delivery cannot be listed."""
     receipts = done.of(part.key)
     if part.found:
         receipts = [receipt for receipt in receipts if receipt.source_digest == part.found]
@@ -194,7 +194,7 @@ def _receipt_of(part: Part, done: Split) -> Receipt | None:
 
 
 def host_of(settings: CorpusSettings, source: Source) -> str | None:
-    """The host that a source is brought from; None for what lies on a disk or in a store."""
+    """The host that a source is downloaded from; None for local folders and object stores."""
     if settings.mirror is not None:
         url = settings.mirror
     elif isinstance(source, Archive):
@@ -205,10 +205,10 @@ def host_of(settings: CorpusSettings, source: Source) -> str | None:
 
 
 def mirror_of(corpus: Corpus, settings: CorpusSettings, source: Delivery) -> Store:
-    """Where a delivery lies; raises `UserError` saying how one gets it where no place is named."""
+    """The store of a delivery; raises `UserError` with instructions if no mirror is configured."""
     if settings.mirror is None:
         raise UserError(
-            f"{source.name} ({source.title}) is brought by hand: {source.how};"
-            f" then name its folder as corpora.{corpus.name}.mirror"
+            f"{source.name} ({source.title}) must be obtained manually: {source.how};"
+            f" then set corpora.{corpus.name}.mirror to its folder"
         )
     return Store(settings.mirror)

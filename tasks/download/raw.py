@@ -1,4 +1,4 @@
-"""The raw files of a corpus brought into the store, each verified and told by a receipt."""
+"""Downloads the files of a corpus into the store, verifies them and writes receipts."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from storage.store import Store
 from tasks.corpora.base import Corpus
 from tasks.corpora.sources import Archive, Delivery, HubFiles
 from tasks.download.archive import index, stored_name, unpack
-from tasks.download.fetch import Digest, OnBytes, fetched, read_small
+from tasks.download.fetch import Digest, OnBytes, fetch, read_small
 from tasks.download.hub import HubFile, HubListing, auth_headers, file_url, list_files
 from tasks.download.parts import (
     LISTING,
@@ -43,10 +43,10 @@ def download(
     on_bytes: OnBytes | None = None,
     num_per_host: int = 4,
 ) -> Receipt:
-    """Bring one part of a corpus, verify it, and say so in a receipt.
+    """Download and verify one part of a corpus; returns its receipt.
 
-    A file is kept with an index of its members; a delivery stays where it is and only its index is
-    kept. Raises what `fetched` raises, and `UserError` for what has to be brought by hand.
+    A file is stored with an index of its members. A delivery is not copied: only its index is
+    stored. Raises what `fetch` raises, and `UserError` for files that must be obtained manually.
     """
     if isinstance(part.source, Delivery):
         return _download_delivery(store, corpus, settings, part, part.source)
@@ -59,7 +59,7 @@ def download(
         return done
     is_hub = part.file is not None and settings.mirror is None
     with (
-        fetched(
+        fetch(
             url,
             expected,
             store.scratch_folder(),
@@ -92,20 +92,20 @@ def download(
 def _download_listing(
     store: Store, corpus: Corpus, settings: CorpusSettings, part: Part, source: HubFiles
 ) -> Receipt:
-    """Keep what files a Hub data set has: at its commit, or on a mirror with checksums."""
-    patterns = tuple(pattern for found in source.patterns.values() for pattern in found)
+    """Store the list of files of a Hub data set, from the Hub or from a mirror with checksums."""
+    patterns = tuple(pattern for patterns in source.patterns.values() for pattern in patterns)
     if settings.checksums == "sha256sums":
-        found = _listed_on_mirror(corpus, settings, source, patterns)
+        listing = _listed_on_mirror(corpus, settings, source, patterns)
     else:
-        found = list_files(source.repo, source.revision, source.gated, patterns)
-    if not found.files:
+        listing = list_files(source.repo, source.revision, source.gated, patterns)
+    if not listing.files:
         raise UserError(
-            f"{source.repo} at {found.commit} has no file {' or '.join(patterns)}; its layout is"
-            f" another than {corpus.title} is known to have: name a revision that has them"
+            f"{source.repo} at {listing.commit} has no file {' or '.join(patterns)}: its layout is"
+            f" not that expected of {corpus.title}; set a revision that has these files"
         )
     place = download_place(corpus, part.key)
     with store.sink(place.folder) as sink:
-        sink.write(LISTING.dump_json(found, indent=1))
+        sink.write(LISTING.dump_json(listing, indent=1))
         kept = store.keep(sink, place.file_path(sink.sha256, LISTING_NAME))
     return _receipt(
         store,
@@ -114,19 +114,19 @@ def _download_listing(
         output=kept.model_copy(update={"num_rows": 1}),
         beside=(),
         num_files=1,
-        recorded={"source": source.repo, "commit": found.commit},
+        recorded={"source": source.repo, "commit": listing.commit},
     )
 
 
 def _download_delivery(
     store: Store, corpus: Corpus, settings: CorpusSettings, part: Part, source: Delivery
 ) -> Receipt:
-    """Hash the files of a delivery where they lie."""
+    """Hash the files of a delivery in place."""
     mirror = mirror_of(corpus, settings, source)
     listing = delivered(mirror.list(""), source)
     if not listing:
         raise UserError(
-            f"{source.name} ({source.title}) is not below {mirror.root}: found no file"
+            f"{source.name} ({source.title}) was not found below {mirror.root}: no file matches"
             f" {' or '.join(source.files)}; {source.how}"
         )
     rows = [
@@ -171,7 +171,7 @@ def _receipt(
     num_files: int,
     recorded: dict[str, str],
 ) -> Receipt:
-    """Put the receipt of a part; the first one stands."""
+    """Write the receipt of a part; an existing one is kept and returned."""
     receipt = Receipt(
         stage=place.stage,
         fingerprint=place.fingerprint,
@@ -190,7 +190,7 @@ def _receipt(
 
 
 def _address(corpus: Corpus, settings: CorpusSettings, part: Part) -> tuple[str, Digest | None]:
-    """Where a file comes from and what it must hash to; None where nothing is published."""
+    """The URL of a file and its expected digest; None if no digest is published."""
     source, file, mirror = part.source, part.file, settings.mirror
     if isinstance(source, HubFiles):
         assert file is not None
@@ -203,10 +203,10 @@ def _address(corpus: Corpus, settings: CorpusSettings, part: Part) -> tuple[str,
     assert isinstance(source, Archive)
     if mirror is None and source.by_hand:
         raise UserError(
-            f"{source.name} is brought by hand: {source.by_hand};"
-            f" then name its folder as corpora.{corpus.name}.mirror"
+            f"{source.name} must be obtained manually: {source.by_hand};"
+            f" then set corpora.{corpus.name}.mirror to its folder"
         )
-    if mirror is not None and not source.by_hand and _only_delivered(corpus, mirror, source):
+    if mirror is not None and not source.by_hand and _has_deliveries_only(corpus, mirror, source):
         mirror = None
     url = f"{mirror.rstrip('/')}/{source.name}" if mirror else source.url
     if settings.checksums == "sha256sums":
@@ -216,8 +216,8 @@ def _address(corpus: Corpus, settings: CorpusSettings, part: Part) -> tuple[str,
     return url, Digest(algorithm="md5", hexadecimal=source.md5) if source.md5 else None
 
 
-def _only_delivered(corpus: Corpus, mirror: str, source: Archive) -> bool:
-    """Whether a mirror holds what one brings by hand, and not this file, which one need not."""
+def _has_deliveries_only(corpus: Corpus, mirror: str, source: Archive) -> bool:
+    """Whether a mirror has the manual deliveries only, so that this file comes from its URL."""
     has_deliveries = any(isinstance(other, Delivery) for other in corpus.sources)
     return has_deliveries and not Store(mirror).exists(source.name)
 
@@ -248,7 +248,7 @@ def _listed_on_mirror(
 
 
 def _checksums(folder: str) -> dict[str, Digest]:
-    """The digests that a mirror's SHA256SUMS lists, by path."""
+    """The digests in the SHA256SUMS file of a mirror, by path."""
     found: dict[str, Digest] = {}
     for line in read_small(f"{folder}/SHA256SUMS").splitlines():
         hexadecimal, _, listed = line.partition(" ")

@@ -1,4 +1,4 @@
-"""The table of what a downloaded file or archive contains."""
+"""The schema of the index of a downloaded file, archive or delivery."""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ import pyarrow as pa
 INDEX: Final = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),  # bytes, into the stored file
-        pa.field("size", pa.int64(), nullable=False),  # bytes
-        pa.field("duration_s", pa.float64()),  # null: not told by the first bytes of the file
-        pa.field("sha256", pa.string()),  # null: the stored file that holds it has a receipt
+        pa.field("offset", pa.int64(), nullable=False),  # in bytes, in the stored file
+        pa.field("size", pa.int64(), nullable=False),  # in bytes
+        pa.field("duration_s", pa.float64()),  # null: not stated in the header of the file
+        pa.field("sha256", pa.string()),  # null: the receipt has that of the stored file
     ]
 )
-"""A row per member of a stored archive, so that one can be read without the others.
+"""One row per member of a stored archive, so that members can be read individually.
 
-Of a delivery, which is not copied, a row per file.
+For a delivery, which is not copied, one row per file.
 """

@@ -1,4 +1,4 @@
-"""What servers answer: the bytes of a file from an offset on, or a fault and when to ask again."""
+"""Requests to servers: the bytes of a file from an offset, errors, retries and limits per host."""
 
 import functools
 import random
@@ -29,13 +29,13 @@ _RANGE: Final = re.compile(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)")
 _RESET: Final = re.compile(r";\s*t=(\d+)")
 
 
-def may_pass(status: int) -> bool:
-    """Whether the same request may be answered later: the server is in trouble or in demand."""
+def is_temporary(status: int) -> bool:
+    """Whether a status is temporary: the same request may succeed later."""
     return status >= 500 or status in (408, 425, 429)
 
 
-class Busy(TransientError):
-    """The server asks to be left alone for `wait_s` seconds."""
+class ServerBusy(TransientError):
+    """A temporary error; the server asks to wait `wait_s` seconds."""
 
     def __init__(self, message: str = "", wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -43,77 +43,77 @@ class Busy(TransientError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The bytes of a file from `start` on; `start` is None when the server does not say it."""
+class PartialResponse:
+    """The bytes of a file from `start` on; `start` is None if the server does not state it."""
 
     start: int | None
-    size_bytes: int | None  # of the whole file, where the server says it
-    version: str | None  # as `If-Range` takes it
-    is_framed: bool  # so that a broken connection cannot be taken for the end
+    size_bytes: int | None  # of the whole file, if the server states it
+    version: str | None  # a value for `If-Range`
+    is_framed: bool  # a broken connection cannot look like the end
     chunks: Iterator[bytes]
 
 
 @contextmanager
-def answered(
+def open_from(
     url: str, offset: int, version: str | None, headers: Mapping[str, str]
-) -> Iterator[Answer]:
-    """Ask for a file from `offset` on, or from its beginning if it is no longer of `version`.
+) -> Iterator[PartialResponse]:
+    """Request a file from `offset` on, or from the beginning if `version` is outdated.
 
-    `Authorization` among the `headers` goes to the host of `url` alone, wherever that redirects.
-    Raises `TransientError` for faults that may pass, `UserError` for what is missing or forbidden.
+    `Authorization` in `headers` is sent to the host of `url` only, not to redirect targets. Raises
+    `TransientError` for temporary faults, `UserError` if the file is missing or forbidden.
     """
-    ask = _answered_http if url.startswith(("http://", "https://")) else _answered_by_fsspec
-    with ask(url, offset, version, headers) as answer:
-        yield answer
+    open_url = _open_http if url.startswith(("http://", "https://")) else _open_fsspec
+    with open_url(url, offset, version, headers) as response:
+        yield response
 
 
-_trusted = functools.cache(httpx.create_ssl_context)  # tens of milliseconds each time
+_ssl_context = functools.cache(httpx.create_ssl_context)  # creating one takes tens of milliseconds
 
 
 @contextmanager
-def _answered_http(
+def _open_http(
     url: str, offset: int, version: str | None, headers: Mapping[str, str]
-) -> Iterator[Answer]:
-    # compressed on the way, other bytes would arrive than those of the published digest
-    asked = {"Accept-Encoding": "identity", **headers}
+) -> Iterator[PartialResponse]:
+    # the published digest is that of the uncompressed transfer
+    request_headers = {"Accept-Encoding": "identity", **headers}
     if offset:
-        asked["Range"] = f"bytes={offset}-"
+        request_headers["Range"] = f"bytes={offset}-"
         if version is not None:
-            asked["If-Range"] = version
+            request_headers["If-Range"] = version
     try:
         with httpx.stream(
             "GET",
             url,
-            headers=asked,
+            headers=request_headers,
             timeout=_TIMEOUT_S,
             follow_redirects=True,
-            verify=_trusted(),
+            verify=_ssl_context(),
         ) as response:
             yield _read(response, url, offset)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
         raise UserError(f"{url}: {error}; check the address") from error
-    except httpx.LocalProtocolError:  # its text and its chain would tell the header
-        raise UserError(f"{url}: a header of the request is malformed; check the token") from None
+    except httpx.LocalProtocolError:  # its text and context would reveal the header
+        raise UserError(f"{url}: a request header is malformed; check the token") from None
     except httpx.TransportError as error:
         raise TransientError(f"{url}: {type(error).__name__}: {error}") from error
 
 
-def _read(response: httpx.Response, url: str, offset: int) -> Answer:
+def _read(response: httpx.Response, url: str, offset: int) -> PartialResponse:
     size = response.headers.get("Content-Length", "")
-    placed = _RANGE.match(response.headers.get("Content-Range", ""))
-    start, total = placed.groups() if placed else (None, None)
-    nothing_left = bool(offset) and response.status_code == 416
-    if not nothing_left:
+    content_range = _RANGE.match(response.headers.get("Content-Range", ""))
+    start, total = content_range.groups() if content_range else (None, None)
+    is_complete = bool(offset) and response.status_code == 416
+    if not is_complete:
         _refuse_errors(response, url)
     is_part = response.status_code == httpx.codes.PARTIAL_CONTENT
-    if is_part or nothing_left:
+    if is_part or is_complete:
         size = total or ""
-    return Answer(
-        start=offset if nothing_left else 0 if not is_part else int(start) if start else None,
+    return PartialResponse(
+        start=offset if is_complete else 0 if not is_part else int(start) if start else None,
         size_bytes=int(size) if size.isdecimal() else None,
-        version=None if nothing_left else _version(response.headers),
+        version=None if is_complete else _version(response.headers),
         is_framed="chunked" in response.headers.get("Transfer-Encoding", ""),
-        chunks=iter(()) if nothing_left else response.iter_raw(),
+        chunks=iter(()) if is_complete else response.iter_raw(),
     )
 
 
@@ -128,19 +128,19 @@ def _refuse_errors(response: httpx.Response, url: str) -> None:
     if response.is_success:
         return
     status = response.status_code
-    message = f"{url} answers {status} {response.reason_phrase}"
-    if may_pass(status):
-        raise Busy(message, _asked_wait_s(response.headers))
+    message = f"{url} returned {status} {response.reason_phrase}"
+    if is_temporary(status):
+        raise ServerBusy(message, _retry_after_s(response.headers))
     if status in _FORBIDDEN:
         raise UserError(
-            f"{message}: you may not get it; accept the terms of its distributor where there are"
-            " any, and check the token or the login"
+            f"{message}: access denied; accept the terms of the distributor if there are any, and"
+            " check the token or login"
         )
     raise UserError(f"{message}; check the address")
 
 
-def _asked_wait_s(headers: httpx.Headers) -> float:
-    """What `Retry-After` says in seconds or by a date, or `RateLimit` (an IETF draft); else 0."""
+def _retry_after_s(headers: httpx.Headers) -> float:
+    """Seconds from `Retry-After` (a number or a date) or `RateLimit` (an IETF draft); else 0."""
     value = headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
@@ -152,9 +152,9 @@ def _asked_wait_s(headers: httpx.Headers) -> float:
 
 
 @contextmanager
-def _answered_by_fsspec(
+def _open_fsspec(
     url: str, offset: int, version: str | None, _headers: Mapping[str, str]
-) -> Iterator[Answer]:
+) -> Iterator[PartialResponse]:
     try:
         opened = fsspec.open(url, "rb")
     except (ImportError, ValueError) as error:
@@ -164,10 +164,10 @@ def _answered_by_fsspec(
             size, found = opened.fs.size(opened.path), opened.fs.ukey(opened.path)
             file = opened.open()
     except FileNotFoundError as error:
-        raise UserError(f"{url} is not there") from error
+        raise UserError(f"{url} does not exist") from error
     start = offset if version in (None, found) else 0
     with file:
-        yield Answer(
+        yield PartialResponse(
             start=start,
             size_bytes=size,
             version=found,
@@ -184,10 +184,10 @@ def _chunks(file: BinaryIO, start: int, url: str) -> Iterator[bytes]:
 
 
 def pause(num_failures: int, error: TransientError) -> None:
-    """Wait before one asks again: longer with each failure in a row, and as the server wishes."""
+    """Wait before a retry: longer after each consecutive failure, or as long as the server asks."""
     back_off_s = min(_FIRST_WAIT_S * 2**num_failures, _LONGEST_WAIT_S) * random.uniform(0.5, 1)
-    asked_s = error.wait_s if isinstance(error, Busy) else 0.0
-    sleep(max(back_off_s, min(asked_s, _LONGEST_WAIT_S)))
+    requested_s = error.wait_s if isinstance(error, ServerBusy) else 0.0
+    sleep(max(back_off_s, min(requested_s, _LONGEST_WAIT_S)))
 
 
 _OPEN: Final[Counter[str]] = Counter()
@@ -196,7 +196,7 @@ _CHANGED: Final = Condition()
 
 @contextmanager
 def host_slot(url: str, num_per_host: int) -> Iterator[None]:
-    """Wait until less than `num_per_host` downloads from the host of `url` are under way here."""
+    """Wait until fewer than `num_per_host` downloads from the host of `url` run in this process."""
     host = url.split("/")[2].rpartition("@")[2]
     with _CHANGED:
         _CHANGED.wait_for(lambda: _OPEN[host] < num_per_host)

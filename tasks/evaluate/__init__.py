@@ -1,1 +1,1 @@
-"""How well and how fast a model transcribes held-out speech."""
+"""The evaluate stage: teacher and student on held-out speech, by errors and by speed."""

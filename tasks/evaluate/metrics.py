@@ -1,7 +1,4 @@
-"""What a model's transcripts of held-out speech add up to.
-
-Knows tables of transcripts; knows no model and no audio.
-"""
+"""Corpus-level metrics of a model from its tables of transcripts; needs no model and no audio."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,11 +12,11 @@ _NGRAM_WORDS = 5
 
 
 class ModelResult(Record):
-    """One model on one set; rates are over all words of the set, not means over utterances.
+    """The metrics of a model on a set; rates are over all words, not means over utterances.
 
     `insertion_percent` is the paper's IER, with SER and DER beside it, and
-    `num_repeated_5grams` its 5-Dup (arXiv 2311.00430, table 8). `seconds` is what
-    `tasks.evaluate.timing` measured, None where nothing was timed.
+    `num_repeated_5grams` its 5-Dup (arXiv 2311.00430, table 8). `seconds` is
+    measured by `tasks.evaluate.timing`; None if nothing was timed.
     """
 
     model: str
@@ -44,7 +41,7 @@ def summarise(
     decoder_layers: int,
     seconds: float | None = None,
 ) -> ModelResult:
-    """Add up tables of the schema MEASURED; rates are None without a single reference word."""
+    """Aggregate tables of the schema MEASURED; rates are None if there are no reference words."""
     errors = WordErrors()
     num_utterances, duration_s = 0, 0.0
     hypotheses: list[str] = []
@@ -70,10 +67,9 @@ def summarise(
 
 
 def num_repeated_5grams(hypotheses: Sequence[str]) -> int:
-    """Runs of five words beyond the first of their kind, in all hypotheses one after the other.
+    """Repeated 5-grams in the concatenation of all hypotheses; many indicate loops.
 
-    A model that is caught in a loop has many of them. As in the paper (table 8): all five-word
-    runs less the distinct ones.
+    As in the paper (table 8): the number of 5-grams minus the number of distinct ones.
     """
     words = " ".join(hypotheses).split()
     grams = list(zip(*(words[start:] for start in range(_NGRAM_WORDS)), strict=False))

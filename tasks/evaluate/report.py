@@ -1,4 +1,4 @@
-"""Teacher and student side by side: the errors that were measured, and the time that they take."""
+"""The report that compares teacher and student: their errors and their speed."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -12,8 +12,8 @@ from storage.store import Store
 from tasks.audio import Samples, decode_flac
 from tasks.evaluate.metrics import ModelResult, summarise
 from tasks.evaluate.result import Measured, Report, load_report, report_path
-from tasks.evaluate.timing import decoder_layers, num_parameters, time_side_by_side
-from tasks.whisper.teacher import Transcriber
+from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters
+from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
 
 _NUM_TIMED: Final = 96
@@ -23,22 +23,22 @@ _BATCH_ROWS: Final = 16
 def make_report(
     config: RunConfig,
     store: Store,
-    models: tuple[Transcriber, Transcriber],
+    models: tuple[LoadedWhisper, LoadedWhisper],
     measured: tuple[Measured, Measured],
     audio: Sequence[FileRef],
     student: Receipt,
 ) -> Report:
-    """Sum up what teacher and student were measured to do, and time both on the same speech.
+    """Summarise the measurements of both models, time them, and store the report.
 
-    `audio` are the normalised shards they were measured on. The first report on the same
-    measurements stands, because time differs from run to run.
+    `audio` are the normalised shards that were measured. If a report on the same measurements
+    exists it is returned instead, because timings differ from run to run.
     """
     path = report_path(config.publish.name, *measured)
-    if (found := load_report(store, path)) is not None:
-        return found
-    # one at a time, as the paper's table 5 has short speech: beside others the encoder hides it
+    if (existing := load_report(store, path)) is not None:
+        return existing
+    # batch size 1 as in the paper's table 5; in larger batches the encoder dominates
     teacher, student_model = (WhisperEngine(model, batch_size=1) for model in models)
-    timing = time_side_by_side(
+    timing = compare_speed(
         teacher,
         student_model,
         _first_waveforms(store, audio),
@@ -47,8 +47,8 @@ def make_report(
     )
     seconds = (timing.teacher_s, timing.student_s)
     teacher_result, student_result = (
-        _result(store, name, model, by_corpus, spent_s)
-        for name, model, by_corpus, spent_s in zip(
+        _result(store, name, model, by_corpus, elapsed_s)
+        for name, model, by_corpus, elapsed_s in zip(
             ("teacher", "student"), models, measured, seconds, strict=True
         )
     )
@@ -73,7 +73,7 @@ def make_report(
 
 
 def _result(
-    store: Store, name: str, model: Transcriber, by_corpus: Measured, seconds: float | None
+    store: Store, name: str, model: LoadedWhisper, by_corpus: Measured, seconds: float | None
 ) -> ModelResult:
     tables = []
     for receipt in (receipt for receipts in by_corpus.values() for receipt in receipts):
@@ -89,12 +89,12 @@ def _result(
 
 
 def _first_waveforms(store: Store, audio: Sequence[FileRef]) -> list[Samples]:
-    found: list[Samples] = []
+    waveforms: list[Samples] = []
     for file in audio:
-        if len(found) < _NUM_TIMED:
+        if len(waveforms) < _NUM_TIMED:
             with store.fetch(file) as path:
                 batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=["audio"])
                 rows = (row for batch in batches for row in batch.column("audio").to_pylist())
-                wanted = islice(rows, _NUM_TIMED - len(found))
-                found += [decode_flac(row["bytes"]) for row in wanted]
-    return found
+                wanted = islice(rows, _NUM_TIMED - len(waveforms))
+                waveforms += [decode_flac(row["bytes"]) for row in wanted]
+    return waveforms

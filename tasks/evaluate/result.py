@@ -1,4 +1,4 @@
-"""The report on a teacher and its student, as it is stored; reading it needs no model."""
+"""The stored report on a teacher and its student; reading it needs no model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,11 @@ from storage.store import Store
 from tasks.evaluate.metrics import ModelResult
 
 Measured = Mapping[str, Sequence[Receipt]]
-"""Corpus to the receipts of its measured shards."""
+"""Receipts of evaluated shards, by corpus."""
 
 
 class Report(Record):
-    """Both models on the same held-out speech; `by_corpus` gives WER in per cent."""
+    """Both models on the same held-out speech; `by_corpus` is the WER in percent."""
 
     teacher: ModelResult
     student: ModelResult
@@ -22,7 +22,7 @@ class Report(Record):
 
 
 def report_path(name: str, teacher: Measured, student: Measured) -> str:
-    """Where the report on exactly these measurements stands."""
+    """The path of the report on exactly these measurements."""
     outputs = [
         [
             [receipt.fingerprint, receipt.output.sha256]

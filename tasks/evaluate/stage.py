@@ -13,7 +13,7 @@ from tasks.score.stage import text_parameters
 from tasks.stage import Parameter, Resource, Scope, Stage, StageContext, settings_parameters
 
 if TYPE_CHECKING:
-    from tasks.whisper.teacher import Transcriber
+    from tasks.whisper.model import LoadedWhisper
 
 _DECODING: Final = frozenset({"dtype", "language", "task", "max_new_tokens"})
 
@@ -37,21 +37,21 @@ def _make(inputs: Inputs) -> Output:
     return Output(row_ids(audio.read(columns=["id"])), outcomes)
 
 
-def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "Transcriber":
+def load_model(config: RunConfig, store: Store, student: Receipt | None) -> "LoadedWhisper":
     """The teacher, or the student of a receipt, loaded once a process.
 
     Raises `IntegrityError` when a file of the student is not what its receipt says, `UserError`
     for a teacher that is not a Whisper.
     """
-    from tasks.whisper.engines import refuse_other_than_whisper
-    from tasks.whisper.teacher import load_teacher
+    from tasks.whisper.engines import require_whisper
+    from tasks.whisper.model import load_whisper
 
-    refuse_other_than_whisper(config.label)
+    require_whisper(config.label)
     settings = config.label.teacher
     if student is not None:
         folder = store.local_folder((student.output, *student.beside))
         settings = Teacher(path=str(folder))
-    return load_teacher(settings, config.label.dtype, config.runtime.device)
+    return load_whisper(settings, config.label.dtype, config.runtime.device)
 
 
 def _parameters(context: StageContext) -> Iterator[Parameter]:

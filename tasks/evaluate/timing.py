@@ -1,4 +1,4 @@
-"""How large and how fast two models are, side by side on the same machine and the same speech."""
+"""Size and speed of two models, measured on the same machine and the same speech."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Final
 
 from configs.schema import Label
 from tasks.audio import SAMPLE_RATE_HZ, Samples
-from tasks.evaluate.shard import plainly
+from tasks.evaluate.shard import evaluation_settings
 from tasks.whisper.engine import AudioWindow, Engine
-from tasks.whisper.teacher import Transcriber
+from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.transcribe import transcribe_all
 
 _NUM_WARM_UP: Final = 16
@@ -18,7 +18,7 @@ _NUM_WARM_UP: Final = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """What each round took, of teacher and student, and how much speech a round transcribes."""
+    """Duration of each round of both models, and the speech that a round transcribes."""
 
     teacher_rounds_s: tuple[float, ...]
     student_rounds_s: tuple[float, ...]
@@ -26,21 +26,21 @@ class Timing:
 
     @property
     def teacher_s(self) -> float:
-        """The teacher's median round."""
+        """The median round of the teacher."""
         return median(self.teacher_rounds_s)
 
     @property
     def student_s(self) -> float:
-        """The student's median round."""
+        """The median round of the student."""
         return median(self.student_rounds_s)
 
     @property
     def relative_speed(self) -> float:
-        """How many times faster the student is, as in the paper's table 5."""
+        """Speed of the student relative to the teacher, as in the paper's table 5."""
         return self.teacher_s / self.student_s
 
 
-def time_side_by_side(
+def compare_speed(
     teacher: Engine,
     student: Engine,
     waveforms: Sequence[Samples],
@@ -48,48 +48,47 @@ def time_side_by_side(
     *,
     num_rounds: int,
 ) -> Timing:
-    """Seconds from waveforms to text, features included, for both models on the same `waveforms`.
+    """Time both models on the same `waveforms`, from waveforms to text, features included.
 
-    Each waveform is (samples,) float32 at 16 kHz; those that are longer than a window are left out.
-    The models take turns, and who is first changes from round to round, so that a machine that
-    slows down slows both; some are transcribed once beforehand and not timed. Raises as
-    `transcribe_all`.
+    Each waveform is (samples,) float32 at 16 kHz; those longer than a window are skipped. The
+    models alternate, in changing order, so that a slowdown of the machine affects both; an untimed
+    warm-up precedes. Raises as `transcribe_all`.
     """
     models = (teacher, student)
-    settings = plainly(settings)
-    longest = min(model.window_samples for model in models)
-    sounds = [
-        AudioWindow(str(place), waveform)
-        for place, waveform in enumerate(waveforms)
-        if len(waveform) <= longest
+    settings = evaluation_settings(settings)
+    max_samples = min(model.window_samples for model in models)
+    windows = [
+        AudioWindow(str(index), waveform)
+        for index, waveform in enumerate(waveforms)
+        if len(waveform) <= max_samples
     ]
     for model in models:
-        _seconds(model, sounds[:_NUM_WARM_UP], settings)
+        _seconds(model, windows[:_NUM_WARM_UP], settings)
     rounds_s: tuple[list[float], list[float]] = ([], [])
     for round_number in range(num_rounds):
         order = (0, 1) if round_number % 2 == 0 else (1, 0)
-        for place in order:
-            rounds_s[place].append(_seconds(models[place], sounds, settings))
+        for which in order:
+            rounds_s[which].append(_seconds(models[which], windows, settings))
     return Timing(
         teacher_rounds_s=tuple(rounds_s[0]),
         student_rounds_s=tuple(rounds_s[1]),
-        audio_s=sum(len(sound.samples) for sound in sounds) / SAMPLE_RATE_HZ,
+        audio_s=sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ,
     )
 
 
-def _seconds(engine: Engine, sounds: Sequence[AudioWindow], settings: Label) -> float:
-    """The text is in the memory of the host at the end, so no device is still at work."""
+def _seconds(engine: Engine, windows: Sequence[AudioWindow], settings: Label) -> float:
+    """Results are text on the host, so no device work is pending at the end."""
     started_s = perf_counter()
-    for _ in transcribe_all(engine, ((None, sound) for sound in sounds), settings):
+    for _ in transcribe_all(engine, ((None, window) for window in windows), settings):
         pass
     return perf_counter() - started_s
 
 
-def num_parameters(transcriber: Transcriber) -> int:
-    """Parameters of the whole model, frozen ones too; tied weights count once."""
-    return sum(parameter.numel() for parameter in transcriber.model.parameters())
+def num_parameters(whisper: LoadedWhisper) -> int:
+    """The number of parameters, frozen ones included; tied weights count once."""
+    return sum(parameter.numel() for parameter in whisper.model.parameters())
 
 
-def decoder_layers(transcriber: Transcriber) -> int:
-    """What tells a student from its teacher."""
-    return len(transcriber.model.model.decoder.layers)
+def decoder_layers(whisper: LoadedWhisper) -> int:
+    """The number of decoder layers, which a student has fewer of than its teacher."""
+    return len(whisper.model.model.decoder.layers)

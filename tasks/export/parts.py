@@ -141,8 +141,8 @@ def parts(entries: Sequence[ManifestEntry], part_bytes: int = PART_BYTES) -> lis
 
 def _pieces(place: int, entry: ManifestEntry, part_bytes: int) -> Iterator[tuple[Piece, float]]:
     """The pieces of an entry, with the bytes of audio that each has about."""
-    share_kept = entry.num_utterances / max(1, entry.audio.num_rows)
-    size_bytes = entry.audio.size_bytes * share_kept
+    share_kept = entry.num_utterances / max(1, entry.files["normalise"].num_rows)
+    size_bytes = entry.files["normalise"].size_bytes * share_kept
     num_pieces = max(1, min(entry.num_windows, ceil(size_bytes / part_bytes)))
     bounds = [entry.num_windows * index // num_pieces for index in range(num_pieces + 1)]
     for first, end in pairwise(bounds):

@@ -72,7 +72,10 @@ def entry_rows(
     Raises `IntegrityError` when a file is not what the manifest says.
     """
     with ExitStack() as files:
-        audio, label, evidence, kept = (files.enter_context(store.fetch(f)) for f in entry.files)
+        audio, label, evidence, kept = (
+            files.enter_context(store.fetch(entry.files[stage]))
+            for stage in ("normalise", "label", "score", "filter")
+        )
         _refuse_other_number(entry, kept)
         told = _told(label, evidence, kept)
         rows = read_ahead(
@@ -87,8 +90,8 @@ def entry_rows(
 def _refuse_other_number(entry: ManifestEntry, kept: Path) -> None:
     if (num_kept := pq.read_metadata(kept).num_rows) != entry.num_windows:
         raise IntegrityError(
-            f"{entry.kept.path} keeps {num_kept} windows, the manifest says {entry.num_windows};"
-            " publish again"
+            f"{entry.files['filter'].path} keeps {num_kept} windows, the manifest says"
+            f" {entry.num_windows}; publish again"
         )
 
 
@@ -121,7 +124,7 @@ def _row(entry: ManifestEntry, example: Example, told: dict[str, Any]) -> Row:
     if utterance_ids != tuple(told["utterance_ids"]):
         raise IntegrityError(
             f"the window {example.window_id} holds {len(utterance_ids)} utterances, its evidence in"
-            f" {entry.evidence.path} is of {len(told['utterance_ids'])}; publish again"
+            f" {entry.files['score'].path} is of {len(told['utterance_ids'])}; publish again"
         )
     flac, num_samples = _audio(example)
     return Row(

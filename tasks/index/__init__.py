@@ -1,1 +1,1 @@
-"""What an utterance is told again by: its words and its sound, wherever else they stand."""
+"""Text and audio fingerprints of utterances, by which duplicates are found."""

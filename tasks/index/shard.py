@@ -1,4 +1,4 @@
-"""One shard's utterances become what each is told again by."""
+"""Computes the text and audio fingerprints of a shard."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from storage.errors import ShardError
 from storage.outcome import Outcomes
-from tasks.audio import AudioError, sound_digest
+from tasks.audio import AudioError, audio_digest
 from tasks.corpora.base import Clean, NoReference
 from tasks.index.schema import IDENTITIES
 
@@ -14,10 +14,10 @@ from tasks.index.schema import IDENTITIES
 def index_shard(
     batches: Iterable[pa.RecordBatch], clean: Clean, normalise: Callable[[str], str]
 ) -> Outcomes:
-    """Identities (IDENTITIES) of normalised batches (NORMALISED), in their order.
+    """Yield batches of schema IDENTITIES for batches of schema NORMALISED, in the same order.
 
-    `clean` and `normalise` make the text as `score` makes it, null where there is none. Raises
-    `ShardError` for audio that cannot be decoded.
+    The text is cleaned and normalised as in `score`; it is null if there is no reference. Raises
+    `ShardError` if audio cannot be decoded.
     """
     for batch in batches:
         texts = [clean(raw_text) for raw_text in batch.column("raw_text").to_pylist()]
@@ -31,17 +31,17 @@ def index_shard(
                 "text": [
                     None if isinstance(text, NoReference) else normalise(text) for text in texts
                 ],
-                "sound": [_sound(name, flac) for name, flac in zip(ids, files, strict=True)],
+                "sound": [_audio_digest(name, flac) for name, flac in zip(ids, files, strict=True)],
             },
             schema=IDENTITIES,
         )
 
 
-def _sound(utterance_id: str, flac: bytes) -> bytes:
+def _audio_digest(utterance_id: str, flac: bytes) -> bytes:
     try:
-        return sound_digest(flac)
+        return audio_digest(flac)
     except AudioError as error:
         raise ShardError(
-            f"the normalised audio of utterance {utterance_id} is no FLAC file: {error};"
+            f"the normalised audio of utterance {utterance_id} is not a FLAC file: {error};"
             " normalise its shard again"
         ) from error

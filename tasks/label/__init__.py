@@ -1,1 +1,1 @@
-"""The teacher hears speech and writes down what was said."""
+"""The label stage: the teacher transcribes normalised speech into pseudo-labels."""

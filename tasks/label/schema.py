@@ -8,7 +8,7 @@ LABELS: Final = pa.schema(
     [
         pa.field("window_id", pa.string(), nullable=False),
         pa.field("utterance_ids", pa.list_(pa.string()), nullable=False),
-        pa.field("offsets_s", pa.list_(pa.float64()), nullable=False),  # of each utterance
+        pa.field("offsets_s", pa.list_(pa.float64()), nullable=False),  # start of each utterance
         pa.field("duration_s", pa.float64(), nullable=False),  # unpadded
         pa.field("pseudo_text", pa.string(), nullable=False),
         pa.field("pseudo_tokens", pa.list_(pa.int32()), nullable=False),  # with special tokens
@@ -16,10 +16,10 @@ LABELS: Final = pa.schema(
         pa.field("avg_logprob", pa.float64(), nullable=False),
         pa.field("no_speech_prob", pa.float64(), nullable=False),
         pa.field("compression_ratio", pa.float64(), nullable=False),
-        pa.field("temperature", pa.float64(), nullable=False),  # at which the kept answer was found
-        # the checks that the kept answer fails, and `no_speech` where it is taken for silence
+        pa.field("temperature", pa.float64(), nullable=False),  # of the final decoding attempt
+        # the quality checks that the final attempt fails, and `no_speech` for silence
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("language", pa.string(), nullable=False),
     ]
 )
-"""A row per window: what the teacher heard; names as in Whisper's `DecodingResult`."""
+"""A row per window: the teacher's transcript; names as in Whisper's `DecodingResult`."""

@@ -1,1 +1,1 @@
-"""From annotated segments to planned shards, and from those to Parquet with audio."""
+"""Converts planned segments to utterances: 16 kHz mono FLAC in Parquet."""

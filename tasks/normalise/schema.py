@@ -38,12 +38,12 @@ NORMALISED: Final = pa.schema(
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("recording_id", pa.string(), nullable=False),
-        pa.field("speaker_id", pa.string()),  # null: unknown, never shared with another row
+        pa.field("speaker_id", pa.string()),  # null: unknown
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("audio", AUDIO),  # never null, but `datasets` knows no Audio that is declared so
+        pa.field("audio", AUDIO),  # never null, but `datasets` does not support a non-null Audio
         pa.field("raw_text", pa.string(), nullable=False),
     ],
     metadata={"huggingface": json.dumps(_AUDIO_FEATURES)},
 )
-"""A row per utterance: its audio as FLAC and its transcript as distributed."""
+"""One row per utterance: its audio as FLAC and its transcript as distributed."""

@@ -1,4 +1,4 @@
-"""From planned segments to utterances: decode, cut, one channel, 16 kHz, FLAC."""
+"""Converts planned segments to utterances: decode, cut, one channel, 16 kHz, FLAC."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -25,11 +25,11 @@ from tasks.audio import (
 )
 from tasks.download.files import AudioPlace
 from tasks.normalise.schema import NORMALISED
-from tasks.normalise.segment import channels_apart, speech_stretches
+from tasks.normalise.segment import distinct_channels, speech_segments
 
-_BATCH_BYTES: Final = 1 << 20  # small beside a row group, so that those keep their size
+_BATCH_BYTES: Final = 1 << 20  # small compared with a row group
 _END_TOLERANCE_S: Final = 0.1
-"""Annotations may end a little after the audio; by more, one of the two is wrong."""
+"""Annotations may end slightly after the audio; beyond this, one of the two is wrong."""
 
 Row = dict[str, Any]
 ReadAudio = Callable[[AudioPlace], bytes]
@@ -38,12 +38,12 @@ ReadAudio = Callable[[AudioPlace], bytes]
 def normalise_shard(
     segments: pa.Table, read: ReadAudio, key: ShardKey, settings: Normalise
 ) -> Outcomes:
-    """Make the utterances of one shard.
+    """Yield the utterances of one shard, in batches of schema `NORMALISED`.
 
-    `segments` has the schema `PLAN`; `read` gives the encoded audio at a place. Yields batches of
-    schema `NORMALISED`. A file that cannot be decoded quarantines its segments; a recording is
-    decoded once for all of them. One that is cut by voice activity is dropped as `segmented`, and
-    its pieces are created; without any speech it is dropped as `no_speech`.
+    `segments` has the schema `PLAN`; `read` returns the encoded audio at a place. Each recording is
+    decoded once; if that fails, its segments are quarantined. A recording cut by voice activity
+    detection is dropped as `segmented` and its segments count as created; without speech it is
+    dropped as `no_speech`.
     """
     pending: list[Row] = []
     pending_bytes = 0
@@ -86,8 +86,10 @@ def _utterances(
             if channels := _channels_to_segment(row, recording, settings):
                 yield from _segmented(row, recording, channels, settings)
             else:
-                stretches = row["pieces_s"] or [(row["start_s"], end_s)]
-                piece = _joined([cut(recording, row["channel"], *stretch) for stretch in stretches])
+                times_s = row["pieces_s"] or [(row["start_s"], end_s)]
+                piece = _concatenated(
+                    [cut(recording, row["channel"], *start_end) for start_end in times_s]
+                )
                 yield _too_short_or_long(row, piece, settings) or _whole(
                     row, piece, data, recording
                 )
@@ -95,22 +97,22 @@ def _utterances(
             yield quarantined(row["id"], "no_such_channel", str(error))
 
 
-def _joined(pieces: Sequence[Audio]) -> Audio:
+def _concatenated(pieces: Sequence[Audio]) -> Audio:
     if len(pieces) == 1:
         return pieces[0]
     return Audio(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate_hz)
 
 
 def _channels_to_segment(row: Row, recording: Audio, settings: Normalise) -> list[int]:
-    """The channels to look for speech in; none where a row stays as it is.
+    """The channels in which to detect speech; empty if the row is kept as it is.
 
-    Without a name for who is heard, each channel is somebody else.
+    If the speaker is unknown, each channel counts as a different speaker.
     """
     if settings.segment == "none" or row["raw_text"].strip() or row["pieces_s"]:
         return []
     channels = [row["channel"]]
     if row["speaker_id"] is None and recording.samples.shape[1] > 1:
-        channels = channels_apart(recording.samples)
+        channels = distinct_channels(recording.samples)
     end_s = recording.duration_s if row["end_s"] is None else row["end_s"]
     is_long = end_s - row["start_s"] > settings.max_duration_s
     return channels if is_long or len(channels) > 1 else []
@@ -119,27 +121,27 @@ def _channels_to_segment(row: Row, recording: Audio, settings: Normalise) -> lis
 def _segmented(
     row: Row, recording: Audio, channels: Sequence[int], settings: Normalise
 ) -> Iterator[Row | Rejected | Created]:
-    """Each stretch of speech as a row, `{id}-{start}-{end}` in centiseconds of the recording."""
-    found: list[tuple[Row, Pcm]] = []
+    """One row per speech segment, with id `{id}-{start}-{end}`; times in centiseconds."""
+    pieces: list[tuple[Row, Pcm]] = []
     for channel in channels:
         samples = to_whisper_rate(cut(recording, channel, row["start_s"], row["end_s"]))
-        voice = f"-{_letter(channel)}" if len(channels) > 1 else ""
-        speaker_id = f"{row['recording_id']}{voice}" if voice else row["speaker_id"]
-        for first, last in speech_stretches(samples, settings):
+        suffix = f"-{_letter(channel)}" if len(channels) > 1 else ""
+        speaker_id = f"{row['recording_id']}{suffix}" if suffix else row["speaker_id"]
+        for first, last in speech_segments(samples, settings):
             start_s, end_s = (row["start_s"] + at / SAMPLE_RATE_HZ for at in (first, last))
             times = f"{round(100 * start_s):07d}-{round(100 * end_s):07d}"
             piece = {
-                "id": f"{row['id']}{voice}-{times}",
+                "id": f"{row['id']}{suffix}-{times}",
                 "speaker_id": speaker_id,
                 "start_s": start_s,
             }
-            found.append((row | piece, samples[first:last]))
-    if not found:
+            pieces.append((row | piece, samples[first:last]))
+    if not pieces:
         yield dropped(row["id"], "no_speech", f"{recording.duration_s:.2f} s")
         return
-    yield Created(tuple(piece["id"] for piece, _ in found))
-    yield dropped(row["id"], "segmented", f"into {len(found)}")
-    for piece, samples in found:
+    yield Created(tuple(piece["id"] for piece, _ in pieces))
+    yield dropped(row["id"], "segmented", f"into {len(pieces)}")
+    for piece, samples in pieces:
         audio = Audio(samples[:, None], SAMPLE_RATE_HZ)
         yield _too_short_or_long(piece, audio, settings) or _utterance(
             piece, encode_flac(samples), len(samples)
@@ -151,7 +153,7 @@ def _letter(channel: int) -> str:
 
 
 def _too_short_or_long(row: Row, piece: Audio, settings: Normalise) -> Rejected | None:
-    """The reason to drop a piece, as far as its audio alone tells."""
+    """Drop a piece whose duration is outside the limits; None if it is kept."""
     detail = f"{piece.duration_s:.2f} s"
     if piece.duration_s < settings.min_duration_s or not len(piece.samples):
         return dropped(row["id"], "too_short", detail)
@@ -169,8 +171,8 @@ def _whole(row: Row, piece: Audio, data: bytes, recording: Audio) -> Row:
 
 
 def _utterance(row: Row, flac: bytes, num_samples: int) -> Row:
-    made = {
+    computed = {
         "duration_s": num_samples / SAMPLE_RATE_HZ,
         "audio": {"bytes": flac, "path": f"{row['id']}.flac"},
     }
-    return {name: made[name] if name in made else row[name] for name in NORMALISED.names}
+    return {name: computed[name] if name in computed else row[name] for name in NORMALISED.names}

@@ -1,1 +1,1 @@
-"""From annotated segments to planned shards."""
+"""Assigns annotated segments to shards."""

@@ -1,4 +1,4 @@
-"""Which segment goes to which shard: deterministic, append-only, what belongs together kept so."""
+"""Assigns segments to shards: deterministic, append-only, keeping speakers together."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from tasks.plan.schema import PLAN
 
 _ESTIMATED_BYTES_PER_S: Final = {".mp3": 6_000, ".opus": 4_000, ".ogg": 8_000, ".wav": 32_000}
 _ESTIMATED_FLAC_BYTES_PER_S: Final = 16_000
-"""What a second of speech takes, for files that do not say how long they are."""
+"""Bytes per second of speech, to estimate the duration of files that do not state it."""
 
-_USUAL_UTTERANCE_S: Final = 10.0
-"""For values of Parquet files that do not say it either."""
+_TYPICAL_UTTERANCE_S: Final = 10.0
+"""Assumed for audio in Parquet files without a stated duration."""
 
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """What a plan adds to a split: its rows, a batch for each shard, and the shards themselves."""
+    """The addition to the plan of a split: one batch of rows per shard, and the shards."""
 
     outcomes: tuple[Outcome, ...]
     shards: tuple[PlannedShard, ...]
@@ -40,7 +40,7 @@ def plan_part(
     file_digests: Mapping[str, str],
     self_contained: bool = False,
 ) -> PlannedPart:
-    """Group the segments of `split` that no earlier part has into shards from `first_shard` on.
+    """Group the segments of `split` that are not planned yet into shards from `first_shard` on.
 
     A shard takes whole recordings, and all recordings of people who speak together unless these
     alone fill more than a shard. Where files are `self_contained` it takes neighbours of one file
@@ -55,7 +55,7 @@ def plan_part(
     rejected: list[Rejected] = []
     known = set(known_ids) if self_contained else set[str]()
     if not self_contained:
-        wanted = sorted((item for item in wanted if _id(item) not in known_ids), key=_rank)
+        wanted = sorted((item for item in wanted if _id(item) not in known_ids), key=_sort_key)
     for item in wanted:
         if (row_id := _id(item)) in known:
             rejected.append(quarantined(_numbered(row_id, known), "duplicate_id"))
@@ -68,7 +68,7 @@ def plan_part(
             rejected.append(item.row)
     outcomes: list[Outcome] = []
     shards: list[PlannedShard] = []
-    groups = _files(kept) if self_contained else [_together(kept, target_shard_hours)]
+    groups = _by_file(kept) if self_contained else [_by_speakers(kept, target_shard_hours)]
     filled = (members for group in groups for members in _shards(group, target_shard_hours))
     for index, members in enumerate(filled, start=first_shard):
         rows = [_row(index, segment) for segment in members]
@@ -94,7 +94,7 @@ def _numbered(row_id: str, known: Collection[str]) -> str:
 
 
 def within(shards: Sequence[PlannedShard], limit_hours: float | None) -> tuple[PlannedShard, ...]:
-    """The shortest prefix of a plan that has `limit_hours`; all of it without a limit."""
+    """The shortest prefix of a plan with at least `limit_hours`; the whole plan without a limit."""
     taken: list[PlannedShard] = []
     hours = 0.0
     for shard in shards:
@@ -117,23 +117,23 @@ def _shards(groups: Iterable[list[Segment]], target_hours: float) -> list[list[S
     return shards
 
 
-def _files(segments: list[Segment]) -> Iterable[Iterable[list[Segment]]]:
-    """The segments of each file, in the order in which they stand there, each for itself."""
+def _by_file(segments: list[Segment]) -> Iterable[Iterable[list[Segment]]]:
+    """The segments of each file in file order, each in a group of its own."""
     ordered = sorted(segments, key=lambda s: (s.audio.file, s.audio.row or 0, s.start_s, s.id))
     for _, of_file in groupby(ordered, key=lambda s: s.audio.file):
         yield [[segment] for segment in of_file]
 
 
-def _together(segments: list[Segment], target_hours: float) -> Iterable[list[Segment]]:
-    """What stays together: recordings that share speakers, or one of too many of them.
+def _by_speakers(segments: list[Segment], target_hours: float) -> Iterable[list[Segment]]:
+    """Groups of recordings that share speakers; single recordings if a group exceeds a shard.
 
-    A recording keeps its order: by file, so that each is decoded once, then by channel, speaker and
+    A recording is sorted by file, so that each file is decoded once, then by channel, speaker and
     time.
     """
-    circle = _circles(segments)
-    ordered = sorted(segments, key=lambda s: (circle[s.recording_id], *_order(s)))
-    for _, circled in groupby(ordered, key=lambda s: circle[s.recording_id]):
-        group = list(circled)
+    group_of = _speaker_groups(segments)
+    ordered = sorted(segments, key=lambda s: (group_of[s.recording_id], *_order(s)))
+    for _, members in groupby(ordered, key=lambda s: group_of[s.recording_id]):
+        group = list(members)
         if sum(map(_hours, group)) <= target_hours:
             yield group
         else:
@@ -154,8 +154,8 @@ def _order(segment: Segment) -> tuple[str, str, int, int, str, float, str]:
     )
 
 
-def _circles(segments: Iterable[Segment]) -> dict[str, str]:
-    """Recording to the first recording that it is linked with by speakers (union-find)."""
+def _speaker_groups(segments: Iterable[Segment]) -> dict[str, str]:
+    """Map each recording to the first one it is connected to by speakers (union-find)."""
     parent: dict[str, str] = {}
     first_of: dict[str, str] = {}
 
@@ -177,8 +177,8 @@ def _id(item: Segment | Unplanned) -> str:
     return item.id if isinstance(item, Segment) else item.row.id
 
 
-def _rank(item: Segment | Unplanned) -> tuple[str, bool, str, int, int, float, float, str]:
-    """Of several items with one id the first stands: a segment, and always the same one."""
+def _sort_key(item: Segment | Unplanned) -> tuple[str, bool, str, int, int, float, float, str]:
+    """Sorts by id, segments first, so that the same item is kept of several with one id."""
     if isinstance(item, Unplanned):
         return item.row.id, True, item.row.reason, 0, 0, 0.0, 0.0, item.row.detail
     audio, end_s = item.audio, -1.0 if item.end_s is None else item.end_s
@@ -189,13 +189,13 @@ def _rank(item: Segment | Unplanned) -> tuple[str, bool, str, int, int, float, f
 def _hours(segment: Segment) -> float:
     if segment.end_s is not None:
         return (segment.end_s - segment.start_s) / 3600
-    return (_told_s(segment) or segment.audio.size / _bytes_per_s(segment.audio.name)) / 3600
+    return (_stated_s(segment) or segment.audio.size / _bytes_per_s(segment.audio.name)) / 3600
 
 
-def _told_s(segment: Segment) -> float | None:
+def _stated_s(segment: Segment) -> float | None:
     audio = segment.audio
-    # a value of a Parquet file says nothing by the size of the file
-    return audio.duration_s or (_USUAL_UTTERANCE_S if audio.column is not None else None)
+    # the size of a Parquet file says nothing about one value in it
+    return audio.duration_s or (_TYPICAL_UTTERANCE_S if audio.column is not None else None)
 
 
 def _bytes_per_s(name: str) -> int:

@@ -1,1 +1,1 @@
-"""A manifest as a stream of training examples."""
+"""Reads a manifest as a shuffled, resumable stream of training examples."""

@@ -1,82 +1,78 @@
-"""A window that is cut down to some of its utterances: its sound, its label, its times.
-
-Knows rows of labels and of kept windows; knows no file.
-"""
+"""Cuts a window down to some of its utterances: audio offsets, label tokens and timestamps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 _STEP_S: Final = 0.02
-"""What a timestamp token counts in, in every Whisper."""
+"""Resolution of Whisper's timestamp tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlignmentChunk:
-    """An utterance that is left: where it was in the window, where it is now, and how long it is.
+    """A kept utterance: its place in the original window and in the window that is left.
 
-    `first` and `end` are the places of its text among the tokens of the label.
+    `token_start` and `token_end` delimit its text in the tokens of the original label.
     """
 
     utterance_id: str
-    was_s: float
-    now_s: float
+    source_start_s: float
+    start_s: float
     duration_s: float
-    first: int
-    end: int
+    token_start: int
+    token_end: int
 
 
-def stretches(label: dict[str, Any], kept: dict[str, Any]) -> list[AlignmentChunk]:
-    """The utterances of a kept window (KEPT, `cut`), one after the other without a gap.
+def kept_chunks(label: dict[str, Any], kept: dict[str, Any]) -> list[AlignmentChunk]:
+    """The utterances of a kept window (a row of KEPT with a `cut`), joined without gaps.
 
-    `label` is the row of its label. Raises `KeyError` for an utterance that is not in the window.
+    `label` is the row of LABELS of the window. Raises `KeyError` for an utterance that is not in
+    it.
     """
     ids, starts_s = label["utterance_ids"], label["offsets_s"]
     ends_s = [*starts_s[1:], label["duration_s"]]
-    at_s = dict(zip(ids, zip(starts_s, ends_s, strict=True), strict=True))
-    now_s = 0.0
-    found: list[AlignmentChunk] = []
-    for name, (first, end) in zip(kept["utterance_ids"], kept["cut"]["token_spans"], strict=True):
-        start_s, end_s = at_s[name]
-        found.append(AlignmentChunk(name, start_s, now_s, end_s - start_s, first, end))
-        now_s += end_s - start_s
-    return found
+    bounds_s = dict(zip(ids, zip(starts_s, ends_s, strict=True), strict=True))
+    start_s = 0.0
+    chunks: list[AlignmentChunk] = []
+    for name, span in zip(kept["utterance_ids"], kept["cut"]["token_spans"], strict=True):
+        source_start_s, source_end_s = bounds_s[name]
+        duration_s = source_end_s - source_start_s
+        chunks.append(AlignmentChunk(name, source_start_s, start_s, duration_s, *span))
+        start_s += duration_s
+    return chunks
 
 
 def cut_tokens(
-    tokens: Sequence[int], left: Sequence[AlignmentChunk], cut: dict[str, Any]
+    tokens: Sequence[int], chunks: Sequence[AlignmentChunk], cut: dict[str, Any]
 ) -> tuple[int, ...]:
-    """A label without what was said by others: prompt, texts, end, and times as they are now.
+    """The label of the chunks: prompt, their texts with shifted timestamps, end token.
 
-    A label with timestamps has one before and after each utterance: the one that was there, or
-    where the utterance begins or ends. None is outside of its utterance.
+    In a label with timestamps each text is enclosed by two of them: those of the original label
+    next to it, otherwise the bounds of the utterance. All are clipped to the utterance.
     """
     num_prompt, zero = cut["num_prompt_tokens"], cut["zero_time_id"]
-    said = list(tokens[:num_prompt])
-    for one in left:
-        text = tokens[one.first : one.end]
-        if not text or zero is None:
-            said += text
-            continue
-        said += _timed(tokens, one, num_prompt, zero)
+    result = list(tokens[:num_prompt])
+    for chunk in chunks:
+        text = tokens[chunk.token_start : chunk.token_end]
+        result += _timed(tokens, chunk, num_prompt, zero) if text and zero is not None else text
     if tokens and tokens[-1] == tokens[0] - 1:  # the end token, unless the label has none
-        said.append(tokens[-1])
-    return tuple(said)
+        result.append(tokens[-1])
+    return tuple(result)
 
 
-def _timed(tokens: Sequence[int], one: AlignmentChunk, num_prompt: int, zero: int) -> list[int]:
-    earliest, latest = (
-        zero + round(at_s / _STEP_S) for at_s in (one.now_s, one.now_s + one.duration_s)
-    )
-    moved = round((one.now_s - one.was_s) / _STEP_S)
+def _timed(tokens: Sequence[int], chunk: AlignmentChunk, num_prompt: int, zero: int) -> list[int]:
+    earliest = zero + round(chunk.start_s / _STEP_S)
+    latest = zero + round((chunk.start_s + chunk.duration_s) / _STEP_S)
+    shift = round((chunk.start_s - chunk.source_start_s) / _STEP_S)
 
-    def now(token: int) -> int:
-        return min(max(token + moved, earliest), latest)
+    def shifted(token: int) -> int:
+        return min(max(token + shift, earliest), latest)
 
-    before = tokens[one.first - 1] if one.first > num_prompt else 0
-    after = tokens[one.end] if one.end < len(tokens) else 0
+    start, end = chunk.token_start, chunk.token_end
+    before = tokens[start - 1] if start > num_prompt else 0
+    after = tokens[end] if end < len(tokens) else 0
     return [
-        now(before) if before >= zero else earliest,
-        *(now(token) if token >= zero else token for token in tokens[one.first : one.end]),
-        now(after) if after >= zero else latest,
+        shifted(before) if before >= zero else earliest,
+        *(shifted(token) if token >= zero else token for token in tokens[start:end]),
+        shifted(after) if after >= zero else latest,
     ]

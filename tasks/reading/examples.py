@@ -1,4 +1,4 @@
-"""A window of a manifest and the label to learn from it."""
+"""Training examples: a window of audio with its label, still encoded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from tasks.whisper.tokens import Tokens
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An utterance inside a window: a FLAC file, and where it begins in the window."""
+    """An utterance in a window: its FLAC file and where it starts, in seconds."""
 
     utterance_id: str
     flac: bytes
@@ -22,11 +22,11 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A window and the tokens that the teacher heard in it, special tokens included.
+    """A window and the teacher's label for it, `tokens` with special tokens and as `text`.
 
-    The audio stays compressed until it is needed, a quarter of its size, so that many examples can
-    wait to be shuffled. `text` is what the tokens say. What the same speaker said in the window
-    before is None where there is no such window, or where it is not kept itself.
+    The audio stays compressed, at a quarter of its size, so that many examples fit into a shuffle
+    buffer. `previous_tokens` and `previous_text` are the label of the same speaker's window before;
+    None if there is none or the filter dropped it.
     """
 
     window_id: str
@@ -39,10 +39,10 @@ class Example:
     previous_text: str | None = None
 
     def samples(self) -> Samples:
-        """The window's audio: (samples,) float32 at 16 kHz, zeros between the utterances.
+        """The audio of the window: (samples,) float32 at 16 kHz, zeros between the utterances.
 
-        As long as the window says or as its last utterance needs. Raises `IntegrityError` when an
-        utterance cannot be decoded.
+        Has at least `duration_s`, more if the last utterance ends later. Raises `IntegrityError` if
+        an utterance cannot be decoded.
         """
         placed = [(round(clip.offset_s * SAMPLE_RATE_HZ), _decoded(clip)) for clip in self.clips]
         ends = (start + len(samples) for start, samples in placed)
@@ -55,15 +55,15 @@ class Example:
         return window
 
     def with_tokens(self, tokens: Tokens) -> Self:
-        """The same window with other target tokens."""
+        """A copy with other label tokens."""
         return replace(self, tokens=tokens)
 
     def without_previous(self) -> Self:
-        """The same window with nothing before it."""
+        """A copy without the previous label."""
         return replace(self, previous_tokens=None, previous_text=None)
 
     def of_corpus(self, corpus: str) -> Self:
-        """The same window, said to be of a corpus."""
+        """A copy with the name of its corpus."""
         return replace(self, corpus=corpus)
 
 
@@ -72,14 +72,14 @@ def _decoded(clip: Clip) -> Samples:
         return decode_flac(clip.flac)
     except AudioError as error:
         raise IntegrityError(
-            f"the normalised audio of utterance {clip.utterance_id} is no FLAC file: {error};"
-            " normalise its shard again"
+            f"the normalised audio of utterance {clip.utterance_id} is not valid FLAC: {error};"
+            " rerun `normalise` for its shard"
         ) from error
 
 
 class ExampleSource(Protocol):
-    """An endless order of examples that can be entered anywhere."""
+    """An endless sequence of examples that can be started at any position."""
 
     def stream(self, num_consumed: int) -> Iterator[Example]:
-        """The examples after the first `num_consumed`, the same at every call."""
+        """The examples after the first `num_consumed`; equal in every call."""
         ...

@@ -1,4 +1,4 @@
-"""The three files of a manifest entry become examples: joined by id, never by position."""
+"""Joins the audio, labels and kept windows of a shard to examples, by id."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import IntegrityError
-from tasks.reading.cut import cut_tokens, stretches
+from tasks.reading.cut import cut_tokens, kept_chunks
 from tasks.reading.examples import Clip, Example
 
 _LABEL_COLUMNS = [
@@ -26,7 +26,7 @@ _LABEL_COLUMNS = [
 
 @dataclass(slots=True)
 class _Window:
-    """A kept window and the audio of it that was read so far."""
+    """A kept window and the audio read for it so far."""
 
     id: str
     utterance_ids: list[str]
@@ -57,13 +57,13 @@ class _Window:
 def read_entry(
     audio: Path, label: Path, kept: Path, positions: Sequence[int] | None = None
 ) -> Iterator[Example]:
-    """The kept windows of a manifest entry, in the order in which their audio is complete.
+    """The kept windows of a shard, in the order in which their audio is complete.
 
-    `audio`, `label` and `kept` are Parquet files of the schemas `NORMALISED`, `LABELS` and `KEPT`.
-    With `positions`, which rise, only those of that order, and only the row groups that they need
-    are read. One row group of audio is in memory at a time, with the windows that wait for a later
-    one; the files may be removed once the first example is out. The order depends on the files
-    alone. Raises `IntegrityError` when a kept window has no label or an utterance of it no audio.
+    `audio`, `label` and `kept` are Parquet files of the schemas NORMALISED, LABELS and KEPT. The
+    order depends on the files alone. `positions`, in rising order, selects windows by their place
+    in that order; only the row groups they need are read. One row group of audio is in memory at a
+    time, plus incomplete windows. The files may be deleted after the first example. Raises
+    `IntegrityError` if a kept window has no label, or one of its utterances no audio.
     """
     with pq.ParquetFile(audio) as file:
         ids = file.read(columns=["id"]).column("id").to_pylist()
@@ -83,16 +83,18 @@ def _with_audio(
         for utterance_id in window.utterance_ids:
             waiting[rows[utterance_id]].append((utterance_id, window))
     wanted = sorted(waiting)
-    first, place = 0, 0
+    group_end, next_wanted = 0, 0
     for group in range(file.num_row_groups):
-        start, first = first, first + file.metadata.row_group(group).num_rows
-        if place == len(wanted) or wanted[place] >= first:
+        group_start = group_end
+        group_end += file.metadata.row_group(group).num_rows
+        if next_wanted == len(wanted) or wanted[next_wanted] >= group_end:
             continue
         audio = file.read_row_group(group, ["audio"]).column("audio")
-        flacs = pc.struct_field(audio, "bytes")  # copies nothing
-        while place < len(wanted) and wanted[place] < first:
-            row, place = wanted[place], place + 1
-            flac = flacs[row - start].as_py()
+        flacs = pc.struct_field(audio, "bytes")  # without a copy
+        while next_wanted < len(wanted) and wanted[next_wanted] < group_end:
+            row = wanted[next_wanted]
+            next_wanted += 1
+            flac = flacs[row - group_start].as_py()
             for utterance_id, window in waiting.pop(row):
                 window.flacs[utterance_id] = flac
                 if len(window.flacs) == len(window.utterance_ids):
@@ -105,24 +107,24 @@ def _kept_windows(label: Path, kept: Path) -> list[_Window]:
     windows: dict[str, _Window] = {}
     with pq.ParquetFile(label) as file:
         for batch in file.iter_batches(columns=_LABEL_COLUMNS):
-            for heard in batch.to_pylist():
-                if (row := rows.get(heard["window_id"])) is not None:
-                    windows[heard["window_id"]] = _window(heard, row)
+            for labelled in batch.to_pylist():
+                if (row := rows.get(labelled["window_id"])) is not None:
+                    windows[labelled["window_id"]] = _window(labelled, row)
     if missing := rows.keys() - windows.keys():
         raise IntegrityError(
             f"{len(missing)} of {len(rows)} kept windows are not in the labels {label}, the first"
-            f" {min(missing)}: filter and label do not belong together; publish again"
+            f" is {min(missing)}: the files are of different runs; publish again"
         )
     for window in windows.values():
         if window.previous_id is not None:
             before = windows.get(window.previous_id)
-            # where a window lacks some of its speech, its text is not what was said right before
+            # the text of a cut window is not all that was said before
             window.previous = None if before is None or before.is_cut else before
     return list(windows.values())
 
 
 def _window(label: dict[str, Any], kept: dict[str, Any]) -> _Window:
-    """The kept window of a label: all of it, or what its row in KEPT leaves of it."""
+    """A kept window: the whole label, or the part that the `cut` of its KEPT row leaves."""
     cut = kept["cut"]
     if cut is None:
         return _Window(
@@ -135,19 +137,19 @@ def _window(label: dict[str, Any], kept: dict[str, Any]) -> _Window:
             previous_id=label["previous_window_id"],
         )
     try:
-        left = stretches(label, kept)
+        chunks = kept_chunks(label, kept)
     except KeyError as error:
         raise IntegrityError(
-            f"the kept window {label['window_id']} has the utterance {error}, its label has not:"
-            " filter and label do not belong together; publish again"
+            f"the kept window {label['window_id']} has the utterance {error}, which its label"
+            " lacks: the files are of different runs; publish again"
         ) from error
     return _Window(
         id=label["window_id"],
         utterance_ids=kept["utterance_ids"],
-        offsets_s=[one.now_s for one in left],
+        offsets_s=[chunk.start_s for chunk in chunks],
         duration_s=kept["duration_s"],
         text=cut["pseudo_text"],
-        tokens=cut_tokens(label["pseudo_tokens"], left, cut),
+        tokens=cut_tokens(label["pseudo_tokens"], chunks, cut),
         previous_id=None,
         is_cut=True,
     )
@@ -164,6 +166,6 @@ def _refuse_without_audio(windows: Sequence[_Window], rows: dict[str, int], audi
         utterance_id, window_id = missing[0]
         raise IntegrityError(
             f"utterance {utterance_id} of the kept window {window_id} is not in the normalised"
-            f" shard {audio} ({len(missing)} such utterances): label and normalise do not belong"
-            " together; publish again"
+            f" shard {audio} ({len(missing)} such utterances): the files are of different runs;"
+            " publish again"
         )

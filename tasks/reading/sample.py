@@ -1,4 +1,4 @@
-"""A window as any training takes it: decoded, with all that is known of it."""
+"""A decoded training example, as the public stream yields it."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A window as a training takes it.
+    """A window with its label.
 
     `samples`: (samples,) float32 at 16 kHz, not padded. `tokens`: (tokens,) int64, the teacher's
-    whole label with its special tokens, which say `text`. `previous_tokens` and `previous_text` are
-    the same of what this speaker said in the window before; None where there is none, or where it
-    is not kept.
+    complete label with special tokens; `text` is the same as text. `previous_tokens` and
+    `previous_text` are the label of the same speaker's window before; None if there is none or the
+    filter dropped it.
     """
 
     window_id: str
@@ -32,7 +32,7 @@ class Sample:
 
     @classmethod
     def of(cls, example: Example) -> "Sample":
-        """Decode an example; raises `IntegrityError` when an utterance of it is no audio."""
+        """Decode an example; raises `IntegrityError` if an utterance cannot be decoded."""
         previous = example.previous_tokens
         return cls(
             window_id=example.window_id,

@@ -1,4 +1,4 @@
-"""A manifest for any training code: an iterable of decoded examples that a `DataLoader` takes."""
+"""A manifest as a PyTorch `IterableDataset` of decoded examples, for any training code."""
 
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -15,10 +15,10 @@ from storage.manifest import ManifestEntry, load
 from storage.store import Store
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
+from tasks.reading.options import ReadOptions
+from tasks.reading.partition import Consumer, Uneven, consumed_by_workers
 from tasks.reading.reader import NUM_BUFFERED, NUM_OPEN
-from tasks.reading.reading import Reading
 from tasks.reading.sample import Sample
-from tasks.reading.share import Consumer, Uneven, consumed_by_workers
 
 if TYPE_CHECKING:
     from datasets import IterableDataset as HubIterableDataset
@@ -27,7 +27,7 @@ _MANIFEST_URL: Final = re.compile(
     r"^(?P<root>.*)/manifests/(?P<name>[^/]+)(/(?P<number>\d+)\.json)?$"
 )
 _NUM_AHEAD: Final = 8
-"""Decoded windows that wait for each thread; 2 MB for one of 30 s."""
+"""Decoded windows to prefetch per thread; a window of 30 s has 2 MB."""
 
 State = Mapping[str, Any]
 
@@ -48,17 +48,28 @@ def open_manifest(
     num_buffered: int = NUM_BUFFERED,
     scratch: str | None = None,
 ) -> "ManifestStream":
-    """The stream of examples of a published manifest, the newest one unless `number` is given.
+    """Open a published manifest as a stream of examples.
 
-    `root` is a folder or a URL such as s3://bucket/prefix; with `/manifests/NAME` or
-    `/manifests/NAME/00003.json` at its end it says name and number too. Files of a remote root are
-    copied to `scratch`, checked, and removed: those of at most `num_open` shards and one at a time.
-    Rank and world size are those of `torch.distributed` where it runs, else 0 of 1.
+    Args:
+        root: Folder or URL such as `s3://bucket/prefix`. With `/manifests/NAME` or
+            `/manifests/NAME/00003.json` at its end, it also gives name and number.
+        name: Name of the manifest.
+        number: Number of the manifest; None: the newest.
+        seed: Decides the order of the examples.
+        weights: Probability weights by corpus; None: each corpus by its size. Unnamed corpora are
+            left out, and the stream is endless.
+        rank: Rank of this process; None: from `torch.distributed` if initialised, else 0.
+        world_size: Number of processes; None: as for `rank`, else 1.
+        uneven: What to do if the windows of an epoch cannot be divided evenly among ranks and
+            workers: "keep" gives some one more, "drop" skips a few, "wrap" repeats a few.
+        num_epochs: Number of epochs; None: endless.
+        num_threads: Decoding threads per worker.
+        num_open: Shards open at a time, plus one.
+        num_buffered: Windows in the shuffle buffer of each worker.
+        scratch: Local folder for verified copies of remote files, deleted after use.
 
-    Corpora come as often as their size makes them, or by `weights`, which leave out whom they do
-    not name and make a stream without end. In each epoch every example comes once over all ranks
-    and workers; `uneven` says what becomes of a rest. Without `num_epochs` epochs follow each
-    other without end. Raises `UserError` where there is no such manifest or nothing to read.
+    In each epoch every example occurs once over all ranks and workers. Raises `UserError` if the
+    manifest does not exist or has no training data.
     """
     if name is None:
         root, name, number = _from_url(root)
@@ -71,7 +82,7 @@ def open_manifest(
         root,
         manifest.content.entries,
         manifest.digest,
-        Reading(
+        ReadOptions(
             seed=seed,
             weights=weights,
             uneven=uneven,
@@ -88,7 +99,7 @@ def open_manifest(
 def _from_url(url: str) -> tuple[str, str, int | None]:
     if (match := _MANIFEST_URL.match(url)) is None:
         raise UserError(
-            f"{url!r} names no manifest; give the root and the name, or a URL that ends in"
+            f"{url!r} is not the URL of a manifest; give root and name, or a URL that ends in"
             " /manifests/NAME or /manifests/NAME/00001.json"
         )
     number = match["number"]
@@ -96,11 +107,11 @@ def _from_url(url: str) -> tuple[str, str, int | None]:
 
 
 class ManifestStream(IterableDataset[Sample]):
-    """The examples of a manifest for one rank; in a worker of a `DataLoader`, for that worker.
+    """The examples of a manifest for one rank, or for one worker of a `DataLoader`.
 
-    Each iteration begins where `load_state_dict` said, or at the first example. A
-    `StatefulDataLoader` calls `state_dict` and `load_state_dict` in its workers by itself; with a
-    plain `DataLoader` load what `state_after` returns.
+    Iteration starts at the first example, or where `load_state_dict` set it. `StatefulDataLoader`
+    of torchdata calls `state_dict` and `load_state_dict` in its workers itself; with a plain
+    `DataLoader`, load the result of `state_after`.
     """
 
     def __init__(
@@ -108,40 +119,40 @@ class ManifestStream(IterableDataset[Sample]):
         root: str,
         entries: Sequence[ManifestEntry],
         digest: str,
-        reading: Reading,
+        options: ReadOptions,
         *,
         rank: Consumer,
         scratch: str | None = None,
     ) -> None:
-        """`open_manifest` makes one. Raises `UserError` for weights that do not fit."""
+        """Use `open_manifest`. Raises `UserError` for invalid weights."""
         self._root, self._scratch = root, scratch
         self.entries = [entry for entry in entries if entry.num_windows]
-        self._reading = reading
+        self._options = options
         self._rank = rank
         self._order = {
             "manifest": digest,
             "rank": rank.index,
             "world_size": rank.num,
-            **reading.order(),
+            **options.order(),
         }
-        reading.refuse_unknown({entry.corpus for entry in self.entries})
-        self._from: dict[str, int] = {}
+        options.validate({entry.corpus for entry in self.entries})
+        self._start_by_worker: dict[str, int] = {}
         self._num_workers: int | None = None
         self._turn = 0
         self._num_consumed = 0
 
     @property
     def num_examples(self) -> int:
-        """Examples of an epoch, over all ranks and workers."""
+        """The number of examples per epoch, over all ranks and workers."""
         return sum(entry.num_windows for entry in self.entries)
 
     def __iter__(self) -> Iterator[Sample]:
-        """Decoded ahead on threads. Raises `IntegrityError` for a file that is not what it was."""
+        """Decode ahead on threads. Raises `IntegrityError` for a damaged or missing file."""
         worker, num_workers = self._worker()
         self._num_consumed = self._start(worker, num_workers)
         consumer = self._consumer(worker, num_workers)
         examples = self._examples(consumer, self._num_consumed)
-        num_threads = self._reading.num_threads
+        num_threads = self._options.num_threads
         ahead = read_ahead(
             examples, Sample.of, num_threads=num_threads, num_ahead=num_threads * _NUM_AHEAD
         )
@@ -151,64 +162,66 @@ class ManifestStream(IterableDataset[Sample]):
                 yield sample
 
     def state_dict(self) -> dict[str, Any]:
-        """How much of this worker's share was consumed, and of which order."""
+        """The number of examples consumed by this worker, and the options of the stream."""
         worker, num_workers = self._worker()
         return self._state({str(worker): self._num_consumed}, num_workers)
 
     def state_after(
         self, num_batches: int, *, batch_size: int, num_workers: int = 0
     ) -> dict[str, Any]:
-        """The state when a `DataLoader` of this stream has given `num_batches` since its beginning.
+        """The state after a `DataLoader` of this stream has yielded `num_batches` in total.
 
-        True of a loader that keeps its last partial batch, as it does by itself.
+        The loader must keep its last partial batch, as it does by default.
         """
-        num_shares = max(1, num_workers)
+        num_readers = max(1, num_workers)
         totals = [
-            self._reading.num_in_all(self.entries, self._consumer(worker, num_shares))
-            for worker in range(num_shares)
+            self._options.num_examples(self.entries, self._consumer(worker, num_readers))
+            for worker in range(num_readers)
         ]
         consumed, turn = consumed_by_workers(num_batches, batch_size, totals)
         by_worker = {str(worker): num for worker, num in enumerate(consumed)}
-        return self._state(by_worker, num_shares, turn)
+        return self._state(by_worker, num_readers, turn)
 
     def load_state_dict(self, state: State) -> None:
-        """Go on where a state was taken.
+        """Resume from a state.
 
-        Raises `UserError` when it is one of another manifest or of another order.
+        Raises `UserError` if it is of another manifest or other options.
         """
         for key, expected in self._order.items():
             if (found := state["order"].get(key)) != expected:
                 raise UserError(
                     f"the state was taken with {key} {found}, this stream has {expected}; open the"
-                    " manifest as it was opened then"
+                    " manifest with the same options"
                 )
-        self._from, self._num_workers = dict(state["num_consumed"]), state["num_workers"]
+        self._start_by_worker, self._num_workers = dict(state["num_consumed"]), state["num_workers"]
         self._turn = state["turn"]
         worker, _ = self._worker()
-        self._num_consumed = self._from.get(str(worker), 0)
+        self._num_consumed = self._start_by_worker.get(str(worker), 0)
 
     def to_iterable_dataset(self, num_shards: int | None = None) -> "HubIterableDataset":
         """One epoch as a `datasets.IterableDataset` of dictionaries with the fields of `Sample`.
 
-        `num_shards`, by default one for each file of audio, is what that library can share among
-        ranks and workers; it takes the place of the rank of this stream.
+        `num_shards`, by default one per audio file, is the number of parts that `datasets` can
+        divide among ranks and workers; the rank of this stream is ignored.
         """
         from datasets import IterableDataset as HubIterableDataset  # takes a second to import
 
-        if self._reading.weights is not None:
+        if self._options.weights is not None:
             raise UserError(
-                "weights mix without end, and `datasets` is given an epoch; open the manifest"
-                " without them and mix with datasets.interleave_datasets"
+                "a mixture by weights is endless, and `datasets` needs one epoch; open the manifest"
+                " without weights and mix with datasets.interleave_datasets"
             )
-        shards = list(range(num_shards or len({entry.audio.path for entry in self.entries})))
+        shards = list(
+            range(num_shards or len({entry.files["normalise"].path for entry in self.entries}))
+        )
         return HubIterableDataset.from_generator(
             _rows, gen_kwargs={"shards": shards, "stream": self, "num_shards": len(shards)}
         )
 
     def one_epoch(self, consumer: Consumer) -> Iterator[Sample]:
-        """What a reader takes in the first epoch."""
+        """The first epoch of a reader."""
         for example in islice(
-            self._source(consumer).stream(0), self._reading.share_size(self.entries, consumer)
+            self._source(consumer).stream(0), self._options.partition_size(self.entries, consumer)
         ):
             yield Sample.of(example)
 
@@ -223,10 +236,10 @@ class ManifestStream(IterableDataset[Sample]):
         }
 
     def _worker(self) -> tuple[int, int]:
-        """Which worker of a `DataLoader` this process stands for, and of how many; else 0 of 1.
+        """Index of the `DataLoader` worker that this process continues, and their number.
 
-        A new loader begins with its first worker, which takes the place of the one whose turn it
-        was.
+        A new loader starts with its worker 0, which continues the worker whose turn was next.
+        Outside of a loader: 0 of 1.
         """
         if (info := get_worker_info()) is None:
             return 0, 1
@@ -235,27 +248,27 @@ class ManifestStream(IterableDataset[Sample]):
     def _start(self, worker: int, num_workers: int) -> int:
         if self._num_workers is None:
             return 0
-        if self._num_workers != num_workers or str(worker) not in self._from:
+        if self._num_workers != num_workers or str(worker) not in self._start_by_worker:
             raise UserError(
-                f"the state was taken with {self._num_workers} workers and knows"
-                f" {', '.join(self._from)}, this is worker {worker} of {num_workers}; go on with as"
-                " many workers, and with a plain DataLoader from what `state_after` returns"
+                f"the state was taken with {self._num_workers} workers and is of workers"
+                f" {', '.join(self._start_by_worker)}, this is worker {worker} of {num_workers};"
+                " use as many workers, and with a plain DataLoader the result of `state_after`"
             )
-        return self._from[str(worker)]
+        return self._start_by_worker[str(worker)]
 
     def _consumer(self, worker: int, num_workers: int) -> Consumer:
         index = self._rank.index * num_workers + worker
         return Consumer(index, self._rank.num * num_workers)
 
     def _examples(self, consumer: Consumer, start: int) -> Generator[Example, None, None]:
-        num_in_all = self._reading.num_in_all(self.entries, consumer)
-        num_left = None if num_in_all is None else max(0, num_in_all - start)
+        num_total = self._options.num_examples(self.entries, consumer)
+        num_left = None if num_total is None else max(0, num_total - start)
         yield from islice(self._source(consumer).stream(start), num_left)
 
     def _source(self, consumer: Consumer) -> ExampleSource:
-        """Opens the store anew: its connections do not survive the fork of a worker."""
+        """Opens a new store, because connections do not survive the fork of a worker."""
         store = Store(self._root, self._scratch)
-        return self._reading.source(self.entries, store.fetch, consumer)
+        return self._options.source(self.entries, store.fetch, consumer)
 
 
 def _rows(shards: list[int], stream: ManifestStream, num_shards: int) -> Iterator[dict[str, Any]]:

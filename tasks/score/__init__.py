@@ -1,1 +1,1 @@
-"""What the teacher wrote is compared with the reference; all that a filter may ask is kept."""
+"""The score stage: compares labels with references and stores everything a filter may use."""

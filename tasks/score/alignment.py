@@ -1,4 +1,4 @@
-"""The words of a reference and a hypothesis side by side, as they were counted."""
+"""Word alignment of a reference and a hypothesis, for display."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,36 +17,36 @@ _KINDS: Final[dict[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class AlignmentChunk:
-    """Neighbouring words that fared alike; those of one side are empty where they have none."""
+    """Consecutive words with the same kind of edit; a side without words is empty."""
 
     kind: Kind
     reference: str
     hypothesis: str
 
     def __str__(self) -> str:
-        r"""Readable without colour, as `wdiff` writes.
+        r"""Readable without colour, in the notation of `wdiff`.
 
         >>> str(AlignmentChunk("substitution", "red house", "read house"))
         '[-red house-]{+read house+}'
         """
         if self.kind == "hit":
             return self.reference
-        gone = f"[-{self.reference}-]" if self.reference else ""
-        come = f"{{+{self.hypothesis}+}}" if self.hypothesis else ""
-        return gone + come
+        deleted = f"[-{self.reference}-]" if self.reference else ""
+        inserted = f"{{+{self.hypothesis}+}}" if self.hypothesis else ""
+        return deleted + inserted
 
 
 def align(reference: str, hypothesis: str) -> list[AlignmentChunk]:
-    """The alignment of least edits of two normalised texts, from the first word to the last."""
-    expected, heard = reference.split(), hypothesis.split()
-    if not expected:  # which the aligner refuses
-        return [AlignmentChunk("insertion", "", hypothesis)] if heard else []
+    """Minimum-edit alignment of two normalised texts; the chunks cover both from end to end."""
+    reference_words, hypothesis_words = reference.split(), hypothesis.split()
+    if not reference_words:  # jiwer requires a reference
+        return [AlignmentChunk("insertion", "", hypothesis)] if hypothesis_words else []
     output = jiwer.process_words(reference, hypothesis)
     return [
         AlignmentChunk(
             _KINDS[chunk.type],
-            " ".join(expected[chunk.ref_start_idx : chunk.ref_end_idx]),
-            " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            " ".join(reference_words[chunk.ref_start_idx : chunk.ref_end_idx]),
+            " ".join(hypothesis_words[chunk.hyp_start_idx : chunk.hyp_end_idx]),
         )
         for chunk in output.alignments[0]
     ]

@@ -1,6 +1,6 @@
-"""The evidence on windows and their utterances: both sides normalised, and all that differs.
+"""Evidence on windows and their utterances: label and reference normalised and compared.
 
-Knows texts and signals; knows no threshold.
+Deals with texts and signals; it has no notion of thresholds.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,21 @@ import pyarrow.compute as pc
 
 from tasks.score.schema import COMPARED, EVIDENCE, UTTERANCE_EVIDENCE
 from tasks.score.signals import foreign_percent, most_repeats
-from tasks.score.spans import Span, spans, text_places
+from tasks.score.spans import Span, spans, text_positions
 from tasks.score.vocabulary import Vocabulary
 from tasks.text.comparison import Comparison, character_error_percents, normaliser, word_edits
-from tasks.whisper.safety import compression_ratio
+from tasks.whisper.quality import compression_ratio
 
 LoadVocabulary = Callable[[], Vocabulary]
-"""Gives the teacher's vocabulary; called only for the tokens of several utterances together."""
+"""Loads the teacher's vocabulary; called only for tokens of windows with several utterances."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is said in an utterance, by whom, and why its corpus does not tell; then it is empty."""
+    """The reference of an utterance and its speaker.
+
+    `no_reference` is the reason why the corpus has none; `text` is empty then.
+    """
 
     text: str
     speaker_id: str | None
@@ -34,7 +37,7 @@ class Reference:
 
 @dataclass(slots=True)
 class _Pairs:
-    """Texts to hold beside each other, and what is known of where they come from."""
+    """Pairs of reference and label to compare, with the other inputs of their signals."""
 
     references: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -45,7 +48,7 @@ class _Pairs:
     def add(
         self, reference: str, label: str, duration_s: float, ratio: float, num_tokens: int
     ) -> int:
-        """The place of a new pair."""
+        """Add a pair and return its index."""
         self.references.append(reference)
         self.labels.append(label)
         self.durations_s.append(duration_s)
@@ -55,53 +58,53 @@ class _Pairs:
 
 
 @dataclass(slots=True)
-class _Shares:
-    """What each utterance has of its window's label, and the place of its pair."""
+class _Utterances:
+    """Each utterance's part of its window's label, its start, and the index of its pair."""
 
     spans: list[Span] = field(default_factory=list)
     starts_s: list[float] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    pair_indices: list[int] = field(default_factory=list)
 
 
 def evidence_batch(
     labels: pa.RecordBatch,
     references: Sequence[Sequence[Reference]],
-    how: Comparison,
+    comparison: Comparison,
     load_vocabulary: LoadVocabulary,
 ) -> pa.RecordBatch:
     """Evidence (EVIDENCE) on the windows of `labels` (LABELS), in their order.
 
-    `references` are, by window, those of its utterances, cleaned. A reference that normalises to
-    nothing has neither a word nor a character error rate. The reference of a window is that of its
-    texts together, so that numbers may be read over two utterances; that of an utterance is of its
-    own.
+    `references` holds the cleaned references of each window's utterances. A reference that
+    normalises to nothing has neither a word nor a character error rate. A window's reference is
+    normalised as one text, so that numbers may span utterances; an utterance's by itself.
     """
     windows = labels.to_pylist()
-    texts = [[one.text for one in many] for many in references]
-    normalise = normaliser(how.normaliser)
-    pairs, shares = _Pairs(), _Shares()
-    for window, said in zip(windows, texts, strict=True):
+    texts = [[reference.text for reference in members] for members in references]
+    normalise = normaliser(comparison.normaliser)
+    pairs, utterances = _Pairs(), _Utterances()
+    for window, window_texts in zip(windows, texts, strict=True):
         pairs.add(
-            " ".join(filter(None, said)),
+            " ".join(filter(None, window_texts)),
             window["pseudo_text"],
             window["duration_s"],
             window["compression_ratio"],
             len(window["pseudo_tokens"]),
         )
     prompts = [
-        _share_out(place, window, said, (pairs, shares), how, load_vocabulary)
-        for place, (window, said) in enumerate(zip(windows, texts, strict=True))
+        _split(index, window, window_texts, (pairs, utterances), comparison, load_vocabulary)
+        for index, (window, window_texts) in enumerate(zip(windows, texts, strict=True))
     ]
-    compared = _compared(pairs, how.language, normalise)
-    of_windows = compared.slice(0, labels.num_rows)
+    compared = _compared(pairs, comparison.language, normalise)
+    compared_windows = compared.slice(0, labels.num_rows)
+    compared_utterances = compared.take(pa.array(utterances.pair_indices))
     columns = {
         **{name: labels.column(name) for name in EVIDENCE.names if name in labels.schema.names},
-        **{name: of_windows.column(name) for name in COMPARED},
-        "num_prompt_tokens": pa.array([one for one, _ in prompts], pa.int32()),
-        "zero_time_id": pa.array([one for _, one in prompts], pa.int32()),
+        **{name: compared_windows.column(name) for name in COMPARED},
+        "num_prompt_tokens": pa.array([num_tokens for num_tokens, _ in prompts], pa.int32()),
+        "zero_time_id": pa.array([zero for _, zero in prompts], pa.int32()),
         "utterances": pa.ListArray.from_arrays(
             pa.array(accumulate(map(len, texts), initial=0), pa.int32()),
-            _utterances(labels, references, shares, compared.take(pa.array(shares.places))),
+            _utterance_evidence(labels, references, utterances, compared_utterances),
             type=EVIDENCE.field("utterances").type,
         ),
     }
@@ -110,87 +113,89 @@ def evidence_batch(
     )
 
 
-def _share_out(
-    place: int,
+def _split(
+    index: int,
     window: dict[str, Any],
     references: Sequence[str],
-    into: tuple[_Pairs, _Shares],
-    how: Comparison,
+    into: tuple[_Pairs, _Utterances],
+    comparison: Comparison,
     load_vocabulary: LoadVocabulary,
 ) -> tuple[int | None, int | None]:
-    """Add the utterances of a window; returns its prompt's length and the timestamp 0.00.
+    """Split a window into its utterances; returns `num_prompt_tokens` and `zero_time_id`.
 
-    One that is all of a window has the window's own pair, and its label is never cut.
+    A single utterance shares the window's pair, and its label is never cut: both are None.
     """
-    pairs, shares = into
+    pairs, utterances = into
     text, tokens, starts_s = window["pseudo_text"], window["pseudo_tokens"], window["offsets_s"]
-    shares.starts_s += starts_s
+    utterances.starts_s += starts_s
     if len(references) == 1:
-        shares.spans.append(_whole(text, tokens))
-        shares.places.append(place)
+        utterances.spans.append(_whole(text, tokens))
+        utterances.pair_indices.append(index)
         return None, None
     vocabulary = load_vocabulary() if tokens else Vocabulary((), None)
-    found = spans(
+    window_spans = spans(
         references,
         text,
         tokens,
-        normaliser(how.normaliser),
+        normaliser(comparison.normaliser),
         vocabulary.text,
-        has_spaces=how.has_spaces,
+        has_spaces=comparison.has_spaces,
     )
     ends_s = [*starts_s[1:], window["duration_s"]]
-    for reference, span, start_s, end_s in zip(references, found, starts_s, ends_s, strict=True):
+    for reference, span, start_s, end_s in zip(
+        references, window_spans, starts_s, ends_s, strict=True
+    ):
         num_tokens = span.token_end - span.token_start
         ratio = compression_ratio(span.text)
-        shares.places.append(pairs.add(reference, span.text, end_s - start_s, ratio, num_tokens))
-    shares.spans += found
+        pair_index = pairs.add(reference, span.text, end_s - start_s, ratio, num_tokens)
+        utterances.pair_indices.append(pair_index)
+    utterances.spans += window_spans
     zero = vocabulary.zero_time_id if vocabulary.is_timed(tokens) else None
     return vocabulary.num_prompt_tokens(tokens), zero
 
 
-def _utterances(
+def _utterance_evidence(
     labels: pa.RecordBatch,
     references: Sequence[Sequence[Reference]],
-    shares: _Shares,
+    utterances: _Utterances,
     compared: pa.Table,
 ) -> pa.StructArray:
-    """The utterances of all windows, one after the other (UTTERANCE_EVIDENCE)."""
-    found = shares.spans
-    said = [one for many in references for one in many]
+    """The utterances of all windows, in order (UTTERANCE_EVIDENCE)."""
+    members = [reference for window in references for reference in window]
     table = pa.table(
         {
             "id": labels.column("utterance_ids").flatten(),
-            "speaker_id": pa.array([one.speaker_id for one in said], pa.string()),
-            "start_s": shares.starts_s,
+            "speaker_id": pa.array([one.speaker_id for one in members], pa.string()),
+            "start_s": utterances.starts_s,
             "duration_s": compared.column("duration_s"),
-            "pseudo_text": [one.text for one in found],
-            "token_start": [one.token_start for one in found],
-            "token_end": [one.token_end for one in found],
-            "is_start_ambiguous": [one.is_start_ambiguous for one in found],
-            "is_end_ambiguous": [one.is_end_ambiguous for one in found],
-            "no_reference": pa.array([one.no_reference for one in said], pa.string()),
+            "pseudo_text": [span.text for span in utterances.spans],
+            "token_start": [span.token_start for span in utterances.spans],
+            "token_end": [span.token_end for span in utterances.spans],
+            "is_start_ambiguous": [span.is_start_ambiguous for span in utterances.spans],
+            "is_end_ambiguous": [span.is_end_ambiguous for span in utterances.spans],
+            "no_reference": pa.array([one.no_reference for one in members], pa.string()),
             **{name: compared.column(name) for name in COMPARED},
         }
     )
-    kinds = list(UTTERANCE_EVIDENCE)
-    arrays = [_array(table.column(one.name), one.type) for one in kinds]
-    return pa.StructArray.from_arrays(arrays, fields=kinds)
+    fields = list(UTTERANCE_EVIDENCE)
+    arrays = [_array(table.column(one.name), one.type) for one in fields]
+    return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
 def _whole(text: str, tokens: Sequence[int]) -> Span:
-    places = text_places(tokens)
-    start, end = (places[0], places[-1] + 1) if places else (0, 0)
+    positions = text_positions(tokens)
+    start, end = (positions[0], positions[-1] + 1) if positions else (0, 0)
     return Span(text, start, end, is_start_ambiguous=False, is_end_ambiguous=False)
 
 
 def _compared(pairs: _Pairs, language: str, normalise: Callable[[str], str]) -> pa.Table:
-    """The columns COMPARED of all pairs, and `duration_s`."""
+    """The columns COMPARED, and `duration_s`, for all pairs."""
     references = [normalise(text) for text in pairs.references]
     hypotheses = [normalise(text) for text in pairs.labels]
     durations_s = np.array(pairs.durations_s, np.float64)
     hits, substitutions, deletions, insertions = word_edits(references, hypotheses).T
     num_words = hits + substitutions + deletions
-    num_heard = hits + substitutions + insertions
+    num_hypothesis_words = hits + substitutions + insertions
     errors = (substitutions + deletions + insertions).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         wer_percents = 100 * errors / num_words
@@ -211,7 +216,7 @@ def _compared(pairs: _Pairs, language: str, normalise: Callable[[str], str]) -> 
             "most_repeats": [most_repeats(text.split()) for text in hypotheses],
             "compression_ratio": pairs.compression_ratios,
             "chars_per_s": np.array(num_chars) / durations_s,
-            "words_per_s": num_heard / durations_s,
+            "words_per_s": num_hypothesis_words / durations_s,
             "is_upper_case": [text.isupper() for text in pairs.labels],
             "foreign_percent": [
                 max(foreign_percent(text, language) for text in pair)
@@ -223,5 +228,5 @@ def _compared(pairs: _Pairs, language: str, normalise: Callable[[str], str]) -> 
 
 
 def _array(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return whole if whole.type == kind else pc.cast(whole, kind)
+    combined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return combined if combined.type == kind else pc.cast(combined, kind)

@@ -1,4 +1,4 @@
-"""One shard's labels and references become one shard's evidence."""
+"""Scores one shard: labels are joined with their references and compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ LABEL_COLUMNS = [
 ]
 
 REFERENCE_COLUMNS = ["id", "speaker_id", "raw_text"]
-"""What is read of a normalised shard."""
+"""The columns of a normalised shard that are read."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What a corpus says of an utterance."""
+class _Source:
+    """The transcript and speaker of an utterance, as distributed by its corpus."""
 
     raw_text: str
     speaker_id: str | None
@@ -43,68 +43,68 @@ def score_shard(
     labels: pa.Table,
     references: pa.Table,
     clean: Clean,
-    how: Comparison,
+    comparison: Comparison,
     load_vocabulary: LoadVocabulary,
 ) -> Outcomes:
-    """Evidence (EVIDENCE) for the windows of `labels` (LABELS), in their order.
+    """Yield evidence (EVIDENCE) for the windows of `labels` (LABELS), in their order.
 
     `references` has the columns `REFERENCE_COLUMNS` and is joined by id. `clean` turns a transcript
-    as distributed into a reference. Where it gives none, an utterance has an empty one and says why
-    (`no_reference`); a window in which none has any is dropped, each utterance for its reason.
-    `load_vocabulary` is called where a window has several utterances. Raises `ShardError` for an
-    utterance that has no row in `references`, or two.
+    as distributed into a reference. If it returns none, the utterance's reference is empty and
+    `no_reference` gives the reason; a window without any reference is dropped, each of its
+    utterances for its own reason. `load_vocabulary` is called only for windows of several
+    utterances. Raises `ShardError` for an utterance with no row in `references`, or two.
     """
-    said = _by_id(references)
+    sources = _by_id(references)
     for batch in labels.select(LABEL_COLUMNS).to_batches(max_chunksize=_BATCH_WINDOWS):
-        found: list[list[Reference]] = []
-        is_known: list[bool] = []
-        for window_id, names in zip(
+        batch_references: list[list[Reference]] = []
+        has_reference: list[bool] = []
+        for window_id, utterance_ids in zip(
             batch.column("window_id").to_pylist(),
             batch.column("utterance_ids").to_pylist(),
             strict=True,
         ):
-            members = [_found(said, name, window_id) for name in names]
-            cleaned = [clean(member.raw_text) for member in members]
-            is_known.append(any(isinstance(text, str) for text in cleaned))
-            if is_known[-1]:
-                found.append(list(map(_reference, members, cleaned)))
+            members = [_find(sources, utterance_id, window_id) for utterance_id in utterance_ids]
+            texts = [clean(member.raw_text) for member in members]
+            has_reference.append(any(isinstance(text, str) for text in texts))
+            if has_reference[-1]:
+                batch_references.append(list(map(_reference, members, texts)))
             else:
-                for name, member, text in zip(names, members, cleaned, strict=True):
+                for utterance_id, member, text in zip(utterance_ids, members, texts, strict=True):
                     assert isinstance(text, NoReference)
-                    yield dropped(name, text.reason, member.raw_text)
-        if found:
-            windows = batch.filter(pa.array(is_known))
-            yield evidence_batch(windows, found, how, load_vocabulary)
+                    yield dropped(utterance_id, text.reason, member.raw_text)
+        if batch_references:
+            windows = batch.filter(pa.array(has_reference))
+            yield evidence_batch(windows, batch_references, comparison, load_vocabulary)
 
 
-def _reference(said: _Said, text: str | NoReference) -> Reference:
+def _reference(source: _Source, text: str | NoReference) -> Reference:
     if isinstance(text, NoReference):
-        return Reference("", said.speaker_id, f"{text.reason}: {said.raw_text}")
-    return Reference(text, said.speaker_id)
+        return Reference("", source.speaker_id, f"{text.reason}: {source.raw_text}")
+    return Reference(text, source.speaker_id)
 
 
-def _by_id(references: pa.Table) -> Mapping[str, _Said]:
+def _by_id(references: pa.Table) -> Mapping[str, _Source]:
     columns = {name: references.column(name).to_pylist() for name in REFERENCE_COLUMNS}
     ids = columns["id"]
-    said = {
-        name: _Said(raw_text, speaker_id)
-        for name, raw_text, speaker_id in zip(
+    sources = {
+        utterance_id: _Source(raw_text, speaker_id)
+        for utterance_id, raw_text, speaker_id in zip(
             ids, columns["raw_text"], columns["speaker_id"], strict=True
         )
     }
-    if len(said) != len(ids):
+    if len(sources) != len(ids):
         raise ShardError(
-            f"{len(ids)} references have only {len(said)} different ids, so which text belongs"
-            " to which utterance is unknown; normalise this shard again"
+            f"{len(ids)} references have only {len(sources)} different ids, so they cannot be"
+            " joined with utterances; normalise this shard again"
         )
-    return said
+    return sources
 
 
-def _found(said: Mapping[str, _Said], utterance_id: str, window_id: str) -> _Said:
+def _find(sources: Mapping[str, _Source], utterance_id: str, window_id: str) -> _Source:
     try:
-        return said[utterance_id]
+        return sources[utterance_id]
     except KeyError:
         raise ShardError(
-            f"the utterance {utterance_id!r} of the window {window_id!r} is not among the"
-            f" {len(said)} references; label the shard again from the same normalised shard"
+            f"utterance {utterance_id!r} of window {window_id!r} is not among the"
+            f" {len(sources)} references; label the shard again from the same normalised shard"
         ) from None

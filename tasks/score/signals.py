@@ -1,7 +1,4 @@
-"""What a text tells by itself: phrases that repeat, and letters of another script.
-
-Knows texts; knows no table.
-"""
+"""Signals of a single text: repeated phrases, and letters of a foreign script."""
 
 import functools
 import unicodedata
@@ -40,26 +37,26 @@ _SCRIPTS: Final = {
     "te": ("TELUGU",),
     "th": ("THAI",),
 }
-"""Whisper's languages that are not written in Latin letters, by code; names as Unicode's."""
+"""Unicode scripts of Whisper's languages that are not written in Latin letters."""
 
 
 def most_repeats(words: Sequence[str]) -> int:
-    """How often a phrase of up to 8 words follows itself at most, itself counted.
+    """The largest number of consecutive occurrences of any phrase of up to 8 words.
 
     >>> most_repeats("so thank you thank you thank you all".split())
     3
     """
     most = 1
     for length in range(1, min(_PHRASE_WORDS, len(words) // 2) + 1):
-        same = list(map(eq, words, words[length:]))
-        if True in same:
-            longest = max(len(list(run)) for is_same, run in groupby(same) if is_same)
+        matches = list(map(eq, words, words[length:]))
+        if True in matches:
+            longest = max(len(list(run)) for is_match, run in groupby(matches) if is_match)
             most = max(most, longest // length + 1)
     return most
 
 
 def foreign_percent(text: str, language: str) -> float:
-    """Of the letters of a text, those of no script in which the language is written; 0 for none.
+    """The percentage of a text's letters in a script that the language does not use.
 
     >>> foreign_percent("the \u0434\u043e\u043c", "en")
     50.0
@@ -67,11 +64,11 @@ def foreign_percent(text: str, language: str) -> float:
     scripts = _SCRIPTS.get(language, _LATIN)
     if scripts is _LATIN and text.isascii():
         return 0.0
-    is_own = [letter.startswith(scripts) for char in text if (letter := _letter(char))]
-    return 100 * is_own.count(False) / len(is_own) if is_own else 0.0
+    is_native = [name.startswith(scripts) for char in text if (name := _letter_name(char))]
+    return 100 * is_native.count(False) / len(is_native) if is_native else 0.0
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _letter(char: str) -> str:
-    """The name of a letter, which begins with its script; empty for what is no letter."""
+def _letter_name(char: str) -> str:
+    """The Unicode name of a letter, which starts with its script; empty for other characters."""
     return unicodedata.name(char, "") if char.isalpha() else ""

@@ -1,4 +1,4 @@
-"""What each token of a teacher writes: its vocabulary alone, without weights and without torch."""
+"""The text of each token of a teacher: its vocabulary, read without weights or torch."""
 
 import functools
 import json
@@ -19,10 +19,10 @@ _NO_TIMESTAMPS: Final = "<|notimestamps|>"
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`text`: each token of text by its id, in the byte-level alphabet, one letter for each byte.
+    """`text` maps text token ids to strings of the byte-level alphabet, one character per byte.
 
-    `zero_time_id` is the timestamp 0.00, behind which the others stand in steps of 0.02 s; None for
-    a teacher that is no Whisper.
+    `zero_time_id` is the timestamp 0.00, followed by the others in steps of 0.02 s; None for a
+    teacher that is not a Whisper.
     """
 
     text: Sequence[str]
@@ -34,46 +34,47 @@ class Vocabulary:
         return zero is not None and any(token >= zero for token in tokens)
 
     def num_prompt_tokens(self, tokens: Sequence[int]) -> int:
-        """How many tokens at the start of a label were given to the teacher.
+        """The number of prompt tokens at the start of a label.
 
-        The token that a label begins with stands behind all text and the end token.
+        The start token, with which a label begins, has a higher id than all text and the end token.
         """
-        for place, token in enumerate(tokens):
+        for position, token in enumerate(tokens):
             if token < tokens[0] or (self.zero_time_id is not None and token >= self.zero_time_id):
-                return place
+                return position
         return len(tokens)
 
 
 @functools.lru_cache(maxsize=2)
 def vocabulary(teacher: Teacher) -> Vocabulary:
-    """The vocabulary of a teacher; of a hub model one small file is fetched.
+    """The vocabulary of a teacher; for a hub model one small file is downloaded.
 
-    Raises `UserError` where there is no tokenizer, `TransientError` when the hub does not answer.
+    Raises `UserError` for a missing or unreadable tokenizer, `TransientError` when the hub is
+    unreachable.
     """
-    path = Path(teacher.path) / _FILE if teacher.path is not None else _fetched(teacher)
+    path = Path(teacher.path) / _FILE if teacher.path is not None else _download(teacher)
     try:
-        described: Mapping[str, Any] = json.loads(path.read_bytes())
-        ids: Mapping[str, int] = described["model"]["vocab"]
-        added = {token["content"]: token["id"] for token in described["added_tokens"]}
+        tokenizer: Mapping[str, Any] = json.loads(path.read_bytes())
+        ids: Mapping[str, int] = tokenizer["model"]["vocab"]
+        added = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"the teacher's {path} is no tokenizer ({error}); windows of several utterances need"
-            " one: write it with save_pretrained of transformers"
+            f"the teacher's {path} is not a readable tokenizer ({error}); windows of several"
+            " utterances need one: create it with save_pretrained of transformers"
         ) from error
     by_id = {number: token for token, number in ids.items()}
-    zero = added.get(_NO_TIMESTAMPS)
+    no_timestamps = added.get(_NO_TIMESTAMPS)
     return Vocabulary(
         text=tuple(by_id.get(number, "") for number in range(max(by_id, default=-1) + 1)),
-        zero_time_id=None if zero is None else zero + 1,
+        zero_time_id=None if no_timestamps is None else no_timestamps + 1,
     )
 
 
-def _fetched(teacher: Teacher) -> Path:
+def _download(teacher: Teacher) -> Path:
     try:
         return Path(hf_hub_download(str(teacher.hub), _FILE, revision=teacher.revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise TransientError(
-            f"{_FILE} of {teacher.hub}@{teacher.revision} cannot be fetched"
-            f" ({type(error).__name__}); check the network, or copy the model to a folder and give"
-            " its `path`"
+            f"{_FILE} of {teacher.hub}@{teacher.revision} cannot be downloaded"
+            f" ({type(error).__name__}); check the network, or copy the model to a folder and set"
+            " `path`"
         ) from error

@@ -1,1 +1,4 @@
-"""The Whisper inference engine."""
+"""The Whisper inference engine: features, batched decoding, quality checks, ordered results.
+
+Label, distil and evaluate use it; it imports none of them.
+"""

@@ -1,7 +1,7 @@
-"""A teacher that is no Whisper: an acoustic model of transformers that spells out what it hears.
+"""An engine over a CTC acoustic model of transformers instead of a Whisper.
 
-Wav2Vec2, HuBERT, WavLM and their like, trained with connectionist temporal classification (CTC;
-Graves and others, 2006). The example of how small an engine can be: text without tokens.
+Wav2Vec2, HuBERT, WavLM and similar models, trained with connectionist temporal classification (CTC;
+Graves and others, 2006). It also shows how small an engine can be: it yields text without tokens.
 """
 
 import functools
@@ -18,17 +18,18 @@ from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer, P
 from configs.schema import Label
 from storage.errors import ShardError, UserError
 from tasks.audio import SAMPLE_RATE_HZ
+from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
-from tasks.whisper.teacher import Device, Dtype, device_name, model_folder, silent_transformers
+from tasks.whisper.model import Dtype, model_folder, silent_transformers
 
 WINDOW_S: Final = 30
-"""Such a model hears any length; as long as Whisper, so that shards are packed alike."""
+"""A CTC model accepts any length; this is Whisper's, so that shards are packed the same way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class CtcEngine:
-    """Hears one window at a time, for in a batch the padding would change what is heard."""
+    """Transcribes one window at a time, because the padding of a batch would change results."""
 
     model: PreTrainedModel
     feature_extractor: Any
@@ -36,27 +37,27 @@ class CtcEngine:
 
     @property
     def window_samples(self) -> int:
-        """`WINDOW_S` at 16 kHz."""
+        """`WINDOW_S` in samples at 16 kHz."""
         return WINDOW_S * SAMPLE_RATE_HZ
 
-    def transcribe(self, sounds: Iterable[AudioWindow], settings: Label) -> Transcriptions:
-        """The likeliest letter of each frame, repeats and blanks left out.
+    def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
+        """Greedy CTC decoding: the best symbol of each frame, repeats and blanks collapsed.
 
-        `avg_logprob` is the mean over the frames. There are no tokens, for they would not be
-        Whisper's, and no notion of no speech: `no_speech_prob` is 0. Raises `ValueError` for a
-        sound that is to be sampled, `ShardError` when the device has no memory for a window.
+        `avg_logprob` is the mean over frames. `tokens` is empty, since they would not be Whisper's,
+        and `no_speech_prob` is 0, since such a model estimates none. Raises `ValueError` for a
+        window with a temperature, `ShardError` when the device cannot hold a window.
         """
-        for sound in sounds:
-            if sound.temperature:
+        for window in windows:
+            if window.temperature:
                 raise ValueError(
-                    f"a CTC model samples nothing; the temperature is {sound.temperature}"
+                    f"a CTC model cannot sample; the window's temperature is {window.temperature}"
                 )
-            yield sound, self._heard(sound)
+            yield window, self._decode(window)
 
     @torch.inference_mode()
-    def _heard(self, sound: AudioWindow) -> DecodingResult:
+    def _decode(self, window: AudioWindow) -> DecodingResult:
         values = self.feature_extractor(
-            sound.samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt"
+            window.samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt"
         )
         name = self.model.main_input_name
         inputs = values[name].to(device=self.model.device, dtype=self.model.dtype)
@@ -79,10 +80,10 @@ class CtcEngine:
 
 
 def load_ctc(settings: Label, device: Device = "auto") -> CtcEngine:
-    """The engine over `settings.teacher`, from memory when this process has it already.
+    """Load the engine over `settings.teacher`, once per process.
 
-    Only weights in safetensors are read and no code that comes with a model is run. Raises as
-    `load_teacher`, and `UserError` for a model that was not trained with CTC.
+    Reads weights in safetensors only and runs no code that comes with a model. Raises as
+    `load_whisper`, and `UserError` for a model that was not trained with CTC.
     """
     folder = str(model_folder(settings.teacher))
     return _load(folder, teacher_identity(settings.teacher), settings.dtype, device_name(device))
@@ -90,7 +91,7 @@ def load_ctc(settings: Label, device: Device = "auto") -> CtcEngine:
 
 @functools.lru_cache(maxsize=1)
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> CtcEngine:
-    """`identity` is part of the key: a folder may come to hold other weights."""
+    """`identity` is part of the cache key because the files in a folder may change."""
     with silent_transformers():
         try:
             model = AutoModelForCTC.from_pretrained(
@@ -105,8 +106,8 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> CtcEngine:
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
-                f"{os.path.basename(folder)!r} holds no readable CTC model ({first_line}); take a"
-                " Wav2Vec2, HuBERT or the like in safetensors, with its tokenizer and"
+                f"{os.path.basename(folder)!r} holds no readable CTC model ({first_line}); use a"
+                " Wav2Vec2, HuBERT or similar in safetensors, with its tokenizer and"
                 " preprocessor_config.json"
             ) from error
     model.eval().requires_grad_(False).to(device)

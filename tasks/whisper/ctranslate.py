@@ -1,7 +1,8 @@
-"""A Whisper in CTranslate2 as an engine, converted on the fly from the teacher's own files.
+"""An engine over CTranslate2, which converts the teacher's files when it is loaded.
 
-Greedy decoding is CTranslate2's; features, prompt and text are those of our own engine, and so is
-the sampling after a failed check, because CTranslate2 has no noise that a window alone decides.
+Greedy decoding is CTranslate2's. Features, prompt and text are those of the built-in engine, which
+also does the sampling for temperature fallback: CTranslate2 has no noise that depends on the window
+alone.
 """
 
 import functools
@@ -18,109 +19,108 @@ from ctranslate2.converters import TransformersConverter
 from configs.schema import Label
 from storage.errors import ShardError, UserError
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
+from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
 from tasks.whisper.features import LogMel
 from tasks.whisper.identity import teacher_identity
-from tasks.whisper.teacher import (
-    Device,
+from tasks.whisper.model import (
     Dtype,
-    Transcriber,
-    device_name,
-    load_teacher,
+    LoadedWhisper,
+    load_whisper,
     model_folder,
     silent_transformers,
 )
 
-_ANY_TIME: Final = 1 << 16
+_NO_TIMESTAMP_LIMIT: Final = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class CTranslate2Engine:
-    """`model` decodes `batch_size` windows at once, prepared by the parts of `transcriber`.
+    """`model` decodes `batch_size` windows at once, with features and tokenizer of `whisper`.
 
-    `sampler` hears at temperatures above 0, as many together as wait for it.
+    `sampler` decodes windows with a temperature above 0, collected into batches of the same size.
     """
 
     model: ctranslate2.models.Whisper
-    transcriber: Transcriber
+    whisper: LoadedWhisper
     log_mel: LogMel
     sampler: Engine
     batch_size: int
 
     @property
     def window_samples(self) -> int:
-        """The length of what it hears at once, at 16 kHz."""
-        return self.transcriber.window_samples
+        """The longest window it accepts, in samples at 16 kHz."""
+        return self.whisper.window_samples
 
-    def transcribe(self, sounds: Iterable[AudioWindow], settings: Label) -> Transcriptions:
-        """Every sound with what was heard in it, batch by batch; see `Engine`."""
-        model = self.transcriber.model
+    def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
+        """Transcribe batch by batch; see `Engine`."""
+        model = self.whisper.model
         rules = decoding_rules(model.generation_config, model.config, settings)
         if rules.max_new_tokens < len(rules.prompt):
             raise UserError(
-                f"label.max_new_tokens is {rules.max_new_tokens}, and CTranslate2 takes no less"
-                f" than the {len(rules.prompt)} tokens of the prompt; raise it, or set"
-                " label.engine to whisper"
+                f"label.max_new_tokens is {rules.max_new_tokens}, but CTranslate2 needs at least"
+                f" the length of the prompt, {len(rules.prompt)}; raise it, or set label.engine to"
+                " whisper"
             )
-        waiting, sampled = iter(sounds), list[AudioWindow]()
-        while batch := list(islice(waiting, self.batch_size)):
-            greedy = [sound for sound in batch if not sound.temperature]
-            sampled += (sound for sound in batch if sound.temperature)
-            for sound, heard in zip(greedy, self._heard(greedy, rules), strict=True):
-                again = yield sound, heard
-                if again is not None:
-                    sampled.append(again)
-            if len(sampled) >= self.batch_size:
-                yield from self.sampler.transcribe(sampled, settings)
-                sampled.clear()
-        yield from self.sampler.transcribe(sampled, settings)
+        stream, to_sample = iter(windows), list[AudioWindow]()
+        while batch := list(islice(stream, self.batch_size)):
+            greedy = [window for window in batch if not window.temperature]
+            to_sample += (window for window in batch if window.temperature)
+            for window, result in zip(greedy, self._decode(greedy, rules), strict=True):
+                retry = yield window, result
+                if retry is not None:
+                    to_sample.append(retry)
+            if len(to_sample) >= self.batch_size:
+                yield from self.sampler.transcribe(to_sample, settings)
+                to_sample.clear()
+        yield from self.sampler.transcribe(to_sample, settings)
 
-    def _heard(self, sounds: Sequence[AudioWindow], rules: DecodingRules) -> list[DecodingResult]:
-        """In halves where the device has no memory for all."""
-        if not sounds:
+    def _decode(self, windows: Sequence[AudioWindow], rules: DecodingRules) -> list[DecodingResult]:
+        """Decode greedily; splits the batch in halves when the device runs out of memory."""
+        if not windows:
             return []
-        features = self.log_mel([sound.samples for sound in sounds])
+        features = self.log_mel([window.samples for window in windows])
         timestamps = rules.timestamps
         try:
             results = self.model.generate(
                 ctranslate2.StorageView.from_array(features.cpu().numpy()),
-                [list(rules.prompt)] * len(sounds),
+                [list(rules.prompt)] * len(windows),
                 beam_size=1,
-                max_length=2 * rules.max_new_tokens,  # of which it leaves half to what was before
+                max_length=2 * rules.max_new_tokens,  # it reserves half of it for previous text
                 return_scores=True,
                 return_no_speech_prob=True,
                 suppress_tokens=list(rules.suppressed_ids),
                 suppress_blank=bool(rules.suppressed_first_ids),
-                max_initial_timestamp_index=_ANY_TIME
+                max_initial_timestamp_index=_NO_TIMESTAMP_LIMIT
                 if timestamps is None or timestamps.max_initial_steps is None
                 else timestamps.max_initial_steps,
             )
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
-            if len(sounds) == 1:
+            if len(windows) == 1:
                 raise ShardError(
                     f"the device has no memory for a single window: {error}; free some, or set"
                     " runtime.device to cpu"
                 ) from error
         else:
-            return [self._answer(result, rules) for result in results]
-        half = len(sounds) // 2
-        return self._heard(sounds[:half], rules) + self._heard(sounds[half:], rules)
+            return [self._result(generated, rules) for generated in results]
+        half = len(windows) // 2
+        return self._decode(windows[:half], rules) + self._decode(windows[half:], rules)
 
-    def _answer(
-        self, result: ctranslate2.models.WhisperGenerationResult, rules: DecodingRules
+    def _result(
+        self, generated: ctranslate2.models.WhisperGenerationResult, rules: DecodingRules
     ) -> DecodingResult:
-        """It gives neither prompt nor end token, and the mean over the tokens without the end."""
-        sampled = result.sequences_ids[0]
-        has_end = len(sampled) < rules.max_new_tokens
-        text_ids = [token for token in sampled if token < rules.end_id]
-        text = self.transcriber.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
+        """Add prompt and end token, which CTranslate2 omits; its score excludes the end token."""
+        new_tokens = generated.sequences_ids[0]
+        has_end = len(new_tokens) < rules.max_new_tokens
+        text_ids = [token for token in new_tokens if token < rules.end_id]
+        text = self.whisper.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
         return DecodingResult(
             text=str(text).strip(),
-            tokens=(*rules.prompt, *sampled, *([rules.end_id] if has_end else [])),
-            avg_logprob=result.scores[0] * len(sampled) / (len(sampled) + 1),
-            no_speech_prob=result.no_speech_prob,
+            tokens=(*rules.prompt, *new_tokens, *([rules.end_id] if has_end else [])),
+            avg_logprob=generated.scores[0] * len(new_tokens) / (len(new_tokens) + 1),
+            no_speech_prob=generated.no_speech_prob,
             has_end=has_end,
         )
 
@@ -128,16 +128,17 @@ class CTranslate2Engine:
 def load_ctranslate2(
     settings: Label, device: Device, sampler: Engine, batch_size: int
 ) -> CTranslate2Engine:
-    """The engine over `settings.teacher`, converted once a process into memory alone.
+    """Load the engine over `settings.teacher`, converted once per process; no file remains.
 
-    Raises as `load_teacher`, and `UserError` for a `dtype` that CTranslate2 has not on the device.
+    Raises as `load_whisper`, and `UserError` for a `dtype` that CTranslate2 does not support on the
+    device.
     """
     folder, identity = model_folder(settings.teacher), teacher_identity(settings.teacher)
-    transcriber = load_teacher(settings.teacher, settings.dtype, device)
+    whisper = load_whisper(settings.teacher, settings.dtype, device)
     return CTranslate2Engine(
         model=_load(str(folder), identity, settings.dtype, device_name(device)),
-        transcriber=transcriber,
-        log_mel=LogMel(transcriber.feature_extractor, transcriber.model.device, torch.float32),
+        whisper=whisper,
+        log_mel=LogMel(whisper.feature_extractor, whisper.model.device, torch.float32),
         sampler=sampler,
         batch_size=batch_size,
     )
@@ -145,7 +146,7 @@ def load_ctranslate2(
 
 @functools.lru_cache(maxsize=1)
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> ctranslate2.models.Whisper:
-    """`identity` is part of the key: a folder may come to hold other weights."""
+    """`identity` is part of the cache key because the files in a folder may change."""
     with TemporaryDirectory() as temporary:
         converted = f"{temporary}/model"
         try:
@@ -155,6 +156,6 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> ctranslate2.
         except (OSError, ValueError, RuntimeError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
-                f"CTranslate2 cannot hear with the teacher in {dtype} on {device} ({first_line});"
-                " change label.dtype, or set label.engine to whisper"
+                f"CTranslate2 cannot load the teacher in {dtype} on {device} ({first_line}); change"
+                " label.dtype, or set label.engine to whisper"
             ) from error

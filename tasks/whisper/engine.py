@@ -1,4 +1,4 @@
-"""What a labelling engine is: windows of sound in, what was heard out, as soon as it is ready."""
+"""The interface of a labelling engine: audio windows in, decoding results out."""
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from tasks.audio import Samples
 
 @dataclass(frozen=True, slots=True)
 class AudioWindow:
-    """A window to hear: `samples` is (samples,) float32 at 16 kHz, at most a window long.
+    """A window to transcribe: `samples` is (samples,) float32 at 16 kHz, at most a window long.
 
-    At a `temperature` above 0 its tokens are sampled, by noise that its id, the temperature and the
-    step alone decide.
+    At a `temperature` above 0 its tokens are sampled, with noise that depends only on the window's
+    id, the temperature and the index of the token.
     """
 
     id: str
@@ -23,10 +23,11 @@ class AudioWindow:
 
 @dataclass(frozen=True, slots=True)
 class DecodingResult:
-    """What was heard in a window; names as in openai/whisper's `DecodingResult`.
+    """One decoding attempt, as the engine returns it; names as in openai/whisper.
 
-    `tokens` is the full sequence, prompt and end token included; without the end token where the
-    limit of tokens was reached first.
+    `tokens` is the full sequence, prompt and end token included; the end token is missing if the
+    token limit was reached first (`has_end` is then False). Quality checks are not applied yet; see
+    `tasks.whisper.quality.Transcript`.
     """
 
     text: str
@@ -37,19 +38,19 @@ class DecodingResult:
 
 
 Transcriptions = Generator[tuple[AudioWindow, DecodingResult], AudioWindow | None, None]
-"""Gives back sounds with what was heard; a sound that is sent in return is to be heard as well."""
+"""Yields windows with their results; a window that is sent back is transcribed as well."""
 
 
 class Engine(Protocol):
-    """A teacher that hears windows, each for itself: how many at once is its own business."""
+    """A model that transcribes windows; how many it batches together is its own business."""
 
     @property
     def window_samples(self) -> int:
-        """The length of what it hears at once, at 16 kHz."""
+        """The longest window it accepts, in samples at 16 kHz."""
 
-    def transcribe(self, sounds: Iterable[AudioWindow], settings: Label) -> Transcriptions:
-        """Every sound with what was heard in it, in any order; takes sounds as it has room.
+    def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
+        """Yield every window with its result, in any order; draws windows as it has capacity.
 
-        What is heard never depends on the other sounds. Raises `UserError` for a language or task
-        that it does not know, `ShardError` when the device has no memory for a single window.
+        A result never depends on the other windows. Raises `UserError` for a language or task that
+        the model does not support, `ShardError` when the device cannot hold a single window.
         """

@@ -1,6 +1,6 @@
-"""Whisper's log-mel spectrogram, made on the device that hears, of no more than the sound.
+"""Whisper's log-mel spectrogram, computed on the model's device and only over actual audio.
 
-Knows samples and frames; knows no model.
+Deals with samples and frames; it has no notion of models.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
 from tasks.audio import Samples
+from tasks.whisper.device import to_device
 
 
 class LogMel:
-    """The features that `extractor` makes, without dither, ready on one device.
+    """The features of `extractor`, without dither, on one device.
 
-    Equal to those within 1e-4 (they lie in about -1 to 2): the last bits of a sum differ.
+    Equal to the extractor's within 1e-4 (values range from about -1 to 2): sums round differently.
     """
 
     def __init__(
@@ -26,46 +27,39 @@ class LogMel:
         self._frame_samples: int = extractor.n_fft
         self._hop_samples: int = extractor.hop_length
         self._device, self._dtype = device, dtype
-        self._taper = torch.hann_window(self._frame_samples, device=device)
+        self._hann = torch.hann_window(self._frame_samples, device=device)
         self._filters = torch.from_numpy(extractor.mel_filters.T.astype(np.float32)).to(device)
 
     @torch.inference_mode()
     def __call__(self, waveforms: Sequence[Samples]) -> Tensor:
-        """The features of each waveform, (windows, mels, frames), as if padded to the window.
+        """Features of each waveform, (windows, mels, frames), as if padded to a full window.
 
         A waveform is (samples,) float32 at 16 kHz. Raises `ValueError` for one that is longer than
-        the window, which would be cut without a trace.
+        the window instead of truncating it silently.
         """
         longest = max(len(waveform) for waveform in waveforms)
         if longest > self._window_samples:
             raise ValueError(
-                f"a waveform has {longest} samples and the window {self._window_samples}"
+                f"a waveform has {longest} samples, but the window {self._window_samples}"
             )
         hop = self._hop_samples
-        # enough silence that neither a frame nor the mirrored end touches the sound any more
-        needed = -(-(longest + self._frame_samples) // hop) * hop
-        padded = torch.zeros(len(waveforms), min(needed, self._window_samples))
+        # so much padding that the last frame, with its reflected end, contains silence only
+        num_padded = -(-(longest + self._frame_samples) // hop) * hop
+        padded = torch.zeros(len(waveforms), min(num_padded, self._window_samples))
         for row, waveform in zip(padded, waveforms, strict=True):
             row[: len(waveform)] = torch.from_numpy(waveform)
-        log_mel = self._log_mel(sent(padded, self._device))
+        log_mel = self._log_mel(to_device(padded, self._device))
         num_frames = self._window_samples // hop
-        silent = log_mel.new_full((), 1e-10).log10()
-        whole = log_mel.new_empty((*log_mel.shape[:2], num_frames))
-        whole[..., : log_mel.shape[2]] = log_mel
-        whole[..., log_mel.shape[2] :] = silent
+        silence = log_mel.new_full((), 1e-10).log10()
+        features = log_mel.new_empty((*log_mel.shape[:2], num_frames))
+        features[..., : log_mel.shape[2]] = log_mel
+        features[..., log_mel.shape[2] :] = silence
         floor = log_mel.amax(dim=(1, 2), keepdim=True) - 8.0
-        return whole.maximum(floor).add_(4.0).div_(4.0).to(self._dtype)
+        return features.maximum(floor).add_(4.0).div_(4.0).to(self._dtype)
 
     def _log_mel(self, padded: Tensor) -> Tensor:
         spectrum = torch.stft(
-            padded, self._frame_samples, self._hop_samples, window=self._taper, return_complex=True
+            padded, self._frame_samples, self._hop_samples, window=self._hann, return_complex=True
         )[..., :-1]
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.matmul(self._filters, power).clamp_(min=1e-10).log10_()
-
-
-def sent(host: Tensor, device: torch.device) -> Tensor:
-    """`host` on the device, without waiting for the work that is queued there."""
-    if device.type != "cuda":
-        return host.to(device)
-    return host.pin_memory().to(device, non_blocking=True)

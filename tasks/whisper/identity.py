@@ -1,6 +1,6 @@
-"""Which weights a teacher is, for fingerprints: digests of files, so no torch.
+"""The identity of a teacher's weights, for fingerprints: file digests, computed without torch.
 
-Cheap to ask again: a file's digest is kept for as long as its size and time of change stay.
+A file is hashed once per process as long as its size and modification time stay the same.
 """
 
 import functools
@@ -24,14 +24,14 @@ MODEL_FILES: Final = (
     "merges.txt",
     "model.safetensors.index.json",
 )
-"""The files, beside the weights in safetensors, that decide what a Whisper writes."""
+"""The files that determine a Whisper's output, besides the weights in safetensors."""
 
 
 def teacher_identity(settings: Teacher) -> str:
     """`sha256:…` over the model's files for a folder, `hub@revision` for a model of the hub.
 
-    The folder's own place and name, and files that are not the model's, do not count. Raises
-    `UserError` where the folder is missing or holds no model in safetensors.
+    The location and name of the folder and unrelated files in it do not matter. Raises `UserError`
+    if the folder is missing or holds no model in safetensors.
     """
     if settings.path is None:
         return f"{settings.hub}@{settings.revision}"
@@ -42,7 +42,7 @@ def teacher_identity(settings: Teacher) -> str:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a model in Hugging Face format, in order of name; raises `UserError`."""
+    """The files of a model in Hugging Face format, sorted by name; raises `UserError`."""
     if not folder.is_dir():
         raise UserError(
             f"no teacher at {str(folder)!r}: expected a folder with a Whisper in Hugging Face"
@@ -53,10 +53,10 @@ def model_files(folder: Path) -> list[Path]:
         found = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
         raise UserError(
             f"the folder {str(folder)!r} holds no Whisper: expected config.json and weights in"
-            f" model*.safetensors, found {found}; write it with save_pretrained of transformers"
+            f" model*.safetensors, found {found}; create it with save_pretrained of transformers"
         )
-    described = [folder / name for name in MODEL_FILES if (folder / name).is_file()]
-    return sorted([*described, *weights])
+    metadata = [folder / name for name in MODEL_FILES if (folder / name).is_file()]
+    return sorted([*metadata, *weights])
 
 
 def _sha256(file: Path) -> str:
@@ -65,6 +65,6 @@ def _sha256(file: Path) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _sha256_of_version(path: str, size_bytes: int, changed_ns: int) -> str:
+def _sha256_of_version(path: str, size_bytes: int, modified_ns: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

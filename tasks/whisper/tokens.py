@@ -1,7 +1,7 @@
-"""Whisper's token sequences: the prompt, what of a sequence is learnt, labels without timestamps.
+"""Whisper's token sequences: prompts, training targets, labels with and without timestamps.
 
-A sequence is start, language, task, the choice of no timestamps, then text with or without
-timestamps, then the end; English-only models have neither language nor task.
+A sequence is start, language, task and optionally no-timestamps, then text with or without
+timestamps, then the end token; English-only models have neither language nor task.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from storage.errors import ShardError, UserError
 Tokens = tuple[int, ...]
 
 IGNORED: Final = -100
-"""The target of a position that is not trained on: prompt and padding."""
+"""The target of positions without a loss: prompt and padding."""
 
 _PREVIOUS: Final = "<|startofprev|>"
 
@@ -25,26 +25,26 @@ _PREVIOUS: Final = "<|startofprev|>"
 class SpecialTokens:
     """The ids that divide a Whisper vocabulary.
 
-    In every Whisper they stand in this order: text, end, start, languages, translate, other
-    special tokens, no timestamps, timestamps.
+    Every Whisper orders its ids as: text, end, start, languages, translate, other special tokens,
+    no-timestamps, timestamps.
     """
 
     end_id: int
     start_id: int
     translate_id: int
     no_timestamps_id: int
-    previous_id: int | None = None  # begins previous text; None: the vocabulary has no such token
+    previous_id: int | None = None  # starts previous text; None: no such token
 
     @classmethod
     def of(cls, tokenizer: WhisperTokenizer) -> Self:
-        """Those of a tokenizer; raises `UserError` when it is not laid out as Whisper's."""
+        """Read the ids from a tokenizer; raises `UserError` for another layout than Whisper's."""
         names = ("<|endoftext|>", "<|startoftranscript|>", "<|translate|>", "<|notimestamps|>")
-        found: Any = tokenizer.convert_tokens_to_ids(list(names))
-        ids: list[int] = found
+        converted: Any = tokenizer.convert_tokens_to_ids(list(names))
+        ids: list[int] = converted
         if not ids[0] < ids[1] < ids[2] < ids[3]:
             raise UserError(
-                f"the tokenizer is not laid out as Whisper's: {', '.join(names)} have the ids"
-                f" {ids}, expected rising ones; take the teacher's own tokenizer"
+                f"the tokenizer's layout is not Whisper's: {', '.join(names)} have the ids {ids},"
+                " expected increasing ones; use the teacher's own tokenizer"
             )
         previous: Any = tokenizer.convert_tokens_to_ids(_PREVIOUS)
         is_known = previous is not None and ids[2] < previous < ids[3]
@@ -57,15 +57,15 @@ class SpecialTokens:
         )
 
     def is_language(self, token: int) -> bool:
-        """Whether a token names a language."""
+        """Whether a token is a language token."""
         return self.start_id < token < self.translate_id
 
     def is_timestamp(self, token: int) -> bool:
-        """Whether a token is a time in the window."""
+        """Whether a token is a timestamp."""
         return token > self.no_timestamps_id
 
     def prompt_length(self, tokens: Sequence[int]) -> int:
-        """How many tokens at the start are the prompt."""
+        """The number of prompt tokens at the start of a sequence."""
         for position, token in enumerate(tokens):
             if not self.end_id < token <= self.no_timestamps_id:
                 return position
@@ -73,21 +73,21 @@ class SpecialTokens:
 
 
 def refuse_incomplete(tokens: Sequence[int], special: SpecialTokens, window_id: str) -> None:
-    """Raise `ShardError` unless a label begins with the start token."""
+    """Raise `ShardError` unless a label starts with the start token."""
     if not tokens or tokens[0] != special.start_id:
         raise ShardError(
             f"the label of window {window_id} begins with {list(tokens[:4])}, expected"
-            f" <|startoftranscript|>, {special.start_id}: label it with the full sequence"
+            f" <|startoftranscript|>, {special.start_id}: store the full sequence as the label"
         )
 
 
 def with_timestamp_choice(
     tokens: Tokens, special: SpecialTokens, probability: float, choice: str
 ) -> Tokens:
-    """A label as it is learnt this time: its timestamps stay with a probability.
+    """Keep the timestamps of a label with a given probability, otherwise remove them.
 
-    `choice` names the draw, so the same one always has the same result. A label that was made
-    without timestamps is returned as it is.
+    `choice` identifies the draw: the same one always gives the same result. A label that was
+    decoded without timestamps is returned unchanged.
     """
     num_prompt = special.prompt_length(tokens)
     if special.no_timestamps_id in tokens[:num_prompt]:
@@ -99,7 +99,7 @@ def with_timestamp_choice(
 
 
 def is_chosen(what: str, choice: str, probability: float) -> bool:
-    """A draw with a probability, with the same result for the same names everywhere."""
+    """A reproducible random draw: true with `probability`, a pure function of both names."""
     digest = hashlib.sha256(f"{what} {choice}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48 < probability
 
@@ -107,16 +107,15 @@ def is_chosen(what: str, choice: str, probability: float) -> bool:
 def previous_prompt(
     previous: Sequence[int], tokens: Sequence[int], special: SpecialTokens, max_tokens: int
 ) -> Tokens:
-    """What stands before a label that is told the text before it: its end, of at most `max_tokens`.
+    """The previous-text prompt before a label: the end of `previous`, at most `max_tokens` long.
 
-    Of the label of the previous window the text stays, and the timestamps where `tokens` has them
-    too. Empty where no text remains or fits. Raises `UserError` for a vocabulary without the token
-    that begins previous text.
+    Keeps the text of the previous window's label, and its timestamps if `tokens` has some. Empty
+    if no text remains or fits. Raises `UserError` for a vocabulary without <|startofprev|>.
     """
     if special.previous_id is None:
         raise UserError(
-            f"the tokenizer has no {_PREVIOUS}, so the model cannot be told previous text; set"
-            " distil.previous_text_probability to 0"
+            f"the tokenizer has no {_PREVIOUS}, so the model cannot be prompted with previous text;"
+            " set distil.previous_text_probability to 0"
         )
     is_timed = special.no_timestamps_id not in tokens[: special.prompt_length(tokens)]
     text = [
@@ -131,12 +130,12 @@ def previous_prompt(
 def inputs_and_targets(
     tokens: Tokens, special: SpecialTokens, previous: Tokens = ()
 ) -> tuple[Tokens, Tokens]:
-    """What the decoder reads and what it has to predict there, of equal length.
+    """Decoder inputs and targets of a label, of equal length.
 
-    `previous` is read before the label and never learnt. Task and timestamps are chosen for the
-    model and never asked of it, so they are `IGNORED`. The language is learnt, as Whisper learns
-    it: `generate` asks for it when none is given, and reads the probability of no speech at the
-    same position.
+    `previous` precedes the label and has no loss. Task and no-timestamps tokens are always given
+    to the model, so their targets are `IGNORED`. The language is trained on, as in Whisper:
+    `generate` predicts it when none is given, and reads the no-speech probability at the same
+    position.
     """
     num_prompt = special.prompt_length(tokens)
     targets = tuple(

@@ -1,8 +1,8 @@
-"""A stream of windows becomes a stream of transcripts in the same order, in bounded memory.
+"""Transcribes a stream of windows in order, with temperature fallback and bounded memory.
 
-The engine hears in whatever order suits it. Here what it has heard is put back into line, and
-what failed a check is sent back to it at once. Knows neither what a window holds nor how it is
-heard.
+The engine returns results in any order; a reorder buffer restores the order of the stream and sends
+windows that fail a quality check back to the engine. It has no notion of what a window contains or
+how it is decoded.
 """
 
 from collections import deque
@@ -14,19 +14,19 @@ from configs.schema import Label
 from storage.errors import ShardError
 from storage.outcome import Rejected
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
-from tasks.whisper.safety import Transcript, next_temperature, transcript_of
+from tasks.whisper.quality import Transcript, check_quality, next_temperature
 
 T = TypeVar("T")
 
-MAX_IN_LINE: Final = 4_096
-"""Transcripts that may wait for an earlier window; without sound, a few kilobytes each."""
+MAX_PENDING: Final = 4_096
+"""Transcripts that may wait for an earlier window; without audio, a few kilobytes each."""
 
 
 @dataclass(slots=True)
-class _Place(Generic[T]):
-    """A window's place in the line: what is known of it, and what was heard once it was."""
+class _Pending(Generic[T]):
+    """A window in the reorder buffer: the caller's metadata, and the transcript once final."""
 
-    known: T
+    metadata: T
     transcript: Transcript | None = None
 
 
@@ -35,101 +35,106 @@ def transcribe_all(
     stream: Iterable[tuple[T, AudioWindow] | Rejected],
     settings: Label,
     *,
-    max_in_line: int = MAX_IN_LINE,
+    max_pending: int = MAX_PENDING,
 ) -> Iterator[tuple[T, Transcript] | Rejected]:
-    """What was heard in each window of a stream, in its order; what is left out passes by.
+    """Transcribe the windows of a stream, in its order; rejected rows pass through.
 
-    A window is a sound and whatever its owner wants to know it by. One that fails a check is heard
-    again at the next of `settings.temperatures`, beside those that are heard for the first time.
-    Held are the sounds that the engine has taken and at most `max_in_line` transcripts: a window
-    that takes long, or fails, holds up those behind it, and before they are more the engine gets no
-    further sounds until they are done. Raises what the engine raises, `ShardError` for an engine
-    that does not answer for each sound once.
+    Each window comes with metadata of the caller's choice, which is yielded with its transcript. A
+    window that fails a quality check is decoded again at the next of `settings.temperatures`,
+    batched with new windows. Memory holds the windows that the engine has taken and at most
+    `max_pending` transcripts; while an earlier window blocks that many, the engine gets no new
+    ones. Raises what the engine raises, and `ShardError` if the engine does not return each window
+    exactly once.
     """
-    line = _Line(iter(stream), max_in_line)
-    while not line.is_exhausted:
-        hearing = engine.transcribe(line.sounds(), settings)
-        again: AudioWindow | None = None
-        while (answer := _next(hearing, again)) is not None:
-            again = line.take(*answer, settings)
-            yield from line.leave()
-        line.refuse_unheard()
-        yield from line.leave()
+    buffer = _ReorderBuffer(iter(stream), max_pending)
+    while not buffer.is_exhausted:
+        transcriptions = engine.transcribe(buffer.windows(), settings)
+        retry: AudioWindow | None = None
+        while (item := _next(transcriptions, retry)) is not None:
+            window, result = item
+            retry = buffer.add(window, result, settings)
+            yield from buffer.pop_completed()
+        buffer.require_all_returned()
+        yield from buffer.pop_completed()
 
 
 def _next(
-    hearing: Transcriptions, again: AudioWindow | None
+    transcriptions: Transcriptions, retry: AudioWindow | None
 ) -> tuple[AudioWindow, DecodingResult] | None:
     try:
-        return hearing.send(again)
+        return transcriptions.send(retry)
     except StopIteration:
         return None
 
 
-class _Line(Generic[T]):
-    """Windows in their order, each until it and all before it are done."""
+class _ReorderBuffer(Generic[T]):
+    """Windows in stream order, each until it and all before it have a final transcript."""
 
     def __init__(
-        self, stream: Iterator[tuple[T, AudioWindow] | Rejected], max_in_line: int
+        self, stream: Iterator[tuple[T, AudioWindow] | Rejected], max_pending: int
     ) -> None:
         self._stream = stream
-        self._max_in_line = max_in_line
-        self._line: deque[_Place[T] | Rejected] = deque()
-        self._unheard: dict[str, tuple[float, _Place[T]]] = {}
+        self._max_pending = max_pending
+        self._queue: deque[_Pending[T] | Rejected] = deque()
+        self._in_engine: dict[str, tuple[float, _Pending[T]]] = {}
         self.is_exhausted = False
 
-    def sounds(self) -> Iterator[AudioWindow]:
-        """The next sounds, each put in line as it is taken, for as long as there is room."""
-        while len(self._line) < self._max_in_line:
-            found = next(self._stream, None)
-            if found is None:
+    def windows(self) -> Iterator[AudioWindow]:
+        """Yield the next windows of the stream, as long as the buffer has room."""
+        while len(self._queue) < self._max_pending:
+            item = next(self._stream, None)
+            if item is None:
                 self.is_exhausted = True
                 return
-            if isinstance(found, Rejected):
-                self._line.append(found)
+            if isinstance(item, Rejected):
+                self._queue.append(item)
                 continue
-            known, sound = found
-            if sound.id in self._unheard:
-                raise ShardError(f"two windows have the id {sound.id!r}; normalise the shard again")
-            place = _Place(known)
-            self._line.append(place)
-            self._unheard[sound.id] = sound.temperature, place
-            yield sound
+            metadata, window = item
+            if window.id in self._in_engine:
+                raise ShardError(
+                    f"two windows have the id {window.id!r}; normalise the shard again"
+                )
+            pending = _Pending(metadata)
+            self._queue.append(pending)
+            self._in_engine[window.id] = window.temperature, pending
+            yield window
 
-    def take(
-        self, sound: AudioWindow, heard: DecodingResult, settings: Label
+    def add(
+        self, window: AudioWindow, result: DecodingResult, settings: Label
     ) -> AudioWindow | None:
-        """Note what was heard; returns the sound to hear once more where it failed a check.
+        """Add a result; returns the window to decode once more if it failed a quality check.
 
-        Raises `ShardError` for a sound that waits for nothing.
+        Raises `ShardError` for a window that the engine does not have.
         """
-        waiting_at, place = self._unheard.pop(sound.id, (None, None))
-        if place is None or waiting_at != sound.temperature:
-            raise ShardError(f"the engine heard {sound.id!r}, which it was not given or twice")
-        transcript = transcript_of(heard, settings, sound.temperature)
-        temperature = next_temperature(transcript, settings)
-        if temperature is None:
-            place.transcript = transcript
-            return None
-        self._unheard[sound.id] = temperature, place
-        return replace(sound, temperature=temperature)
-
-    def refuse_unheard(self) -> None:
-        """Raise `ShardError` when the engine has ended and not answered for every sound."""
-        if self._unheard:
+        temperature, pending = self._in_engine.pop(window.id, (None, None))
+        if pending is None or temperature != window.temperature:
             raise ShardError(
-                f"the engine did not hear {len(self._unheard)} of its windows, the first is"
-                f" {next(iter(self._unheard))!r}"
+                f"the engine returned window {window.id!r} twice, or was never given it"
+            )
+        transcript = check_quality(result, settings, window.temperature)
+        retry_temperature = next_temperature(transcript, settings)
+        if retry_temperature is None:
+            pending.transcript = transcript
+            return None
+        self._in_engine[window.id] = retry_temperature, pending
+        return replace(window, temperature=retry_temperature)
+
+    def require_all_returned(self) -> None:
+        """Raise `ShardError` if the engine has finished without returning every window."""
+        if self._in_engine:
+            raise ShardError(
+                f"the engine did not return {len(self._in_engine)} of its windows, the first is"
+                f" {next(iter(self._in_engine))!r}"
             )
 
-    def leave(self) -> Iterator[tuple[T, Transcript] | Rejected]:
-        """Those at the head of the line that are done."""
-        while self._line:
-            first = self._line[0]
+    def pop_completed(self) -> Iterator[tuple[T, Transcript] | Rejected]:
+        """Yield and remove the completed items at the head of the buffer."""
+        while self._queue:
+            first = self._queue[0]
             if isinstance(first, Rejected):
                 yield first
             elif first.transcript is not None:
-                yield first.known, first.transcript
+                yield first.metadata, first.transcript
             else:
                 return
-            self._line.popleft()
+            self._queue.popleft()

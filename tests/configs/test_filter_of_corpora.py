@@ -1,4 +1,4 @@
-"""A corpus's own rules over the run's, block by block."""
+"""The filter of a corpus overrides that of the run, key by key."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def loaded(folder: Path, common: dict, **own: dict) -> RunConfig:
     return load_config(folder / "run.yaml")
 
 
-def test_a_corpus_has_its_own_over_the_runs(tmp_path: Path) -> None:
+def test_a_corpus_overrides_the_filter_of_the_run(tmp_path: Path) -> None:
     config = loaded(
         tmp_path,
         {"max_wer_percent": 20, "hallucination": {"max_repeats": 4, "max_chars_per_s": 30}},
@@ -44,13 +44,13 @@ def test_a_corpus_has_its_own_over_the_runs(tmp_path: Path) -> None:
     assert RunConfig.model_validate(config.model_dump()) == config
 
 
-def test_a_rule_of_the_run_can_be_taken_back(tmp_path: Path) -> None:
+def test_a_corpus_can_turn_a_rule_off(tmp_path: Path) -> None:
     config = loaded(tmp_path, {"contamination": {"audio": False}}, tedlium={"contamination": None})
     assert config.filter_of("tedlium").contamination is None
 
 
-def test_a_mistake_in_it_is_told_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"corpora\.tedlium\.filter\.max_wer: no such key; did"):
+def test_a_mistake_is_reported_with_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"corpora\.tedlium\.filter\.max_wer: unknown key; did"):
         loaded(tmp_path, {}, tedlium={"max_wer": 3})
     with pytest.raises(ConfigError, match=r"corpora\.tedlium\.filter\.max_wer_percent"):
         loaded(tmp_path, {}, tedlium={"max_wer_percent": -3})
@@ -58,7 +58,7 @@ def test_a_mistake_in_it_is_told_with_its_place(tmp_path: Path) -> None:
         loaded(tmp_path, {}, tedlium=[1])
 
 
-def test_only_that_corpus_is_filtered_again(tmp_path: Path) -> None:
+def test_an_override_changes_only_the_fingerprint_of_its_corpus(tmp_path: Path) -> None:
     before = loaded(tmp_path, {})
     after = loaded(tmp_path, {}, tedlium={"max_wer_percent": 30})
     for name in ("librispeech", "tedlium"):
@@ -69,15 +69,15 @@ def test_only_that_corpus_is_filtered_again(tmp_path: Path) -> None:
         assert changed == ({"filter"} if name == "tedlium" else set())
 
 
-def test_who_is_taken_down_is_told_by_a_digest_alone(tmp_path: Path) -> None:
+def test_parameters_hold_a_digest_of_the_takedown_list(tmp_path: Path) -> None:
     from tasks.stages import parameters
 
     config = loaded(tmp_path, {"takedown": {"speakers": ["ann", "bob"], "ids": ["u1"]}})
-    told = str(parameters(config, corpus_of_run(config, "librispeech")))
-    assert "ann" not in told and "3 listed" in told
+    found = str(parameters(config, corpus_of_run(config, "librispeech")))
+    assert "ann" not in found and "3 listed" in found
 
 
-def test_the_index_of_what_is_measured_on_is_part_of_who_one_is(tmp_path: Path) -> None:
+def test_the_evaluation_index_is_part_of_the_filter_fingerprint(tmp_path: Path) -> None:
     plain, asked = loaded(tmp_path, {}), loaded(tmp_path, {"contamination": {}})
     corpus = corpus_of_run(plain, "librispeech")
     assert fingerprints(plain, corpus, "one") == fingerprints(plain, corpus, "other")

@@ -1,4 +1,4 @@
-"""A configuration is one complete, frozen value, or one line that names each mistake."""
+"""Loading a configuration: one frozen value, or one line that names each mistake."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ MINIMAL = {
 
 
 def changed(where: str, value: Any) -> dict[str, Any]:
-    """The minimal configuration with `value` at a dotted place; None removes what is there."""
+    """The minimal configuration with `value` at a dotted key; None removes the key."""
     config: dict[str, Any] = yaml.safe_load(yaml.safe_dump(MINIMAL))
     *above, last = where.split(".")
     block = config
@@ -44,7 +44,7 @@ def load(path: Path, config: Any) -> RunConfig:
 
 
 def mistake(path: Path, config: Any) -> str:
-    """The message, which names the file and is one line."""
+    """The error message; it names the file and is one line."""
     if not isinstance(config, str):
         config = yaml.safe_dump(config)
     path.write_text(config)
@@ -61,7 +61,7 @@ def test_every_checked_in_configuration_is_valid(checked_in: Path) -> None:
     assert load_config(checked_in).corpora
 
 
-def test_the_minimal_configuration_takes_the_papers_defaults(path: Path) -> None:
+def test_the_minimal_configuration_has_the_papers_defaults(path: Path) -> None:
     config = load(path, MINIMAL)
     assert config.root == "results"
     assert config.filter.max_wer_percent == 10.0
@@ -81,20 +81,18 @@ def test_a_configuration_cannot_be_changed(path: Path, frozen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "expected"),
     [
-        ("rooot", "rooot: no such key; did you mean root?"),
-        ("filter.max_wer", "filter.max_wer: no such key; did you mean max_wer_percent?"),
-        ("label.teacher.revison", "label.teacher.revison: no such key; did you mean revision?"),
-        ("corpora.librispeech.mirrors", "corpora.librispeech.mirrors: no such key; did you mean"),
-        ("corpora.mirror.zzz", "corpora.mirror.zzz: no such key; known: mirror, checksums"),
-        ("publish.zzz", "publish.zzz: no such key; known: name, allow_missing_shards"),
+        ("rooot", "rooot: unknown key; did you mean root?"),
+        ("filter.max_wer", "filter.max_wer: unknown key; did you mean max_wer_percent?"),
+        ("label.teacher.revison", "label.teacher.revison: unknown key; did you mean revision?"),
+        ("corpora.librispeech.mirrors", "corpora.librispeech.mirrors: unknown key; did you mean"),
+        ("corpora.mirror.zzz", "corpora.mirror.zzz: unknown key; known: mirror, checksums"),
+        ("publish.zzz", "publish.zzz: unknown key; known: name, allow_missing_shards"),
     ],
 )
-def test_an_unknown_key_is_refused_with_what_may_be_meant(
-    path: Path, where: str, said: str
-) -> None:
-    assert said in mistake(path, changed(where, 1))
+def test_an_unknown_key_is_refused_with_a_suggestion(path: Path, where: str, expected: str) -> None:
+    assert expected in mistake(path, changed(where, 1))
 
 
 @pytest.mark.parametrize("missing", ["root", "corpora", "label.teacher", "publish.name"])
@@ -117,7 +115,7 @@ def test_a_missing_key_is_named(path: Path, missing: str) -> None:
         ("label.teacher.revision", "main", "[0-9a-f]{40}"),
     ],
 )
-def test_a_wrong_value_is_told_with_the_one_expected(
+def test_a_wrong_value_is_reported_with_the_expected_one(
     path: Path, where: str, found: Any, expected: str
 ) -> None:
     message = mistake(path, changed(where, found))
@@ -126,18 +124,18 @@ def test_a_wrong_value_is_told_with_the_one_expected(
     assert expected in message
 
 
-def test_all_mistakes_are_told_at_once(path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(path: Path) -> None:
     config = changed("rooot", 1) | {"distil": {"num_steps": 0}, "filter": {"zzz": 1}}
     message = mistake(path, config)
     assert all(where in message for where in ("rooot", "distil.num_steps", "filter.zzz"))
 
 
-def test_no_corpus_is_no_run(path: Path) -> None:
+def test_an_empty_list_of_corpora_is_refused(path: Path) -> None:
     assert "corpora" in mistake(path, changed("corpora", {}))
 
 
 @pytest.mark.parametrize(
-    ("teacher", "said"),
+    ("teacher", "expected"),
     [
         ({"hub": "openai/whisper-large-v2"}, "openai/whisper-large-v2"),
         ({"path": "teacher", "hub": "openai/whisper-tiny", "revision": REVISION}, "either"),
@@ -145,11 +143,11 @@ def test_no_corpus_is_no_run(path: Path) -> None:
         ({"hub": "whisper", "revision": REVISION}, "hub"),
     ],
 )
-def test_a_teacher_is_one_pinned_source(path: Path, teacher: dict[str, str], said: str) -> None:
-    assert said in mistake(path, changed("label.teacher", teacher))
+def test_a_teacher_is_one_pinned_source(path: Path, teacher: dict[str, str], expected: str) -> None:
+    assert expected in mistake(path, changed("label.teacher", teacher))
 
 
-def test_a_hub_teacher_with_its_commit_is_taken(path: Path) -> None:
+def test_a_hub_teacher_with_its_commit_is_valid(path: Path) -> None:
     teacher = {"hub": "openai/whisper-large-v2", "revision": REVISION}
     assert load(path, changed("label.teacher", teacher)).label.teacher.revision == REVISION
 
@@ -166,26 +164,26 @@ def test_credentials_are_refused_and_not_repeated(path: Path, where: str, url: s
 
 
 @pytest.mark.parametrize(
-    ("root", "taken"),
+    ("root", "expected"),
     [("s3://bucket/prefix/", "s3://bucket/prefix"), ("data@home/x", "data@home/x"), ("/", "/")],
 )
-def test_other_roots_are_taken(path: Path, root: str, taken: str) -> None:
-    assert load(path, changed("root", root)).root == taken
+def test_other_roots_are_valid(path: Path, root: str, expected: str) -> None:
+    assert load(path, changed("root", root)).root == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
-        ("root: a\nroot: b\n", "line 2: the key 'root' stands twice"),
-        ("root: a\nlabel:\n  dtype: float32\n  dtype: float16\n", "line 4: the key 'dtype'"),
+        ("root: a\nroot: b\n", "line 2: duplicate key 'root'"),
+        ("root: a\nlabel:\n  dtype: float32\n  dtype: float16\n", "line 4: duplicate key 'dtype'"),
         ("root: [unclosed\n", "is not YAML"),
         ("root: !!python/object:os.system x\n", "is not YAML"),
         ("", "expected keys such as root"),
-        ("- a\n- b\n", "holds list, expected keys"),
+        ("- a\n- b\n", "contains list, expected keys"),
     ],
 )
-def test_text_that_is_no_configuration_is_refused(path: Path, text: str, said: str) -> None:
-    assert said in mistake(path, text)
+def test_invalid_files_are_refused(path: Path, text: str, expected: str) -> None:
+    assert expected in mistake(path, text)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -193,7 +191,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yaml")
 
 
-def test_a_file_that_is_no_text_is_named(path: Path) -> None:
+def test_a_binary_file_is_named(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"run\.yaml"):
         load_config(path)
+
+
+def test_the_schema_describes_every_setting() -> None:
+    definitions = RunConfig.model_json_schema()["$defs"]
+    undescribed = {
+        f"{block}.{name}"
+        for block, definition in definitions.items()
+        for name, field in definition["properties"].items()
+        if "description" not in field and "$ref" not in field
+    }
+    assert undescribed == set()
+    assert all("description" in definition for definition in definitions.values())

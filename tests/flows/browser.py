@@ -1,4 +1,4 @@
-"""Prefect's UI in a headless Chromium, used as a person would."""
+"""Controls Prefect's UI in a headless Chromium."""
 
 import shutil
 import tempfile
@@ -25,7 +25,7 @@ FLAGS = (
 
 
 def why_not() -> str:
-    """What keeps a browser from being used here; empty if nothing does."""
+    """Why no browser can be used; empty if one can."""
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: chromium and chromium-driver)"
@@ -33,7 +33,7 @@ def why_not() -> str:
 
 
 class Browser:
-    """A person who is logged in."""
+    """A logged-in browser."""
 
     def __init__(self, driver: Any, server: Server) -> None:
         self._driver = driver
@@ -42,7 +42,7 @@ class Browser:
         self._until(lambda driver: self._is_logged_in(driver, server.password), "Dashboard")
 
     def open(self, path: str, *texts: str) -> None:
-        """Go to a page, and wait until it shows these texts."""
+        """Open a page and wait until it shows the texts."""
         self._open(f"/v2/{path}")
         for text in texts:
             self.wait_for_text(text)
@@ -51,47 +51,47 @@ class Browser:
         self._until(lambda driver: text in driver.find_element("tag name", "body").text, text)
 
     def choose(self, parameter: str, value: str) -> None:
-        """Pick a value from the list of a parameter."""
+        """Select a value for a parameter."""
         self._wait_for(f'button[aria-label="Select {parameter}"]').click()
         self._wait_for_xpath(f'//*[@role="option"][normalize-space()="{value}"]').click()
 
     def fill_in(self, parameter: str, value: str) -> None:
-        """Write into the field of a parameter."""
+        """Type into the field of a parameter."""
         label = self._wait_for_xpath(f'//label[normalize-space()="{parameter}"]')
         self._wait_for(f'[id="{label.get_attribute("for")}"]').send_keys(value)
 
     def click(self, words: str) -> None:
-        """Press a button, or an entry of a menu."""
+        """Click a button or a menu item."""
         self._wait_for_xpath(
             f'//*[self::button or @role="menuitem"][normalize-space()="{words}"]'
         ).click()
 
     def open_menu(self) -> None:
-        """What can be done with what the page shows."""
+        """Open the menu of the page."""
         self._wait_for('button[aria-haspopup="menu"]').click()
 
     def confirm(self, words: str) -> None:
-        """Press a button of the question that the page asks."""
+        """Click a button of the open dialog."""
         dialog = '//*[@role="dialog" or @role="alertdialog"]'
         self._wait_for_xpath(f'{dialog}//button[normalize-space()="{words}"]').click()
 
     def photograph(self, path: Path, pause_s: float = 1.0) -> bytes:
-        """A picture of what is seen; no text tells when a graph is drawn, so there is a pause."""
+        """Save a screenshot after a pause, because no text shows when a graph is drawn."""
         time.sleep(pause_s)
         self._driver.save_screenshot(str(path))
         return path.read_bytes()
 
     @property
     def source(self) -> str:
-        """The page as it is now."""
+        """The current HTML of the page."""
         return str(self._driver.page_source)
 
     def _is_logged_in(self, driver: Any, password: str) -> bool:
-        """Whether the page is that of somebody who is known; if not, say who it is."""
+        """Whether the browser is logged in; if not, submit the password."""
         if "Dashboard" in driver.find_element("tag name", "body").text:
             return True
         box = driver.find_element("css selector", "input")
-        if not box.get_attribute("value"):  # also after a form that was sent before it was ready
+        if not box.get_attribute("value"):  # empty again if it was submitted too early
             box.send_keys(f"{USER}:{password}")
             box.submit()
         return False
@@ -116,7 +116,7 @@ class Browser:
 
 @contextmanager
 def browser(server: Server) -> Iterator[Browser]:
-    """A browser with a profile of its own, logged in at a server."""
+    """Run a browser with a new profile, logged in to a server."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

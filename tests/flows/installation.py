@@ -1,4 +1,4 @@
-"""All that runs where a team works: PostgreSQL, a Prefect server, S3, somebody who is notified."""
+"""A complete installation: PostgreSQL, a Prefect server, S3 and a webhook receiver."""
 
 import secrets
 import subprocess
@@ -11,10 +11,9 @@ from typing import Any
 
 from tests.file_server import listening
 from tests.flows import browser as ui
-from tests.flows.running import environment
 from tests.postgres import Postgres, postgres, postgres_programs
 from tests.prefect_server import Server, prefect_server
-from tests.processes import wait_for
+from tests.processes import environment, wait_for
 
 BIN = Path(sys.executable).parent
 RUN_LIMIT_S = 280.0
@@ -23,14 +22,14 @@ _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 @dataclass(frozen=True)
 class Installation:
-    """Everything that runs, and what must be seen nowhere."""
+    """The running services, and the secrets that must not appear anywhere."""
 
     database: Postgres
     server: Server
-    folder: Path  # where workers are started, and where the logs are
-    storage: Mapping[str, str]  # the environment of S3
+    folder: Path  # where workers start, and where logs are written
+    storage: Mapping[str, str]  # environment variables for S3
     notified: list[str]
-    hook: str  # where to notify; its last part is a secret
+    hook: str  # the webhook URL; its last part is secret
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -58,7 +57,7 @@ class Installation:
         return {f"{flows[one['flow_id']]}/{one['name']}": one for one in found}
 
     def begin(self, name: str, **parameters: Any) -> str:
-        """A run of a deployment, asked for by the API."""
+        """Create a run of a deployment through the API and return its id."""
         deployment = self.deployments()[name]["id"]
         made = self.server.ask(
             f"deployments/{deployment}/create_flow_run", {"parameters": parameters}
@@ -74,7 +73,7 @@ class Installation:
         self.server.ask(f"flow_runs/{run}/set_state", {"state": state})
 
     def ended(self, run: str, limit_s: float = RUN_LIMIT_S) -> dict[str, Any]:
-        """The run, once it came to its end."""
+        """Wait until the run has ended and return it."""
 
         def look() -> dict[str, Any] | None:
             found = self.run_of(run)
@@ -83,12 +82,12 @@ class Installation:
         return wait_for(look, limit_s, f"the end of {run}")
 
     def below(self, run: str) -> list[dict[str, Any]]:
-        """The flow runs that a run made, in their order."""
+        """The subflow runs of a run, ordered by start time."""
         filters = {"parent_flow_run_id": {"any_": [run]}}
         return self.server.all("flow_runs", flow_runs=filters, sort="START_TIME_ASC")
 
     def on_its_schedule(self, folder: Path, config: str, name: str) -> str:
-        """The run that the schedule of a pipeline makes; there is no second one."""
+        """Put the pipeline on a short schedule and return the id of its one scheduled run."""
         words = ("distillery", "deploy", config)
         self.command(folder, *words, "--interval-s", "10")
         pipeline = self.deployments()[name]["id"]
@@ -101,11 +100,12 @@ class Installation:
         return str(first["id"])
 
     def mend(
-        self, red: str, form: str, shard: str, picture: Path, limit_s: float = RUN_LIMIT_S
+        self, failed: str, form: str, shard: str, picture: Path, limit_s: float = RUN_LIMIT_S
     ) -> dict[str, Any]:
-        """The red run after its shard was made again, normalised and labelled, and a retry.
+        """Redo the failed run's shard, retry the run, and return it when it has ended.
 
-        The first is asked for by the API; the others too where there is no browser.
+        `normalise` is redone through the API, `label` and the retry through the UI if a browser is
+        installed.
         """
         corpus, split, number = shard.split("/")
         again = {"corpus": corpus, "split": split, "shard": int(number)}
@@ -114,13 +114,15 @@ class Installation:
         if ui.why_not():
             second = self.begin(form, stage="label", **again)
             assert self.ended(second)["state_type"] == "COMPLETED"
-            self.retry(red)
+            self.retry(failed)
         else:
             with ui.browser(self.server) as person:
-                self._mend_as(person, red, form, shard, picture)
-        return self.ended(red, limit_s)
+                self._mend_as(person, failed, form, shard, picture)
+        return self.ended(failed, limit_s)
 
-    def _mend_as(self, person: ui.Browser, red: str, form: str, shard: str, picture: Path) -> None:
+    def _mend_as(
+        self, person: ui.Browser, failed: str, form: str, shard: str, picture: Path
+    ) -> None:
         corpus, split, number = shard.split("/")
         person.open(f"deployments/deployment/{self.deployments()[form]['id']}/run", "Parameters")
         for parameter, value in (("stage", "label"), ("corpus", corpus), ("split", split)):
@@ -133,16 +135,16 @@ class Installation:
             lambda: self.server.all("flow_runs", flow_runs=filters), 120, "the form's run"
         )
         assert self.ended(made["id"])["state_type"] == "COMPLETED"
-        person.open(f"runs/flow-run/{red}", "Failed")
+        person.open(f"runs/flow-run/{failed}", "Failed")
         person.open_menu()
         person.click("Retry")
         person.confirm("Retry")
-        wait_for(lambda: self.run_of(red)["state_type"] != "FAILED", 120, "the retry")
+        wait_for(lambda: self.run_of(failed)["state_type"] != "FAILED", 120, "the retry")
 
 
 @contextmanager
 def installed(folder: Path, storage: Mapping[str, str]) -> Iterator[Installation]:
-    """An installation whose shards are in S3; logs and the server's files are in `folder`."""
+    """Run an installation with shards in S3; logs and the server's files are in `folder`."""
     programs = postgres_programs()
     assert programs is not None
     with (

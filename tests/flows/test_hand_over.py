@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.flows.running import TEACHER, Run, environment
+from tests.flows.running import TEACHER, Run
+from tests.processes import environment
 
 
 @pytest.fixture(scope="module")

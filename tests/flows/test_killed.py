@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.running import COMMAND, Run, environment, tiny
+from tests.flows.running import COMMAND, Run, tiny
+from tests.processes import environment
 
 
 @pytest.mark.slow

@@ -166,5 +166,7 @@ def test_a_manifest_can_be_published(config: RunConfig, receipts: Mapping[str, R
 def test_a_run_that_would_drop_all_that_it_labels_is_refused() -> None:
     settings = yaml.safe_load(CONFIGURATIONS[1])
     settings["filter"] = {}
-    with pytest.raises(ValidationError, match=r"corpora\.calls has no texts.*drop_empty_reference"):
+    with pytest.raises(
+        ValidationError, match=r"corpora\.calls has no transcripts.*drop_empty_reference"
+    ):
         RunConfig.model_validate(settings)

@@ -6,16 +6,15 @@ The server is Ceph's gateway where this machine has it, and moto's elsewhere.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.flows.running import Run, environment, tiny
-from tests.prefect_server import Server, prefect_server
-from tests.processes import free_port
+from tests.flows.running import Run, tiny
+from tests.prefect_server import SHARED, Server
+from tests.processes import environment, free_port
 from tests.s3_servers import S3Server, bucket, lacking_programs
 
 BLOCK = "bucket-keys"
@@ -39,11 +38,10 @@ def s3(request: pytest.FixtureRequest) -> S3Server:
 
 
 @pytest.fixture
-def prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A Prefect server that this process's environment names, and no key in there."""
-    with prefect_server(tmp_path) as server:
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        yield server
+def prefect(monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The Prefect server that the tests share, and no key of S3 in the environment."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return SHARED.started()
 
 
 def in_bucket(folder: Path, root: str, **runtime: str) -> Run:
@@ -52,7 +50,7 @@ def in_bucket(folder: Path, root: str, **runtime: str) -> Run:
     run = tiny(folder, runtime=runtime)
     settings = yaml.safe_load(run.config.read_text())
     run.config.write_text(yaml.safe_dump({**settings, "root": root}))
-    return run
+    return replace(run, starts_server=True)  # without a server that could have a block
 
 
 @pytest.mark.slow
@@ -91,7 +89,7 @@ def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
 
 def mistaken(run: Run, *words: str, expect: int = 2) -> str:
     """The one line on standard error of a command that cannot do its work."""
-    done = run.distillery(*words, run.config.name, expect=expect)
+    done = run.process(*words, run.config.name, expect=expect)
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
 
@@ -119,7 +117,7 @@ def test_each_mistake_is_one_clear_line(
     nowhere = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     told = mistaken(replace(blocked, variables=nowhere), "status", expect=1)
     assert "the Prefect server did not return it" in told
-    found = blocked.distillery("doctor", blocked.config.name, "--json", expect=1)
+    found = blocked.process("doctor", blocked.config.name, "--json", expect=1)
     [keys] = [one for one in json.loads(found.stdout) if one["subject"] == "credentials"]
     assert (keys["state"], keys["next_step"]) == (
         "problem",

@@ -13,7 +13,9 @@ NAME = "raced"
 
 
 def content(value: str) -> Content:
-    return Content(name=NAME, entries=(), fingerprints={}, parameters={"corpus": {"value": value}})
+    return Content(
+        name=NAME, entries=(), fingerprints={"stage": {"corpus": value}}, parameters={"corpus": {}}
+    )
 
 
 def publish(root: str, value: str) -> dict[str, Any]:

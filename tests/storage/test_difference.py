@@ -39,10 +39,12 @@ def entry(
     key = ShardKey(corpus, "train", index)
     return ManifestEntry(
         key=key,
-        audio=file("normalise", key, "a"),
-        label=file("label", key, label),
-        evidence=file("score", key, label),
-        kept=file("filter", key, kept),
+        files={
+            "normalise": file("normalise", key, "a"),
+            "label": file("label", key, label),
+            "score": file("score", key, label),
+            "filter": file("filter", key, kept),
+        },
         num_windows=num_windows,
         num_utterances=2 * num_windows,
         hours=num_windows / 4,
@@ -73,7 +75,12 @@ def manifest_of(
         name="demo",
         entries=entries,
         fingerprints=fingerprints,
-        parameters=by_corpus,
+        parameters={
+            corpus: {
+                stage: {"version": stage_versions[stage], **values[stage]} for stage in VERSIONS
+            }
+            for corpus, values in by_corpus.items()
+        },
         missing_shards=missing,
     )
     totals = Totals(
@@ -175,7 +182,7 @@ def test_a_changed_parameter_of_one_corpus_is_a_cause(
     assert causes(other) == {(*expected, ("one",))}
 
 
-def test_stage_versions_are_recovered_from_fingerprints() -> None:
+def test_another_version_of_a_stage_is_a_cause() -> None:
     other = manifest_of(
         FIRST.content.entries, both(), stage_versions={**VERSIONS, "label": 3, "filter": 2}
     )

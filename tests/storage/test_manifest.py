@@ -24,10 +24,12 @@ def entry(index: int, files: FileRef | None = None) -> ManifestEntry:
 
     return ManifestEntry(
         key=ShardKey("librispeech", "train-clean-100", index),
-        audio=file("normalise"),
-        label=file("label"),
-        evidence=file("score"),
-        kept=file("filter"),
+        files={
+            "normalise": file("normalise"),
+            "label": file("label"),
+            "score": file("score"),
+            "filter": file("filter"),
+        },
         num_windows=3,
         num_utterances=5,
         hours=0.5,
@@ -100,7 +102,7 @@ def test_concurrent_publishers_of_different_content_skip_no_number(store: Store)
 
     def race(publisher: int) -> Manifest:
         ready.wait()
-        return publish(store, content(parameters={"publisher": publisher}))[0]
+        return publish(store, content(missing_shards=(f"filter {publisher}",)))[0]
 
     with ThreadPoolExecutor(num_publishers) as pool:
         published = list(pool.map(race, range(num_publishers)))
@@ -149,7 +151,6 @@ def test_the_digest_is_independent_of_order() -> None:
         {"entries": (entry(0),)},
         {"entries": (entry(0), entry(1).model_copy(update={"hours": 0.25}))},
         {"fingerprints": {"label": {"librispeech": "beef"}}},
-        {"parameters": {"max_wer_percent": 10}},
         {"missing_shards": ("librispeech/train-clean-100/00002",)},
     ],
 )
@@ -164,6 +165,7 @@ def test_the_digest_covers_the_content(changes: dict[str, Any]) -> None:
         (b'"demo"', b'"domo"'),
         (b'"max_wer_percent": 10.0', b'"max_wer_percent": 80.0'),
         (b'"number": 1', b'"number": "x"'),
+        (b'"number": 1', b'"number": 2'),
         (b"{", b""),
         (b'"parent"', b'"parents"'),
     ],
@@ -216,7 +218,9 @@ def test_verify_names_the_file_with_a_changed_byte(store: Store) -> None:
 def test_verify_reports_files_by_stage_and_shard(store: Store) -> None:
     published, _ = publish(store, content(entries=(entry(1), entry(0))))
     found = [(one.stage, one.key.index) for one in manifest.verify(store, published) if one.wrong]
-    assert found == [(stage, index) for stage in manifest.STAGES for index in (0, 1)]
+    assert found == [
+        (stage, index) for stage in published.content.entries[0].files for index in (0, 1)
+    ]
 
 
 @everywhere

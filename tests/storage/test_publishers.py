@@ -14,7 +14,10 @@ from tests.storage.publish_together import NAME, content
 
 
 @pytest.mark.parametrize(
-    ("root", "num_rounds"), [("local", 50), ("s3", 6)], indirect=["root"], ids=["local", "s3"]
+    ("root", "num_rounds"),
+    [("local", 6), ("s3", 6), pytest.param("local", 50, marks=pytest.mark.slow)],
+    indirect=["root"],
+    ids=["local", "s3", "local again and again"],
 )
 def test_two_publishers_started_together(root: str, store: Store, num_rounds: int) -> None:
     script = [sys.executable, "-m", publish_together.__name__, root, str(num_rounds)]

@@ -21,7 +21,7 @@ from tasks.normalise.schema import NORMALISED
 if TYPE_CHECKING:
     from transformers import WhisperProcessor
 
-    from tasks.whisper.teacher import Transcriber
+    from tasks.whisper.model import LoadedWhisper
     from tasks.whisper.tokens import SpecialTokens
 
 WINDOW_S = 2
@@ -95,7 +95,7 @@ def label_settings() -> Label:
 
 
 @pytest.fixture(scope="session")
-def tiny_teacher() -> "Transcriber":
+def tiny_teacher() -> "LoadedWhisper":
     """A multilingual Whisper with a window of 2 s, whose tokens are words only by chance."""
     import torch
     from transformers import (
@@ -106,7 +106,7 @@ def tiny_teacher() -> "Transcriber":
     )
 
     from tasks.demo.tokenizer import build_tokenizer
-    from tasks.whisper.teacher import Transcriber
+    from tasks.whisper.model import LoadedWhisper
 
     tokenizer = build_tokenizer(["the boat was very small", "we lost a yellow letter"], WINDOW_S)
     ids = tokenizer.convert_tokens_to_ids
@@ -142,7 +142,7 @@ def tiny_teacher() -> "Transcriber":
         task_to_id={"transcribe": ids("<|transcribe|>"), "translate": ids("<|translate|>")},
     )
     extractor = WhisperFeatureExtractor(chunk_length=WINDOW_S)
-    return Transcriber(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+    return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
 
 
 @pytest.fixture(scope="session")

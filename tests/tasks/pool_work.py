@@ -1,4 +1,4 @@
-"""What the tests of the pool let its processes do."""
+"""Functions that the tests of the device pool run in its processes."""
 
 import logging
 import os
@@ -48,10 +48,10 @@ def labels_of(shard: pa.RecordBatch, settings: Label, runtime: Runtime) -> list[
 
 
 def num_loads() -> int:
-    from tasks.whisper import teacher
+    from tasks.whisper import model
 
-    return teacher._load.cache_info().misses
+    return model._load.cache_info().misses
 
 
-def told(*values: object) -> tuple[object, ...]:
+def echo(*values: object) -> tuple[object, ...]:
     return values

@@ -1,4 +1,4 @@
-"""Processes that are bound to a device, and what comes back from them."""
+"""A process per device: what it sees, and the results, errors and log records it returns."""
 
 import logging
 import os
@@ -42,7 +42,7 @@ def make_pool():
         pool.close()
 
 
-def test_each_device_has_one_process_that_stays(make_pool):
+def test_each_device_keeps_one_process(make_pool):
     pool = make_pool("cpu", "cpu")
     with ThreadPoolExecutor(2) as threads:
         first = set(threads.map(lambda _: pool.run(sleep, 1.0), range(2)))
@@ -52,7 +52,7 @@ def test_each_device_has_one_process_that_stays(make_pool):
     assert again <= first
 
 
-def test_a_process_sees_its_device_alone(make_pool, monkeypatch):
+def test_a_process_sees_only_its_device(make_pool, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert make_pool("cuda:3").run(environment)["CUDA_VISIBLE_DEVICES"] == "3"
@@ -63,7 +63,7 @@ def test_a_process_sees_its_device_alone(make_pool, monkeypatch):
     assert int(found["OMP_NUM_THREADS"]) == os.cpu_count()
 
 
-def test_errors_come_back_as_they_are(make_pool):
+def test_errors_are_raised_with_type_message_and_cause(make_pool):
     pool = make_pool("cpu")
     with pytest.raises(UserError, match=r"^no teacher$"):
         pool.run(fail, UserError("no teacher"))
@@ -74,11 +74,11 @@ def test_errors_come_back_as_they_are(make_pool):
         pool.run(fail, ShardError("it broke"), TimeoutError("too slow"))
     assert isinstance(raised.value.__cause__, TimeoutError)
     with pytest.raises(ShardError) as raised:
-        pool.run(fail, "an error that no other process can read")
+        pool.run(fail, "an error that cannot be unpickled")
     assert str(raised.value) == "Odd: first line"
 
 
-def test_a_process_that_is_killed_is_one_clear_line_and_replaced(make_pool):
+def test_a_killed_process_is_reported_and_replaced(make_pool):
     pool = make_pool("cpu")
     number = pool.run(process_id)
     killing = threading.Timer(0.5, os.kill, (number, signal.SIGKILL))
@@ -89,26 +89,26 @@ def test_a_process_that_is_killed_is_one_clear_line_and_replaced(make_pool):
     assert pool.run(process_id) != number
 
 
-def test_what_is_logged_there_is_logged_here(make_pool, caplog):
+def test_log_records_reach_the_parent(make_pool, caplog):
     with caplog.at_level(logging.WARNING):
         make_pool("cpu").run(log, "no memory for %d windows", 64)
     assert [record.getMessage() for record in caplog.records] == ["no memory for 64 windows"]
 
 
 def test_processes_end_when_their_parent_is_killed(tmp_path):
-    told = tmp_path / "told"
+    pid_file = tmp_path / "pid"
     code = (
         "from tasks.device_pool import DevicePool; from tests.tasks import pool_work;"
-        f"open({str(told)!r}, 'w').write(str(DevicePool(['cpu']).run(pool_work.process_id)));"
+        f"open({str(pid_file)!r}, 'w').write(str(DevicePool(['cpu']).run(pool_work.process_id)));"
         "import time; time.sleep(60)"
     )
-    # a pool in a program that is read from the command line has no module to import again
+    # with -c, a spawned process has no main module to import again
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as parent:
         deadline_s = time.monotonic() + 30
-        while not (told.exists() and told.read_text()) and time.monotonic() < deadline_s:
+        while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline_s:
             time.sleep(0.1)
         parent.kill()
-    number = int(told.read_text())
+    number = int(pid_file.read_text())
     while time.monotonic() < deadline_s and _is_alive(number):
         time.sleep(0.1)
     assert not _is_alive(number)
@@ -122,20 +122,20 @@ def _is_alive(number):
     return state != "Z"
 
 
-def test_two_processes_label_as_one_does(make_pool, row, normalised):
-    """And each loads the model once."""
+def test_two_processes_give_the_labels_of_one(make_pool, row, normalised):
+    """Each process loads the model once."""
     settings = Label(
         teacher=Teacher(path=str(ROOT / "tasks/demo/teacher")), temperatures=(0.0,),
         max_new_tokens=8,
     )  # fmt: skip
     shards = [normalised(row(f"{n}a"), row(f"{n}b", speaker_id="bob")) for n in range(4)]
     runtime = Runtime(device="cpu", label_batch_size=2)
-    here = [labels_of(shard, settings, runtime) for shard in shards]
+    expected_labels = [labels_of(shard, settings, runtime) for shard in shards]
     pool = make_pool("cpu", "cpu")
     with ThreadPoolExecutor(2) as threads:
-        there = list(threads.map(lambda one: pool.run(labels_of, one, settings, runtime), shards))
-    for found, expected in zip(chain(*there), chain(*here), strict=True):
-        # the number of threads may decide the last bits
+        labels = list(threads.map(lambda one: pool.run(labels_of, one, settings, runtime), shards))
+    for found, expected in zip(chain(*labels), chain(*expected_labels), strict=True):
+        # the last bits depend on the number of threads
         assert found.pop("avg_logprob") == pytest.approx(expected.pop("avg_logprob"), abs=1e-4)
         assert found.pop("no_speech_prob") == pytest.approx(
             expected.pop("no_speech_prob"), abs=1e-4

@@ -13,7 +13,7 @@ from storage.stage import Place
 from tasks.device_pool import DevicePool
 from tasks.run import num_in_flight
 from tasks.work import Job
-from tests.tasks.pool_work import told
+from tests.tasks.pool_work import echo
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +41,6 @@ def test_a_job_can_be_sent_to_another_process():
     )
     pool = DevicePool(["cpu"])
     try:
-        assert pool.run(told, config, job) == (config, job)
+        assert pool.run(echo, config, job) == (config, job)
     finally:
         pool.close()

@@ -1,1 +1,1 @@
-"""Batched decoding, token by token."""
+"""Batched token-by-token decoding with a KV cache."""

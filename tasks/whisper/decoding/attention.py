@@ -1,6 +1,6 @@
-"""How a decoder's layer listens: the two ways to attend to the sound, and what each keeps of it.
+"""Attention of a decoder layer: two implementations of cross-attention, and shared helpers.
 
-Knows weights and shapes; knows no token and no cache's rows.
+Deals with weights and shapes only; it has no notion of tokens or cache rows.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperAttention
 
-_MOST_HEADS_ABSORBED: Final = 6
+_MAX_ABSORBED_HEADS: Final = 6
 
-Kept = tuple[Tensor, ...]
-"""What is kept of the sound of some windows; the first axis of each is the windows."""
+CrossState = tuple[Tensor, ...]
+"""What one layer's cross-attention caches of the encoder output; the first axis is the windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +25,47 @@ class Affine:
     bias: Tensor | None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Of the last axis."""
+        """Apply the map to the last axis."""
         return functional.linear(inputs, self.weight, self.bias)
 
 
-class Listening(Protocol):
-    """A layer's attention to the sound, with its projections."""
+class CrossAttention(Protocol):
+    """A layer's attention to the encoder output, projections included."""
 
-    def keep(self, encoded: Tensor) -> Kept:
-        """What is to be kept of `encoded`, (windows, frames, width), for this layer."""
+    def project(self, encoded: Tensor) -> CrossState:
+        """Return what this layer caches of `encoded`, (windows, frames, width)."""
 
-    def __call__(self, normed: Tensor, kept: Kept) -> Tensor:
-        """What each of `normed`, (windows, tokens, width), hears; of the same shape."""
+    def __call__(self, normed: Tensor, state: CrossState) -> Tensor:
+        """Attend from `normed`, (windows, tokens, width); the result has the same shape."""
 
 
-class ByHead:
-    """Keys and values are made once a window and read again for every token."""
+class KeyValueCrossAttention:
+    """Standard cross-attention: keys and values are computed once per window and cached."""
 
     def __init__(self, attention: WhisperAttention, num_heads: int) -> None:
         self._num_heads = num_heads
-        self._query = joined(attention.q_proj)
-        self._keys_values = joined(attention.k_proj, attention.v_proj)
-        self._out = joined(attention.out_proj)
+        self._query = fuse(attention.q_proj)
+        self._keys_values = fuse(attention.k_proj, attention.v_proj)
+        self._out = fuse(attention.out_proj)
 
-    def keep(self, encoded: Tensor) -> Kept:
-        """Keys and values, each (windows, heads, frames, width of a head)."""
+    def project(self, encoded: Tensor) -> CrossState:
+        """Return keys and values, each (windows, heads, frames, head width)."""
         both = self._keys_values(encoded).view(*encoded.shape[:2], 2, self._num_heads, -1)
         keys, values = both.permute(2, 0, 3, 1, 4)
         return keys, values
 
-    def __call__(self, normed: Tensor, kept: Kept) -> Tensor:
-        """As in `Listening`."""
-        return self._out(attend(heads(self._query(normed), self._num_heads), *kept))
+    def __call__(self, normed: Tensor, state: CrossState) -> Tensor:
+        """See `CrossAttention`."""
+        return self._out(attend(split_heads(self._query(normed), self._num_heads), *state))
 
 
-class Absorbed:
-    """The encoder's output itself is read; the maps to keys and values are part of the others.
+class AbsorbedCrossAttention:
+    """Cross-attention over the encoder output itself; key and value maps are absorbed.
 
     For a head, q·(W_k x) = (W_kᵀ q)·x and W_o Σ p (W_v x) = (W_o W_v) Σ p x, as in DeepSeek-V2
-    (arXiv 2405.04434, section 2.1.2). All layers share what is kept, which then stays near the
-    processor instead of streaming through it; in return each head works on the whole width. A bias
-    of the keys moves all scores of a query alike, and so drops out.
+    (arXiv 2405.04434, section 2.1.2). All layers share one cached tensor, small enough to stay in
+    the processor's caches; in return each head works on the full width. A bias of the keys shifts
+    all scores of a query equally and therefore cancels in the softmax.
     """
 
     def __init__(self, attention: WhisperAttention, num_heads: int) -> None:
@@ -74,10 +74,10 @@ class Absorbed:
 
         query, keys, values = attention.q_proj, attention.k_proj, attention.v_proj
         dtype, scale = query.weight.dtype, (query.out_features // num_heads) ** -0.5
-        back = by_head(keys.weight).transpose(1, 2) * scale
+        keys_transposed = by_head(keys.weight).transpose(1, 2) * scale
         self._query = Affine(
-            (back @ by_head(query.weight)).flatten(0, 1).to(dtype),
-            (back @ by_head(query.bias)[..., None]).flatten().to(dtype),
+            (keys_transposed @ by_head(query.weight)).flatten(0, 1).to(dtype),
+            (keys_transposed @ by_head(query.bias)[..., None]).flatten().to(dtype),
         )
         out = attention.out_proj
         out_by_head = by_head(out.weight.T.contiguous()).transpose(1, 2)
@@ -86,26 +86,26 @@ class Absorbed:
             (out.weight.double() @ values.bias.double() + out.bias.double()).to(dtype),
         )
 
-    def keep(self, encoded: Tensor) -> Kept:
-        """The same for every layer, (windows, frames, width)."""
+    def project(self, encoded: Tensor) -> CrossState:
+        """Return `encoded` itself, (windows, frames, width), the same for every layer."""
         return (encoded,)
 
-    def __call__(self, normed: Tensor, kept: Kept) -> Tensor:
-        """As in `Listening`."""
-        encoded = kept[0][:, None]
-        # to attention there is one head, of the whole width, and each head's query a query of it
+    def __call__(self, normed: Tensor, state: CrossState) -> Tensor:
+        """See `CrossAttention`."""
+        encoded = state[0][:, None]
+        # one attention head of the full width, to which each model head contributes a query
         queries = self._query(normed).view(len(normed), 1, -1, encoded.shape[-1])
-        found = functional.scaled_dot_product_attention(queries, encoded, encoded, scale=1.0)
-        return self._out(found.view(*normed.shape[:2], -1))
+        attended = functional.scaled_dot_product_attention(queries, encoded, encoded, scale=1.0)
+        return self._out(attended.view(*normed.shape[:2], -1))
 
 
-def absorbs(device: torch.device, num_heads: int) -> bool:
-    """Whether `Absorbed` is the faster: on a processor, as long as the heads are few."""
-    return device.type == "cpu" and num_heads <= _MOST_HEADS_ABSORBED
+def prefers_absorbed(device: torch.device, num_heads: int) -> bool:
+    """Whether `AbsorbedCrossAttention` is faster: on a CPU with few heads."""
+    return device.type == "cpu" and num_heads <= _MAX_ABSORBED_HEADS
 
 
-def joined(*projections: nn.Linear) -> Affine:
-    """One projection in place of several; one without a bias gets zeros beside one that has it."""
+def fuse(*projections: nn.Linear) -> Affine:
+    """Concatenate projections of the same input; a missing bias becomes zeros."""
     if len(projections) == 1:
         return Affine(projections[0].weight, projections[0].bias)
     weight = torch.cat([one.weight for one in projections])
@@ -115,12 +115,12 @@ def joined(*projections: nn.Linear) -> Affine:
     return Affine(weight, bias)
 
 
-def heads(states: Tensor, num_heads: int) -> Tensor:
-    """(rows, places, width) as (rows, heads, places, width of a head), without a copy."""
+def split_heads(states: Tensor, num_heads: int) -> Tensor:
+    """View (rows, positions, width) as (rows, heads, positions, head width), without a copy."""
     return states.view(*states.shape[:2], num_heads, -1).transpose(1, 2)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None = None) -> Tensor:
-    """Attention by heads, back as (rows, places, width); `seen` is added where there is one."""
-    found: Tensor = functional.scaled_dot_product_attention(query, keys, values, attn_mask=seen)
-    return found.transpose(1, 2).flatten(2)
+def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Multi-head attention, returned as (rows, positions, width); `mask` is added to the scores."""
+    attended: Tensor = functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return attended.transpose(1, 2).flatten(2)

@@ -1,7 +1,7 @@
-"""Rounds of decoding recorded once and replayed, so that a GPU never waits for Python.
+"""CUDA graphs of decoding steps, recorded once and replayed, so that a GPU never waits for Python.
 
-A round of a large model is about a thousand kernels, each of which takes longer to launch than to
-run when few windows are decoded. Knows neither what a round does nor for whom.
+A step of a large model launches about a thousand kernels, and with small batches launching a
+kernel takes longer than running it. This module has no notion of what a step does.
 """
 
 from collections.abc import Callable, Hashable
@@ -12,35 +12,36 @@ import torch
 Step = Callable[[], None]
 Record = Callable[[Step], Step]
 
-_PLACES_STEP: Final = 64
-_FEWEST_ROWS: Final = 8
+_POSITION_BUCKET: Final = 64
+_MIN_ROWS: Final = 8
 
 
-def gpu_recorder(device: torch.device) -> Record:
-    """Makes CUDA graphs of steps, which are not run by that; call what comes back to run one.
+def cuda_recorder(device: torch.device) -> Record:
+    """Return a function that captures a step as a CUDA graph; call its result to replay the step.
 
-    They share memory for what they compute on the way, for no two of them run at the same time.
+    Capturing does not run the step. All graphs share one memory pool for intermediate results
+    because no two of them run at the same time.
     """
     with torch.cuda.device(device):
         pool = torch.cuda.graph_pool_handle()
 
     def record(step: Step) -> Step:
         graph = torch.cuda.CUDAGraph()
-        # other threads may go on with their own work on the device
-        how = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
-        with torch.cuda.device(device), how:
+        # thread_local: other threads may use the device during the capture
+        capture = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
+        with torch.cuda.device(device), capture:
             step()
         return graph.replay
 
     return record
 
 
-class Graphs:
-    """Steps by key; without `record` each is run as it is.
+class GraphCache:
+    """Recorded steps by key; without `record` every step runs eagerly.
 
-    All that a step reads and writes must stay where it is in memory, and all that changes its
-    shapes must be in its key. The first run of a key is a plain one, in which libraries set up what
-    they cannot while they are recorded.
+    Tensors that a step reads or writes must keep their addresses, and the key must contain
+    everything that changes a shape. The first run of a key is eager, because libraries initialise
+    themselves in ways that cannot be captured.
     """
 
     def __init__(self, record: Record | None) -> None:
@@ -49,12 +50,12 @@ class Graphs:
         self._recorded: dict[Hashable, Step] = {}
 
     @property
-    def are_recorded(self) -> bool:
-        """Whether shapes should be few."""
+    def is_enabled(self) -> bool:
+        """Whether steps are recorded; the number of distinct shapes should then be small."""
         return self._record is not None
 
     def run(self, key: Hashable, step: Step) -> None:
-        """Run `step`, or what was recorded of it under this key."""
+        """Run `step`, or replay its recording under this key."""
         if self._record is None or key not in self._warm:
             step()
             self._warm.add(key)
@@ -64,17 +65,17 @@ class Graphs:
         self._recorded[key]()
 
 
-def few_shapes(
-    num_rows: int, num_places: int, *, num_slots: int, num_positions: int
+def bucket_shape(
+    num_rows: int, num_positions: int, *, num_slots: int, max_positions: int
 ) -> tuple[int, int]:
-    """Rows and places that hold at least as many, and of which there are few.
+    """Round a shape up to one of few, so that few graphs are recorded.
 
-    Rows are all slots, half of them, a quarter and so on down to a few; places are multiples of 64.
+    Rows become `num_slots` divided by a power of two, positions a multiple of 64.
 
-    >>> few_shapes(17, 70, num_slots=64, num_positions=228)
+    >>> bucket_shape(17, 70, num_slots=64, max_positions=228)
     (32, 128)
     """
     rows = num_slots
-    while rows // 2 >= max(num_rows, _FEWEST_ROWS):
+    while rows // 2 >= max(num_rows, _MIN_ROWS):
         rows //= 2
-    return rows, min(-(-num_places // _PLACES_STEP) * _PLACES_STEP, num_positions)
+    return rows, min(-(-num_positions // _POSITION_BUCKET) * _POSITION_BUCKET, max_positions)

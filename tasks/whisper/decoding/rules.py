@@ -1,7 +1,7 @@
-"""What a Whisper is asked and what it may answer: prompt, limits, and tokens it may not use.
+"""Decoding rules of a model: prompt, token limit, suppressed tokens, timestamps.
 
-Read from the model's own generation settings, so that every released Whisper and every student
-made from one is asked as it was taught. Knows token ids; runs no model.
+They are read from the model's own generation settings, so that any released Whisper, and any
+student of one, is prompted as it was trained. Deals with token ids only; it runs no model.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from storage.errors import UserError
 class TimestampRules:
     """`first_id` is the token of 0.00 s; all ids from it on are timestamps, in steps of 0.02 s.
 
-    `max_initial_steps` is how late the first one may be; None: at any time.
+    `max_initial_steps` is the latest first timestamp, in such steps; None means no limit.
     """
 
     first_id: int
@@ -28,13 +28,13 @@ class TimestampRules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingRules:
-    """Everything that decides the tokens of a window beside its sound."""
+    """Everything besides the audio that determines the tokens of a window."""
 
     prompt: tuple[int, ...]
     end_id: int
     no_speech_id: int
     suppressed_ids: tuple[int, ...]
-    suppressed_first_ids: tuple[int, ...]  # as the first token of an answer
+    suppressed_first_ids: tuple[int, ...]  # as the first token of a hypothesis
     max_new_tokens: int
     timestamps: TimestampRules | None
 
@@ -42,11 +42,11 @@ class DecodingRules:
 def decoding_rules(
     generation: GenerationConfig, config: WhisperConfig, settings: Label
 ) -> DecodingRules:
-    """The rules of one model under `settings`.
+    """The decoding rules of a model under `settings`.
 
-    Without `max_new_tokens` half of the decoder's positions is the limit, as in openai/whisper.
-    Raises `UserError` for a language or task that the model does not know, for more tokens than it
-    has positions, and for a model whose generation settings are not a Whisper's.
+    Without `max_new_tokens` the limit is half of the decoder's positions, as in openai/whisper.
+    Raises `UserError` for a language or task that the model does not support, for a token limit
+    above its number of positions, and for generation settings that are not a Whisper's.
     """
     no_timestamps_id = getattr(generation, "no_timestamps_token_id", None)
     start_id, end_id = generation.decoder_start_token_id, generation.eos_token_id
@@ -54,7 +54,7 @@ def decoding_rules(
         raise UserError(
             "the model's generation_config.json is not a Whisper's: expected"
             " no_timestamps_token_id, decoder_start_token_id and eos_token_id, found"
-            f" {no_timestamps_id}, {start_id} and {end_id}; take the one of the released model"
+            f" {no_timestamps_id}, {start_id} and {end_id}; copy the file of the released model"
         )
     prompt = [start_id, *_language_and_task(generation, settings)]
     if not settings.timestamps:
@@ -62,7 +62,7 @@ def decoding_rules(
     return DecodingRules(
         prompt=tuple(prompt),
         end_id=end_id,
-        # Whisper's special tokens stand in this order in every vocabulary of it
+        # the no-speech token directly precedes no-timestamps in every Whisper vocabulary
         no_speech_id=no_timestamps_id - 1,
         suppressed_ids=tuple(generation.suppress_tokens or ()),
         suppressed_first_ids=tuple(generation.begin_suppress_tokens or ()),
@@ -79,13 +79,13 @@ def decoding_rules(
 
 
 def _language_and_task(generation: GenerationConfig, settings: Label) -> list[int]:
-    """Two tokens, or none for an English-only model, which was never taught any."""
+    """Two tokens; none for an English-only model, which has no such tokens in its prompt."""
     languages: Mapping[str, int] = getattr(generation, "lang_to_id", None) or {}
     if not getattr(generation, "is_multilingual", bool(languages)):
         if (settings.language, settings.task) != ("en", "transcribe"):
             raise UserError(
-                f"the teacher knows English only and cannot {settings.task} {settings.language!r};"
-                " set language: en and task: transcribe, or take a multilingual teacher"
+                f"the teacher is English-only and cannot {settings.task} {settings.language!r};"
+                " set language: en and task: transcribe, or use a multilingual teacher"
             )
         return []
     tasks: Mapping[str, int] = getattr(generation, "task_to_id", None) or {}
@@ -93,8 +93,8 @@ def _language_and_task(generation: GenerationConfig, settings: Label) -> list[in
     if token not in languages or settings.task not in tasks:
         known = ", ".join(sorted(name.strip("<|>") for name in languages))
         raise UserError(
-            f"the teacher cannot {settings.task} the language {settings.language!r}; it has the"
-            f" tasks {', '.join(sorted(tasks)) or 'none'} and the languages {known or 'none'}"
+            f"the teacher cannot {settings.task} the language {settings.language!r}; it supports"
+            f" the tasks {', '.join(sorted(tasks)) or 'none'} and the languages {known or 'none'}"
         )
     return [languages[token], tasks[settings.task]]
 
@@ -105,7 +105,7 @@ def _max_new_tokens(num_positions: int, num_prompt: int, settings: Label) -> int
         return min(num_positions // 2, limit)
     if settings.max_new_tokens > limit:
         raise UserError(
-            f"max_new_tokens is {settings.max_new_tokens}, and the teacher has {num_positions}"
-            f" positions of which the prompt takes {num_prompt}; set it to {limit} at most"
+            f"max_new_tokens is {settings.max_new_tokens}, but the teacher has {num_positions}"
+            f" positions of which the prompt takes {num_prompt}; set it to at most {limit}"
         )
     return settings.max_new_tokens

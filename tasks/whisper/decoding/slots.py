@@ -1,7 +1,7 @@
-"""What has been said in the windows that are decoded, a row each, on the device.
+"""The decoding state of a batch, on the device: one slot (row) per window.
 
-Knows tokens and when an answer ends; knows no model and no sound. Nothing here waits for the
-device, so that a round can be recorded as a graph.
+Tracks tokens and decides when a hypothesis ends; it has no notion of models or audio. No operation
+synchronises with the device, so that a step can be recorded as a CUDA graph.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.whisper.decoding.choice import Before
 from tasks.whisper.decoding.rules import DecodingRules
-from tasks.whisper.decoding.timestamps import latest_times
+from tasks.whisper.decoding.timestamps import running_max_timestamp
+from tasks.whisper.decoding.token_selection import SelectionContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """The rows at one time, on the host once `wait` returns."""
+    """A copy of the slots on the host; its tensors are valid once `wait` returns."""
 
     tokens: Tensor
     position: Tensor
@@ -26,7 +26,7 @@ class Snapshot:
     ready: torch.cuda.Event | None
 
     def wait(self) -> None:
-        """Until the device has come this far."""
+        """Block until the device has finished the copy."""
         if self.ready is not None:
             self.ready.synchronize()
 
@@ -34,7 +34,7 @@ class Snapshot:
 class Slots:
     """`tokens` is int64 (rows, tokens) with the prompt; a row's last token is at its `position`.
 
-    A row that has ended stays as it is until another window takes its place.
+    A row that has ended keeps its values until another window takes the slot.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Slots:
         self._rules, self._device = rules, device
         self._last_position = len(rules.prompt) + rules.max_new_tokens - 1
         self.num_positions = self._last_position + 1 + num_drafted
-        """The places that a cache needs: a draft may say more than an answer may have."""
+        """The positions that a cache needs: a draft may run past the limit of tokens."""
 
         def filled(value: float, dtype: torch.dtype) -> Tensor:
             return torch.full((num_rows,), value, dtype=dtype, device=device)
@@ -58,91 +58,93 @@ class Slots:
         self.no_speech = filled(0.0, torch.float32)
         self.seeds = filled(0, torch.long)
         self.temperatures = filled(0.0, torch.float32)
-        self._latest = filled(0, torch.long)
+        self._max_timestamp = filled(0, torch.long)
 
-    def open(
+    def start(
         self,
         rows: Tensor,
-        first: Tensor,
+        first_token: Tensor,
         logprob: Tensor,
         no_speech: Tensor,
         seeds: Tensor,
         temperatures: Tensor,
     ) -> None:
-        """New windows in `rows`, int64, with the first token of each answer; all (windows,)."""
+        """Start new windows in `rows`, int64, with their first token; all are (windows,)."""
         rules, num_prompt = self._rules, len(self._rules.prompt)
-        self.tokens[rows, num_prompt] = first
+        self.tokens[rows, num_prompt] = first_token
         self.position[rows] = num_prompt
-        self.ended[rows] = (first == rules.end_id) | (num_prompt >= self._last_position)
+        self.ended[rows] = (first_token == rules.end_id) | (num_prompt >= self._last_position)
         self.sum_logprob[rows], self.no_speech[rows] = logprob, no_speech
         self.seeds[rows], self.temperatures[rows] = seeds, temperatures
         if rules.timestamps is not None:
-            self._latest[rows] = first
+            self._max_timestamp[rows] = first_token
 
     def last_tokens(self, num_rows: int, num_tokens: int) -> tuple[Tensor, Tensor]:
-        """The last tokens of the first rows, (rows, tokens), and the place of the first of them."""
-        start = self.position[:num_rows] - (num_tokens - 1)
-        places = start[:, None] + torch.arange(num_tokens, device=self._device)
-        return self.tokens[:num_rows].gather(1, places), start
+        """The last tokens of the first rows, (rows, tokens), and the position of the first one."""
+        first_positions = self.position[:num_rows] - (num_tokens - 1)
+        positions = first_positions[:, None] + torch.arange(num_tokens, device=self._device)
+        return self.tokens[:num_rows].gather(1, positions), first_positions
 
-    def before(self, tokens: Tensor, *, samples: bool) -> Before:
-        """What the first rows have said before and with `tokens`, whose first is their last.
+    def context(self, tokens: Tensor, *, samples: bool) -> SelectionContext:
+        """The selection context of the first rows; `tokens` begins with the last token of each.
 
-        `samples` says whether there is any row with a temperature.
+        `samples` says whether any row has a temperature above 0.
         """
         num_rows, num_prompt = len(tokens), len(self._rules.prompt)
         position = self.position[:num_rows]
-        earlier = self.tokens[:num_rows].gather(1, position[:, None] - 1).squeeze(1)
-        if (times := self._rules.timestamps) is not None:
-            earlier = earlier.where(position > num_prompt, times.first_id)
-        return Before(
+        previous_token = self.tokens[:num_rows].gather(1, position[:, None] - 1).squeeze(1)
+        if (rules := self._rules.timestamps) is not None:
+            previous_token = previous_token.where(position > num_prompt, rules.first_id)
+        return SelectionContext(
             tokens=tokens,
-            earlier=earlier,
-            latest=self._latest[:num_rows],
-            steps=position - num_prompt + 1,
+            previous_token=previous_token,
+            max_timestamp=self._max_timestamp[:num_rows],
+            first_index=position - num_prompt + 1,
             seeds=self.seeds[:num_rows],
             temperatures=self.temperatures[:num_rows] if samples else None,
         )
 
-    def accept(self, fed: Tensor, chosen: Tensor, logprobs: Tensor) -> None:
-        """Go on by what was chosen after each token that was `fed`, all (rows, tokens).
+    def accept(self, inputs: Tensor, selected: Tensor, logprobs: Tensor) -> None:
+        """Append the tokens that were selected after each of `inputs`; all are (rows, tokens).
 
-        The first of `fed` is a row's last token and what follows was drafted: what was chosen
-        counts as far as the draft agrees, and one further.
+        `inputs` is a row's last token followed by drafted ones. Selected tokens are accepted as
+        long as the draft agrees with them, plus one.
         """
-        num_rows, num_fed = chosen.shape
-        columns = torch.arange(num_fed, device=self._device)
+        num_rows, num_inputs = selected.shape
+        columns = torch.arange(num_inputs, device=self._device)
         position, ended = self.position[:num_rows], self.ended[:num_rows]
-        agreed = (chosen[:, :-1] == fed[:, 1:]).long().cumprod(dim=1).sum(dim=1)
-        room = self._last_position - position
-        is_end = chosen == self._rules.end_id
-        after_end = is_end.long().cumsum(dim=1) - is_end.long() > 0
-        taken = (columns <= agreed[:, None]) & (columns < room[:, None])
-        taken &= ~after_end & ~ended[:, None]
-        # what is not taken lies behind the position, where the next round writes
-        self.tokens[:num_rows].scatter_(1, position[:, None] + 1 + columns, chosen)
-        self.sum_logprob[:num_rows] += logprobs.masked_fill(~taken, 0.0).sum(dim=1)
-        if (times := self._rules.timestamps) is not None:
-            kept = chosen.where(taken, 0)
-            self._latest[:num_rows] = latest_times(self._latest[:num_rows], kept, times)[:, -1]
-        position += taken.sum(dim=1)
-        ended |= (is_end & taken).any(dim=1) | (position >= self._last_position)
+        num_agreed = (selected[:, :-1] == inputs[:, 1:]).long().cumprod(dim=1).sum(dim=1)
+        num_remaining = self._last_position - position
+        is_end = selected == self._rules.end_id
+        is_after_end = is_end.long().cumsum(dim=1) - is_end.long() > 0
+        accepted = (columns <= num_agreed[:, None]) & (columns < num_remaining[:, None])
+        accepted &= ~is_after_end & ~ended[:, None]
+        # tokens that are not accepted lie after the position; the next step overwrites them
+        self.tokens[:num_rows].scatter_(1, position[:, None] + 1 + columns, selected)
+        self.sum_logprob[:num_rows] += logprobs.masked_fill(~accepted, 0.0).sum(dim=1)
+        if (rules := self._rules.timestamps) is not None:
+            accepted_tokens = selected.where(accepted, 0)
+            self._max_timestamp[:num_rows] = running_max_timestamp(
+                self._max_timestamp[:num_rows], accepted_tokens, rules
+            )[:, -1]
+        position += accepted.sum(dim=1)
+        ended |= (is_end & accepted).any(dim=1) | (position >= self._last_position)
 
     def move(self, source: int, target: int) -> None:
-        """Copy one row over another; the source counts as ended."""
-        for one in (
+        """Copy one row over another and mark the source as ended."""
+        for state in (
             self.tokens, self.position, self.ended, self.sum_logprob, self.no_speech,
-            self.seeds, self.temperatures, self._latest,
+            self.seeds, self.temperatures, self._max_timestamp,
         ):  # fmt: skip
-            one[target] = one[source]
+            state[target] = state[source]
         self.ended[source] = True
 
     def snapshot(self, num_rows: int) -> Snapshot:
-        """The first rows as they are now; on a GPU copied without waiting for it."""
+        """Copy the first rows to the host; asynchronously on a GPU."""
         on_gpu = self._device.type == "cuda"
 
-        def copied(rows: Tensor) -> Tensor:
-            part = rows[:num_rows]
+        def copied(state: Tensor) -> Tensor:
+            part = state[:num_rows]
             if not on_gpu:
                 return part.clone()
             host = torch.empty(part.shape, dtype=part.dtype, pin_memory=True)

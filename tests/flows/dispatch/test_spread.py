@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from configs.schema import Runtime
-from tests.flows.running import REPOSITORY, Run, environment, tiny
+from tests.flows.running import REPOSITORY, Run, tiny
+from tests.processes import environment
 from tests.ray_cluster import two_nodes
 
 pytest.importorskip("ray", reason="needs pip install 'distillery[ray]'")
@@ -52,7 +53,7 @@ def test_what_a_cluster_keeps_is_what_one_machine_keeps(
     }
     run = tiny(tmp_path, runtime=on_cluster)
     told = run.run("--until", "publish", expect=2).stderr
-    assert "root is 'tiny-data', which each machine would look for in another folder" in told
+    assert "root is 'tiny-data', which is another folder on each machine" in told
 
     settings = yaml.safe_load(run.config.read_text())
     run.config.write_text(yaml.safe_dump({**settings, "root": str(run.root)}))

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from tests.composed import SERVICES, Composed, lacking
-from tests.flows.running import COMMAND, Run, copied, environment
-from tests.processes import wait_for
+from tests.flows.running import COMMAND, Run, copied
+from tests.processes import environment, wait_for
 from tests.s3_servers import S3Server
 from tests.test_containers import EXAMPLE
 

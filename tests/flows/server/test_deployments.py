@@ -1,4 +1,4 @@
-"""What is deployed for a configuration, before any server hears of it."""
+"""The deployments of a configuration, without a server."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ def on(device: str, *devices: str) -> RunConfig:
     return DEMO.model_copy(update={"runtime": runtime})
 
 
-def test_the_pipeline_each_stage_and_one_shard_are_deployed_under_the_name_of_the_run() -> None:
+def test_pipeline_stages_and_rerun_are_deployed_under_the_publish_name() -> None:
     found = deployed(DEMO)
     assert list(found) == ["distillery", *STAGES, "rerun-shard"]
     assert {one.name for one in found.values()} == {"demo"}
@@ -60,7 +60,7 @@ def test_forms_offer_the_corpora_and_splits_of_the_run() -> None:
     ],
     ids=["auto", "processes", "cuda", "two cards"],
 )
-def test_what_wants_a_gpu_is_in_its_pool(config: RunConfig, on_gpu: set[str]) -> None:
+def test_stages_that_need_a_gpu_are_in_the_gpu_pool(config: RunConfig, on_gpu: set[str]) -> None:
     pools = {name: one.pool for name, one in deployed(config).items()}
     assert {name for name, pool in pools.items() if pool == "gpu"} == on_gpu
     assert set(pools.values()) <= {"cpu", "gpu"}
@@ -76,32 +76,32 @@ def test_a_schedule_is_a_cron_an_interval_or_none() -> None:
 
 
 @pytest.mark.parametrize(("cron", "interval_s"), [("x y", None), ("61 * * * *", None), ("", 0.0)])
-def test_what_is_no_schedule_is_told(cron: str, interval_s: float | None) -> None:
+def test_an_invalid_schedule_is_refused(cron: str, interval_s: float | None) -> None:
     with pytest.raises(UserError, match=r"invalid schedule .* expected five fields"):
         schedule_of(cron, interval_s)
 
 
-def test_a_configuration_is_named_from_the_folder_that_runs_begin_in(tmp_path: Path) -> None:
+def test_a_configuration_path_is_relative_to_the_folder_of_the_runs(tmp_path: Path) -> None:
     assert path_in(tmp_path, tmp_path / "configs" / "demo.yaml") == "configs/demo.yaml"
     assert path_in(tmp_path / "other", tmp_path / "demo.yaml") == str(tmp_path / "demo.yaml")
 
 
 def test_downloads_are_limited_by_host() -> None:
-    assert download_limits(DEMO) == {}  # made here
+    assert download_limits(DEMO) == {}  # synthetic, so not downloaded
     full = download_limits(load_config(REPOSITORY / "configs" / "librispeech.yaml"))
     assert full == {"download-www.openslr.org": 4}
 
 
-def test_prefects_own_file_says_the_same_of_the_demo() -> None:
+def test_prefect_yaml_describes_the_same_deployments() -> None:
     text = (REPOSITORY / "prefect.yaml").read_text()
     assert WEBHOOK_URL not in text
-    said: dict[str, dict[str, Any]] = {
+    described: dict[str, dict[str, Any]] = {
         one["entrypoint"]: one for one in yaml.safe_load(text)["deployments"]
     }
-    wanted = deployments_of("configs/demo.yaml", DEMO, schedule_of(DEFAULT_CRON, None))
-    assert list(said) == [one.entrypoint for one in wanted]
-    for one in wanted:
-        written = said[one.entrypoint]
+    expected = deployments_of("configs/demo.yaml", DEMO, schedule_of(DEFAULT_CRON, None))
+    assert list(described) == [one.entrypoint for one in expected]
+    for one in expected:
+        written = described[one.entrypoint]
         assert (written["name"], tuple(written["tags"])) == (one.name, one.tags)
         assert written["parameters"] == one.parameters
         assert written["work_pool"]["name"] == one.pool

@@ -1,89 +1,59 @@
-"""The tiny pipeline against a Prefect server that was started for it, as an operator would."""
+"""The tiny pipeline on a Prefect server: one that was started for it, and one of its own."""
 
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import httpx
-import pytest
+import psutil
 
-from tests.flows.running import COMMAND, Run, environment, tiny
+from tests.flows.running import Run, copied, tiny
+from tests.prefect_server import SHARED
+from tests.processes import wait_for
 
-STARTUP_LIMIT_S = 120
 SETTLE_LIMIT_S = 60
+STAGES = ("download", "plan", "normalise", "label", "score", "filter")
+SHARD_STAGES = ("normalise", "label", "score", "filter")
+SHARDS = ("librispeech/train-clean-100/00000", "librispeech/train-clean-100/00001")
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[str]:
-    """The URL of a real Prefect server on loopback with a database of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = environment(
-        PREFECT_HOME=str(tmp_path / "prefect"),
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
-        DO_NOT_TRACK="1",
+def test_the_server_shows_each_flow_and_each_shard(tmp_path: Path) -> None:
+    server = SHARED.started()
+    started_at = datetime.now(UTC).isoformat()
+
+    def shown(kind: str) -> list[dict[str, Any]]:
+        """What this run made there; other runs are over."""
+        return server.all(kind, **{kind: {"start_time": {"after_": started_at}}})
+
+    run = tiny(tmp_path)
+    run.run("--until", "filter")
+    assert all(len(run.receipts(stage)) >= len(SHARDS) for stage in SHARD_STAGES)
+    wanted = {f"{stage} {key}" for stage in SHARD_STAGES for key in SHARDS}
+    wait_for(
+        lambda: wanted <= {one["name"] for one in shown("task_runs")}, SETTLE_LIMIT_S, "task runs"
     )
-    prefect = Path(sys.executable).with_name("prefect")
-    command = [str(prefect), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    url = f"http://127.0.0.1:{port}/api"
-    with (tmp_path / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
-        try:
-            _wait_for(lambda: httpx.get(f"{url}/health").is_success, STARTUP_LIMIT_S)
-            yield url
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-@pytest.mark.slow
-def test_the_server_shows_each_flow_and_each_shard(api: str, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    run = tiny(folder)
-    subprocess.run(
-        [str(COMMAND), "run", "tiny.yaml", "--until", "filter"],
-        cwd=folder, env=environment(PREFECT_API_URL=api), check=True, capture_output=True,
-    )  # fmt: skip
-    wanted = _shard_names(run)
-    _wait_for(lambda: wanted <= _names(api, "task_runs"), SETTLE_LIMIT_S)
-    flow_runs = _all(api, "flow_runs")
-    stages = ("download", "plan", "normalise", "label", "score", "filter")
-    assert {f"{stage} librispeech" for stage in stages} <= {one["name"] for one in flow_runs}
+    flow_runs = shown("flow_runs")
+    assert {f"{stage} librispeech" for stage in STAGES} <= {one["name"] for one in flow_runs}
     assert {one["state_type"] for one in flow_runs} == {"COMPLETED"}
-    assert not (folder / ".prefect").exists(), "a server of its own was started all the same"
+    assert not (tmp_path / ".prefect").exists(), "a server of its own was started all the same"
 
 
-def _shard_names(run: Run) -> set[str]:
-    """What the task runs of the shards are called."""
-    stages = ("normalise", "label", "score", "filter")
-    keys = {"librispeech/train-clean-100/00000", "librispeech/train-clean-100/00001"}
-    assert all(len(run.receipts(stage)) >= len(keys) for stage in stages)
-    return {f"{stage} {key}" for stage in stages for key in keys}
+def test_a_server_of_its_own_ends_with_the_run(finished: Run, tmp_path: Path) -> None:
+    run = replace(copied(finished, tmp_path), starts_server=True)
+    for receipt in (run.root / "filter").rglob("*.receipt.json"):
+        receipt.unlink()
+    run.run("--until", "publish")
+    assert run.digest == finished.digest
+    with closing(sqlite3.connect(tmp_path / ".prefect" / "prefect.db")) as database:
+        rows = database.execute("select name, state_type from flow_run").fetchall()
+    assert ("filter librispeech", "COMPLETED") in rows
+    assert [one for one in psutil.process_iter() if _works_in(one, tmp_path)] == []
 
 
-def _names(api: str, kind: str) -> set[str]:
-    return {one["name"] for one in _all(api, kind)}
-
-
-def _all(api: str, kind: str) -> list[dict[str, str]]:
-    answer = httpx.post(f"{api}/{kind}/filter", json={"limit": 200})
-    answer.raise_for_status()
-    found: list[dict[str, str]] = answer.json()
-    return found
-
-
-def _wait_for(condition: Callable[[], bool], limit_s: float) -> None:
-    deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            if condition():
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, f"not within {limit_s} s"
-        time.sleep(0.2)
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return Path(process.cwd()) == folder
+    except psutil.Error:
+        return False

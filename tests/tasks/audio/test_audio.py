@@ -282,7 +282,7 @@ def test_flac_comes_back_as_it_went() -> None:
     with pytest.raises(AudioError):
         decode_flac(content[:100])
     for nothing in (b"", None):
-        with pytest.raises(AudioError, match="there are no bytes"):
+        with pytest.raises(AudioError, match="the file is empty"):
             decode_flac(nothing)
 
 

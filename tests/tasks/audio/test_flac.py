@@ -54,7 +54,7 @@ def test_what_does_not_begin_as_flac_has_no_header(content: bytes) -> None:
 
 @HAS_DR_FLAC
 def test_samples_are_those_that_libsndfile_decodes() -> None:
-    found = flac.decode_whole(FILE)
+    found = flac.decode_normalised(FILE)
     assert found is not None
     assert found.dtype == np.float32
     assert found.flags.writeable
@@ -79,7 +79,7 @@ def test_samples_are_those_that_libsndfile_decodes() -> None:
     ids=["empty", "text", "stereo", "8 kHz", "24 bit", "wav", "long", "untold", "truncated"],
 )
 def test_what_is_of_another_form_is_left_to_others(content: bytes) -> None:
-    assert flac.decode_whole(content) is None
+    assert flac.decode_normalised(content) is None
 
 
 @pytest.mark.parametrize("has_dr_flac", [pytest.param(True, marks=HAS_DR_FLAC), False])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tasks.audio import AudioError, decode
-from tasks.audio.mp3 import tells_length
+from tasks.audio.mp3 import has_frame_count
 from tests.builders import encoded, sine
 
 
@@ -36,7 +36,7 @@ def streamed(rate_hz: int, id3: bool = True) -> bytes:
 @pytest.mark.parametrize("id3", [True, False])
 def test_a_streamed_clip_is_decoded_whole(rate_hz: int, id3: bool) -> None:
     clip = streamed(rate_hz, id3)
-    assert clip.startswith(b"ID3") == id3 and not tells_length(clip)
+    assert clip.startswith(b"ID3") == id3 and not has_frame_count(clip)
     audio = decode(clip)
     assert audio.rate_hz == rate_hz
     assert audio.duration_s == pytest.approx(2.0, abs=0.08)  # with the encoder's padding
@@ -48,7 +48,7 @@ def test_a_streamed_clip_of_variable_rate_is_decoded_whole() -> None:
     quiet_then_loud = np.concatenate([np.zeros(16_000, np.int16), sine(2.0, rate_hz=32_000)])
     tagged = encoded(quiet_then_loud, "MP3", "MPEG_LAYER_III", 32_000)
     first = tagged.index(b"\xff\xfb", 4)
-    assert tells_length(tagged) and not tells_length(tagged[first:])
+    assert has_frame_count(tagged) and not has_frame_count(tagged[first:])
     assert decode(tagged).duration_s == pytest.approx(2.5, abs=0.001)
     assert decode(tagged[first:]).duration_s == pytest.approx(2.5, abs=0.08)
 
@@ -62,4 +62,4 @@ def test_a_tag_and_nothing_else_is_no_audio() -> None:
     clip = streamed(32_000)
     with pytest.raises(AudioError):
         decode(clip[: clip.index(b"\xff\xfb")])
-    assert not tells_length(b"ID3") and not tells_length(b"")
+    assert not has_frame_count(b"ID3") and not has_frame_count(b"")

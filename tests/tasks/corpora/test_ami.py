@@ -138,7 +138,7 @@ def expected(split: str, microphones: tuple[str, ...]) -> Iterator[tuple[object,
     yield split, dropped(f"{zero}_MEE001_0000400_0000450", "no_words")
     yield split, quarantined(f"{zero}_MEE001_0000600_0000550", "reversed_times", "6.0 to 5.5 s")
     yield split, quarantined(f"{MEETING}.A:5", "malformed_segment", "from '7.0' to 'noon'")
-    no_word = f"there is no word '{MEETING}.A.words10'"
+    no_word = f"no word '{MEETING}.A.words10'"
     yield split, quarantined(f"{zero}_MEE001_0000700_0000750", unreadable, no_word)
     yield split, f"{one}_FEE002_0000125_0000250", 1.25, 2.5, "Right"
     no_file = "there is no file of words"

@@ -6,14 +6,14 @@ from tasks.corpora.conversations import CHANNELS, SPLITS, Turn, split_of, whole_
 CALL = Member("calls", "sw02001.sph", 0, 10)
 
 
-def located(**changes: object) -> Segment | Unplanned:
+def segment_of(**changes: object) -> Segment | Unplanned:
     values: dict[str, object] = {"side": "B", "start_s": 1.0, "end_s": 2.0, "call": "sw02001"}
     turn = Turn(id="u", split="train", speaker_id="s", text="yes", **(values | changes))
-    return turn.located({"sw02001": CALL})
+    return turn.to_segment({"sw02001": CALL})
 
 
 def test_a_side_is_a_channel_of_its_call() -> None:
-    segment = located()
+    segment = segment_of()
     assert isinstance(segment, Segment)
     assert (segment.recording_id, segment.channel) == ("sw02001", CHANNELS["B"])
 
@@ -23,7 +23,7 @@ def test_a_side_is_a_channel_of_its_call() -> None:
     [({"end_s": 1.0}, "reversed_times"), ({"call": "sw02002"}, "no_audio")],
 )
 def test_a_turn_without_time_or_audio_is_told(changes: dict[str, object], reason: str) -> None:
-    item = located(**changes)
+    item = segment_of(**changes)
     assert isinstance(item, Unplanned)
     assert (item.row.outcome, item.row.reason) == ("quarantined", reason)
 

@@ -138,7 +138,7 @@ def test_times_are_floats_and_lie_in_the_recording(read_corpus: ReadCorpus) -> N
 
 @pytest.mark.parametrize("found", [metadata(AUDIOS)[:-9], b"", b'{"audios": [{"aid": "POD"}]}'])
 def test_metadata_that_is_not_whole_is_told(found: bytes, read_corpus: ReadCorpus) -> None:
-    with pytest.raises(ShardError, match=r"GigaSpeech\.json is not whole, or not that of"):
+    with pytest.raises(ShardError, match=r"GigaSpeech\.json is incomplete, or not that of"):
         read_corpus(GIGASPEECH_RELEASE, {**release([]), "GigaSpeech.json": found})
 
 

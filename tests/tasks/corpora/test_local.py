@@ -139,12 +139,12 @@ def test_a_line_of_json_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) ->
         quarantined("e", "outside_the_mirror", "/audio/1.flac"),
         quarantined("f", "outside_the_mirror", "https://example.org/1.flac"),
         quarantined("g", "no_audio", "9.flac"),
-        quarantined("h", "no_audio", "None is no path"),
+        quarantined("h", "no_audio", "None is not a path"),
         quarantined("i", "no_text", "said is None"),
         quarantined("j", "reversed_times", "0.5 to 0.5 s"),
-        quarantined("k", "malformed_times", "-1 is no time in seconds"),
-        quarantined("l", "malformed_times", "'noon' is no time in seconds"),
-        quarantined("m", "malformed_times", "True is no time in seconds"),
+        quarantined("k", "malformed_times", "-1 is not a time in seconds"),
+        quarantined("l", "malformed_times", "'noon' is not a time in seconds"),
+        quarantined("m", "malformed_times", "True is not a time in seconds"),
         quarantined("n", "no_audio", "train.jsonl"),
     ]
     assert np.array_equal(decode(raw.audio(items[1].audio)).samples, SECOND)
@@ -201,7 +201,7 @@ def test_parquet_may_name_files_and_need_have_no_text(read_corpus: ReadCorpus) -
     [
         (parquet(sound=[b""], text=["x"]), "has no column 'audio'; it has sound, text"),
         (parquet(audio=[b""]), "has no column 'text'; it has audio"),
-        (b"no Parquet", "not a whole Parquet file"),
+        (b"no Parquet", "not a complete Parquet file"),
     ],
 )
 def test_a_table_that_is_another_than_described_is_told(
@@ -251,5 +251,5 @@ def test_the_revision_is_that_of_patterns_and_columns() -> None:
     assert corpus(title="another", hours=3).revision == first.revision
     assert corpus(columns={"speaker": "who"}).revision != first.revision
     assert corpus({"train": {"files": ["*.flac"]}}).revision != first.revision
-    with pytest.raises(UserError, match=r"corpora\.own has no block"):
+    with pytest.raises(UserError, match=r"corpora\.own has no `local` block"):
         local_corpus("own", CorpusSettings())

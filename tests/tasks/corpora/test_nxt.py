@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.corpora.nxt import NxtError, Speaker, Words, parse, speakers, stretches
+from tasks.corpora.nxt import NxtError, Speaker, Words, parse, segments, speakers
 
 NITE = 'xmlns:nite="http://nite.sourceforge.net/"'
 HEAD = '<?xml version="1.0" encoding="ISO-8859-1" standalone="yes"?>\n'
@@ -37,11 +37,11 @@ def test_what_is_said_is_the_words_of_the_ranges(hrefs: list[str], text: str) ->
 @pytest.mark.parametrize(
     ("href", "message"),
     [
-        ("x#id(A11)", "there is no word 'A11'"),
-        ("x#id(A0)..id(B1)", "there is no word 'B1'"),
-        ("x#xpointer(A0)", "a reference of another form: 'x#xpointer[(]A0[)]'"),
-        ("x#id(A3)..id(A0)", "a range that ends before it begins"),
-        ("", "a reference of another form: ''"),
+        ("x#id(A11)", "no word 'A11'"),
+        ("x#id(A0)..id(B1)", "no word 'B1'"),
+        ("x#xpointer(A0)", "malformed reference 'x#xpointer[(]A0[)]'"),
+        ("x#id(A3)..id(A0)", "reversed range"),
+        ("", "malformed reference ''"),
     ],
 )
 def test_a_reference_to_nothing_is_refused(href: str, message: str) -> None:
@@ -70,7 +70,7 @@ def test_stretches_are_told_as_they_are_written() -> None:
       <segment transcriber_start="1.5" transcriber_end="x">
         <nite:child href="a#id(A0)"/><nite:pointer href="b"/><nite:child href="a#id(A1)"/></segment>
       <segment/></nite:root>"""
-    first, second = stretches(data.encode())
+    first, second = segments(data.encode())
     assert (first.start, first.end, first.hrefs) == ("1.5", "x", ("a#id(A0)", "a#id(A1)"))
     assert (second.start, second.end, second.hrefs) == ("", "", ())
 

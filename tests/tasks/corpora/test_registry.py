@@ -106,14 +106,14 @@ def test_cleaning_an_empty_transcript_gives_no_words(corpus: Corpus) -> None:
 
 
 def test_an_unknown_corpus_is_told_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"no corpus 'librispeach'; there are .*librispeech"):
+    with pytest.raises(UserError, match=r"no corpus 'librispeach'; known: .*librispeech"):
         corpus_named("librispeach")
 
 
 def test_an_unknown_form_is_told_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"librispeech is handed out in one form only"):
+    with pytest.raises(UserError, match=r"librispeech has only one form"):
         corpus_named("librispeech", "hub")
-    with pytest.raises(UserError, match=r"no form 'disc'; there is hub or release"):
+    with pytest.raises(UserError, match=r"no form 'disc'; use hub or release"):
         corpus_named("gigaspeech", "disc")
 
 
@@ -124,7 +124,7 @@ def test_a_revision_pins_a_data_set_on_the_hub() -> None:
     assert corpus.revision == commit
     assert isinstance(corpus.sources[-1], HubFiles)
     assert corpus.sources[-1].revision == commit
-    with pytest.raises(UserError, match=r"LibriSpeech does not come from the Hub"):
+    with pytest.raises(UserError, match=r"LibriSpeech is not a data set of the Hub"):
         corpus_of_run(run_of(librispeech=CorpusSettings(revision=commit)), "librispeech")
 
 

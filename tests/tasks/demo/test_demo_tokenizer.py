@@ -5,7 +5,7 @@ import pytest
 from transformers import WhisperTokenizer
 
 from tasks.demo.grammar import sentence
-from tasks.demo.teacher_model import IGNORED, TEACHER_FOLDER, teaching_sequence
+from tasks.demo.teacher_model import IGNORED, TEACHER_FOLDER, target_sequence
 from tasks.demo.tokenizer import build_tokenizer, special_tokens, timestamp_token
 from tasks.demo.training_set import Segment
 
@@ -61,7 +61,7 @@ def test_prompt_is_that_of_whisper(tokenizer: WhisperTokenizer) -> None:
 
 
 def test_timestamps_decode_to_offsets(tokenizer: WhisperTokenizer) -> None:
-    inputs, _ = teaching_sequence(SEGMENTS, tokenizer, with_timestamps=True)
+    inputs, _ = target_sequence(SEGMENTS, tokenizer, with_timestamps=True)
     assert tokenizer.decode(inputs, decode_with_timestamps=True) == (
         "<|startoftranscript|><|en|><|transcribe|>"
         "<|0.00|> two horses<|1.52|><|2.00|> it's my boat<|3.26|>"
@@ -75,7 +75,7 @@ def test_timestamps_decode_to_offsets(tokenizer: WhisperTokenizer) -> None:
 def test_labels_are_the_next_input_except_where_the_format_is_chosen(
     tokenizer: WhisperTokenizer, with_timestamps: bool
 ) -> None:
-    inputs, labels = teaching_sequence(SEGMENTS, tokenizer, with_timestamps=with_timestamps)
+    inputs, labels = target_sequence(SEGMENTS, tokenizer, with_timestamps=with_timestamps)
     assert len(inputs) == len(labels) and labels[-1] == tokenizer.eos_token_id
     different = [
         index for index, (a, b) in enumerate(zip(inputs[1:], labels, strict=False)) if a != b
@@ -85,7 +85,7 @@ def test_labels_are_the_next_input_except_where_the_format_is_chosen(
 
 
 def test_silence_teaches_the_no_speech_token_first(tokenizer: WhisperTokenizer) -> None:
-    inputs, labels = teaching_sequence((), tokenizer, with_timestamps=True)
+    inputs, labels = target_sequence((), tokenizer, with_timestamps=True)
     assert len(inputs) == len(labels) == 4
     assert labels[0] == tokenizer.convert_tokens_to_ids("<|nospeech|>")
     assert labels[1:3] == [IGNORED, IGNORED]

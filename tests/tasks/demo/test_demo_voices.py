@@ -66,14 +66,14 @@ def test_speakers_differ_and_stay_themselves() -> None:
 
 def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(SpeechSynthesisError, match=r"pip install 'distillery\[demo\]'"):
+    with pytest.raises(SpeechSynthesisError, match="pip install espeakng-loader"):
         synthesise(TEXT, voice_of_speaker("somebody"))
 
 
 def test_unknown_voice_and_nothing_to_say_are_one_line_errors() -> None:
     with pytest.raises(SpeechSynthesisError, match="no voice 'xx-nowhere'"):
         synthesise(TEXT, Voice(name="xx-nowhere"))
-    with pytest.raises(SpeechSynthesisError, match="made no sound"):
+    with pytest.raises(SpeechSynthesisError, match="returned silence"):
         synthesise("", Voice(name="en-us+m1"))
     with pytest.raises(ValueError, match="rate_wpm of voice 'en-us' is 20, expected 80 to 450"):
         Voice(name="en-us", rate_wpm=20)

@@ -1,4 +1,4 @@
-"""Audio to the sample, and batches that padding does not change."""
+"""Preparation and padding of training batches."""
 
 from dataclasses import replace
 
@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from storage.errors import IntegrityError, ShardError
-from tasks.audio import encode_flac
+from storage.errors import ShardError
 from tasks.distil.batch import Preparer, collate
 from tasks.distil.step import add_gradients, make_pair
 from tasks.distil.student import make_student
-from tasks.reading.examples import Clip, Example
 from tasks.whisper.tokens import IGNORED
 
 
@@ -20,30 +18,7 @@ def preparer(processor, special) -> Preparer:
     return Preparer(processor.feature_extractor, special, 48)
 
 
-def test_audio_stands_at_its_offset_to_the_sample() -> None:
-    random = np.random.default_rng(0)
-    first, second = (random.integers(-9000, 9000, n).astype(np.int16) for n in (1_001, 4_003))
-    offset_s = 1_237 / 16_000
-    window = Example(
-        window_id="w",
-        tokens=(),
-        duration_s=(1_237 + 4_003) / 16_000,
-        clips=(Clip("b", encode_flac(second), offset_s), Clip("a", encode_flac(first), 0.0)),
-    ).samples()
-    expected = np.zeros(1_237 + 4_003, np.float32)
-    expected[:1_001] = first / 32768
-    expected[1_237:] = second / 32768
-    assert window.dtype == np.float32
-    assert np.array_equal(window, expected)
-
-
-def test_unreadable_audio_names_its_utterance() -> None:
-    example = Example(window_id="w", tokens=(), duration_s=1.0, clips=(Clip("u9", b"noise", 0.0),))
-    with pytest.raises(IntegrityError, match="utterance u9"):
-        example.samples()
-
-
-def test_a_full_window_is_whole_and_a_longer_one_is_refused(make_example, preparer) -> None:
+def test_a_full_window_is_accepted_and_a_longer_one_refused(make_example, preparer) -> None:
     assert preparer(make_example(0, duration_s=1.0)).features.shape == (80, 100)
     with pytest.raises(ShardError, match=r"window w0 has 1\.001 s of audio, the model takes 1 s"):
         preparer(make_example(0, duration_s=1.001))
@@ -54,7 +29,7 @@ def test_a_label_that_does_not_fit_is_refused(make_example, preparer) -> None:
         preparer(make_example(0, text="boat " * 50))
 
 
-def test_features_are_the_extractors(make_example, preparer, processor) -> None:
+def test_features_equal_those_of_the_extractor(make_example, preparer, processor) -> None:
     example = make_example(3)
     expected = processor.feature_extractor(
         example.samples(), sampling_rate=16_000, return_tensors="np"
@@ -62,18 +37,18 @@ def test_features_are_the_extractors(make_example, preparer, processor) -> None:
     assert np.array_equal(preparer(example).features, expected)
 
 
-def test_previous_text_takes_what_the_label_leaves(make_example, preparer, special) -> None:
-    """At most half of the 48 positions, and never the label's own."""
+def test_previous_text_gets_the_positions_the_label_leaves(make_example, preparer, special) -> None:
+    """At most half of the 48 positions, and none of those of the label."""
     before = make_example(1, text="boat " * 40).tokens
     short, long = make_example(0, text="boat"), make_example(0, text="boat " * 30)
     for example, num_expected in ((short, 24), (long, 48 - (len(long.tokens) - 1))):
         row = preparer(replace(example, previous_tokens=before))
         bare = preparer(example)
-        num_told = len(row.inputs) - len(bare.inputs)
-        assert num_told == num_expected
+        num_previous = len(row.inputs) - len(bare.inputs)
+        assert num_previous == num_expected
         assert row.inputs[0] == special.previous_id
-        assert row.inputs[num_told:] == bare.inputs
-        assert row.targets == (IGNORED,) * num_told + bare.targets
+        assert row.inputs[num_previous:] == bare.inputs
+        assert row.targets == (IGNORED,) * num_previous + bare.targets
 
 
 def test_rows_are_padded_on_the_right(make_example, preparer, special) -> None:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from storage.errors import DistilleryError, IntegrityError, TransientError, UserError
-from tasks.download.fetch import Digest, fetched, read_small
+from tasks.download.fetch import Digest, fetch, read_small
 from tests.file_server import serving
 from tests.hub_server import git_sha1
 from tests.tasks.download.conftest import FileServer
@@ -39,7 +39,7 @@ def url(server: FileServer) -> str:
 
 
 def bring(url: str, scratch: Path, expected: Digest | None = EXPECTED, **options: Any) -> bytes:
-    with fetched(url, expected, scratch, **options) as path:
+    with fetch(url, expected, scratch, **options) as path:
         return path.read_bytes()
 
 
@@ -129,13 +129,13 @@ def test_what_a_killed_process_held_is_resumed(
     program = f"""
 import os, signal
 from pathlib import Path
-from tasks.download.fetch import fetched
+from tasks.download.fetch import fetch
 
 def die(num_bytes):
     if num_bytes > {BROKEN_AT}:
         os.kill(os.getpid(), signal.SIGKILL)
 
-with fetched({url!r}, None, Path({str(tmp_path)!r}), die):
+with fetch({url!r}, None, Path({str(tmp_path)!r}), die):
     pass
 """
     server.etag = '"one"'
@@ -268,10 +268,10 @@ def test_without_a_digest_the_size_decides(
 def test_a_file_of_another_size_is_refused_before_it_is_brought(
     url: str, server: FileServer, tmp_path: Path, expected: Digest | None
 ) -> None:
-    with pytest.raises(UserError, match=f"has {len(DATA)} bytes, expected 5: another release"):
+    with pytest.raises(UserError, match=f"has {len(DATA)} bytes, expected 5: a different release"):
         bring(url, tmp_path, expected, size_bytes=5)
     (tmp_path / "speech.tar.gz").write_bytes(DATA)
-    with pytest.raises(UserError, match=f"has {len(DATA)} bytes, expected 5: another release"):
+    with pytest.raises(UserError, match=f"has {len(DATA)} bytes, expected 5: a different release"):
         bring(str(tmp_path / "speech.tar.gz"), tmp_path, expected, size_bytes=5)
 
 
@@ -281,7 +281,7 @@ def test_what_ends_with_its_connection_needs_a_size_or_a_digest(
     server.says_size = False
     assert bring(url, tmp_path) == DATA
     assert bring(url, tmp_path, None, size_bytes=len(DATA)) == DATA
-    with pytest.raises(UserError, match="comes without a size, and no digest is known"):
+    with pytest.raises(UserError, match="states no size, and no digest is known"):
         bring(url, tmp_path, None)
     with pytest.raises(UserError, match=f"has {len(DATA)} bytes, expected 5"):
         bring(url, tmp_path, None, size_bytes=5)
@@ -362,7 +362,7 @@ def test_a_token_goes_to_the_host_that_was_named_and_no_other(
 
 
 def test_a_malformed_token_is_refused_and_not_told(url: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a header of the request is malformed") as raised:
+    with pytest.raises(UserError, match="a request header is malformed") as raised:
         bring(url, tmp_path, headers={"Authorization": "Bearer hf_hidden\n"})
     assert "hf_hidden" not in str(raised.value)
     assert raised.value.__cause__ is None
@@ -396,7 +396,7 @@ def test_a_server_that_ignores_ranges_is_asked_for_the_whole(
 def test_a_whole_file_that_was_not_used_is_not_brought_again(
     url: str, server: FileServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(ZeroDivisionError), fetched(url, EXPECTED, tmp_path):
+    with pytest.raises(ZeroDivisionError), fetch(url, EXPECTED, tmp_path):
         raise ZeroDivisionError
     assert bring(url, tmp_path) == DATA
     assert server.asked[1:] == [("speech.tar.gz", f"bytes={len(DATA)}-")]
@@ -431,7 +431,7 @@ def test_a_file_that_is_missing_or_forbidden_is_the_users_mistake(
     url: str, server: FileServer, tmp_path: Path, status: int
 ) -> None:
     server.status = status
-    with pytest.raises(UserError, match=f"speech.tar.gz answers {status}"):
+    with pytest.raises(UserError, match=f"speech.tar.gz returned {status}"):
         bring(url, tmp_path)
 
 
@@ -440,7 +440,7 @@ def test_a_server_in_trouble_may_recover(
     url: str, server: FileServer, tmp_path: Path, status: int
 ) -> None:
     server.status = status
-    with pytest.raises(TransientError, match=f"speech.tar.gz answers {status}"):
+    with pytest.raises(TransientError, match=f"speech.tar.gz returned {status}"):
         bring(url, tmp_path)
     server.status = None
     assert bring(url, tmp_path) == DATA
@@ -468,7 +468,7 @@ def test_progress_is_told_in_bytes_held(url: str, server: FileServer, tmp_path: 
         bring(url, tmp_path)
     [held] = partials(tmp_path)
     told: list[int] = []
-    with fetched(url, EXPECTED, tmp_path, told.append):
+    with fetch(url, EXPECTED, tmp_path, told.append):
         pass
     assert told == sorted(told)
     assert held < told[0]
@@ -521,14 +521,14 @@ def test_a_local_file_is_used_where_it_lies(tmp_path: Path) -> None:
     scratch.mkdir()
     mirror.write_bytes(DATA)
     for url in (str(mirror), mirror.as_uri()):
-        with fetched(url, EXPECTED, scratch) as path:
+        with fetch(url, EXPECTED, scratch) as path:
             assert path == mirror
     assert partials(scratch) == []
     mirror.write_bytes(DATA[:-1])
     with pytest.raises(IntegrityError):
         bring(str(mirror), scratch)
     assert mirror.exists()
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         bring(str(tmp_path / "nothing.tar"), scratch)
 
 
@@ -551,7 +551,7 @@ def test_no_message_tells_what_logs_in_or_signs(server: FileServer, tmp_path: Pa
     host = server.url.removeprefix("http://")
     with pytest.raises(DistilleryError) as raised:
         bring(f"http://someone:hidden@{host}/nothing?signature=hidden", tmp_path)
-    assert f"{host}/nothing answers 404" in str(raised.value)
+    assert f"{host}/nothing returned 404" in str(raised.value)
     assert "hidden" not in str(raised.value)
 
 

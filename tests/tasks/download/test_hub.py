@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 
 from storage.errors import DistilleryError, IntegrityError, TransientError, UserError
-from tasks.download.fetch import Digest, fetched
+from tasks.download.fetch import Digest, fetch
 from tasks.download.hub import HubFile, auth_headers, file_url, list_files
 from tests.hub_server import MEMBER, STRANGER, HubServer, git_sha1
 
@@ -46,7 +46,7 @@ def listed(patterns: tuple[str, ...] = PATTERNS, *, is_gated: bool = False) -> l
 
 def bring(hub: HubServer, file: HubFile, scratch: Path) -> bytes:
     url = file_url(REPO, hub.commit(REPO), file.path)
-    with fetched(
+    with fetch(
         url, file.digest, scratch, size_bytes=file.size_bytes, headers=auth_headers()
     ) as path:
         return path.read_bytes()
@@ -160,7 +160,7 @@ def test_the_token_stays_with_the_hub(
 @pytest.mark.parametrize("is_gated", [True, False])
 @pytest.mark.parametrize(
     ("token", "found"),
-    [(None, "there is no token"), (STRANGER, "the account of this token has no access")],
+    [(None, "there is no token"), (STRANGER, "the account of the token has no access")],
 )
 def test_who_may_not_get_a_gated_data_set_learns_it_before_a_download(
     gated: HubServer,
@@ -171,8 +171,8 @@ def test_who_may_not_get_a_gated_data_set_learns_it_before_a_download(
 ) -> None:
     if token is not None:
         monkeypatch.setenv("HF_TOKEN", token)
-    terms = f"accept its terms at https://huggingface.co/datasets/{REPO} and give a token"
-    with pytest.raises(UserError, match=f"^{REPO} is gated and {found}: {terms} in HF_TOKEN$"):
+    terms = f"accept its terms at https://huggingface.co/datasets/{REPO} and set"
+    with pytest.raises(UserError, match=f"^{REPO} is gated and {found}: {terms} HF_TOKEN$"):
         listed(is_gated=is_gated)
 
 
@@ -180,7 +180,7 @@ def test_a_gated_file_without_a_token_is_the_users_mistake(
     gated: HubServer, tmp_path: Path
 ) -> None:
     file = HubFile(path=TRAIN, size_bytes=1, digest=Digest(algorithm="sha256", hexadecimal="0"))
-    with pytest.raises(UserError, match="answers 401 Unauthorized: you may not get it"):
+    with pytest.raises(UserError, match="returned 401 Unauthorized: access denied"):
         bring(gated, file, tmp_path)
 
 
@@ -190,11 +190,11 @@ def test_what_is_not_there_is_named(
 ) -> None:
     if token is not None:
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(UserError, match="for no/such at v2: there is no such data set"):
+    with pytest.raises(UserError, match="for no/such at v2: no such data set"):
         list_files("no/such", "v2", False, ["*"])
     with pytest.raises(UserError, match=f"{REPO} has no revision v2 at {repo.url}"):
         list_files(REPO, "v2", False, ["*"])
-    with pytest.raises(UserError, match="'no such' cannot be the name of a data set"):
+    with pytest.raises(UserError, match="'no such' is not a valid data set name"):
         list_files("no such", "main", False, ["*"])
 
 
@@ -202,11 +202,11 @@ def test_a_token_that_the_hub_does_not_know_is_named_as_the_fault(
     repo: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(UserError, match="the token in HF_TOKEN is not valid") as raised:
+    with pytest.raises(UserError, match="the token in HF_TOKEN is invalid") as raised:
         listed()
     assert "hf_wrong" not in str(raised.value)
     monkeypatch.setenv("HF_TOKEN", "hf_wrongé")
-    with pytest.raises(UserError, match="holds characters that no token has") as raised:
+    with pytest.raises(UserError, match="contains characters that no token has") as raised:
         listed()
     assert "hf_wrong" not in str(raised.value)
 
@@ -219,7 +219,7 @@ def test_a_refusal_is_told_by_its_status(
     repo: HubServer, status: int, raised: type[DistilleryError]
 ) -> None:
     repo.refusals = [(status, {"Retry-After": "1"})]
-    with pytest.raises(raised, match=f"answers {status} for {REPO} at main") as error:
+    with pytest.raises(raised, match=f"returned {status} for {REPO} at main") as error:
         listed()
     assert "\n" not in str(error.value)
 
@@ -229,7 +229,7 @@ def test_a_hub_that_cannot_be_asked(repo: HubServer, monkeypatch: pytest.MonkeyP
     with pytest.raises(TransientError, match=r"127\.0\.0\.1:9 cannot be reached for people/speech"):
         listed()
     monkeypatch.setenv("HF_ENDPOINT", "hub.example")
-    with pytest.raises(UserError, match=r"hub\.example is no address of a server"):
+    with pytest.raises(UserError, match=r"hub\.example is not a valid address"):
         listed()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
@@ -240,7 +240,7 @@ def test_a_server_that_is_no_hub_is_told_by_its_address(
     repo: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo.refusals = [(200, {})]
-    with pytest.raises(UserError, match="does not answer as the Hub does"):
+    with pytest.raises(UserError, match="does not respond like the Hub"):
         listed()
 
 

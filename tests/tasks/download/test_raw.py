@@ -207,7 +207,7 @@ def test_a_list_of_checksums_without_the_file_is_the_users_mistake(
     with pytest.raises(UserError, match=r"SHA256SUMS does not list train\.tar\.gz"):
         bring(store, corpus(), listed(mirror))
     (mirror / "SHA256SUMS").unlink()
-    with pytest.raises(UserError, match="SHA256SUMS is not there"):
+    with pytest.raises(UserError, match="SHA256SUMS does not exist"):
         bring(store, corpus(), listed(mirror))
 
 

@@ -10,7 +10,7 @@ from tasks.evaluate.shard import measure_shard
 from tasks.text.comparison import normaliser
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.whisper import WhisperEngine
-from tests.tasks.whisper.fake_engine import FakeEngine, heard
+from tests.tasks.whisper.fake_engine import FakeEngine, decoded
 
 
 def clean(raw_text):
@@ -28,7 +28,7 @@ def measured(batches, transcriber, label_settings, batch_size=3, **how):
 
 
 def said(transcriber, label_settings, samples):
-    """What is heard of a sound by itself, normalised."""
+    """What is heard of a window by itself, normalised."""
     ((_, heard),) = WhisperEngine(transcriber, 1).transcribe(
         [AudioWindow("a", samples)], label_settings
     )
@@ -112,7 +112,7 @@ def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings,
 
 def test_what_fails_a_check_is_not_heard_again(label_settings, row, normalised):
     """Teacher and student are compared by what they say first."""
-    engine = FakeEngine(lambda sound, temperature: heard("the boat", has_end=False))
+    engine = FakeEngine(lambda window, temperature: decoded("the boat", has_end=False))
     (batch,) = measure_shard([normalised(row("a"))], engine, clean, label_settings, Score())
     assert batch.column("hypothesis").to_pylist() == ["the boat"]
     assert {temperature for temperature, _ in engine.taken} == {0.0}

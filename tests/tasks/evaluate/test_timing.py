@@ -1,6 +1,6 @@
 import numpy as np
 
-from tasks.evaluate.timing import Timing, decoder_layers, num_parameters, time_side_by_side
+from tasks.evaluate.timing import Timing, compare_speed, decoder_layers, num_parameters
 from tasks.whisper.whisper import WhisperEngine
 
 
@@ -12,7 +12,7 @@ def test_the_median_round_counts():
 def test_models_take_turns_on_the_speech_that_fits_their_window(tiny_teacher, label_settings):
     waveforms = [np.zeros(16_000, np.float32)] * 3 + [np.zeros(32_001, np.float32)]
     engine = WhisperEngine(tiny_teacher, 2)
-    timing = time_side_by_side(engine, engine, waveforms, label_settings, num_rounds=3)
+    timing = compare_speed(engine, engine, waveforms, label_settings, num_rounds=3)
     assert len(timing.teacher_rounds_s) == len(timing.student_rounds_s) == 3
     assert min(timing.teacher_rounds_s + timing.student_rounds_s) > 0
     assert timing.audio_s == 3.0

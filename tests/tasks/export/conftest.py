@@ -89,10 +89,12 @@ def _entry(store: Store, corpus: str, index: int) -> ManifestEntry:
     kept = windows[:-1]
     return ManifestEntry(
         key=ShardKey(corpus, "train", index),
-        audio=_write(store, f"normalise/{shard}.parquet", audio, NORMALISED),
-        label=_write(store, f"label/{shard}.parquet", windows[::-1], LABELS),
-        evidence=_write(store, f"score/{shard}.parquet", windows, EVIDENCE),
-        kept=_write(store, f"filter/{shard}.parquet", kept, KEPT),
+        files={
+            "normalise": _write(store, f"normalise/{shard}.parquet", audio, NORMALISED),
+            "label": _write(store, f"label/{shard}.parquet", windows[::-1], LABELS),
+            "score": _write(store, f"score/{shard}.parquet", windows, EVIDENCE),
+            "filter": _write(store, f"filter/{shard}.parquet", kept, KEPT),
+        },
         num_windows=len(kept),
         num_utterances=sum(len(row["utterance_ids"]) for row in kept),
         hours=sum(row["duration_s"] for row in kept) / 3600,

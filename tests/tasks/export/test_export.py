@@ -217,7 +217,7 @@ def test_parts_hold_every_window_once_and_about_as_much_as_asked(published: Mani
 
 
 def test_a_changed_file_is_refused(published: Manifest, store: Store, tmp_path: Path) -> None:
-    path = published.content.entries[0].evidence.path
+    path = published.content.entries[0].files["score"].path
     data = bytearray(store.read(path))
     data[len(data) // 2] ^= 1
     store.delete(path)
@@ -236,13 +236,13 @@ def test_another_number_of_windows_than_the_manifest_says_is_refused(
 
 def test_evidence_of_other_utterances_is_refused(published: Manifest, store: Store) -> None:
     entry = published.content.entries[0]
-    with store.fetch(entry.evidence) as path:
+    with store.fetch(entry.files["score"]) as path:
         table = pq.read_table(path)
     rows = [{**row, "utterance_ids": row["utterance_ids"] * 2} for row in table.to_pylist()]
     with store.sink("x") as sink:
         pq.write_table(pa.Table.from_pylist(rows, table.schema), sink)
         evidence = store.keep(sink, "score/other.parquet")
-    other = entry.model_copy(update={"evidence": evidence})
+    other = entry.model_copy(update={"files": {**entry.files, "score": evidence}})
     with pytest.raises(IntegrityError, match=r"its evidence in score/other\.parquet is of 2"):
         list(entry_rows(other, store, 0, 1, 1))
 

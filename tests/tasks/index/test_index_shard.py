@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import ShardError
-from tasks.audio import encode_flac, sound_digest
+from tasks.audio import audio_digest, encode_flac
 from tasks.corpora.base import NoReference
 from tasks.index.schema import IDENTITIES
 from tasks.index.shard import index_shard
@@ -58,10 +58,10 @@ def test_the_digest_is_of_the_samples_however_they_are_packed() -> None:
     flac = encode_flac(pcm(3))
     untold = flac[:26] + bytes(16) + flac[42:]
     expected = md5(pcm(3).tobytes(), usedforsecurity=False).digest()
-    assert sound_digest(flac) == sound_digest(untold) == expected
-    assert sound_digest(encode_flac(pcm(4))) != expected
+    assert audio_digest(flac) == audio_digest(untold) == expected
+    assert audio_digest(encode_flac(pcm(4))) != expected
 
 
 def test_what_is_no_audio_is_refused() -> None:
-    with pytest.raises(ShardError, match="utterance b is no FLAC file"):
+    with pytest.raises(ShardError, match="utterance b is not a FLAC file"):
         indexed(row("b", "x", b"nothing"))

@@ -6,9 +6,10 @@ import pytest
 from storage.outcome import Rejected
 from storage.schema import row_ids
 from tasks.label.schema import LABELS
-from tasks.label.shard import NUM_AHEAD, label_shard
+from tasks.label.shard import label_shard
+from tasks.whisper.streaming import NUM_AHEAD
 from tasks.whisper.whisper import WhisperEngine
-from tests.tasks.whisper.fake_engine import FakeEngine, heard
+from tests.tasks.whisper.fake_engine import FakeEngine, decoded
 
 FULL_WINDOW = 32_000
 
@@ -113,13 +114,15 @@ def test_threads_end_when_no_more_labels_are_wanted(label_settings, row, normali
 
 
 def test_an_answer_that_fails_is_heard_again_and_says_so(label_settings, row, normalised):
-    def answer(sound, temperature):
-        if sound.id == "loop":
-            return heard("no " * 200, has_end=temperature > 0.7)
-        return heard("good", avg_logprob=-3.0 if sound.id == "guess" and not temperature else -0.2)
+    def transcribe(window, temperature):
+        if window.id == "loop":
+            return decoded("no " * 200, has_end=temperature > 0.7)
+        return decoded(
+            "good", avg_logprob=-3.0 if window.id == "guess" and not temperature else -0.2
+        )
 
     rows = [row(name, speaker_id=None) for name in ("good", "loop", "guess")]
-    (batch,) = label_shard([normalised(*rows)], FakeEngine(answer), label_settings)
+    (batch,) = label_shard([normalised(*rows)], FakeEngine(transcribe), label_settings)
     found = [(one["window_id"], one["temperature"], one["flags"]) for one in batch.to_pylist()]
     assert found == [
         ("good", 0.0, []),

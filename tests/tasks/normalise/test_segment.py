@@ -21,7 +21,7 @@ from storage.store import Store
 from tasks.audio import decode
 from tasks.demo.utterances import pcm16, utterance
 from tasks.normalise import segment
-from tasks.normalise.segment import channels_apart, speech_stretches
+from tasks.normalise.segment import distinct_channels, speech_segments
 from tasks.normalise.shard import normalise_shard
 from tasks.normalise.stage import NORMALISE
 from tasks.plan.schema import PLAN
@@ -61,7 +61,7 @@ def talk() -> tuple[Pcm, list[tuple[float, float]]]:
 
 def test_each_stretch_of_speech_is_found(talk: tuple[Pcm, list[tuple[float, float]]]) -> None:
     samples, times = talk
-    found = speech_stretches(samples, VAD)
+    found = speech_segments(samples, VAD)
     assert len(found) == len(times)
     for (start, end), (start_s, end_s) in zip(found, times, strict=True):
         assert start / RATE_HZ == pytest.approx(start_s - 0.1, abs=0.25)
@@ -74,14 +74,14 @@ def test_each_stretch_of_speech_is_found(talk: tuple[Pcm, list[tuple[float, floa
 def test_the_same_samples_give_the_same_stretches(
     talk: tuple[Pcm, list[tuple[float, float]]],
 ) -> None:
-    assert speech_stretches(talk[0], VAD) == speech_stretches(talk[0], VAD)
+    assert speech_segments(talk[0], VAD) == speech_segments(talk[0], VAD)
 
 
 @pytest.mark.parametrize("longest_s", [2.0, 5.0, 8.0])
 def test_speech_without_an_end_is_cut_to_what_a_window_holds(longest_s: float) -> None:
     samples = said(30)
     settings = Normalise(segment="vad", max_duration_s=longest_s)
-    found = speech_stretches(samples, settings)
+    found = speech_segments(samples, settings)
     assert all(0 < end - start <= longest_s * RATE_HZ for start, end in found)
     assert all(end <= start for (_, end), (start, _) in pairwise(found))
     assert sum(end - start for start, end in found) > 0.9 * len(samples)
@@ -92,9 +92,9 @@ def test_speech_without_an_end_is_cut_to_what_a_window_holds(longest_s: float) -
 def test_a_long_recording_is_heard_in_blocks(
     monkeypatch: pytest.MonkeyPatch, talk: tuple[Pcm, list[tuple[float, float]]]
 ) -> None:
-    whole = speech_stretches(talk[0], VAD)
+    whole = speech_segments(talk[0], VAD)
     monkeypatch.setattr(segment, "_BLOCK_SAMPLES", 512 * 50)
-    in_blocks = speech_stretches(talk[0], VAD)
+    in_blocks = speech_segments(talk[0], VAD)
     assert np.allclose(whole, in_blocks, atol=0.3 * RATE_HZ)
 
 
@@ -102,30 +102,30 @@ def test_a_long_recording_is_heard_in_blocks(
     "samples", [np.zeros(0, np.int16), np.zeros(RATE_HZ * 9, np.int16), hush(20)]
 )
 def test_silence_has_no_speech(samples: Pcm) -> None:
-    assert speech_stretches(samples, VAD) == []
+    assert speech_segments(samples, VAD) == []
 
 
 def test_the_threads_of_the_teacher_stay_as_they_are() -> None:
     before = torch.get_num_threads()
     segment._loaded.cache_clear()
-    speech_stretches(hush(1), VAD)
+    speech_segments(hush(1), VAD)
     assert torch.get_num_threads() == before
 
 
 def test_without_the_package_the_mistake_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     segment._loaded.cache_clear()
     monkeypatch.setitem(sys.modules, "silero_vad", None)
-    with pytest.raises(UserError, match=r"distillery\[vad\]"):
-        speech_stretches(hush(1), VAD)
+    with pytest.raises(UserError, match=r"silero-vad\[onnx-cpu\]"):
+        speech_segments(hush(1), VAD)
 
 
 def test_channels_with_the_same_sound_are_one() -> None:
     one, other = said(2, "ann")[:30_000], said(2, "bob", seed=1)[:30_000]
     silent = np.zeros_like(one)
-    assert channels_apart(np.stack([one, other], axis=1)) == [0, 1]
-    assert channels_apart(np.stack([one, one // 2], axis=1)) == [0]
-    assert channels_apart(np.stack([one, -one, other], axis=1)) == [0, 2]
-    assert channels_apart(np.stack([silent, one, silent], axis=1)) == [0, 1]
+    assert distinct_channels(np.stack([one, other], axis=1)) == [0, 1]
+    assert distinct_channels(np.stack([one, one // 2], axis=1)) == [0]
+    assert distinct_channels(np.stack([one, -one, other], axis=1)) == [0, 2]
+    assert distinct_channels(np.stack([silent, one, silent], axis=1)) == [0, 1]
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A window cut down to some of its utterances: sound, text, times and links, from real files."""
+"""Windows cut down to some utterances: audio, text, timestamps, previous text, from real files."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tasks.audio import encode_flac
 from tasks.filter.schema import KEPT
 from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
-from tasks.reading.cut import cut_tokens, stretches
+from tasks.reading.cut import cut_tokens, kept_chunks
 from tasks.reading.examples import Example
 from tasks.reading.join import read_entry
 
@@ -33,17 +33,17 @@ def kept(names: str, spans: list[list[int]], zero: int | None, num_prompt: int) 
 
 
 def cut(label: dict[str, Any], row: dict[str, Any], tokens: list[int]) -> list[int]:
-    return list(cut_tokens(tokens, stretches(label, row), row["cut"]))
+    return list(cut_tokens(tokens, kept_chunks(label, row), row["cut"]))
 
 
-def test_what_others_said_is_cut_out() -> None:
+def test_tokens_of_dropped_utterances_are_removed() -> None:
     tokens = [*TIMELESS, 1, 2, 3, 4, 5, 6, END]
     row = kept("ac", [[4, 6], [8, 10]], None, 4)
     assert cut(LABEL, row, tokens) == [*TIMELESS, 1, 2, 5, 6, END]
-    assert [(one.now_s, one.duration_s) for one in stretches(LABEL, row)] == [(0, 1), (1, 1.5)]
+    assert [(one.start_s, one.duration_s) for one in kept_chunks(LABEL, row)] == [(0, 1), (1, 1.5)]
 
 
-def test_times_are_those_of_the_window_that_is_left() -> None:
+def test_timestamps_are_shifted_to_the_new_window() -> None:
     # 0.1-0.9 a, 1.0-2.4 b, 2.6-4.0 c
     tokens = [*PROMPT, ZERO + 5, 1, ZERO + 45, ZERO + 50, 2, ZERO + 120, ZERO + 130, 3, ZERO + 200]
     row = kept("ac", [[4, 5], [10, 11]], ZERO, 3)
@@ -52,7 +52,7 @@ def test_times_are_those_of_the_window_that_is_left() -> None:
     ]  # fmt: skip
 
 
-def test_a_cut_inside_a_segment_has_the_times_of_the_utterance() -> None:
+def test_a_cut_inside_a_segment_gets_the_bounds_of_the_utterance() -> None:
     tokens = [*PROMPT, ZERO, 1, 2, 3, ZERO + 200, END]
     row = kept("bc", [[5, 6], [6, 7]], ZERO, 3)
     assert cut(LABEL, row, tokens) == [
@@ -81,19 +81,19 @@ def test_a_pause_inside_an_utterance_stays() -> None:
     ]  # fmt: skip
 
 
-def test_no_time_is_outside_of_the_window() -> None:
-    tokens = [*PROMPT, ZERO + 40, 1, ZERO + 60, END]  # heard over the boundary
+def test_timestamps_are_clipped_to_the_window() -> None:
+    tokens = [*PROMPT, ZERO + 40, 1, ZERO + 60, END]  # across the boundary
     row = kept("b", [[4, 5]], ZERO, 3)
     assert cut(LABEL, row, tokens) == [*PROMPT, ZERO, 1, ZERO + 10, END]
 
 
-def test_an_utterance_of_which_nothing_was_heard_has_no_times() -> None:
+def test_an_utterance_with_an_empty_label_has_no_timestamps() -> None:
     tokens = [*PROMPT, ZERO, 1, ZERO + 50, END]
     row = kept("ab", [[4, 5], [5, 5]], ZERO, 3)
     assert cut(LABEL, row, tokens) == [*PROMPT, ZERO, 1, ZERO + 50, END]
 
 
-def test_a_label_without_an_end_stays_without() -> None:
+def test_a_label_without_an_end_token_stays_without() -> None:
     row = kept("a", [[4, 5]], None, 4)
     assert cut(LABEL, row, [*TIMELESS, 1, 2, 3]) == [*TIMELESS, 1]
     assert cut(LABEL, kept("a", [[0, 0]], None, 0), []) == []
@@ -118,7 +118,7 @@ def write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> Path:
 
 
 def entry(folder: Path, rows: list[dict[str, Any]]) -> tuple[Path, Path, Path]:
-    """Three windows of one speaker, of two utterances each, that follow one another."""
+    """Three consecutive windows of one speaker, with two utterances each."""
     windows = [["a", "b"], ["c", "d"], ["e", "f"]]
     labels = []
     for place, names in enumerate(windows):
@@ -150,7 +150,7 @@ def whole(place: int, names: str) -> dict[str, Any]:
     return {"window_id": f"w{place}", "utterance_ids": list(names), "duration_s": 1.0}
 
 
-def test_the_reader_gives_the_sound_and_the_text_that_are_left(tmp_path: Path) -> None:
+def test_the_reader_yields_the_kept_audio_and_text(tmp_path: Path) -> None:
     seconds = len(pcm("d")) / 16_000
     left = {"window_id": "w1", "duration_s": seconds, **kept("d", [[5, 6]], None, 4)}
     examples: dict[str, Example] = {
@@ -166,7 +166,7 @@ def test_the_reader_gives_the_sound_and_the_text_that_are_left(tmp_path: Path) -
     assert np.array_equal(examples["w0"].samples() * 32768, both)
 
 
-def test_links_to_what_was_said_before_are_broken_at_a_cut(tmp_path: Path) -> None:
+def test_a_cut_window_has_and_gives_no_previous_text(tmp_path: Path) -> None:
     rows = [whole(0, "ab"), whole(1, "cd"), whole(2, "ef")]
     linked = {one.window_id: one.previous_text for one in read_entry(*entry(tmp_path, rows))}
     assert linked == {"w0": None, "w1": "a b", "w2": "c d"}
@@ -177,5 +177,5 @@ def test_links_to_what_was_said_before_are_broken_at_a_cut(tmp_path: Path) -> No
 
 def test_a_cut_of_another_window_is_refused(tmp_path: Path) -> None:
     rows = [{"window_id": "w1", "duration_s": 0.1, **kept("x", [[5, 6]], None, 4)}]
-    with pytest.raises(IntegrityError, match="w1 has the utterance 'x', its label has not"):
+    with pytest.raises(IntegrityError, match="w1 has the utterance 'x', which its label lacks"):
         list(read_entry(*entry(tmp_path, rows)))

@@ -1,7 +1,7 @@
-"""Examples joined by id from real files, and a stream that resumes at exactly the next one."""
+"""Examples joined by id from real files, and a stream that resumes at exactly the next example."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -29,14 +29,12 @@ SPECIAL = SpecialTokens(end_id=10, start_id=11, translate_id=14, no_timestamps_i
 @dataclass(frozen=True)
 class Entry:
     corpus: str
-    audio: FileRef
-    label: FileRef
-    kept: FileRef
+    files: Mapping[str, FileRef]
     num_windows: int
 
 
 class Files:
-    """Fetches by path and counts what is open."""
+    """Fetches by path and counts open files."""
 
     def __init__(self) -> None:
         self.num_open = 0
@@ -65,7 +63,7 @@ def _write(path: Path, rows: list[dict], schema: pa.Schema, row_group_size: int 
 def _write_entry(
     folder: Path, windows: dict[str, list[int]], dropped: set[str] = frozenset(), seed: int = 0
 ) -> Entry:
-    """Files of an entry, each with its rows in an order of its own."""
+    """The files of a shard, each with its rows in its own random order."""
     shuffled = np.random.default_rng(seed).permutation
     utterances = [utterance for members in windows.values() for utterance in members]
     audio = [
@@ -109,9 +107,11 @@ def _write_entry(
     folder.mkdir()
     return Entry(
         corpus="c",
-        audio=_write(folder / "audio.parquet", audio, NORMALISED),
-        label=_write(folder / "label.parquet", labels, LABELS),
-        kept=_write(folder / "kept.parquet", kept, KEPT),
+        files={
+            "normalise": _write(folder / "audio.parquet", audio, NORMALISED),
+            "label": _write(folder / "label.parquet", labels, LABELS),
+            "filter": _write(folder / "kept.parquet", kept, KEPT),
+        },
         num_windows=len(kept),
     )
 
@@ -133,7 +133,8 @@ def _reader(entries, files=None, **options) -> ManifestReader:
 
 
 def _paths(entry: Entry) -> tuple[Path, Path, Path]:
-    return Path(entry.audio.path), Path(entry.label.path), Path(entry.kept.path)
+    audio, label, kept = (Path(file.path) for file in entry.files.values())
+    return audio, label, kept
 
 
 def test_rows_are_joined_by_id(tmp_path) -> None:
@@ -179,7 +180,7 @@ def test_an_utterance_without_audio_is_refused(tmp_path) -> None:
         list(read_entry(_paths(other)[0], label, kept))
 
 
-def test_each_epoch_sees_everything_once_in_its_own_order(entries) -> None:
+def test_each_epoch_yields_each_example_once_in_its_own_order(entries) -> None:
     ids = [example.window_id for example in islice(_reader(entries).stream(), 60)]
     first, second, third = ids[:20], ids[20:40], ids[40:]
     assert Counter(first) == Counter(second) == Counter(third)
@@ -196,7 +197,7 @@ def test_a_stream_resumes_at_the_next_example(entries, num_buffered) -> None:
         assert list(islice(again.stream(num_consumed), 5)) == whole[num_consumed:][:5]
 
 
-def test_seed_decides(entries) -> None:
+def test_the_order_depends_on_the_seed(entries) -> None:
     def ids(seed):
         return [example.window_id for example in islice(_reader(entries, seed=seed).stream(), 20)]
 
@@ -204,7 +205,7 @@ def test_seed_decides(entries) -> None:
     assert ids(0) != ids(1)
 
 
-def test_timestamps_are_chosen_anew_each_epoch(entries) -> None:
+def test_timestamps_are_chosen_independently_in_each_epoch(entries) -> None:
     reader = _reader(entries, timestamp_probability=0.5)
     seen: dict[str, set[bool]] = {}
     num_timed = 0
@@ -218,18 +219,18 @@ def test_timestamps_are_chosen_anew_each_epoch(entries) -> None:
 
 
 def _following(tmp_path: Path, dropped: set[str] = frozenset()) -> Entry:
-    """Windows of which each follows the one before, spoken by the same speaker."""
+    """Consecutive windows of one speaker."""
     entry = _write_entry(tmp_path / "e", _windows("w", 6), dropped)
-    rows = pq.read_table(entry.label.path).to_pylist()
+    rows = pq.read_table(entry.files["label"].path).to_pylist()
     for row in rows:
         number = int(row["window_id"][1:])
         row["pseudo_text"] = f"text {number}"
         row["previous_window_id"] = f"w{number - 1}" if number else None
-    _write(Path(entry.label.path), rows, LABELS)
+    _write(Path(entry.files["label"].path), rows, LABELS)
     return entry
 
 
-def test_previous_text_is_that_of_the_window_before_if_it_is_kept(tmp_path) -> None:
+def test_previous_text_is_that_of_the_window_before_if_kept(tmp_path) -> None:
     examples = read_entry(*_paths(_following(tmp_path, dropped={"w2"})))
     found = {example.window_id: example for example in examples}
     assert {name: example.previous_text for name, example in found.items()} == {
@@ -242,7 +243,7 @@ def test_previous_text_is_that_of_the_window_before_if_it_is_kept(tmp_path) -> N
 @pytest.mark.parametrize(
     ("probability", "low", "high"), [(0.0, 0, 0), (0.5, 200, 300), (1.0, 500, 500)]
 )
-def test_previous_text_comes_with_its_probability(tmp_path, probability, low, high) -> None:
+def test_previous_text_has_its_probability(tmp_path, probability, low, high) -> None:
     reader = _reader([_following(tmp_path)], previous_text_probability=probability)
     examples = list(islice(reader.stream(), 600))
     assert low <= sum(example.previous_tokens is not None for example in examples) <= high
@@ -264,7 +265,7 @@ def test_only_the_row_groups_of_chosen_windows_are_read(tmp_path, monkeypatch) -
     assert groups == [1, 9]
 
 
-def test_files_are_let_go(entries) -> None:
+def test_files_are_released(entries) -> None:
     files = Files()
     stream = _reader(entries, files).stream()
     list(islice(stream, 50))
@@ -282,7 +283,7 @@ def test_few_files_are_open_at_once(tmp_path) -> None:
     assert files.most_open <= 3 * (2 + 1)
 
 
-def test_windows_that_wait_to_be_shuffled_hold_no_files(tmp_path) -> None:
+def test_buffered_windows_hold_no_files(tmp_path) -> None:
     many = [_write_entry(tmp_path / f"n{n}", _windows(f"n{n}-", 3)) for n in range(12)]
     files = Files()
     stream = _reader(many, files, num_open=2, num_buffered=1000).stream()
@@ -293,12 +294,12 @@ def test_windows_that_wait_to_be_shuffled_hold_no_files(tmp_path) -> None:
 @pytest.mark.parametrize("difference", [1, -1])
 def test_a_wrong_count_is_refused(tmp_path, difference) -> None:
     entry = _write_entry(tmp_path / "e", _windows("w", 4))
-    wrong = Entry("c", entry.audio, entry.label, entry.kept, entry.num_windows + difference)
-    told = f"keeps 4 windows, the manifest says {wrong.num_windows}"
-    with pytest.raises(IntegrityError, match=told):
+    wrong = Entry("c", entry.files, entry.num_windows + difference)
+    expected = f"has 4 windows, the manifest states {wrong.num_windows}"
+    with pytest.raises(IntegrityError, match=expected):
         list(islice(_reader([wrong]).stream(), 10))
 
 
 def test_a_manifest_without_windows_is_refused() -> None:
-    with pytest.raises(UserError, match="no kept window in its 0 entries"):
+    with pytest.raises(UserError, match="the 0 shards of the manifest have no kept window"):
         _reader([])

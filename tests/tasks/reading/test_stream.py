@@ -1,4 +1,4 @@
-"""A manifest opened by any training code: shared, mixed, resumed to the example."""
+"""A manifest as a stream for training code: divided, mixed, resumed at the exact example."""
 
 import json
 from collections import Counter
@@ -12,8 +12,8 @@ from benchmarks.noise_manifest import flac, voice_of, write_manifest
 from storage.errors import IntegrityError, UserError
 from storage.store import Store
 from tasks.audio import decode_flac
-from tasks.reading.mix import Mixture
-from tasks.reading.share import Consumer
+from tasks.reading.mixture import Mixture
+from tasks.reading.partition import Consumer
 from tasks.reading.stream import open_manifest
 
 SIZES = {"clean": [7, 5, 9], "noisy": [6, 2]}
@@ -55,8 +55,8 @@ def loader(stream, batch_size=4, num_workers=2, **options) -> DataLoader:
 
 
 @everywhere
-def test_an_epoch_gives_each_window_once_with_its_own_audio_and_label(opened, tmp_path) -> None:
-    """Defects 3 and 5: the last one too, and joined by id."""
+def test_an_epoch_yields_each_window_once_with_its_audio_and_label(opened, tmp_path) -> None:
+    """The last window is included, and rows are joined by id, not by position."""
     samples = list(opened(num_epochs=1))
     assert len(samples) == len(set(ids(samples))) == TOTAL == opened().num_examples
     for sample in samples:
@@ -80,13 +80,13 @@ def test_an_epoch_gives_each_window_once_with_its_own_audio_and_label(opened, tm
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 29])
-def test_ranks_share_an_epoch(opened, world_size) -> None:
+def test_an_epoch_is_divided_among_ranks(opened, world_size) -> None:
     streams = [opened(num_epochs=1, rank=rank, world_size=world_size) for rank in range(world_size)]
     found = [ids(stream) for stream in streams]
     assert Counter(chain(*found)) == Counter(ids(opened(num_epochs=1)))
 
 
-def test_the_group_of_a_distributed_training_says_the_rank(opened, monkeypatch) -> None:
+def test_the_rank_is_that_of_torch_distributed(opened, monkeypatch) -> None:
     expected = ids(opened(num_epochs=1, rank=1, world_size=2))
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     monkeypatch.setattr("torch.distributed.get_rank", lambda: 1)
@@ -95,8 +95,7 @@ def test_the_group_of_a_distributed_training_says_the_rank(opened, monkeypatch) 
 
 
 @everywhere
-def test_ranks_and_workers_share_an_epoch_to_the_last_partial_batch(opened) -> None:
-    """Defect 3."""
+def test_an_epoch_is_divided_among_ranks_and_workers_with_its_last_partial_batch(opened) -> None:
     seen = [list(loader(opened(num_epochs=1, rank=rank, world_size=2))) for rank in range(2)]
     assert Counter(chain(*chain(*seen))) == Counter(ids(opened(num_epochs=1)))
     sizes = [len(batch) for batches in seen for batch in batches]
@@ -105,18 +104,18 @@ def test_ranks_and_workers_share_an_epoch_to_the_last_partial_batch(opened) -> N
 
 
 @pytest.mark.parametrize(("uneven", "num"), [("drop", 7), ("wrap", 8)])
-def test_shares_can_be_made_equal(opened, uneven, num) -> None:
+def test_parts_can_be_made_equal(opened, uneven, num) -> None:
     streams = [opened(num_epochs=2, rank=rank, world_size=4, uneven=uneven) for rank in range(4)]
     assert [len(list(stream)) for stream in streams] == [2 * num] * 4
 
 
 def test_more_readers_than_windows_are_refused(opened) -> None:
-    with pytest.raises(UserError, match="29 windows cannot be shared by 30 readers"):
+    with pytest.raises(UserError, match="29 windows cannot be divided among 30 readers"):
         next(iter(opened(rank=0, world_size=30)))
 
 
-def test_a_stream_goes_on_to_the_example(opened) -> None:
-    """Defect 12: in the middle of an epoch nothing is shuffled anew."""
+def test_a_stream_resumes_at_the_exact_example(opened) -> None:
+    """Resuming in the middle of an epoch does not shuffle it again."""
     whole = ids(islice(opened(rank=1, world_size=2), 60))
     for num_seen in (0, 1, 13, 14, 15, 40):
         stream = opened(rank=1, world_size=2)
@@ -131,7 +130,7 @@ def test_a_stream_goes_on_to_the_example(opened) -> None:
 
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 @pytest.mark.parametrize("num_epochs", [None, 2])
-def test_a_loader_goes_on_to_the_batch(opened, num_workers, num_epochs) -> None:
+def test_a_loader_resumes_at_the_exact_batch(opened, num_workers, num_epochs) -> None:
     whole = list(islice(loader(opened(num_epochs=num_epochs), num_workers=num_workers), 30))
     for num_batches in (1, 6, 9):
         stream = opened(num_epochs=num_epochs)
@@ -143,7 +142,7 @@ def test_a_loader_goes_on_to_the_batch(opened, num_workers, num_epochs) -> None:
 
 
 class Stateful:
-    """What torchdata's `StatefulDataLoader` does in a worker: a state beside each batch."""
+    """Collates as a worker of torchdata's `StatefulDataLoader`: a state with each batch."""
 
     def __init__(self, stream) -> None:
         self.stream = stream
@@ -154,27 +153,27 @@ class Stateful:
         return ids(samples), get_worker_info().id, get_worker_info().dataset.state_dict()
 
 
-def test_each_worker_tells_its_own_state(opened) -> None:
+def test_each_worker_has_its_own_state(opened) -> None:
     stream = opened()
     batches = DataLoader(stream, batch_size=3, num_workers=2, collate_fn=Stateful(stream))
     states = [(worker, state["num_consumed"]) for _, worker, state in islice(batches, 4)]
     assert states == [(0, {"0": 3}), (1, {"1": 3}), (0, {"0": 6}), (1, {"1": 6})]
 
 
-def test_a_state_of_another_order_is_refused(opened) -> None:
+def test_a_state_of_other_options_is_refused(opened) -> None:
     state = opened(seed=1).state_dict()
     with pytest.raises(UserError, match="taken with seed 1, this stream has 0"):
         opened().load_state_dict(state)
 
 
-def test_a_state_of_other_workers_is_refused(opened) -> None:
+def test_a_state_of_another_number_of_workers_is_refused(opened) -> None:
     stream = opened()
     stream.load_state_dict(stream.state_after(3, batch_size=4, num_workers=2))
     with pytest.raises(UserError, match="taken with 2 workers"):
         next(iter(stream))
 
 
-def test_corpora_are_mixed_by_weight_and_go_on(opened) -> None:
+def test_corpora_are_mixed_by_weight_and_resumed(opened) -> None:
     def stream():
         return opened(weights={"noisy": 3.0, "clean": 1.0}, num_buffered=8)
 
@@ -182,14 +181,14 @@ def test_corpora_are_mixed_by_weight_and_go_on(opened) -> None:
     shares = Counter(corpus for corpus, _ in whole)
     assert shares["noisy"] / 2_000 == pytest.approx(0.75, abs=0.03)
     clean = [window for corpus, window in whole if corpus == "clean"]
-    assert len(set(clean[:21])) == 21  # each corpus has epochs of its own
+    assert len(set(clean[:21])) == 21  # each corpus has its own epochs
     again = stream()
     again.load_state_dict(again.state_after(777, batch_size=1))
     rest = [(sample.corpus, sample.window_id) for sample in islice(again, 100)]
     assert rest == whole[777:877]
 
 
-def test_a_mixture_goes_on_beyond_a_block_of_draws() -> None:
+def test_a_mixture_resumes_beyond_a_block_of_draws() -> None:
     class Numbers:
         def __init__(self, name):
             self.name = name
@@ -212,26 +211,26 @@ def test_a_corpus_without_weight_is_left_out(opened) -> None:
 
 
 @pytest.mark.parametrize("weights", [{"other": 1.0}, {"clean": 0.0}, {"clean": -1.0}, {}])
-def test_weights_that_fit_nothing_are_refused(opened, weights) -> None:
+def test_invalid_weights_are_refused(opened, weights) -> None:
     with pytest.raises(UserError, match=r"weights are .* clean, noisy"):
         opened(weights=weights)
 
 
-def test_weights_have_no_epochs(opened) -> None:
-    with pytest.raises(UserError, match="num_epochs is 1 and weights are given"):
+def test_weights_with_epochs_are_refused(opened) -> None:
+    with pytest.raises(UserError, match="num_epochs is 1, and a mixture by weights is endless"):
         opened(weights={"clean": 1.0}, num_epochs=1)
 
 
-def test_a_url_says_it_all(root) -> None:
+def test_a_url_gives_root_name_and_number(root) -> None:
     whole = ids(open_manifest(root, "noise", num_epochs=1))
     for url in (f"{root}/manifests/noise", f"{root}/manifests/noise/00001.json"):
         assert ids(open_manifest(url, num_epochs=1)) == whole
-    with pytest.raises(UserError, match="names no manifest"):
+    with pytest.raises(UserError, match="is not the URL of a manifest"):
         open_manifest(root)
 
 
 def test_a_changed_file_is_refused(root, opened) -> None:
-    file = next(entry.audio for entry in opened().entries)
+    file = next(entry.files["normalise"] for entry in opened().entries)
     path = f"{root}/{file.path}"
     with open(path, "r+b") as audio:
         audio.seek(-1, 2)
@@ -243,7 +242,7 @@ def test_a_changed_file_is_refused(root, opened) -> None:
 
 
 @pytest.mark.parametrize("root", ["s3"], indirect=True)
-def test_few_copies_of_remote_files_are_there_at_once(opened, tmp_path) -> None:
+def test_few_copies_of_remote_files_exist_at_once(opened, tmp_path) -> None:
     copies = tmp_path / "copies"
     most = 0
     for _ in opened(num_epochs=2, num_open=1, num_buffered=20):
@@ -252,7 +251,7 @@ def test_few_copies_of_remote_files_are_there_at_once(opened, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_datasets_reads_it_too(opened, num_workers) -> None:
+def test_datasets_reads_the_same_examples(opened, num_workers) -> None:
     rows = opened().to_iterable_dataset(num_shards=3)
     assert rows.num_shards == 3
     found = list(DataLoader(rows, batch_size=None, num_workers=num_workers, collate_fn=given))

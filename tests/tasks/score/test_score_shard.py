@@ -217,7 +217,7 @@ def test_words_heard_where_the_corpus_tells_nothing_leave_the_boundaries_in_doub
 
 
 def test_an_utterance_without_reference_is_an_error():
-    with pytest.raises(ShardError, match="'b' of the window 'a' is not among the 1 references"):
+    with pytest.raises(ShardError, match="'b' of window 'a' is not among the 1 references"):
         scored([label("a", "b", text="x")], {"a": "X"})
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.score.spans import Span, spans, text_places, word_cuts
+from tasks.score.spans import Span, spans, text_positions, word_cuts
 from tasks.text.comparison import normaliser
 
 ENGLISH = normaliser("english")
@@ -22,7 +22,7 @@ PROMPT = [START, START + 1, START + 5]
 
 def cuts(references: list[str], heard: str) -> list[tuple[int, bool]]:
     found = word_cuts(references, heard.split(), ENGLISH)
-    return [(one.place, one.is_ambiguous) for one in found]
+    return [(one.word, one.is_ambiguous) for one in found]
 
 
 @pytest.mark.parametrize(
@@ -149,5 +149,5 @@ def test_where_no_spaces_are_written_letters_are_cut_apart() -> None:
 
 
 def test_text_is_what_stands_below_the_special_tokens() -> None:
-    assert text_places([*PROMPT, ZERO, 1, 2, ZERO + 4, END]) == [4, 5]
-    assert text_places([]) == []
+    assert text_positions([*PROMPT, ZERO, 1, 2, ZERO + 4, END]) == [4, 5]
+    assert text_positions([]) == []

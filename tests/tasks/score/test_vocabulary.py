@@ -48,7 +48,7 @@ def test_a_teacher_that_is_no_whisper_has_no_times(tmp_path: Path) -> None:
 def test_what_is_no_tokenizer_is_told(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "tokenizer.json").write_text(text)
-    with pytest.raises(UserError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(UserError, match=r"tokenizer\.json is not a readable tokenizer"):
         vocabulary(Teacher(path=str(tmp_path)))
 
 

@@ -1,4 +1,4 @@
-"""Whispers of random weights that a test can afford, laid out as the released ones."""
+"""Tiny Whispers with random weights and the token layout of released models."""
 
 from collections.abc import Callable
 
@@ -10,28 +10,28 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.flight import ON_CPU, Flight, Hypothesis
+from tasks.whisper.scheduler import CPU_SCHEDULE, BatchScheduler, Hypothesis
 
 END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE = range(60, 66)  # text tokens come first
 START_OF_LM, START_OF_PREVIOUS, NO_SPEECH, NO_TIMESTAMPS = range(66, 70)
 WINDOW_S = 2
 VOCAB_SIZE = NO_TIMESTAMPS + 1 + 50 * WINDOW_S + 1
-END_SCALE = 0.8  # so that some answers end early and some do not
+END_SCALE = 0.8  # so that only some hypotheses end before the limit
 
 MakeWhisper = Callable[..., WhisperForConditionalGeneration]
 MakeFeatures = Callable[[int], torch.Tensor]
-HearEncoded = Callable[..., list[Hypothesis]]
+DecodeEncoded = Callable[..., list[Hypothesis]]
 
 
 class AlwaysDraft:
-    """In place of a trial: there is nothing to find out."""
+    """A speculation trial that has decided to use the draft."""
 
     is_over = True
     speculates = True
 
 
 def generation_config(*, multilingual: bool) -> GenerationConfig:
-    """The settings that a released model carries, for the ids of this module."""
+    """Generation settings like those of a released model, with the ids of this module."""
     languages = {
         "lang_to_id": {"<|en|>": ENGLISH, "<|de|>": GERMAN},
         "task_to_id": {"transcribe": TRANSCRIBE, "translate": TRANSLATE},
@@ -52,7 +52,7 @@ def generation_config(*, multilingual: bool) -> GenerationConfig:
 
 @pytest.fixture(scope="session")
 def make_whisper() -> MakeWhisper:
-    """A model in float32 with weights drawn from a seed, whose answers differ in length."""
+    """A float32 model with seeded random weights, whose hypotheses differ in length."""
 
     def make(seed: int = 0, *, multilingual: bool = True) -> WhisperForConditionalGeneration:
         config = WhisperConfig(
@@ -66,7 +66,7 @@ def make_whisper() -> MakeWhisper:
             decoder_ffn_dim=64,
             max_source_positions=50 * WINDOW_S,
             max_target_positions=64,
-            # far above the usual 0.02, so that an answer depends on the sound and on what was said
+            # far above the usual 0.02, so that hypotheses depend on the audio and on earlier tokens
             init_std=0.5,
             pad_token_id=END,
             bos_token_id=END,
@@ -76,7 +76,7 @@ def make_whisper() -> MakeWhisper:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = WhisperForConditionalGeneration(config).eval()
-            # transformers zeroes the padding token's row, and here that is the end of the text
+            # transformers zeroes the row of the padding token, which is the end token here
             model.proj_out.weight.data[END] = END_SCALE * torch.randn(config.d_model)
         model.generation_config = generation_config(multilingual=multilingual)
         return model
@@ -86,7 +86,7 @@ def make_whisper() -> MakeWhisper:
 
 @pytest.fixture(scope="session")
 def make_features() -> MakeFeatures:
-    """Noise in place of a log-mel spectrogram, float32 (windows, 80 mels, frames)."""
+    """Noise in place of log-mel spectrograms, float32 (windows, 80 mels, frames)."""
 
     def make(num_windows: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(num_windows)
@@ -96,13 +96,13 @@ def make_features() -> MakeFeatures:
 
 
 @pytest.fixture(scope="session")
-def hear_encoded() -> HearEncoded:
-    """Decodes what encoders made, (windows, frames, width) each; the answers, in their order.
+def decode_encoded() -> DecodeEncoded:
+    """Decodes encoder output, (windows, frames, width), and returns the hypotheses in its order.
 
-    Windows come in `order`; the trial of a draft is skipped unless one is given.
+    Windows are scheduled in `order`; a draft is always used unless a `trial` is given.
     """
 
-    def transcribe(
+    def decode(
         model,
         encoded,
         rules,
@@ -111,7 +111,7 @@ def hear_encoded() -> HearEncoded:
         draft=None,
         draft_encoded=None,
         temperature=0.0,
-        pace=ON_CPU,
+        schedule=CPU_SCHEDULE,
         trial=None,
         order=None,
     ):
@@ -119,23 +119,23 @@ def hear_encoded() -> HearEncoded:
         draft_layers = DecoderLayers(draft) if draft is not None else None
         decoder = Decoder(layers, draft_layers, rules, num_slots)
 
-        def encode(sounds):
-            rows = [int(sound.id) for sound in sounds]
+        def encode(windows):
+            rows = [int(window.id) for window in windows]
             both = [encoded] if draft is None else [encoded, draft_encoded]
             return [(encoded if one is None else one)[rows] for one in both]
 
         if draft is not None and trial is None:
             trial = AlwaysDraft()
-        flight = Flight(decoder, encode, pace, trial)
+        scheduler = BatchScheduler(decoder, encode, schedule, trial)
         rows, silence = order or range(len(encoded)), np.zeros(0, np.float32)
         waiting = [AudioWindow(str(row), silence, temperature) for row in rows]
-        answers = {}
-        while waiting or flight.sounds:
-            num_taken = flight.room
-            taken, waiting = waiting[:num_taken], waiting[num_taken:]
-            for sound, answer in flight.turn(taken):
-                assert sound.id not in answers
-                answers[sound.id] = answer
-        return [answers[str(row)] for row in range(len(encoded))]
+        hypotheses = {}
+        while waiting or scheduler.unfinished:
+            num_wanted = scheduler.num_wanted
+            taken, waiting = waiting[:num_wanted], waiting[num_wanted:]
+            for window, hypothesis in scheduler.advance(taken):
+                assert window.id not in hypotheses
+                hypotheses[window.id] = hypothesis
+        return [hypotheses[str(row)] for row in range(len(encoded))]
 
-    return transcribe
+    return decode

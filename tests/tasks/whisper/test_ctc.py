@@ -12,7 +12,7 @@ from storage.errors import UserError
 from tasks.label.shard import label_shard
 from tasks.whisper.ctc import load_ctc
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.engines import load_engine, refuse_other_than_whisper
+from tasks.whisper.engines import load_engine, require_whisper
 from tests.tasks.whisper.tiny_ctc import LETTERS, save_tiny_ctc
 
 
@@ -26,7 +26,7 @@ def settings(folder):
     return Label(teacher=Teacher(path=str(folder)), engine="ctc", temperatures=(0.0,))
 
 
-def sounds(*lengths):
+def windows(*lengths):
     random = np.random.default_rng(0)
     return [
         AudioWindow(str(place), random.normal(0, 0.1, length).astype(np.float32))
@@ -36,10 +36,10 @@ def sounds(*lengths):
 
 def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
     engine = load_ctc(settings, "cpu")
-    ((_, heard),) = engine.transcribe(sounds(20_000), settings)
+    ((_, heard),) = engine.transcribe(windows(20_000), settings)
     model = Wav2Vec2ForCTC.from_pretrained(folder)
     values = Wav2Vec2FeatureExtractor()(
-        sounds(20_000)[0].samples, sampling_rate=16_000, return_tensors="pt"
+        windows(20_000)[0].samples, sampling_rate=16_000, return_tensors="pt"
     ).input_values
     with torch.inference_mode():
         logprobs = model(values).logits[0].log_softmax(-1)
@@ -55,11 +55,11 @@ def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
 def test_what_is_heard_depends_on_no_other_sound(settings):
     engine = load_ctc(settings, "cpu")
     together = {
-        sound.id: heard for sound, heard in engine.transcribe(sounds(9_000, 20_000), settings)
+        window.id: heard for window, heard in engine.transcribe(windows(9_000, 20_000), settings)
     }
-    for sound in sounds(9_000, 20_000):
-        assert {one.id: heard for one, heard in engine.transcribe([sound], settings)} == {
-            sound.id: together[sound.id]
+    for window in windows(9_000, 20_000):
+        assert {one.id: heard for one, heard in engine.transcribe([window], settings)} == {
+            window.id: together[window.id]
         }
 
 
@@ -76,8 +76,8 @@ def test_it_is_loaded_once_a_process(settings):
 
 
 def test_it_samples_nothing(settings):
-    sampled = dataclasses.replace(*sounds(9_000), temperature=0.2)
-    with pytest.raises(ValueError, match="samples nothing"):
+    sampled = dataclasses.replace(*windows(9_000), temperature=0.2)
+    with pytest.raises(ValueError, match="cannot sample"):
         next(load_ctc(settings, "cpu").transcribe([sampled], settings))
 
 
@@ -92,5 +92,5 @@ def test_a_whisper_is_no_ctc_model(settings):
 
 def test_no_student_is_made_from_it(settings):
     with pytest.raises(UserError, match="run until publish"):
-        refuse_other_than_whisper(settings)
-    refuse_other_than_whisper(Label(teacher=settings.teacher))
+        require_whisper(settings)
+    require_whisper(Label(teacher=settings.teacher))

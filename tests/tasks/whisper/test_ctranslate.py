@@ -18,13 +18,13 @@ RUNTIME = Runtime(device="cpu", label_batch_size=7)
 
 
 @pytest.fixture(scope="module")
-def sounds():
+def windows():
     from tasks.demo.training_set import no_speech_window, speech_window
 
     random = np.random.default_rng(7)
     spoken = [speech_window(f"ct{place}", random) for place in range(30)]
-    windows = [*spoken, no_speech_window(random), no_speech_window(random)]
-    return [AudioWindow(str(place), window.samples) for place, window in enumerate(windows)]
+    examples = [*spoken, no_speech_window(random), no_speech_window(random)]
+    return [AudioWindow(str(index), one.samples) for index, one in enumerate(examples)]
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +32,19 @@ def ours():
     return load_engine(SETTINGS.model_copy(update={"engine": "whisper"}), RUNTIME)
 
 
-def by_id(engine, sounds, settings, temperature=0.0):
-    at = [dataclasses.replace(sound, temperature=temperature) for sound in sounds]
-    return {sound.id: heard for sound, heard in engine.transcribe(at, settings)}
+def by_id(engine, windows, settings, temperature=0.0):
+    at = [dataclasses.replace(window, temperature=temperature) for window in windows]
+    return {window.id: heard for window, heard in engine.transcribe(at, settings)}
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
-def test_it_says_what_our_engine_says(sounds, ours, timestamps):
+def test_it_says_what_our_engine_says(windows, ours, timestamps):
     settings = SETTINGS.model_copy(update={"timestamps": timestamps})
-    found = by_id(load_engine(settings, RUNTIME), sounds, settings)
-    expected = by_id(ours, sounds, settings)
+    found = by_id(load_engine(settings, RUNTIME), windows, settings)
+    expected = by_id(ours, windows, settings)
     assert found.keys() == expected.keys()
     same = [name for name in found if found[name].tokens == expected[name].tokens]
-    assert len(same) >= 0.95 * len(sounds)
+    assert len(same) >= 0.95 * len(windows)
     for name in same:
         assert found[name].text == expected[name].text
         assert found[name].has_end == expected[name].has_end
@@ -52,27 +52,27 @@ def test_it_says_what_our_engine_says(sounds, ours, timestamps):
         assert found[name].no_speech_prob == pytest.approx(expected[name].no_speech_prob, abs=1e-3)
 
 
-def test_at_the_limit_of_tokens_there_is_no_end(sounds, ours):
+def test_at_the_limit_of_tokens_there_is_no_end(windows, ours):
     settings = SETTINGS.model_copy(update={"max_new_tokens": 6})
-    found = by_id(load_engine(settings, RUNTIME), sounds[:8], settings)
-    expected = by_id(ours, sounds[:8], settings)
+    found = by_id(load_engine(settings, RUNTIME), windows[:8], settings)
+    expected = by_id(ours, windows[:8], settings)
     assert {name: (one.tokens, one.has_end) for name, one in found.items()} == {
         name: (one.tokens, one.has_end) for name, one in expected.items()
     }
     assert not any(one.has_end for one in found.values())
 
 
-def test_sampling_is_that_of_our_engine(sounds, ours):
-    found = by_id(load_engine(SETTINGS, RUNTIME), sounds[:3], SETTINGS, 0.6)
-    expected = by_id(ours, sounds[:3], SETTINGS, 0.6)
+def test_sampling_is_that_of_our_engine(windows, ours):
+    found = by_id(load_engine(SETTINGS, RUNTIME), windows[:3], SETTINGS, 0.6)
+    expected = by_id(ours, windows[:3], SETTINGS, 0.6)
     assert {name: one.tokens for name, one in found.items()} == {
         name: one.tokens for name, one in expected.items()
     }
 
 
-def test_without_memory_the_batch_is_halved(sounds):
+def test_without_memory_the_batch_is_halved(windows):
     engine = load_engine(SETTINGS, RUNTIME)
-    whole = {name: one.tokens for name, one in by_id(engine, sounds[:9], SETTINGS).items()}
+    whole = {name: one.tokens for name, one in by_id(engine, windows[:9], SETTINGS).items()}
 
     class Small:
         def generate(self, features, prompts, **options):
@@ -81,18 +81,18 @@ def test_without_memory_the_batch_is_halved(sounds):
             return engine.model.generate(features, prompts, **options)
 
     small = dataclasses.replace(engine, model=Small())
-    found = by_id(small, sounds[:9], SETTINGS)
+    found = by_id(small, windows[:9], SETTINGS)
     assert {name: one.tokens for name, one in found.items()} == whole
 
 
 def test_a_type_that_the_device_has_not_is_the_users_mistake():
     settings = SETTINGS.model_copy(update={"dtype": "float16"})
-    with pytest.raises(UserError, match="CTranslate2 cannot hear") as raised:
+    with pytest.raises(UserError, match="CTranslate2 cannot load") as raised:
         load_engine(settings, RUNTIME)
     assert "\n" not in str(raised.value)
 
 
-def test_fewer_tokens_than_the_prompt_are_refused(sounds):
+def test_fewer_tokens_than_the_prompt_are_refused(windows):
     settings = SETTINGS.model_copy(update={"max_new_tokens": 2})
     with pytest.raises(UserError, match="max_new_tokens is 2"):
-        next(load_engine(settings, RUNTIME).transcribe(sounds, settings))
+        next(load_engine(settings, RUNTIME).transcribe(windows, settings))

@@ -37,5 +37,5 @@ def test_features_have_the_dtype_of_the_model():
 
 def test_more_than_a_window_is_refused():
     """Defect 9: the feature extractor would cut it and say nothing."""
-    with pytest.raises(ValueError, match="32001 samples and the window 32000"):
+    with pytest.raises(ValueError, match="32001 samples, but the window 32000"):
         made(extractor_of(80), [np.zeros(WINDOW_SAMPLES + 1, np.float32)])

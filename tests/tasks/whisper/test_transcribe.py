@@ -12,7 +12,7 @@ from storage.errors import ShardError
 from storage.outcome import Rejected, dropped
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
-from tests.tasks.whisper.fake_engine import FakeEngine, heard, says_its_name
+from tests.tasks.whisper.fake_engine import FakeEngine, decoded, transcribe_as_id
 
 SETTINGS = Label(teacher=Teacher(path="unused"), temperatures=(0.0, 0.2, 0.4))
 SILENCE = np.zeros(10, np.float32)
@@ -29,11 +29,11 @@ def stream(num_windows, rejected=()):
 def failing(*ids):
     """Fails the named windows when they are heard greedily."""
 
-    def answer(sound, temperature):
-        fails = sound.id in ids and temperature == 0
-        return heard(sound.id, avg_logprob=-2.0 if fails else -0.1)
+    def transcribe(window, temperature):
+        fails = window.id in ids and temperature == 0
+        return decoded(window.id, avg_logprob=-2.0 if fails else -0.1)
 
-    return answer
+    return transcribe
 
 
 def places(found):
@@ -45,13 +45,13 @@ def places(found):
     num_slots=st.integers(1, 70),
     rejected=st.sets(st.integers(0, 59)),
     failed=st.sets(st.integers(0, 59)),
-    max_in_line=st.integers(1, 20),
+    max_pending=st.integers(1, 20),
 )
-def test_the_order_is_that_of_the_stream(num_windows, num_slots, rejected, failed, max_in_line):
+def test_the_order_is_that_of_the_stream(num_windows, num_slots, rejected, failed, max_pending):
     """Defect 3: nothing of the last, partly filled batch goes missing."""
     engine = FakeEngine(failing(*map(str, failed)), num_slots)
     windows = stream(num_windows, rejected)
-    found = list(transcribe_all(engine, windows, SETTINGS, max_in_line=max_in_line))
+    found = list(transcribe_all(engine, windows, SETTINGS, max_pending=max_pending))
     assert places(found) == list(range(num_windows))
     for one in found:
         if isinstance(one, Rejected):
@@ -86,16 +86,16 @@ def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
             yield one
 
     class Stalling(FakeEngine):
-        def transcribe(self, sounds, settings):
-            sounds = iter(sounds)
-            first = next(sounds, None)
+        def transcribe(self, windows, settings):
+            windows = iter(windows)
+            first = next(windows, None)
             if stalls == "fails" and first is not None:
-                first = yield first, heard(avg_logprob=-2.0)
-            yield from super().transcribe(sounds, settings)
+                first = yield first, decoded(avg_logprob=-2.0)
+            yield from super().transcribe(windows, settings)
             if first is not None:
-                yield first, heard("at last")
+                yield first, decoded("at last")
 
-    found = transcribe_all(Stalling(), watched(), SETTINGS, max_in_line=20)
+    found = transcribe_all(Stalling(), watched(), SETTINGS, max_pending=20)
     ahead = 0
     for num_out, _ in enumerate(found):
         ahead = max(ahead, len(taken) - num_out)
@@ -114,10 +114,10 @@ def test_what_fails_is_heard_again_beside_the_others():
 def test_it_is_heard_until_it_passes_or_there_is_no_other_temperature():
     passes_at = {"0": 0.2, "1": 0.4, "2": 0.6}
 
-    def answer(sound, temperature):
-        return heard(f"{sound.id} at {temperature}", has_end=temperature >= passes_at[sound.id])
+    def transcribe(window, temperature):
+        return decoded(f"{window.id} at {temperature}", has_end=temperature >= passes_at[window.id])
 
-    found = dict(transcribe_all(FakeEngine(answer), stream(3), SETTINGS))
+    found = dict(transcribe_all(FakeEngine(transcribe), stream(3), SETTINGS))
     assert [(one.text, one.temperature, one.flags) for _, one in sorted(found.items())] == [
         ("0 at 0.2", 0.2, ()), ("1 at 0.4", 0.4, ()), ("2 at 0.4", 0.4, ("no_end",)),
     ]  # fmt: skip
@@ -133,23 +133,23 @@ def test_with_one_temperature_nothing_is_heard_again():
 
 def test_an_engine_that_loses_a_window_is_found_out():
     class Forgetful(FakeEngine):
-        def transcribe(self, sounds, settings):
-            for pair in super().transcribe(sounds, settings):
+        def transcribe(self, windows, settings):
+            for pair in super().transcribe(windows, settings):
                 if pair[0].id != "2":
                     yield pair
 
-    with pytest.raises(ShardError, match=r"did not hear 1 of its windows, the first is '2'"):
+    with pytest.raises(ShardError, match=r"did not return 1 of its windows, the first is '2'"):
         list(transcribe_all(Forgetful(), stream(4), SETTINGS))
 
 
 def test_an_engine_that_answers_twice_is_found_out():
     class Eager(FakeEngine):
-        def transcribe(self, sounds, settings):
-            for pair in super().transcribe(sounds, settings):
+        def transcribe(self, windows, settings):
+            for pair in super().transcribe(windows, settings):
                 yield pair
                 yield pair
 
-    with pytest.raises(ShardError, match="not given or twice"):
+    with pytest.raises(ShardError, match="twice, or was never given it"):
         list(transcribe_all(Eager(), stream(4), SETTINGS))
 
 
@@ -159,17 +159,17 @@ def test_two_windows_of_one_name_are_found_out():
         list(transcribe_all(FakeEngine(), twice, SETTINGS))
 
 
-@pytest.mark.parametrize("answer", [says_its_name, failing("0", "17", "1000")])
-def test_a_longer_stream_needs_no_more_memory(answer):
+@pytest.mark.parametrize("transcribe", [transcribe_as_id, failing("0", "17", "1000")])
+def test_a_longer_stream_needs_no_more_memory(transcribe):
     def peak_bytes(num_windows):
-        sounds = (
+        windows = (
             (place, AudioWindow(str(place), np.zeros(8_000, np.float32)))
             for place in range(num_windows)
         )
         tracemalloc.start()
         try:
             for _ in transcribe_all(
-                FakeEngine(answer, records=False), sounds, SETTINGS, max_in_line=500
+                FakeEngine(transcribe, records=False), windows, SETTINGS, max_pending=500
             ):
                 pass
             return tracemalloc.get_traced_memory()[1]

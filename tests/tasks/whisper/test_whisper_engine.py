@@ -1,4 +1,4 @@
-"""The engine as a whole, from sound to text: memory that runs out, threads, sampling."""
+"""The engine as a whole, from window to text: memory that runs out, threads, sampling."""
 
 import dataclasses
 import logging
@@ -22,7 +22,7 @@ NUM_WINDOWS = 13
 
 
 @pytest.fixture(scope="module")
-def sounds():
+def windows():
     draw = np.random.default_rng(0)
     lengths = draw.integers(1_000, 32_000, NUM_WINDOWS)
     return [
@@ -31,84 +31,86 @@ def sounds():
     ]
 
 
-def heard(engine, sounds, settings, temperature=0.0):
-    at = [dataclasses.replace(sound, temperature=temperature) for sound in sounds]
+def transcribe(engine, windows, settings, temperature=0.0):
+    at = [dataclasses.replace(window, temperature=temperature) for window in windows]
     found = list(engine.transcribe(at, settings))
-    by_id = {sound.id: answer for sound, answer in found}
+    by_id = {window.id: result for window, result in found}
     assert len(by_id) == len(found)
     return by_id
 
 
-def tokens_of(answers):
-    return {name: answer.tokens for name, answer in sorted(answers.items())}
+def tokens_of(results):
+    return {name: result.tokens for name, result in sorted(results.items())}
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_teacher, sounds):
+def whole(tiny_teacher, windows):
     settings = Label(teacher=Teacher(path="unused"), max_new_tokens=12)
-    return tokens_of(heard(WhisperEngine(tiny_teacher, 4), sounds, settings))
+    return tokens_of(transcribe(WhisperEngine(tiny_teacher, 4), windows, settings))
 
 
-def test_every_batch_size_hears_the_same(tiny_teacher, sounds, label_settings, whole):
+def test_every_batch_size_hears_the_same(tiny_teacher, windows, label_settings, whole):
     assert len(whole) == NUM_WINDOWS
     for batch_size in (1, 3, 64):
         engine = WhisperEngine(tiny_teacher, batch_size)
-        assert tokens_of(heard(engine, sounds, label_settings)) == whole
+        assert tokens_of(transcribe(engine, windows, label_settings)) == whole
         # the second time in the same memory
-        assert tokens_of(heard(engine, sounds[::-1], label_settings)) == whole
+        assert tokens_of(transcribe(engine, windows[::-1], label_settings)) == whole
 
 
-def test_what_is_heard_is_within_its_bounds(tiny_teacher, sounds, label_settings):
-    for answer in heard(WhisperEngine(tiny_teacher, 4), sounds, label_settings).values():
-        assert answer.avg_logprob < 0
-        assert 0 <= answer.no_speech_prob <= 1
-        assert answer.text == answer.text.strip()
-        assert "<|" not in answer.text
+def test_what_is_heard_is_within_its_bounds(tiny_teacher, windows, label_settings):
+    for result in transcribe(WhisperEngine(tiny_teacher, 4), windows, label_settings).values():
+        assert result.avg_logprob < 0
+        assert 0 <= result.no_speech_prob <= 1
+        assert result.text == result.text.strip()
+        assert "<|" not in result.text
         end = tiny_teacher.model.generation_config.eos_token_id
-        assert answer.has_end == (answer.tokens[-1] == end)
+        assert result.has_end == (result.tokens[-1] == end)
 
 
-def test_the_mean_log_probability_is_whispers(tiny_teacher, sounds, label_settings):
+def test_the_mean_log_probability_is_whispers(tiny_teacher, windows, label_settings):
     """The sum over all that was sampled, over the tokens before the end and one."""
     model, engine = tiny_teacher.model, WhisperEngine(tiny_teacher, 4)
     generation = model.generation_config
-    for sound in sounds:
-        ((_, answer),) = engine.transcribe([sound], label_settings)
+    for window in windows:
+        ((_, result),) = engine.transcribe([window], label_settings)
         features = tiny_teacher.feature_extractor(
-            sound.samples, sampling_rate=16_000, return_tensors="pt"
+            window.samples, sampling_rate=16_000, return_tensors="pt"
         ).input_features
         with torch.inference_mode():
-            logits = model(features, decoder_input_ids=torch.tensor([answer.tokens])).logits[0]
+            logits = model(features, decoder_input_ids=torch.tensor([result.tokens])).logits[0]
         logprobs = logits[3:-1].log_softmax(-1)
-        sampled = zip(logprobs, answer.tokens[4:], strict=True)
+        sampled = zip(logprobs, result.tokens[4:], strict=True)
         total = sum(row[token].item() for row, token in sampled)
-        num_before_end = len(answer.tokens) - 4 - answer.has_end
+        num_before_end = len(result.tokens) - 4 - result.has_end
         assert generation.suppress_tokens is None
-        assert answer.avg_logprob == pytest.approx(total / (num_before_end + 1), abs=1e-3)
+        assert result.avg_logprob == pytest.approx(total / (num_before_end + 1), abs=1e-3)
 
 
-def test_an_unknown_language_is_the_users_mistake(tiny_teacher, sounds, label_settings):
+def test_an_unknown_language_is_the_users_mistake(tiny_teacher, windows, label_settings):
     settings = label_settings.model_copy(update={"language": "xx"})
     with pytest.raises(UserError, match="cannot transcribe the language 'xx'"):
-        heard(WhisperEngine(tiny_teacher, 4), sounds, settings)
+        transcribe(WhisperEngine(tiny_teacher, 4), windows, settings)
 
 
-def test_no_more_than_a_batch_is_held(tiny_teacher, sounds, label_settings):
+def test_no_more_than_a_batch_is_held(tiny_teacher, windows, label_settings):
     taken = []
 
     def stream():
-        for sound in sounds:
-            taken.append(sound)
-            yield sound
+        for window in windows:
+            taken.append(window)
+            yield window
 
     next(WhisperEngine(tiny_teacher, 2).transcribe(stream(), label_settings))
     assert len(taken) <= 4
 
 
-def test_sampling_depends_on_window_and_temperature_alone(tiny_teacher, sounds, label_settings):
+def test_sampling_depends_on_window_and_temperature_alone(tiny_teacher, windows, label_settings):
     found = {
         (batch_size, temperature): tokens_of(
-            heard(WhisperEngine(tiny_teacher, batch_size), sounds, label_settings, temperature)
+            transcribe(
+                WhisperEngine(tiny_teacher, batch_size), windows, label_settings, temperature
+            )
         )
         for batch_size in (1, 5)
         for temperature in (0.4, 1.0)
@@ -116,8 +118,8 @@ def test_sampling_depends_on_window_and_temperature_alone(tiny_teacher, sounds, 
     assert found[1, 0.4] == found[5, 0.4]
     assert found[1, 1.0] == found[5, 1.0]
     assert found[1, 0.4] != found[1, 1.0]
-    renamed = [AudioWindow(f"other {sound.id}", sound.samples) for sound in sounds]
-    other = heard(WhisperEngine(tiny_teacher, 5), renamed, label_settings, 1.0)
+    renamed = [AudioWindow(f"other {window.id}", window.samples) for window in windows]
+    other = transcribe(WhisperEngine(tiny_teacher, 5), renamed, label_settings, 1.0)
     assert list(tokens_of(other).values()) != list(found[5, 1.0].values())
 
 
@@ -139,10 +141,10 @@ class Memory:
 
 
 STEPS = {
-    "caches": (cache.Cache, "__init__"),
+    "caches": (cache.KVCache, "__init__"),
     "features": (features.LogMel, "__call__"),
     "encoder": (WhisperEncoder, "forward"),
-    "projection": (DecoderLayers, "begin"),
+    "projection": (DecoderLayers, "prefill"),
     "decoder": (DecoderLayers, "__call__"),
     "logits": (DecoderLayers, "logits"),
 }
@@ -151,31 +153,31 @@ STEPS = {
 @pytest.mark.parametrize("draft", [False, True])
 @pytest.mark.parametrize("step", STEPS)
 def test_without_memory_the_batch_halves_and_tokens_stay(
-    tiny_teacher, sounds, label_settings, whole, monkeypatch, caplog, step, draft
+    tiny_teacher, windows, label_settings, whole, monkeypatch, caplog, step, draft
 ):
     memory = Memory(monkeypatch, *STEPS[step])
     drafting = (tiny_teacher,) if draft else ()
-    assert tokens_of(heard(WhisperEngine(tiny_teacher, 4, *drafting), sounds, label_settings))
+    assert tokens_of(transcribe(WhisperEngine(tiny_teacher, 4, *drafting), windows, label_settings))
     places = random.Random(0).sample(range(1, memory.calls + 1), min(memory.calls, 6))
     for place in places:
         memory.calls, memory.fails_at = 0, {place}
         caplog.clear()
         engine = WhisperEngine(tiny_teacher, 4, *drafting)
         with caplog.at_level(logging.WARNING):
-            assert tokens_of(heard(engine, sounds, label_settings)) == whole
+            assert tokens_of(transcribe(engine, windows, label_settings)) == whole
         assert [record.getMessage() for record in caplog.records] == [
-            "no memory for a batch of 4 windows on cpu; going on with batches of 2"
+            "out of memory with a batch of 4 windows on cpu; continuing with batches of 2"
         ]
         caplog.clear()
-        assert tokens_of(heard(engine, sounds, label_settings)) == whole
+        assert tokens_of(transcribe(engine, windows, label_settings)) == whole
         assert not caplog.records
 
 
-def test_halves_are_halved_again(tiny_teacher, sounds, label_settings, whole, monkeypatch, caplog):
+def test_halves_are_halved_again(tiny_teacher, windows, label_settings, whole, monkeypatch, caplog):
     memory = Memory(monkeypatch, *STEPS["encoder"])
     memory.most = 1
     with caplog.at_level(logging.WARNING):
-        found = heard(WhisperEngine(tiny_teacher, 4), sounds, label_settings)
+        found = transcribe(WhisperEngine(tiny_teacher, 4), windows, label_settings)
     assert tokens_of(found) == whole
     assert [record.getMessage()[-12:] for record in caplog.records] == [
         "batches of 2",
@@ -183,27 +185,27 @@ def test_halves_are_halved_again(tiny_teacher, sounds, label_settings, whole, mo
     ]
 
 
-def test_no_memory_for_one_window_is_an_error(tiny_teacher, sounds, label_settings, monkeypatch):
+def test_no_memory_for_one_window_is_an_error(tiny_teacher, windows, label_settings, monkeypatch):
     memory = Memory(monkeypatch, *STEPS["logits"])
     memory.fails_at = range(1, 1_000)
     with pytest.raises(ShardError, match="cpu has no memory for a single window: no memory"):
-        heard(WhisperEngine(tiny_teacher, 4), sounds, label_settings)
+        transcribe(WhisperEngine(tiny_teacher, 4), windows, label_settings)
 
 
-def test_what_fails_upstream_is_not_taken_for_ours(tiny_teacher, sounds, label_settings):
+def test_what_fails_upstream_is_not_taken_for_ours(tiny_teacher, windows, label_settings):
     def stream():
-        yield from sounds[:6]
+        yield from windows[:6]
         raise torch.OutOfMemoryError("somebody else's")
 
     with pytest.raises(torch.OutOfMemoryError, match="somebody else's"):
-        heard(WhisperEngine(tiny_teacher, 2), stream(), label_settings)
+        transcribe(WhisperEngine(tiny_teacher, 2), stream(), label_settings)
 
 
-def test_threads_hear_at_the_same_time(tiny_teacher, sounds, label_settings, whole):
+def test_threads_hear_at_the_same_time(tiny_teacher, windows, label_settings, whole):
     engine, found = WhisperEngine(tiny_teacher, 3), {}
 
     def work(number):
-        found[number] = tokens_of(heard(engine, sounds, label_settings))
+        found[number] = tokens_of(transcribe(engine, windows, label_settings))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -214,36 +216,38 @@ def test_threads_hear_at_the_same_time(tiny_teacher, sounds, label_settings, who
 
 
 def test_a_window_is_heard_again_while_others_are_on_their_way(
-    tiny_teacher, sounds, label_settings, whole
+    tiny_teacher, windows, label_settings, whole
 ):
     engine = WhisperEngine(tiny_teacher, 3)
     found = {}
-    for sound, answer in engine.transcribe(sounds, label_settings):
-        found[sound.id] = answer.tokens
-        assert len(heard(engine, [sound], label_settings, 0.8)) == 1
+    for window, result in engine.transcribe(windows, label_settings):
+        found[window.id] = result.tokens
+        assert len(transcribe(engine, [window], label_settings, 0.8)) == 1
     assert dict(sorted(found.items())) == whole
 
 
-def test_with_a_draft_the_same_is_heard(tiny_teacher, sounds, label_settings, whole):
+def test_with_a_draft_the_same_is_heard(tiny_teacher, windows, label_settings, whole):
     engine = WhisperEngine(tiny_teacher, 3, draft=tiny_teacher)
-    assert tokens_of(heard(engine, sounds, label_settings)) == whole
+    assert tokens_of(transcribe(engine, windows, label_settings)) == whole
 
 
-def test_what_is_sent_back_is_heard_beside_the_others(tiny_teacher, sounds, label_settings, whole):
+def test_what_is_sent_back_is_heard_beside_the_others(tiny_teacher, windows, label_settings, whole):
     """As if alone: rows with and without a temperature do not know of each other."""
-    engine, answers, order = WhisperEngine(tiny_teacher, 3), {}, []
-    hearing, again = engine.transcribe(sounds, label_settings), None
+    engine, results, order = WhisperEngine(tiny_teacher, 3), {}, []
+    transcriptions, retry = engine.transcribe(windows, label_settings), None
     while True:
         try:
-            sound, answer = hearing.send(again)
+            window, result = transcriptions.send(retry)
         except StopIteration:
             break
-        answers[sound.id, sound.temperature] = answer.tokens
-        order.append((sound.id, sound.temperature))
+        results[window.id, window.temperature] = result.tokens
+        order.append((window.id, window.temperature))
         is_first = len(order) == 1
-        again = dataclasses.replace(sound, temperature=0.8) if is_first else None
-    assert {name: tokens for (name, at), tokens in sorted(answers.items()) if not at} == whole
-    again_id = order[0][0]
-    alone = heard(engine, [sound for sound in sounds if sound.id == again_id], label_settings, 0.8)
-    assert answers[again_id, 0.8] == alone[again_id].tokens
-    assert order.index((again_id, 0.8)) < NUM_WINDOWS
+        retry = dataclasses.replace(window, temperature=0.8) if is_first else None
+    assert {name: tokens for (name, at), tokens in sorted(results.items()) if not at} == whole
+    retried_id = order[0][0]
+    alone = transcribe(
+        engine, [window for window in windows if window.id == retried_id], label_settings, 0.8
+    )
+    assert results[retried_id, 0.8] == alone[retried_id].tokens
+    assert order.index((retried_id, 0.8)) < NUM_WINDOWS

@@ -1,11 +1,15 @@
-"""Both ways to attend to the sound say what the layer of transformers says."""
+"""Both ways to attend to the window say what the layer of transformers says."""
 
 import pytest
 import torch
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperAttention
 
-from tasks.whisper.decoding.attention import Absorbed, ByHead, absorbs
+from tasks.whisper.decoding.attention import (
+    AbsorbedCrossAttention,
+    KeyValueCrossAttention,
+    prefers_absorbed,
+)
 
 NUM_WINDOWS, NUM_FRAMES = 3, 50
 
@@ -24,7 +28,7 @@ def attention(request):
     return made.eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("way", [ByHead, Absorbed])
+@pytest.mark.parametrize("way", [KeyValueCrossAttention, AbsorbedCrossAttention])
 @pytest.mark.parametrize("num_tokens", [1, 5])
 def test_what_is_heard_is_what_transformers_hears(attention, way, num_tokens):
     draw = torch.Generator().manual_seed(1)
@@ -33,14 +37,14 @@ def test_what_is_heard_is_what_transformers_hears(attention, way, num_tokens):
     encoded = torch.randn(NUM_WINDOWS, NUM_FRAMES, width, generator=draw)
     listening = way(attention, attention.num_heads)
     expected = attention(hidden, key_value_states=encoded)[0]
-    found = listening(hidden, listening.keep(encoded))
+    found = listening(hidden, listening.project(encoded))
     assert expected.std() > 0.1
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_every_layer_that_absorbs_keeps_the_very_same(attention):
     encoded = torch.randn(NUM_WINDOWS, NUM_FRAMES, attention.embed_dim)
-    (kept,) = Absorbed(attention, attention.num_heads).keep(encoded)
+    (kept,) = AbsorbedCrossAttention(attention, attention.num_heads).project(encoded)
     assert kept is encoded
 
 
@@ -49,4 +53,4 @@ def test_every_layer_that_absorbs_keeps_the_very_same(attention):
     [("cpu", 4, True), ("cpu", 6, True), ("cpu", 20, False), ("cuda", 4, False)],
 )
 def test_few_heads_on_a_processor_absorb(device, num_heads, expected):
-    assert absorbs(torch.device(device), num_heads) is expected
+    assert prefers_absorbed(torch.device(device), num_heads) is expected

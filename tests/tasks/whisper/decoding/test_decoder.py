@@ -13,8 +13,8 @@ from tasks.demo.teacher_model import TEACHER_FOLDER
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.features import LogMel
-from tasks.whisper.flight import ON_CPU, ON_GPU
-from tasks.whisper.teacher import load_teacher
+from tasks.whisper.model import load_whisper
+from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE
 
 MAX_NEW_TOKENS = 40
 CLOSE = 1e-4  # logits that are nearer than this may change places
@@ -47,36 +47,36 @@ def generated(model, encoded, rules):
         output_scores=True,
         **({"language": "en", "task": "transcribe"} if multilingual else {}),
     )
-    answers = []
+    hypotheses = []
     for sequence in found.sequences.tolist():
-        answer = sequence[len(rules.prompt) :]
-        if rules.end_id in answer:
-            answer = answer[: answer.index(rules.end_id) + 1]
-        answers.append((*sequence[: len(rules.prompt)], *answer))
-    return answers, found.scores
+        hypothesis = sequence[len(rules.prompt) :]
+        if rules.end_id in hypothesis:
+            hypothesis = hypothesis[: hypothesis.index(rules.end_id) + 1]
+        hypotheses.append((*sequence[: len(rules.prompt)], *hypothesis))
+    return hypotheses, found.scores
 
 
-def tokens_of(answers):
-    return [answer.tokens for answer in answers]
+def tokens_of(hypotheses):
+    return [hypothesis.tokens for hypothesis in hypotheses]
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("multilingual", [False, True])
 @pytest.mark.parametrize("seed", [0, 3])
 def test_tokens_are_those_of_generate(
-    make_whisper, make_features, hear_encoded, seed, multilingual, timestamps
+    make_whisper, make_features, decode_encoded, seed, multilingual, timestamps
 ):
     model = make_whisper(seed, multilingual=multilingual)
     encoded, rules = encode(model, make_features(20)), rules_of(model, timestamps=timestamps)
     expected, _ = generated(model, encoded, rules)
     assert len({len(one) for one in expected}) > 3  # so that slots are filled at different steps
     for num_slots in (1, 7, 20):
-        assert tokens_of(hear_encoded(model, encoded, rules, num_slots)) == expected
+        assert tokens_of(decode_encoded(model, encoded, rules, num_slots)) == expected
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
 def test_tokens_are_the_same_at_every_batch_size_and_in_any_order(
-    make_whisper, make_features, hear_encoded, timestamps
+    make_whisper, make_features, decode_encoded, timestamps
 ):
     model = make_whisper(3)
     rules = rules_of(model, timestamps=timestamps, max_new_tokens=14)
@@ -86,8 +86,10 @@ def test_tokens_are_the_same_at_every_batch_size_and_in_any_order(
     for num_slots in range(1, 65, 1 if timestamps else 7):
         few = num_slots + 6  # so that slots are filled again
         order = random.Random(num_slots).sample(range(few), few)
-        pace = ON_GPU if num_slots % 2 else ON_CPU  # it changes when they are
-        found = hear_encoded(model, encoded[:few], rules, num_slots, pace=pace, order=order)
+        schedule = GPU_SCHEDULE if num_slots % 2 else CPU_SCHEDULE  # it changes when they are
+        found = decode_encoded(
+            model, encoded[:few], rules, num_slots, schedule=schedule, order=order
+        )
         assert tokens_of(found) == expected[:few], num_slots
 
 
@@ -98,7 +100,7 @@ def demo():
 
     if not (TEACHER_FOLDER / "model.safetensors").is_file():
         pytest.skip("the demo teacher is not made yet")
-    teacher = load_teacher(Teacher(path=str(TEACHER_FOLDER)), "float32", "cpu")
+    teacher = load_whisper(Teacher(path=str(TEACHER_FOLDER)), "float32", "cpu")
     draw = np.random.default_rng(0)
     windows = [speech_window(f"unheard{place % 20}", draw) for place in range(194)]
     windows += [no_speech_window(draw) for _ in range(6)]
@@ -110,15 +112,15 @@ def demo():
 @pytest.mark.slow
 @pytest.mark.parametrize(("timestamps", "num_slots"), [(False, 16), (True, 64)])
 def test_tokens_of_the_demo_teacher_are_those_of_generate(
-    demo, hear_encoded, timestamps, num_slots
+    demo, decode_encoded, timestamps, num_slots
 ):
     model, encoded = demo
     rules = rules_of(model, timestamps=timestamps, max_new_tokens=50)
     expected, _ = generated(model, encoded, rules)
     order = random.Random(num_slots).sample(range(200), 200)
-    assert tokens_of(hear_encoded(model, encoded, rules, num_slots, order=order)) == expected
+    assert tokens_of(decode_encoded(model, encoded, rules, num_slots, order=order)) == expected
     few = slice(190, 200)
-    assert tokens_of(hear_encoded(model, encoded[few], rules, 1)) == expected[few]
+    assert tokens_of(decode_encoded(model, encoded[few], rules, 1)) == expected[few]
 
 
 def released(name):
@@ -168,7 +170,7 @@ def released(name):
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny.en", "large-v3"])
-def test_tokens_in_the_geometry_of_released_models(hear_encoded, name):
+def test_tokens_in_the_geometry_of_released_models(decode_encoded, name):
     """Equal to `generate`, or first different where its two best are as good as equal."""
     model = released(name)
     features = torch.randn((3, model.config.num_mel_bins, 3000))
@@ -176,44 +178,44 @@ def test_tokens_in_the_geometry_of_released_models(hear_encoded, name):
     for timestamps in (False, True):
         rules = rules_of(model, timestamps=timestamps, max_new_tokens=12)
         expected, scores = generated(model, encoded, rules)
-        found = hear_encoded(model, encoded, rules, 2)
-        for row, answer in enumerate(found):
-            same = zip(answer.tokens, expected[row], strict=False)
+        found = decode_encoded(model, encoded, rules, 2)
+        for row, hypothesis in enumerate(found):
+            same = zip(hypothesis.tokens, expected[row], strict=False)
             place = next((at for at, (ours, theirs) in enumerate(same) if ours != theirs), None)
             if place is not None:
                 best, second = scores[place - len(rules.prompt)][row].topk(2).values.tolist()
                 assert best - second < CLOSE
             else:
-                assert len(answer.tokens) == len(expected[row])
+                assert len(hypothesis.tokens) == len(expected[row])
 
 
-def test_the_sequence_holds_prompt_and_end(make_whisper, make_features, hear_encoded):
+def test_the_sequence_holds_prompt_and_end(make_whisper, make_features, decode_encoded):
     """Defect 13: `generate` returns neither, and labels stored from it lose the start."""
     model = make_whisper()
     rules = rules_of(model)
-    decoded = hear_encoded(model, encode(model, make_features(9)), rules, 4)
+    decoded = decode_encoded(model, encode(model, make_features(9)), rules, 4)
     assert all(one.tokens[:4] == rules.prompt for one in decoded)
     ended = [one.tokens for one in decoded if len(one.tokens) < len(rules.prompt) + MAX_NEW_TOKENS]
     assert ended
     assert all(tokens[-1] == rules.end_id for tokens in ended)
 
 
-def test_an_answer_that_reaches_the_limit_has_no_end(make_whisper, make_features, hear_encoded):
+def test_an_answer_that_reaches_the_limit_has_no_end(make_whisper, make_features, decode_encoded):
     model = make_whisper()
     rules = rules_of(model, max_new_tokens=1)
-    for one in hear_encoded(model, encode(model, make_features(3)), rules, 2):
+    for one in decode_encoded(model, encode(model, make_features(3)), rules, 2):
         assert len(one.tokens) == len(rules.prompt) + 1
         assert one.tokens[-1] != rules.end_id
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
 def test_probabilities_are_those_of_one_pass_over_the_whole_sequence(
-    make_whisper, make_features, hear_encoded, timestamps
+    make_whisper, make_features, decode_encoded, timestamps
 ):
     """Whisper's definitions, without a cache and without a batch."""
     model = make_whisper(3)
     features, rules = make_features(9), rules_of(model, timestamps=timestamps)
-    found = hear_encoded(model, encode(model, features), rules, 4)
+    found = decode_encoded(model, encode(model, features), rules, 4)
     for one, window in zip(found, features, strict=True):
         with torch.inference_mode():
             logits = model(window[None], decoder_input_ids=torch.tensor([one.tokens])).logits[0]
@@ -232,11 +234,11 @@ def test_probabilities_are_those_of_one_pass_over_the_whole_sequence(
         assert one.sum_logprob == pytest.approx(total, abs=1e-3)
 
 
-def test_probabilities_do_not_depend_on_the_batch(make_whisper, make_features, hear_encoded):
+def test_probabilities_do_not_depend_on_the_batch(make_whisper, make_features, decode_encoded):
     model = make_whisper()
     encoded, rules = encode(model, make_features(6)), rules_of(model)
-    alone = hear_encoded(model, encoded, rules, 1)
-    for together in (hear_encoded(model, encoded, rules, size) for size in (2, 6)):
+    alone = decode_encoded(model, encoded, rules, 1)
+    for together in (decode_encoded(model, encoded, rules, size) for size in (2, 6)):
         for signal in ("sum_logprob", "no_speech_prob"):
             assert [getattr(one, signal) for one in together] == pytest.approx(
                 [getattr(one, signal) for one in alone], abs=1e-3
@@ -244,15 +246,15 @@ def test_probabilities_do_not_depend_on_the_batch(make_whisper, make_features, h
 
 
 def test_the_sound_is_listened_to_once_a_window(
-    make_whisper, make_features, hear_encoded, monkeypatch
+    make_whisper, make_features, decode_encoded, monkeypatch
 ):
     model, counted = make_whisper(), []
-    begin = DecoderLayers.begin
+    begin = DecoderLayers.prefill
 
     def counting(layers, prompt, encoded, cache, rows):
         counted.append(len(encoded))
         return begin(layers, prompt, encoded, cache, rows)
 
-    monkeypatch.setattr(DecoderLayers, "begin", counting)
-    hear_encoded(model, encode(model, make_features(9)), rules_of(model), 4)
+    monkeypatch.setattr(DecoderLayers, "prefill", counting)
+    decode_encoded(model, encode(model, make_features(9)), rules_of(model), 4)
     assert sum(counted) == 9

@@ -1,14 +1,14 @@
 import pytest
 
-from tasks.whisper.decoding.graphs import Graphs, few_shapes
+from tasks.whisper.decoding.graphs import GraphCache, bucket_shape
 
 
 def test_without_a_recorder_each_step_is_run():
-    graphs, runs = Graphs(None), []
+    graphs, runs = GraphCache(None), []
     for number in range(3):
         graphs.run("same", lambda number=number: runs.append(number))
     assert runs == [0, 1, 2]
-    assert not graphs.are_recorded
+    assert not graphs.is_enabled
 
 
 def test_a_step_runs_once_as_it_is_and_is_then_recorded_once_a_key():
@@ -18,7 +18,7 @@ def test_a_step_runs_once_as_it_is_and_is_then_recorded_once_a_key():
         recorded.append(step)
         return lambda: runs.append("replay")
 
-    graphs = Graphs(record)
+    graphs = GraphCache(record)
     for key in ("a", "a", "a", "b", "b"):
         graphs.run(key, lambda key=key: runs.append(key))
     assert runs == ["a", "replay", "replay", "b", "replay"]
@@ -26,12 +26,12 @@ def test_a_step_runs_once_as_it_is_and_is_then_recorded_once_a_key():
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "num_places", "shape"),
+    ("num_rows", "num_positions", "shape"),
     [(64, 5, (64, 64)), (33, 64, (64, 64)), (32, 65, (32, 128)), (1, 220, (8, 228))],
 )
-def test_shapes_are_few_and_large_enough(num_rows, num_places, shape):
-    assert few_shapes(num_rows, num_places, num_slots=64, num_positions=228) == shape
+def test_shapes_are_few_and_large_enough(num_rows, num_positions, shape):
+    assert bucket_shape(num_rows, num_positions, num_slots=64, max_positions=228) == shape
 
 
 def test_a_few_slots_are_never_more():
-    assert few_shapes(1, 1, num_slots=3, num_positions=10) == (3, 10)
+    assert bucket_shape(1, 1, num_slots=3, max_positions=10) == (3, 10)

@@ -1,7 +1,7 @@
 import torch
 
 from tasks.whisper.decoding.rules import TimestampRules
-from tasks.whisper.decoding.timestamps import apply_timestamp_rules, latest_times
+from tasks.whisper.decoding.timestamps import apply_timestamp_rules, running_max_timestamp
 
 TEXT, END, NO_TIMESTAMPS, FIRST = 0, 10, 11, 12
 VOCAB = 12 + 21
@@ -54,7 +54,7 @@ def test_timestamps_that_are_together_likelier_than_any_word_win():
 def test_the_latest_time_is_known_at_each_token():
     tokens = torch.tensor([[FIRST + 2, TEXT, FIRST + 4, TEXT], [TEXT, TEXT, FIRST, FIRST]])
     latest = torch.tensor([FIRST + 1, FIRST - 1])
-    assert latest_times(latest, tokens, RULES).tolist() == [
+    assert running_max_timestamp(latest, tokens, RULES).tolist() == [
         [FIRST + 2, FIRST + 2, FIRST + 4, FIRST + 4],
         [FIRST - 1, FIRST - 1, FIRST, FIRST],
     ]

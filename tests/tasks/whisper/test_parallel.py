@@ -10,8 +10,8 @@ import torch
 
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.flight import Flight
-from tasks.whisper.streams import num_streams, side_by_side
+from tasks.whisper.parallel import num_schedulers, parallel_schedulers
+from tasks.whisper.scheduler import BatchScheduler
 from tasks.whisper.whisper import WhisperEngine
 
 NUM_THREADS = 4
@@ -28,7 +28,7 @@ def four_threads() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def sounds():
+def windows():
     draw = np.random.default_rng(1)
     lengths = draw.integers(1_000, 32_000, NUM_WINDOWS)
     return [
@@ -42,36 +42,36 @@ def sounds():
     [(1, "cpu", 1), (15, "cpu", 1), (16, "cpu", 2), (64, "cpu", NUM_THREADS), (64, "cuda", 1)],
 )
 def test_a_flight_has_a_core_and_enough_to_do(num_slots, device, expected):
-    assert num_streams(num_slots, torch.device(device)) == expected
+    assert num_schedulers(num_slots, torch.device(device)) == expected
 
 
-def heard(engine, sounds, settings):
-    return [(sound.id, answer) for sound, answer in engine.transcribe(sounds, settings)]
+def transcribe(engine, windows, settings):
+    return [(window.id, result) for window, result in engine.transcribe(windows, settings)]
 
 
-def test_each_window_is_heard_once_as_if_alone(tiny_teacher, sounds, label_settings):
-    together = heard(WhisperEngine(tiny_teacher, 24), sounds, label_settings)
-    alone = dict(heard(WhisperEngine(tiny_teacher, 1), sounds, label_settings))
+def test_each_window_is_heard_once_as_if_alone(tiny_teacher, windows, label_settings):
+    together = transcribe(WhisperEngine(tiny_teacher, 24), windows, label_settings)
+    alone = dict(transcribe(WhisperEngine(tiny_teacher, 1), windows, label_settings))
     assert sorted(name for name, _ in together) == sorted(alone)
-    assert all(answer.tokens == alone[name].tokens for name, answer in together)
+    assert all(result.tokens == alone[name].tokens for name, result in together)
 
 
 def test_order_and_last_bits_are_the_same_however_fast_each_is(
-    tiny_teacher, sounds, label_settings, monkeypatch
+    tiny_teacher, windows, label_settings, monkeypatch
 ):
-    first = heard(WhisperEngine(tiny_teacher, 24), sounds, label_settings)
-    working = Flight.turn
+    first = transcribe(WhisperEngine(tiny_teacher, 24), windows, label_settings)
+    working = BatchScheduler.turn
 
-    def unsteady(flight, given):
+    def unsteady(scheduler, given):
         time.sleep(random.random() * 0.004)
-        return working(flight, given)
+        return working(scheduler, given)
 
-    monkeypatch.setattr(Flight, "turn", unsteady)
-    assert heard(WhisperEngine(tiny_teacher, 24), sounds, label_settings) == first
+    monkeypatch.setattr(BatchScheduler, "advance", unsteady)
+    assert transcribe(WhisperEngine(tiny_teacher, 24), windows, label_settings) == first
 
 
 def test_flights_have_threads_of_their_own_with_a_share_of_the_cores(
-    tiny_teacher, sounds, label_settings, monkeypatch
+    tiny_teacher, windows, label_settings, monkeypatch
 ):
     seen = set()
     working = DecoderLayers.__call__
@@ -81,13 +81,15 @@ def test_flights_have_threads_of_their_own_with_a_share_of_the_cores(
         return working(layers, *arguments)
 
     monkeypatch.setattr(DecoderLayers, "__call__", watched)
-    assert len(heard(WhisperEngine(tiny_teacher, 16), sounds, label_settings)) == NUM_WINDOWS
+    assert len(transcribe(WhisperEngine(tiny_teacher, 16), windows, label_settings)) == NUM_WINDOWS
     assert seen == {NUM_THREADS // 2}
 
 
-def test_one_flight_without_memory_loses_nothing(tiny_teacher, sounds, label_settings, monkeypatch):
-    whole = dict(heard(WhisperEngine(tiny_teacher, 1), sounds, label_settings))
-    working, calls = DecoderLayers.begin, []
+def test_one_flight_without_memory_loses_nothing(
+    tiny_teacher, windows, label_settings, monkeypatch
+):
+    whole = dict(transcribe(WhisperEngine(tiny_teacher, 1), windows, label_settings))
+    working, calls = DecoderLayers.prefill, []
 
     def failing(layers, *arguments):
         calls.append(1)
@@ -95,28 +97,28 @@ def test_one_flight_without_memory_loses_nothing(tiny_teacher, sounds, label_set
             raise torch.OutOfMemoryError("no memory")
         return working(layers, *arguments)
 
-    monkeypatch.setattr(DecoderLayers, "begin", failing)
-    found = heard(WhisperEngine(tiny_teacher, 32), sounds, label_settings)
+    monkeypatch.setattr(DecoderLayers, "prefill", failing)
+    found = transcribe(WhisperEngine(tiny_teacher, 32), windows, label_settings)
     assert len(found) == NUM_WINDOWS
-    assert {name: answer.tokens for name, answer in found} == {
-        name: answer.tokens for name, answer in whole.items()
+    assert {name: result.tokens for name, result in found} == {
+        name: result.tokens for name, result in whole.items()
     }
 
 
 def test_what_goes_wrong_in_a_flight_is_raised_here(
-    tiny_teacher, sounds, label_settings, monkeypatch
+    tiny_teacher, windows, label_settings, monkeypatch
 ):
     def broken(*_):
         raise ValueError("broken weights")
 
     monkeypatch.setattr(DecoderLayers, "__call__", broken)
     with pytest.raises(ValueError, match="broken weights"):
-        heard(WhisperEngine(tiny_teacher, 32), sounds, label_settings)
+        transcribe(WhisperEngine(tiny_teacher, 32), windows, label_settings)
 
 
 def test_a_leg_ends_where_more_sounds_could_be_used():
     class Counted:
-        """A flight that has use for sounds after three turns, and none left after five."""
+        """A scheduler that has use for windows after three turns, and none left after five."""
 
         def __init__(self) -> None:
             self.num_turns = 0
@@ -126,14 +128,14 @@ def test_a_leg_ends_where_more_sounds_could_be_used():
             return int(self.num_turns >= 3)
 
         @property
-        def sounds(self) -> range:
+        def windows(self) -> range:
             return range(5 - self.num_turns)
 
         def turn(self, given):
             self.num_turns += 1
             return []
 
-    with side_by_side(1) as fly:
+    with parallel_schedulers(1) as fly:
         until_room, to_the_end = Counted(), Counted()
         fly([(until_room, [])], False)
         fly([(to_the_end, [])], True)

@@ -1,4 +1,4 @@
-"""Several streams of examples as one, each with its chance."""
+"""A weighted random mixture of several streams of examples."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
@@ -8,17 +8,17 @@ import numpy.typing as npt
 
 from storage.errors import UserError
 from tasks.reading.examples import Example, ExampleSource
-from tasks.reading.order import random_fractions
-from tasks.reading.share import Consumer
+from tasks.reading.partition import Consumer
+from tasks.reading.shuffle import random_fractions
 
 _MIX: Final = 0x6D6978
-"""Sets these draws apart from those of an epoch's order."""
+"""Makes these random numbers independent of those that shuffle an epoch."""
 
 
 class Mixture:
-    """Draws each example from one of `sources`, by chance and by weight; none of them ever ends.
+    """Draws each example from one of several endless sources, at random by weight.
 
-    Which one is drawn is decided by seed, consumer and the number of examples before it.
+    The draws depend on seed, consumer and position in the stream alone.
     """
 
     def __init__(
@@ -29,14 +29,14 @@ class Mixture:
         seed: int,
         consumer: Consumer,
     ) -> None:
-        """`weights` are above 0, one for each source."""
+        """`weights` are positive, one per source."""
         self._sources = sources
         self._until = np.cumsum(weights) / np.sum(weights)
         self._names = (_MIX, consumer.num, consumer.index)
         self._seed = seed
 
     def stream(self, num_consumed: int = 0) -> Iterator[Example]:
-        """The examples after the first `num_consumed`, without end."""
+        """The examples after the first `num_consumed`; endless."""
         drawn = np.zeros(len(self._sources), np.int64)
         streams: list[Iterator[Example]] = []
         for block in self._draws():
@@ -59,12 +59,12 @@ class Mixture:
 
 
 def chosen_weights(weights: Mapping[str, float], corpora: Collection[str]) -> dict[str, float]:
-    """The weights above 0; raises `UserError` for a corpus that is not one of `corpora`."""
+    """The positive weights; raises `UserError` for negative ones and for unknown corpora."""
     unknown = [corpus for corpus in weights if corpus not in corpora]
     chosen = {corpus: weight for corpus, weight in weights.items() if weight > 0}
     if unknown or not chosen or any(weight < 0 for weight in weights.values()):
         raise UserError(
-            f"weights are {dict(weights)}, expected numbers from 0, at least one above it, for"
-            f" corpora of the manifest: {', '.join(sorted(corpora))}"
+            f"weights are {dict(weights)}, expected non-negative numbers, at least one of them"
+            f" positive, for corpora of the manifest: {', '.join(sorted(corpora))}"
         )
     return chosen

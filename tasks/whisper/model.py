@@ -1,6 +1,6 @@
-"""A Whisper that is ready to listen: its weights, its features and its tokenizer, loaded once.
+"""Loads a Whisper, teacher or student: weights, feature extractor and tokenizer, cached.
 
-Knows Hugging Face's format and the devices of this machine; knows no shard and no utterance.
+Deals with the Hugging Face format and devices; it has no notion of shards or utterances.
 """
 
 import functools
@@ -33,18 +33,18 @@ from transformers.utils import logging as transformers_logging
 from configs.schema import Teacher
 from storage.errors import TransientError, UserError
 from tasks.audio import SAMPLE_RATE_HZ, Samples
+from tasks.whisper.device import Device, device_name
 from tasks.whisper.identity import MODEL_FILES, model_files, teacher_identity
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Device = Literal["auto", "cpu", "cuda"]
 
-_NUM_KEPT: Final = 2  # a teacher and a student; more could fill the device
-_LOADING = threading.Lock()
+_MAX_MODELS: Final = 2  # a teacher and a student; more could fill the device
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
-class Transcriber:
-    """A model ready on its device, and what turns sound into features and ids into text."""
+class LoadedWhisper:
+    """A model on its device with its feature extractor and tokenizer."""
 
     model: WhisperForConditionalGeneration
     feature_extractor: WhisperFeatureExtractor
@@ -52,30 +52,29 @@ class Transcriber:
 
     @property
     def window_samples(self) -> int:
-        """The length of what the model hears at once, at 16 kHz."""
+        """The length of the model's input window, in samples at 16 kHz."""
         num_samples: int = self.feature_extractor.n_samples
         return num_samples
 
 
-def load_teacher(
+def load_whisper(
     settings: Teacher, dtype: Dtype = "float32", device: Device = "auto"
-) -> Transcriber:
-    """The model of `settings`, from memory when this process has it already.
+) -> LoadedWhisper:
+    """Load the model of `settings`; the last two are cached in the process.
 
-    Only weights in safetensors are read and no code that comes with a model is run. `device` auto
-    is the GPU where there is one. Raises `UserError` for a folder that holds no Whisper, a hub
-    model that does not exist and a GPU that is not there, `TransientError` when the hub does not
-    answer.
+    Reads weights in safetensors only and runs no code that comes with a model. `device` auto is
+    the GPU if there is one. Raises `UserError` for a folder that holds no Whisper, a hub model
+    that does not exist and a missing GPU, `TransientError` when the hub is unreachable.
     """
     on_device = device_name(device)
-    with _LOADING:  # so that threads that start together load one copy
+    with _LOCK:  # concurrent threads load one copy
         folder = model_folder(settings)
         return _load(str(folder), teacher_identity(settings), dtype, on_device)
 
 
-@functools.lru_cache(maxsize=_NUM_KEPT)
-def _load(folder: str, identity: str, dtype: Dtype, device: str) -> Transcriber:
-    """`identity` is part of the key: a folder may come to hold other weights."""
+@functools.lru_cache(maxsize=_MAX_MODELS)
+def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhisper:
+    """`identity` is part of the cache key because the files in a folder may change."""
     with silent_transformers():
         try:
             model = WhisperForConditionalGeneration.from_pretrained(
@@ -89,9 +88,9 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> Transcriber:
                 f"the folder {folder!r} holds no readable Whisper ({first_line}); expected the"
                 " files that save_pretrained of transformers writes; copy them again"
             ) from error
-    _refuse_other_features(folder, extractor, model.config.max_source_positions)
+    _require_matching_features(folder, extractor, model.config.max_source_positions)
     _make_ready(model, device)
-    return Transcriber(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+    return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
 
 
 def _make_ready(model: nn.Module, device: str) -> None:
@@ -100,31 +99,31 @@ def _make_ready(model: nn.Module, device: str) -> None:
     model.to(device)
 
 
-def _refuse_other_features(
+def _require_matching_features(
     folder: str, extractor: WhisperFeatureExtractor, num_positions: int
 ) -> None:
-    """The encoder has a position for every second frame of the window, and no other number."""
+    """The encoder has exactly one position for every two frames of the window."""
     if extractor.sampling_rate != SAMPLE_RATE_HZ or extractor.nb_max_frames != 2 * num_positions:
         raise UserError(
-            f"the teacher at {folder!r} hears {2 * num_positions} frames at {SAMPLE_RATE_HZ} Hz,"
-            f" and its preprocessor_config.json makes {extractor.nb_max_frames} at"
-            f" {extractor.sampling_rate} Hz; take the one that came with these weights"
+            f"the teacher at {folder!r} expects {2 * num_positions} frames at {SAMPLE_RATE_HZ} Hz,"
+            f" but its preprocessor_config.json gives {extractor.nb_max_frames} at"
+            f" {extractor.sampling_rate} Hz; use the file that came with these weights"
         )
 
 
-def log_mel(transcriber: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
-    """The features of each waveform, (windows, mels, frames), in the model's dtype on its device.
+def log_mel(whisper: LoadedWhisper, waveforms: Sequence[Samples]) -> Tensor:
+    """Features of each waveform, (windows, mels, frames), in the model's dtype on its device.
 
-    A waveform is (samples,) float32 at 16 kHz and padded with silence to the window. Raises
-    `ValueError` for one that is longer, which would be cut without a trace.
+    A waveform is (samples,) float32 at 16 kHz and is padded with silence to the window. Raises
+    `ValueError` for one that is longer instead of truncating it silently.
     """
     longest = max(len(waveform) for waveform in waveforms)
-    if longest > transcriber.window_samples:
+    if longest > whisper.window_samples:
         raise ValueError(
-            f"a waveform has {longest} samples and the window {transcriber.window_samples}"
+            f"a waveform has {longest} samples, but the window {whisper.window_samples}"
         )
-    model = transcriber.model
-    features: Tensor = transcriber.feature_extractor(
+    model = whisper.model
+    features: Tensor = whisper.feature_extractor(
         list(waveforms),
         sampling_rate=SAMPLE_RATE_HZ,
         return_tensors="pt",
@@ -134,16 +133,16 @@ def log_mel(transcriber: Transcriber, waveforms: Sequence[Samples]) -> Tensor:
 
 
 def model_folder(settings: Teacher) -> Path:
-    """The model's local folder, fetched from the hub where need be; raises as `load_teacher`."""
+    """The model's local folder, downloaded from the hub if needed; raises as `load_whisper`."""
     if settings.path is not None:
         model_files(Path(settings.path))
         return Path(settings.path).resolve()
-    return _fetched(str(settings.hub), str(settings.revision))
+    return _download(str(settings.hub), str(settings.revision))
 
 
 @functools.cache
-def _fetched(hub: str, revision: str) -> Path:
-    """Asked once a process, for the hub is asked each time even when all is on disk."""
+def _download(hub: str, revision: str) -> Path:
+    """Cached, because each call contacts the hub even when all files are on disk."""
     name = f"{hub}@{revision}"
     try:
         return Path(
@@ -151,34 +150,24 @@ def _fetched(hub: str, revision: str) -> Path:
                 hub,
                 revision=revision,
                 allow_patterns=[*MODEL_FILES, "model*.safetensors"],
-                ignore_patterns=["*fp32*"],  # large-v3 has every weight twice
+                ignore_patterns=["*fp32*"],  # large-v3 ships its weights twice
             )
         )
     except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError) as error:
         raise UserError(
             f"the hub has no model {name} that you may read; check `hub` and `revision`, and"
-            " HF_TOKEN if the model asks for an account"
+            " HF_TOKEN if the model requires an account"
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise TransientError(
-            f"the model {name} cannot be fetched ({type(error).__name__}); check the network, or"
-            " copy the model to a folder and give its `path`"
+            f"the model {name} cannot be downloaded ({type(error).__name__}); check the network, or"
+            " copy the model to a folder and set `path`"
         ) from error
-
-
-def device_name(device: Device) -> str:
-    """The device as torch calls it; raises `UserError` for a GPU that is not there."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "runtime.device is cuda and torch finds no GPU; set it to auto or cpu, or install the"
-            " driver and a torch that was built for it"
-        )
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
 def silent_transformers() -> Iterator[None]:
-    """No warnings and no bars of progress, and afterwards all as it was."""
+    """Suppress warnings and progress bars of transformers, and restore them afterwards."""
     hide_bars: Callable[[], None] = transformers_logging.disable_progress_bar
     show_bars: Callable[[], None] = transformers_logging.enable_progress_bar
     verbosity = transformers_logging.get_verbosity()

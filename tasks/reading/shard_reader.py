@@ -1,6 +1,6 @@
-"""A manifest entry that is being read: its examples come when they are asked for."""
+"""Reads the examples of one shard on demand, in any order."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +13,11 @@ from tasks.reading.examples import Example
 from tasks.reading.join import read_entry
 
 Fetch = Callable[[FileRef], AbstractContextManager[Path]]
-"""Brings a stored file to this machine for as long as the context is open; `Store.fetch` is one."""
+"""Provides a local copy of a stored file while the context is open, as `Store.fetch`."""
 
 
-class Entry(Protocol):
-    """What the reader needs to know of a manifest entry."""
+class Shard(Protocol):
+    """The files of a shard to read, as a `ManifestEntry` names them."""
 
     @property
     def corpus(self) -> str:
@@ -25,64 +25,54 @@ class Entry(Protocol):
         ...
 
     @property
-    def audio(self) -> FileRef:
-        """The normalised shard."""
-        ...
-
-    @property
-    def label(self) -> FileRef:
-        """Its labels."""
-        ...
-
-    @property
-    def kept(self) -> FileRef:
-        """The windows that the filter kept."""
+    def files(self) -> Mapping[str, FileRef]:
+        """The files of the shard by stage: `normalise`, `label` and `filter` are read."""
         ...
 
     @property
     def num_windows(self) -> int:
-        """How many windows are kept."""
+        """The number of kept windows."""
         ...
 
 
-class OpenEntry:
-    """The examples of an entry at `positions`, which rise; each is taken once, in any order.
+class ShardReader:
+    """The examples of a shard at `positions`, in rising order; each can be taken once.
 
-    One that is read before it is asked for waits here. The files are fetched for the first one and
-    let go with the last one that is read.
+    Files are read from the start, and examples read before they are taken are kept. The files are
+    fetched for the first example and released after the last one is read.
     """
 
-    def __init__(self, entry: Entry, fetch: Fetch, positions: Sequence[int]) -> None:
-        self._entry = entry
+    def __init__(self, shard: Shard, fetch: Fetch, positions: Sequence[int]) -> None:
+        self._shard = shard
         self._positions = positions
-        self._num_unread = self._num_left = len(positions)
+        self._num_unread = self._num_untaken = len(positions)
         self._waiting: dict[int, Example] = {}
         self._reading = self._read(fetch)
 
     @property
     def is_finished(self) -> bool:
-        """Whether every example was taken."""
-        return self._num_left == 0
+        """Whether all examples have been taken."""
+        return self._num_untaken == 0
 
     @property
     def holds_files(self) -> bool:
-        """Whether something is left to read."""
+        """Whether there are examples left to read, so that the files are needed."""
         return self._num_unread > 0
 
     def take(self, position: int) -> Example:
-        """The example at a position, once; raises `IntegrityError` for files that do not match."""
+        """Take the example at a position; raises `IntegrityError` if the files do not match."""
         while position not in self._waiting:
             self._advance()
-        self._num_left -= 1
+        self._num_untaken -= 1
         return self._waiting.pop(position)
 
     def read_all(self) -> None:
-        """Read what is left, so that the files can be let go."""
+        """Read the remaining examples, which releases the files."""
         while self.holds_files:
             self._advance()
 
     def close(self) -> None:
-        """Let the files go; twice is harmless."""
+        """Release the files; idempotent."""
         self._reading.close()
 
     def _advance(self) -> None:
@@ -93,13 +83,13 @@ class OpenEntry:
             self.close()
 
     def _read(self, fetch: Fetch) -> Generator[Example, None, None]:
-        refs = (self._entry.audio, self._entry.label, self._entry.kept)
+        refs = [self._shard.files[stage] for stage in ("normalise", "label", "filter")]
         with ExitStack() as files:
             audio, label, kept = (files.enter_context(fetch(ref)) for ref in refs)
             num_kept = pq.read_metadata(kept).num_rows
-            if num_kept != self._entry.num_windows:
+            if num_kept != self._shard.num_windows:
                 raise IntegrityError(
-                    f"{self._entry.kept.path} of {self._entry.corpus} keeps {num_kept} windows, the"
-                    f" manifest says {self._entry.num_windows}; publish again"
+                    f"{refs[-1].path} of {self._shard.corpus} has {num_kept} windows, the"
+                    f" manifest states {self._shard.num_windows}; publish again"
                 )
             yield from read_entry(audio, label, kept, self._positions)

@@ -6,7 +6,7 @@ import torch
 
 from configs.schema import Teacher
 from storage.errors import UserError
-from tasks.whisper.teacher import load_teacher, log_mel
+from tasks.whisper.model import load_whisper, log_mel
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +20,16 @@ def folder(tiny_teacher, tmp_path_factory):
 def test_a_folder_is_loaded_once_and_without_a_word(folder, capfd):
     capfd.readouterr()
     settings = Teacher(path=str(folder))
-    teacher = load_teacher(settings, "float32", "cpu")
+    teacher = load_whisper(settings, "float32", "cpu")
     assert capfd.readouterr() == ("", "")
-    assert load_teacher(settings, "float32", "cpu") is teacher
+    assert load_whisper(settings, "float32", "cpu") is teacher
     assert teacher.window_samples == 32_000
     assert not teacher.model.training
     assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
 
 
 def test_dtype_is_the_models_and_its_features(folder):
-    teacher = load_teacher(Teacher(path=str(folder)), "bfloat16", "cpu")
+    teacher = load_whisper(Teacher(path=str(folder)), "bfloat16", "cpu")
     assert teacher.model.dtype == torch.bfloat16
     assert log_mel(teacher, [np.zeros(100, np.float32)]).dtype == torch.bfloat16
 
@@ -41,13 +41,13 @@ def test_features_are_padded_to_the_window(tiny_teacher):
 
 def test_features_of_more_than_a_window_are_refused(tiny_teacher):
     """Defect 9: the feature extractor would cut it and say nothing."""
-    with pytest.raises(ValueError, match="32001 samples and the window 32000"):
+    with pytest.raises(ValueError, match="32001 samples, but the window 32000"):
         log_mel(tiny_teacher, [np.zeros(32_001, np.float32)])
 
 
 def test_a_missing_folder_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match=r"no teacher at"):
-        load_teacher(Teacher(path=str(tmp_path / "nowhere")))
+        load_whisper(Teacher(path=str(tmp_path / "nowhere")))
 
 
 def test_a_broken_folder_is_the_users_mistake(folder, tmp_path):
@@ -55,7 +55,7 @@ def test_a_broken_folder_is_the_users_mistake(folder, tmp_path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"half a download")
     with pytest.raises(UserError, match="holds no readable Whisper") as raised:
-        load_teacher(Teacher(path=str(tmp_path)), device="cpu")
+        load_whisper(Teacher(path=str(tmp_path)), device="cpu")
     assert "\n" not in str(raised.value)
 
 
@@ -65,11 +65,11 @@ def test_features_of_another_window_are_refused(folder, tmp_path):
     settings = json.loads((tmp_path / "preprocessor_config.json").read_text())
     settings["chunk_length"] = 30
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    with pytest.raises(UserError, match=r"hears 200 frames .* makes 3000"):
-        load_teacher(Teacher(path=str(tmp_path)), device="cpu")
+    with pytest.raises(UserError, match=r"expects 200 frames .* gives 3000"):
+        load_whisper(Teacher(path=str(tmp_path)), device="cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_the_users_mistake(folder):
     with pytest.raises(UserError, match="torch finds no GPU"):
-        load_teacher(Teacher(path=str(folder)), device="cuda")
+        load_whisper(Teacher(path=str(folder)), device="cuda")

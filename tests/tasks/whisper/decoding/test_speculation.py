@@ -11,14 +11,10 @@ from configs.schema import Label, Teacher
 from storage.errors import UserError
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.decoding.speculate import (
-    NUM_DRAFTED,
-    Trial,
-    refuse_other_language,
-    shares_encoder,
-)
-from tasks.whisper.flight import ON_CPU, ON_GPU
-from tasks.whisper.teacher import Transcriber
+from tasks.whisper.decoding.speculation import NUM_DRAFTED, SpeculationTrial
+from tasks.whisper.draft import require_compatible_draft, shares_encoder
+from tasks.whisper.model import LoadedWhisper
+from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE
 
 NUM_WINDOWS = 12
 
@@ -54,12 +50,20 @@ def rules_of(model, *, timestamps=False, max_new_tokens=25):
 @pytest.mark.parametrize("temperature", [0.0, 0.6])
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("amount", [0.0, 0.02, 1.0])
-def test_speculative_equals_plain(teacher, encoded, hear_encoded, amount, timestamps, temperature):
+def test_speculative_equals_plain(
+    teacher, encoded, decode_encoded, amount, timestamps, temperature
+):
     rules, draft = rules_of(teacher, timestamps=timestamps), student_of(teacher, amount)
-    plain = hear_encoded(teacher, encoded, rules, 5, temperature=temperature)
-    for num_slots, pace in ((4, ON_GPU), (NUM_WINDOWS, ON_CPU)):
-        found = hear_encoded(
-            teacher, encoded, rules, num_slots, draft=draft, temperature=temperature, pace=pace
+    plain = decode_encoded(teacher, encoded, rules, 5, temperature=temperature)
+    for num_slots, schedule in ((4, GPU_SCHEDULE), (NUM_WINDOWS, CPU_SCHEDULE)):
+        found = decode_encoded(
+            teacher,
+            encoded,
+            rules,
+            num_slots,
+            draft=draft,
+            temperature=temperature,
+            schedule=schedule,
         )
         assert [one.tokens for one in found] == [one.tokens for one in plain]
         assert [one.sum_logprob for one in found] == pytest.approx(
@@ -72,24 +76,24 @@ def test_speculative_equals_plain(teacher, encoded, hear_encoded, amount, timest
 
 @pytest.mark.parametrize("max_new_tokens", range(1, 8))
 def test_the_limit_of_tokens_holds_within_what_was_drafted(
-    teacher, encoded, hear_encoded, max_new_tokens
+    teacher, encoded, decode_encoded, max_new_tokens
 ):
     rules = rules_of(teacher, max_new_tokens=max_new_tokens)
-    plain = hear_encoded(teacher, encoded, rules, 4)
-    found = hear_encoded(teacher, encoded, rules, 4, draft=teacher)
+    plain = decode_encoded(teacher, encoded, rules, 4)
+    found = decode_encoded(teacher, encoded, rules, 4, draft=teacher)
     assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
-def test_a_limit_at_the_models_last_position(teacher, encoded, hear_encoded):
+def test_a_limit_at_the_models_last_position(teacher, encoded, decode_encoded):
     num_positions = teacher.config.max_target_positions
     rules = rules_of(teacher, max_new_tokens=num_positions - 4)
-    plain = hear_encoded(teacher, encoded, rules, 4)
+    plain = decode_encoded(teacher, encoded, rules, 4)
     assert max(len(one.tokens) for one in plain) == num_positions
-    found = hear_encoded(teacher, encoded, rules, 4, draft=teacher)
+    found = decode_encoded(teacher, encoded, rules, 4, draft=teacher)
     assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
-def test_a_draft_that_agrees_saves_passes(teacher, encoded, hear_encoded, monkeypatch):
+def test_a_draft_that_agrees_saves_passes(teacher, encoded, decode_encoded, monkeypatch):
     rules = rules_of(teacher)
     passes = []
     run = DecoderLayers.__call__
@@ -99,28 +103,30 @@ def test_a_draft_that_agrees_saves_passes(teacher, encoded, hear_encoded, monkey
         return run(layers, tokens, *others)
 
     monkeypatch.setattr(DecoderLayers, "__call__", counting)
-    hear_encoded(teacher, encoded, rules, NUM_WINDOWS)
+    decode_encoded(teacher, encoded, rules, NUM_WINDOWS)
     num_plain = passes.count(1)
     passes.clear()
-    hear_encoded(teacher, encoded, rules, NUM_WINDOWS, draft=teacher)
+    decode_encoded(teacher, encoded, rules, NUM_WINDOWS, draft=teacher)
     num_verified = passes.count(NUM_DRAFTED + 1)
     assert num_verified <= -(-num_plain // (NUM_DRAFTED + 1)) + 1
 
 
-def test_a_draft_with_its_own_encoder(make_whisper, make_features, teacher, encoded, hear_encoded):
+def test_a_draft_with_its_own_encoder(
+    make_whisper, make_features, teacher, encoded, decode_encoded
+):
     other = make_whisper(5)
     assert not shares_encoder(teacher, other)
     assert shares_encoder(teacher, student_of(teacher, 0.1))
     with torch.inference_mode():
-        heard = other.model.encoder(make_features(NUM_WINDOWS)).last_hidden_state
+        draft_encoded = other.model.encoder(make_features(NUM_WINDOWS)).last_hidden_state
     rules = rules_of(teacher)
-    plain = hear_encoded(teacher, encoded, rules, 5)
-    found = hear_encoded(teacher, encoded, rules, 5, draft=other, draft_encoded=heard)
+    plain = decode_encoded(teacher, encoded, rules, 5)
+    found = decode_encoded(teacher, encoded, rules, 5, draft=other, draft_encoded=draft_encoded)
     assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
 def tried(took_s_with, gained_with, took_s_without):
-    trial = Trial()
+    trial = SpeculationTrial()
     while not trial.is_over:
         if trial.speculates:
             trial.record(took_s_with, gained_with, speculated=True)
@@ -136,8 +142,8 @@ def test_what_does_not_pay_is_switched_off_and_said_once(caplog):
     trial.record(1e-6, 5.0, speculated=True)
     assert not trial.speculates
     assert [record.getMessage() for record in caplog.records] == [
-        "speculative labelling is off: verifying 4 drafted tokens gains 2.50 in 30.0 ms, one"
-        " token takes 10.0 ms"
+        "speculative decoding is off: a step that verifies 4 drafted tokens gains 2.50 tokens in"
+        " 30.0 ms, a plain step takes 10.0 ms"
     ]
 
 
@@ -145,41 +151,41 @@ def test_what_pays_goes_on():
     assert tried(0.020, 2.5, 0.010).speculates
 
 
-def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, hear_encoded, monkeypatch):
-    monkeypatch.setattr("tasks.whisper.decoding.speculate._WARM_UP_ROUNDS", 1)
-    monkeypatch.setattr("tasks.whisper.decoding.speculate._TRIAL_ROUNDS", 4)
+def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, decode_encoded, monkeypatch):
+    monkeypatch.setattr("tasks.whisper.decoding.speculation._WARM_UP_ROUNDS", 1)
+    monkeypatch.setattr("tasks.whisper.decoding.speculation._TRIAL_ROUNDS", 4)
     rules = rules_of(teacher)
-    plain = hear_encoded(teacher, encoded, rules, 4)
-    for pace in (ON_CPU, ON_GPU):
-        trial = Trial()
-        found = hear_encoded(
+    plain = decode_encoded(teacher, encoded, rules, 4)
+    for schedule in (CPU_SCHEDULE, GPU_SCHEDULE):
+        trial = SpeculationTrial()
+        found = decode_encoded(
             teacher,
             encoded,
             rules,
             4,
             draft=student_of(teacher, 0.02),
             trial=trial,
-            pace=pace,
+            schedule=schedule,
         )
         assert trial.is_over
         assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
 def test_a_draft_of_other_features_or_tokens_is_refused(tiny_teacher, make_whisper):
-    refuse_other_language(tiny_teacher, tiny_teacher)
-    longer = Transcriber(
+    require_compatible_draft(tiny_teacher, tiny_teacher)
+    longer = LoadedWhisper(
         model=tiny_teacher.model,
         feature_extractor=WhisperFeatureExtractor(chunk_length=3),
         tokenizer=tiny_teacher.tokenizer,
     )
     with pytest.raises(UserError, match="windows of 48000 samples, the teacher 32000"):
-        refuse_other_language(tiny_teacher, longer)
+        require_compatible_draft(tiny_teacher, longer)
     model = copy.deepcopy(tiny_teacher.model)
     model.config.num_mel_bins = 128
-    other = Transcriber(
+    other = LoadedWhisper(
         model=model,
         feature_extractor=tiny_teacher.feature_extractor,
         tokenizer=tiny_teacher.tokenizer,
     )
     with pytest.raises(UserError, match="128 mel bands, the teacher 80"):
-        refuse_other_language(tiny_teacher, other)
+        require_compatible_draft(tiny_teacher, other)
