@@ -10,9 +10,9 @@ CONFIG := configs/demo.yaml
 # OpenMP spins while it waits unless told otherwise, which is slow where cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-# Two files of tests at a time; `make test PYTEST_WORKERS=0` runs one after the other.
+# Two files of tests at a time, in their order; `make test PYTEST_WORKERS=0` runs one after the other.
 PYTEST_WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo deploy test test-all nightly check bench teacher clean

@@ -18,7 +18,7 @@ from storage.stage import Place, combined_digest
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import ARCHIVES, download_place
-from tasks.stages import SHARD_STAGES, Stage, fingerprints, shard_stages
+from tasks.stages import SHARD_STAGES, fingerprints, shard_stages, stage_named
 
 CORPUS: Final = "librispeech"
 SPLIT: Final = "train-clean-100"
@@ -45,7 +45,7 @@ def write_finished(
     config: Path,
     num_shards: int,
     put: Callable[[str, bytes], None] | None = None,
-    last_stage: Stage = SHARD_STAGES[-1],
+    last_stage: str = SHARD_STAGES[-1],
 ) -> None:
     """Put the receipts of `num_shards` shards that are done up to `last_stage`, none summarised.
 
@@ -62,7 +62,7 @@ def write_finished(
 
 
 def _receipts(
-    settings: RunConfig, num_shards: int, last_stage: Stage
+    settings: RunConfig, num_shards: int, last_stage: str
 ) -> Iterator[tuple[str, Receipt]]:
     corpus = corpus_of_run(settings, CORPUS)
     archive = _done(download_place(corpus, ShardKey(CORPUS, ARCHIVES, 0)), ("0" * 64,))
@@ -78,16 +78,17 @@ def _receipts(
     for shard in planned:
         made: dict[str, str] = {}
         for stage in stages[: stages.index(last_stage) + 1]:
-            sources = {
-                "normalise": (shard.digest,),
-                "label": (made.get("normalise", ""),),
-                "score": (made.get("label", ""), made.get("normalise", "")),
-                "filter": (made.get("score", ""),),
-            }[stage]
+            inputs = stage_named(stage).inputs
+            sources = tuple(made.get(name, shard.digest) for name in inputs if name != "index")
             key = ShardKey(CORPUS, SPLIT, shard.index)
             path, receipt = _done(Place(stage=stage, fingerprint=names[stage], key=key), sources)
             made[stage] = receipt.output.sha256
             yield path, receipt
+
+
+def receipt_of(place: Place) -> Receipt:
+    """A receipt of a shard that was never made."""
+    return _done(place, ("0" * 64,))[1]
 
 
 def _done(

@@ -1,14 +1,14 @@
-"""The labelling engine beside `generate` of transformers and CTranslate2, and above its floor.
+"""Speed of the labelling engine, `generate` of transformers, and CTranslate2.
 
     python -m benchmarks.label [--json] [--windows 96] [--rounds 5]
     python -m benchmarks.label --geometry large-v2 --random-weights --dtype bfloat16 --device cuda
     python -m benchmarks.label --memory stub
 
-One shard, the same weights and the same speech for all, in turns; the median of the rounds. Windows
-of the rows: (a) one utterance each, the longest first; the others are packed. End to end is from
-the Parquet file to committed labels; in memory from sounds to text; the decoder is what of that the
-encoder, timed by itself, does not take. Nothing is decoded twice for having failed a check, for
-`generate` has none. Without Prefect and without the network.
+All contenders label the same shard with the same weights, alternating; figures are medians over
+rounds. Row (a) has one utterance per window, longest first; the others pack them. "End to end" is
+from the Parquet file to committed labels, "in memory" from audio to text, and "decoder" the latter
+without the encoder, which is timed by itself. Temperature fallback is off, because `generate` has
+none. Uses neither Prefect nor the network.
 """
 
 import argparse
@@ -41,18 +41,18 @@ def _table(value: dict[str, Any]) -> str:
     figures = value["figures"]
     lines += [f"{name}: {why}" for name, why in value["skipped"].items()]
     lines.append(
-        f"the encoder alone takes {figures['encoder_s']:.2f} s on packed windows: no engine is"
-        f" above RTFx {figures['ceiling_rtfx']:,.1f}"
+        f"the encoder alone takes {figures['encoder_s']:.2f} s on packed windows, which limits"
+        f" any engine to RTFx {figures['ceiling_rtfx']:,.1f}"
     )
     lines += [f"{name} {ratio:.2f}" for name, ratio in value["ratios"].items()]
     if "shares" in figures:
-        told = ", ".join(f"{part} {share:.0%}" for part, share in figures["shares"].items())
-        lines.append(f"of the engine's time: {told}")
-    told = ", ".join(
-        f"{name} {found:.2f}" if isinstance(found, float) else f"{name} {found}"
-        for name, found in value["draft"].items()
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in figures["shares"].items())
+        lines.append(f"of the engine's time: {shares}")
+    draft = ", ".join(
+        f"{name} {figure:.2f}" if isinstance(figure, float) else f"{name} {figure}"
+        for name, figure in value["draft"].items()
     )
-    lines.append(f"draft: {told}")
+    lines.append(f"draft: {draft}")
     return "\n".join(lines) + "\n"
 
 
@@ -61,20 +61,28 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--geometry", choices=sorted(WINDOWS_S), default="demo")
-    parser.add_argument("--random-weights", action="store_true", help="all but demo need it")
+    parser.add_argument("--random-weights", action="store_true", help="required for all but demo")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
-    parser.add_argument("--windows", type=int, default=96, help="packed ones, about")
+    parser.add_argument(
+        "--windows", type=int, default=96, help="approximate number of packed windows"
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, help="of our engine: 64, on a GPU 512")
-    parser.add_argument("--draft", help="the folder of a student of the demo's teacher")
-    parser.add_argument("--agreement", type=float, default=0.8, help="of random drafts, about")
-    parser.add_argument("--only", type=lambda text: text.split(","), help="keys of rows")
-    parser.add_argument("--memory", choices=["stub", "engine"], help="measure that and no speed")
+    parser.add_argument("--batch-size", type=int, help="of the engine; default 64, on a GPU 512")
+    parser.add_argument("--draft", help="folder of a student of the demo teacher")
+    parser.add_argument(
+        "--agreement", type=float, default=0.8, help="approximate agreement of a random draft"
+    )
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), help="comma-separated keys of contenders"
+    )
+    parser.add_argument(
+        "--memory", choices=["stub", "engine"], help="measure peak memory instead of speed"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if (options.geometry != "demo") != options.random_weights:
-        parser.error("weights are at hand for the geometry demo alone: --random-weights for others")
+        parser.error("only the geometry demo has weights; use --random-weights for others")
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
     options.batch_size = options.batch_size or (64 if options.device == "cpu" else 512)
@@ -95,8 +103,8 @@ def main() -> None:
             }
             sys.stdout.write(json.dumps(value, indent=1) + "\n")
             return
-        told = ", ".join(f"{peak:.0f} MB with {number:,}" for number, peak in peaks.items())
-        sys.stdout.write(f"peak memory ({options.memory}): {told} windows\n")
+        figures = ", ".join(f"{peak:.0f} MB with {number:,}" for number, peak in peaks.items())
+        sys.stdout.write(f"peak memory ({options.memory}): {figures} windows\n")
         return
     with TemporaryDirectory() as folder:
         value = measure(options, Path(folder))

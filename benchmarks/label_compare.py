@@ -1,4 +1,4 @@
-"""What `benchmarks.label` prints: contenders in turns, and the bounds beside them."""
+"""Runs the contenders of `benchmarks.label` in alternation and computes its figures."""
 
 import argparse
 import os
@@ -31,8 +31,8 @@ from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.whisper import WhisperEngine
 
 WINDOWS_S = {"demo": 8.0, "tiny": 30.0, "large-v2": 30.0}
-_NUM_TAUGHT = 192  # windows from which random weights learn when to end
-_FILLED = 0.9  # of a window, by packing
+_NUM_TAUGHT = 192  # windows on which random weights are fitted to end
+_FILLED = 0.9  # the share of a window that packing fills
 _RATIOS = {
     "engine_vs_generate": ("generate", "engine"),
     "engine_vs_generate_packed": ("generate_packed", "engine"),
@@ -62,7 +62,7 @@ class Results:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All contenders in turns; the value of `--json`."""
+    """Run all contenders, alternating; returns the value of `--json`."""
     window_s = WINDOWS_S[options.geometry]
     speech = write_speech(
         folder / "speech.parquet",
@@ -167,7 +167,7 @@ def _ctranslate2(
 
 
 def _bounds(options: argparse.Namespace, models: Models, results: Results) -> None:
-    """What of a round is the encoder, and the floor, at the same time as the round."""
+    """Time the encoder and the lower bound next to each round."""
     num_at_once = 4 if options.device == "cpu" else 32
     for packing, windows in results.windows.items():
         took_s = _seconds(partial(encode_alone, models.teacher, windows, num_at_once))
@@ -241,7 +241,7 @@ def _row(
 
 
 def _shares(results: Results, engine: Times, encoder_s: float) -> dict[str, Any]:
-    """Where the engine's time goes, as shares of it that add up to 1."""
+    """The shares of the engine's time by component; they add up to 1."""
     whole_s, in_memory_s = median(engine.end_to_end_s), median(engine.in_memory_s)
     floor = Floor(
         median(one.encoder_s for one in results.floors),
@@ -261,12 +261,12 @@ def _shares(results: Results, engine: Times, encoder_s: float) -> dict[str, Any]
 
 
 def _ratio(slower_s: Sequence[float], faster_s: Sequence[float]) -> float:
-    """The median of the rounds' own ratios, since a machine may be slow for a while."""
+    """The median of per-round ratios, because a machine may be slow for a while."""
     return median(one / other for one, other in zip(slower_s, faster_s, strict=True))
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """What comes back is on the host, so no device is still at work."""
+    """Results are on the host, so no device work is pending at the end."""
     started_s = perf_counter()
     work()
     return perf_counter() - started_s

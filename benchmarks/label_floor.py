@@ -1,4 +1,4 @@
-"""What no engine can do without: the products of matrices of an encoder and a decoder.
+"""A lower bound for any engine: the matrix products of encoder and decoder.
 
 On a GPU counted, in operations and bytes; on a processor measured, the same products in a bare loop
 with nothing around them: no norms, no choice of tokens, no text.
@@ -20,20 +20,20 @@ _ENCODED_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Floor:
-    """The least seconds that windows take, in the encoder and in the decoder."""
+    """Lower bounds in seconds for encoder and decoder."""
 
     encoder_s: float
     decoder_s: float
 
     @property
     def seconds(self) -> float:
-        """Both."""
+        """Their sum."""
         return self.encoder_s + self.decoder_s
 
 
 @dataclass(frozen=True)
 class Work:
-    """So many windows and sampled tokens, of which `num_rows` are decoded at once."""
+    """The amount of work: windows and tokens, with `num_rows` windows decoded at once."""
 
     config: Any  # a WhisperConfig
     num_windows: int
@@ -42,17 +42,17 @@ class Work:
 
     @property
     def num_steps(self) -> int:
-        """Steps of the decoder if no row is ever empty."""
+        """The number of decoding steps if all rows are always occupied."""
         return math.ceil(self.num_tokens / self.num_rows)
 
     @property
     def mean_context(self) -> int:
-        """Tokens of a window that a step looks back on, on average."""
+        """The mean number of earlier tokens that a step attends to."""
         return max(1, self.num_tokens // self.num_windows // 2)
 
 
 def counted(work: Work, bytes_per_value: int) -> Floor:
-    """The floor of an H200 by counting; a step reads the decoder's weights once for all rows."""
+    """The bound for an H200, by counting; a step reads the decoder weights once for all rows."""
     config = work.config
     width, ffn, frames = config.d_model, config.encoder_ffn_dim, config.max_source_positions
     of_layer = 2 * frames * (4 * width**2 + 2 * width * ffn) + 4 * frames**2 * width
@@ -71,7 +71,7 @@ def counted(work: Work, bytes_per_value: int) -> Floor:
 
 @torch.inference_mode()
 def measured(work: Work, dtype: torch.dtype, device: torch.device) -> Floor:
-    """The floor of this machine, by the bare products."""
+    """The bound for this machine, by running the bare products."""
     started_s = perf_counter()
     _encode(work, dtype, device)
     encoded_s = perf_counter()

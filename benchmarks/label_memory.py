@@ -38,12 +38,12 @@ class Stub:
 
 
 def peaks_mb(counts: Iterable[int], kind: EngineKind) -> dict[int, float]:
-    """Number of windows to the peak resident memory of labelling them, one utterance each.
+    """Peak resident memory in MB by number of windows, one utterance each.
 
-    Of Arrow's allocator nothing is counted that was let go: it would keep some of it for 10 ms, and
-    the more row groups are read, the likelier two of them would be met at once.
+    Arrow's allocator is set to return freed memory at once instead of after 10 ms; otherwise peaks
+    would grow with the number of row groups by chance.
     """
-    os.environ["MIMALLOC_PURGE_DELAY"] = "0"  # which the processes below read when they start
+    os.environ["MIMALLOC_PURGE_DELAY"] = "0"  # read by the processes below when they start
     fresh = get_context("spawn")  # so that no process inherits the memory of another
     found = {}
     for count in counts:
@@ -68,7 +68,7 @@ def _peak_mb(speech: Speech, kind: EngineKind) -> float:
     with TemporaryDirectory() as folder:
         outcomes = label_shard(speech.batches(), _engine(kind), settings)
         commit_labels(Path(folder), speech, outcomes)
-    # ru_maxrss would count what the parent had when this process was made
+    # ru_maxrss would include the memory of the parent at the time of the fork
     [peak] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(peak) / 1024
 

@@ -1,9 +1,9 @@
-"""The models that `benchmarks.label` compares: the demo's teacher, or one of random weights.
+"""The models of `benchmarks.label`: the demo teacher, or a teacher with random weights.
 
-Random weights never end a text by themselves. Here the decoder is given the means: each position
-adds to one direction of its state, the first layer's cross-attention takes away what a linear map
-of the encoded sound says, and the end token is what that direction means. So every engine, by
-nothing but the weights, writes about as many tokens as were put into the noise.
+Random weights never generate an end token, so the weights are adjusted: each position adds to one
+direction of the hidden state, the first layer's cross-attention subtracts a linear function of the
+encoder output, and the end token is embedded along that direction. Every engine then generates
+about as many tokens as were encoded in the noise, from the weights alone.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ _GEOMETRIES: Final = {"tiny": (384, 4, 6, 80), "large-v2": (1280, 32, 20, 80)}
 _NUM_TEXT: Final = 50_257
 _NUM_LANGUAGES: Final = 99
 _PROMPT: Final = 4
-_PER_TOKEN: Final = 0.05  # what a position adds: far above rounding, far below the layers' limits
+_PER_TOKEN: Final = 0.05  # added per position: far above rounding errors, far below overflow
 _END_LOUDNESS: Final = 100.0
 _PLACE_LOUDNESS: Final = 8.0
 _NUM_TRIES: Final = 10
@@ -48,7 +48,7 @@ _NUM_AGREED: Final = 32  # tokens of each window
 
 @dataclass(frozen=True)
 class Models:
-    """A teacher, the draft that speculates for it, and how often that is right (None: unknown)."""
+    """A teacher, its draft, and the fraction of tokens they agree on (None: unknown)."""
 
     teacher: LoadedWhisper
     draft: LoadedWhisper
@@ -56,7 +56,7 @@ class Models:
 
 
 def demo_models(dtype: Dtype, device: Device, draft: str | None) -> Models:
-    """The demo's teacher; the draft is an untrained student of it unless a folder is given."""
+    """The demo teacher; the draft is an untrained student of it unless a folder is given."""
     teacher = load_whisper(Teacher(path=DEMO), dtype, device)
     if draft is not None:
         return Models(teacher, load_whisper(Teacher(path=draft), dtype, device))
@@ -71,7 +71,7 @@ def random_models(
     num_tokens: Sequence[int],
     agreement: float,
 ) -> Models:
-    """A teacher that writes about `num_tokens` of `waveforms`, which are (samples,) at 16 kHz.
+    """A teacher that generates about `num_tokens` for `waveforms`, (samples,) at 16 kHz.
 
     Its draft has the first and the last of its decoder layers; the weight of those between is set
     so that both choose the same next token about as often as `agreement` says.
@@ -94,7 +94,7 @@ def random_models(
 
 
 def save(teacher: LoadedWhisper, folder: Path) -> None:
-    """Write a model as others read it."""
+    """Save a model in Hugging Face format."""
     teacher.model.save_pretrained(folder)
     teacher.tokenizer.save_pretrained(folder)
     teacher.feature_extractor.save_pretrained(folder)
@@ -129,7 +129,7 @@ def _config(geometry: str) -> WhisperConfig:
 
 
 def _generation() -> GenerationConfig:
-    """The settings of a released multilingual model, its special tokens where they are there."""
+    """Generation settings of a released multilingual model, with its special token ids."""
     after_languages = _NUM_TEXT + 2 + _NUM_LANGUAGES
     return GenerationConfig(
         bos_token_id=_NUM_TEXT,
@@ -147,7 +147,7 @@ def _generation() -> GenerationConfig:
 
 
 def _tokenizer() -> WhisperTokenizer:
-    """The released vocabulary's size and special tokens; its texts are words with numbers."""
+    """A tokenizer with the size and special tokens of a released one; texts are numbered words."""
     end = "<|endoftext|>"
     tokenizer = WhisperTokenizer(
         vocab={**{f"{SPACE}w{number}": number for number in range(_NUM_TEXT)}, end: _NUM_TEXT},
@@ -178,7 +178,7 @@ def _encoded(teacher: LoadedWhisper, waveforms: Sequence[Samples]) -> Tensor:
 
 @torch.no_grad()
 def _teach_ends(model: Any, encoded: Tensor, num_tokens: Sequence[int]) -> None:
-    """Make the end token the likeliest right after `num_tokens`, in one direction of the state."""
+    """Make the end token the most likely after `num_tokens`, using one direction of the state."""
     decoder, width = model.model.decoder, model.config.d_model
     direction = torch.zeros(width, device=encoded.device)
     direction[0], direction[1] = 0.5**0.5, -(0.5**0.5)
@@ -187,7 +187,7 @@ def _teach_ends(model: Any, encoded: Tensor, num_tokens: Sequence[int]) -> None:
     for layer in decoder.layers:
         for linear in (layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2):
             _clear(linear.weight.T, direction)
-    # so that each place has words of its own, else a text is one word over and over
+    # so that words differ by position; otherwise a text repeats one word
     decoder.embed_positions.weight *= _PLACE_LOUDNESS
     positions = torch.arange(len(decoder.embed_positions.weight), device=encoded.device)
     decoder.embed_positions.weight += (_PER_TOKEN * positions[:, None] * direction).to(
@@ -205,13 +205,13 @@ def _teach_ends(model: Any, encoded: Tensor, num_tokens: Sequence[int]) -> None:
 
 
 def _clear(rows: Tensor, direction: Tensor) -> None:
-    """Take a direction out of each row."""
+    """Remove a direction from each row."""
     along = rows.float() @ direction
     rows -= (along[:, None] * direction).to(rows.dtype)
 
 
 def _least_squares(found: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
-    """The linear map of least squares with a little ridge, in float64."""
+    """Ridge regression with a small penalty, in float64."""
     found, wanted = found.double(), wanted.double()
     centred = found - found.mean(dim=0)
     square = centred.T @ centred
@@ -248,7 +248,7 @@ def _agree(model: Any, encoded: Tensor, wanted: float) -> float:
 
 
 def _agreement(model: Any, draft: Any, encoded: Tensor) -> float:
-    """How often a draft chooses the token that the model goes on with, in the model's own text."""
+    """The fraction of the model's own tokens that a draft predicts."""
 
     def choices(one: Any, tokens: Tensor, cache: EncoderDecoderCache | None = None) -> Tensor:
         state = one.model.decoder(

@@ -1,4 +1,4 @@
-"""The contenders of `benchmarks.label`: the same shard to the same committed labels."""
+"""The contenders of `benchmarks.label`, each of which labels and commits the same shard."""
 
 import logging
 import os
@@ -56,7 +56,7 @@ class Contender:
 
 
 def prepared(speech: Speech, window_samples: int, packing: Packing) -> list[Prepared]:
-    """All windows of a shard, in its order."""
+    """All windows of a shard, in order."""
     windows = []
     with closing(decode_utterances(speech.batches(), num_threads=2)) as read:
         for window in pack(read, window_samples, packing):
@@ -67,7 +67,7 @@ def prepared(speech: Speech, window_samples: int, packing: Packing) -> list[Prep
 
 
 def commit_labels(folder: Path, speech: Speech, outcomes: Outcomes) -> None:
-    """What the pipeline does with a shard's labels."""
+    """Commit a shard's labels as the pipeline does."""
     commit = Commit(
         store=Store(str(folder)),
         table=LABEL.table,
@@ -88,7 +88,7 @@ def with_engine(
     folder: Path,
     num_threads: int,
 ) -> Contender:
-    """An engine behind the pipeline's own protocol, on packed windows."""
+    """An engine with the pipeline's decoding, packing and commit."""
     windows = prepared(speech, engine.window_samples, "speaker")
 
     def to_labels() -> None:
@@ -111,7 +111,7 @@ def with_generate(
     folder: Path,
     max_new_tokens: int,
 ) -> Contender:
-    """`generate` of transformers, in batches of 64 of about the same length.
+    """`generate` of transformers, in batches of 64 windows of similar length.
 
     It does less than the pipeline: no log-probabilities, no checks, everything in memory.
     """
@@ -131,7 +131,7 @@ def with_generate(
 
 @dataclass(frozen=True)
 class Generated:
-    """What `generate` gave for a window: sampled tokens, the end among them, and their text."""
+    """The result of `generate` for a window: tokens with the end token, and their text."""
 
     window: Window[Utterance]
     tokens: list[int]
@@ -141,7 +141,7 @@ class Generated:
 def generated(
     teacher: LoadedWhisper, windows: Iterable[Prepared], max_new_tokens: int
 ) -> Iterator[list[Generated]]:
-    """Batch by batch, the longest first, so that as little as possible is padded."""
+    """Generate batch by batch, longest first, to minimise padding."""
     model: Any = teacher.model
     ordered = sorted(windows, key=lambda one: -len(one.audio.samples))
     end = model.generation_config.eos_token_id
@@ -167,7 +167,7 @@ def generated(
 
 
 def _ended(tokens: list[int], end: int, max_new_tokens: int) -> list[int]:
-    """With one end token, which `generate` strips where a batch is as long as the row."""
+    """Add one end token, which `generate` strips from rows as long as their batch."""
     text = tokens[: tokens.index(end)] if end in tokens else tokens
     return [*text, end] if len(text) < max_new_tokens else text
 

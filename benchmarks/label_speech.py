@@ -1,7 +1,7 @@
-"""A shard to label: utterances as long as those of the paper's corpora, scaled to a window.
+"""A shard to label, with utterance lengths of the paper's corpora, scaled to the window.
 
-Spoken by the demo's voices for a teacher that understands them; noise for random weights, with as
-many tokens in it as people say, where `benchmarks.label_models` can hear them.
+The demo voices speak for the demo teacher. For random weights it is noise that encodes a number of
+tokens, which the models of `benchmarks.label_models` read from it.
 """
 
 from bisect import bisect_left
@@ -40,25 +40,25 @@ CORPORA = {
 TOKENS_PER_WORD = 1.3  # of Whisper's vocabulary, in English
 MAX_TOKENS_PER_S = 200 / 30  # below the limit of 224 a window
 
-_WINDOW_S = 30.0  # that the table's seconds are of
-_SHAPE = 4.0  # of the gamma distribution about a mean, which the table does not tell
+_WINDOW_S = 30.0  # the window of the table
+_SHAPE = 4.0  # of the gamma distribution of lengths; an assumption, the table has means only
 _MIN_S = 0.3
 _PER_RECORDING = 24
 _NUM_SENTENCES = 400
-_LOUD, _QUIET = 3_000.0, 30.0  # amplitudes of noise: with a token in it, and without
+_LOUD, _QUIET = 3_000.0, 30.0  # amplitudes of noise with and without tokens
 
 
 @dataclass(frozen=True)
 class Speech:
-    """A normalised shard in a Parquet file, and how many tokens each utterance has, by id."""
+    """A normalised shard in a Parquet file, and the number of tokens of each utterance by id."""
 
     path: Path
     num_tokens: dict[str, int]
     audio_s: float
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows of the shard as the pipeline reads them."""
-        # which otherwise keeps all that it has read
+        """Read the rows of the shard as the pipeline does."""
+        # otherwise it keeps everything it has read
         yield from pq.ParquetFile(self.path, pre_buffer=False).iter_batches(64)
 
     def ids(self) -> list[str]:
@@ -69,10 +69,10 @@ class Speech:
 def write_speech(
     path: Path, audio_s: float, window_s: float, *, spoken: bool, max_s: float | None = None
 ) -> Speech:
-    """A shard of at least `audio_s` seconds, recordings of one speaker one after the other.
+    """Write a shard of at least `audio_s` seconds, one recording per speaker.
 
-    Half the rows or so are of one corpus, as in the paper's 22,000 hours. `max_s` is the longest
-    utterance, a window otherwise.
+    About half of the rows come from one corpus, as in the paper's 22,000 hours. `max_s` limits the
+    length of utterances; the default is a window.
     """
     random = np.random.default_rng(0)
     voice = _Sentences(random) if spoken else None
@@ -105,7 +105,7 @@ def write_speech(
 
 
 def noise(seconds: float, num_tokens: int, random: np.random.Generator) -> Pcm:
-    """Noise, loud for as long as so many tokens take at the highest rate, then quiet."""
+    """Noise that is loud for the time `num_tokens` take at the highest rate, then quiet."""
     amplitude = np.full(round(seconds * SAMPLE_RATE_HZ), _QUIET, np.float32)
     amplitude[: round(num_tokens / MAX_TOKENS_PER_S * SAMPLE_RATE_HZ)] = _LOUD
     scaled = random.standard_normal(len(amplitude), np.float32) * amplitude
@@ -114,20 +114,20 @@ def noise(seconds: float, num_tokens: int, random: np.random.Generator) -> Pcm:
 
 
 class _Sentences:
-    """Sentences of the demo's voices, found by how long they take."""
+    """Sentences of the demo's voices, looked up by duration."""
 
     def __init__(self, random: np.random.Generator) -> None:
         voices = [voice_of_speaker(f"speaker {number}") for number in range(8)]
-        said = [
+        sentences = [
             pcm16(synthesise(sentence(random), voices[number % len(voices)]))
             for number in range(_NUM_SENTENCES)
         ]
-        self._said = sorted(said, key=len)
-        self._lengths = [len(samples) for samples in self._said]
+        self._sentences = sorted(sentences, key=len)
+        self._lengths = [len(samples) for samples in self._sentences]
 
     def of(self, seconds: float) -> Pcm:
-        """The one that is nearest to so many seconds from below, or the shortest."""
-        return self._said[max(0, bisect_left(self._lengths, seconds * SAMPLE_RATE_HZ) - 1)]
+        """The longest sentence shorter than `seconds`, or the shortest of all."""
+        return self._sentences[max(0, bisect_left(self._lengths, seconds * SAMPLE_RATE_HZ) - 1)]
 
 
 def _row(corpus: str, recording: str, number: int, samples: Pcm) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import psutil
@@ -31,11 +31,14 @@ import psutil
 from benchmarks.finished_shards import CORPUS, write_config, write_finished
 from configs.load import load_config
 from configs.schema import Runtime
-from flows.dispatch.progress import progress
 from flows.server.session import prefect_session
 from flows.state.corpus_state import CorpusState
+from storage.receipt import Receipt
 from storage.receipts import summarise_all
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from prefect import Task
 
 _SIZES: Final = (100, 1_000, 10_000)
 _COMMAND: Final = Path(sys.executable).with_name("distillery")
@@ -55,11 +58,17 @@ def main() -> None:
         sys.stdout.write(json.dumps(run_nothing(given.only, given.most)) + "\n")
         return
     sizes = [int(size) for size in given.shards.split(",")]
-    rows = [_in_a_process(size) for size in sizes]
+    rows = [_in_a_process("orchestration", "--only", str(size)) for size in sizes]
+    overlap = _in_a_process("overlap")
     found = {
         "figures": {
             **{f"ms_per_shard_{row['num_shards']}": row["ms_per_shard"] for row in rows},
             **resumed(max(sizes)),
+            **{f"overlap_{name}": value for name, value in overlap.items()},
+        },
+        "ratios": {
+            "wall_vs_busiest": overlap["wall_s"] / overlap["busiest_s"],
+            "wall_vs_busiest_in_the_old_order": overlap["old_order_s"] / overlap["busiest_s"],
         },
         "rows": rows,
     }
@@ -69,12 +78,13 @@ def main() -> None:
     for row in rows:
         told = ", ".join(f"{name} {value:,.3g}" for name, value in row.items())
         sys.stdout.write(f"{told}\n")
-    for name, value in found["figures"].items():
+    for name, value in {**found["figures"], **found["ratios"]}.items():
         sys.stdout.write(f"{name}: {value:.3g}\n")
 
 
-def _in_a_process(num_shards: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.orchestration", "--only", str(num_shards)]
+def _in_a_process(module: str, *words: str) -> dict[str, float]:
+    """What a benchmark prints last, as JSON, run in a fresh process."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return row
@@ -95,40 +105,46 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
 
 
 def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
-    from flows.dispatch.gather import gather_in_parts
     from prefect import flow, task
 
+    from flows.dispatch.advance import FixedUnits
+    from flows.dispatch.runs import Runs
+    from flows.state.frontier import Frontier, Unit
+    from tasks.job import Job
     from tasks.run import with_policy
-    from tasks.work import Job
 
     @task(name="shard", task_run_name="{job.place.stage} {job.place.key}")
-    def nothing(config: object, job: Job) -> None:
-        return
+    def nothing(job: Job) -> Receipt:
+        return done
 
-    state = CorpusState.open(load_config(config), CORPUS)
-    shards = state.pending("label")
-    work = {
-        shard.key: {"config": state.config, "job": state.job(shard, "label")} for shard in shards
-    }
-    runtime = state.config.runtime
+    settings = load_config(config)
+    frontier = Frontier([CorpusState.open(settings, CORPUS)], "label", ["label"])
+    units = frontier.start()
+    done = next(iter(CorpusState.open(settings, CORPUS).shards())).receipts["normalise"]
+    runtime = settings.runtime
+    policed = with_policy(nothing, runtime)
 
     @flow(name="label", flow_run_name=f"label {CORPUS}")
-    def stage() -> int:
-        return gather_in_parts(
-            with_policy(nothing, runtime),
-            "label",
-            work,
-            runtime,
-            progress().bar("label", len(work), "shards"),
-            lambda: None,
+    def stage(config: str) -> int:
+        def task_of(unit: Unit) -> "tuple[Task[..., Receipt], Mapping[str, Any]]":
+            return policed, {"job": unit.job}
+
+        runs = Runs(
+            config=config,
+            settings=settings,
+            source=FixedUnits(units),
+            num_units=frontier.num_units,
+            task_of=task_of,
         )
+        assert not runs.make()
+        return len(units)
 
     own = psutil.Process()
     (server,) = own.children()
     before_s = [_processor_s(one) for one in (own, server)]
     with _watched_memory(own, server) as peaks:
         started_s = perf_counter()
-        assert stage() == num_shards
+        assert stage(str(config)) == num_shards
         num_parts = _num_parts(num_shards, runtime.tasks_per_flow_run)
         num_recorded = _num_recorded(num_shards + num_parts) - num_parts
         taken_s = perf_counter() - started_s

@@ -1,4 +1,4 @@
-"""Small genuine files: audio in the formats of the corpora, and the archives they come in."""
+"""Builders for small audio files and archives in the formats of the corpora."""
 
 import gzip
 import io
@@ -22,7 +22,7 @@ def sine(
 
 
 def noise(num_frames: int, num_channels: int = 1, seed: int = 0) -> Pcm:
-    """Reproducible noise as (frames, channels) int16, of which no two stretches are alike."""
+    """Reproducible noise as (frames, channels) int16, without repetitions."""
     random = np.random.default_rng(seed)
     return random.integers(-8_000, 8_000, (num_frames, num_channels)).astype(np.int16)
 
@@ -30,7 +30,7 @@ def noise(num_frames: int, num_channels: int = 1, seed: int = 0) -> Pcm:
 def encoded(
     samples: npt.NDArray[np.generic], format: str, subtype: str | None = None, rate_hz: int = 16_000
 ) -> bytes:
-    """A file of one of the formats that libsndfile writes."""
+    """An audio file in a format that libsndfile writes."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format=format, subtype=subtype)
     return file.getvalue()
@@ -42,7 +42,7 @@ def flac(samples: Pcm, rate_hz: int = 16_000) -> bytes:
 
 
 def sphere(samples: Pcm, rate_hz: int = 16_000, *, byte_order: str = "<", **fields: str) -> bytes:
-    """A NIST SPHERE file of 16-bit PCM, its header as the distributors write it.
+    """A NIST SPHERE file of 16-bit PCM with a header as in real corpora.
 
     Libsndfile reads a header of 1,024 bytes; with further `fields` of more it is twice as long.
     """
@@ -77,14 +77,14 @@ def m4a(samples: Pcm, rate_hz: int = 16_000) -> bytes:
 
 
 def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    """A member of an archive that is no file: a link, a device, a folder."""
+    """An archive member that is not a file: a link, a device, a folder."""
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, target
     return member
 
 
 def tar(files: Mapping[str, bytes], specials: Iterable[tarfile.TarInfo] = ()) -> bytes:
-    """A tar archive of files by name, and of what is no file after them."""
+    """A tar archive of files by name, followed by special members."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as writer:
         for name, content in files.items():

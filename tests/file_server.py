@@ -1,4 +1,4 @@
-"""How servers of files behave, and how their connections do; all of it on loopback."""
+"""File servers on loopback with configurable behaviour."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -12,11 +12,11 @@ from typing import Any
 
 @dataclass
 class Wire:
-    """How the bodies of files travel."""
+    """The transfer encoding of files."""
 
     takes_ranges: bool = True
     heeds_if_range: bool = True
-    shifts_ranges: bool = False  # sends from another offset than was asked for
+    shifts_ranges: bool = False  # sends from another offset than requested
     says_size: bool = True  # or else ends with the connection
     breaks_after: int | None = None  # the place in every file where the connection goes
     breaks: list[int] = field(default_factory=list)  # bytes of each of the next bodies
@@ -34,7 +34,7 @@ class Wire:
         data: bytes,
         headers: Mapping[str, str],
     ) -> None:
-        """Answer with a file, or with the range of it that was asked for."""
+        """Send a file, or the requested range of it."""
         if name in self.corrupted:
             place = self.corrupted[name]
             data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
@@ -60,11 +60,11 @@ class Wire:
     def _range(
         self, request: BaseHTTPRequestHandler, size: int, versions: Collection[str | None]
     ) -> tuple[int, int | None]:
-        asked, wanted = request.headers.get("Range"), request.headers.get("If-Range")
-        is_same = wanted is None or wanted in versions or not self.heeds_if_range
-        if asked is None or not self.takes_ranges or not is_same:
+        byte_range, if_range = request.headers.get("Range"), request.headers.get("If-Range")
+        is_same = if_range is None or if_range in versions or not self.heeds_if_range
+        if byte_range is None or not self.takes_ranges or not is_same:
             return 0, None
-        first, _, last = asked.removeprefix("bytes=").partition("-")
+        first, _, last = byte_range.removeprefix("bytes=").partition("-")
         return int(first), min(int(last) + 1, size) if last else size
 
     def _send_body(self, request: BaseHTTPRequestHandler, body: bytes, start: int) -> None:
@@ -85,7 +85,7 @@ class Wire:
 
 @contextmanager
 def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """The address of a server on loopback that answers so; it keeps connections open."""
+    """The address of a server on loopback with this handler and keep-alive."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -117,7 +117,7 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
 
 @contextmanager
 def serving_files(folder: Path) -> Iterator[str]:
-    """The address of a server of a folder."""
+    """The address of a server for a folder."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         path = folder / request.path.lstrip("/")
@@ -132,7 +132,7 @@ def serving_files(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[str]]]:
-    """A server that takes what is posted to it: its address, and the bodies so far."""
+    """A server that records the bodies of POST requests: its address and the bodies."""
     bodies: list[str] = []
 
     def take(request: BaseHTTPRequestHandler) -> None:

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks as the Hugging Face Hub does.
+"""A server on loopback with the API of the Hugging Face Hub.
 
 What it says follows what huggingface_hub understands: listing by revision and tree with pages,
 `resolve` with a redirect of small files to a path of its own and of large ones to another origin,
@@ -17,17 +17,17 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from tests.file_server import Wire, serving
 
 LINKED_BYTES = 1_000
-"""From this size on, files are kept apart (git LFS), with a sha256."""
+"""Files of at least this size are stored in Git LFS, with a sha256."""
 
 MEMBER, STRANGER = "hf_member", "hf_stranger"
-"""Tokens: of an account that accepted all terms, and of one that accepted none."""
+"""Tokens of an account that accepted all terms and of one that accepted none."""
 
 GATED = "Access to dataset {} is restricted"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it came."""
+class Request:
+    """A received request."""
 
     origin: str  # hub or cdn
     method: str
@@ -38,14 +38,14 @@ class Asked:
 
 @dataclass
 class HubServer(Wire):
-    """Data sets by name, each with files by path, and how the next requests are answered."""
+    """Data sets by name, each with files by path, and the behaviour for the next requests."""
 
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
     revisions: set[str] = field(default_factory=lambda: {"main"})  # names of the one commit
     page_size: int = 1_000
     refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # of what comes next
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     url: str = ""
     cdn_url: str = ""
 
@@ -97,8 +97,8 @@ class HubServer(Wire):
         _say(request, 403, message="Access denied")
 
     def _is_refused(self, request: BaseHTTPRequestHandler, origin: str) -> bool:
-        self.asked.append(
-            Asked(
+        self.requests.append(
+            Request(
                 origin,
                 request.command,
                 urlsplit(request.path).path,
@@ -119,14 +119,14 @@ class HubServer(Wire):
         return about | {"siblings": siblings, "tags": [], "downloads": 0, "likes": 0}
 
     def _tree(self, request: BaseHTTPRequestHandler, repo: str) -> None:
-        asked = urlsplit(request.path)
+        url = urlsplit(request.path)
         entries = list(_entries(self.repos[repo]))
-        if parse_qs(asked.query).get("recursive", ["false"])[0].lower() != "true":
+        if parse_qs(url.query).get("recursive", ["false"])[0].lower() != "true":
             entries = [entry for entry in entries if "/" not in entry["path"]]
-        start = int(parse_qs(asked.query).get("cursor", ["0"])[0])
+        start = int(parse_qs(url.query).get("cursor", ["0"])[0])
         stop, headers = start + self.page_size, {}
         if stop < len(entries):
-            link = f"{self.url}{asked.path}?recursive=True&expand=False&cursor={stop}"
+            link = f"{self.url}{url.path}?recursive=True&expand=False&cursor={stop}"
             headers = {"Link": f'<{link}>; rel="next"'}
         _say(request, 200, entries[start:stop], headers=headers)
 
@@ -166,7 +166,7 @@ class HubServer(Wire):
 def hub_server(
     repos: Mapping[str, Mapping[str, bytes]], gated: Collection[str] = ()
 ) -> Iterator[HubServer]:
-    """A Hub of data sets, to be named in `HF_ENDPOINT`; its large files lie at another origin."""
+    """A Hub for `HF_ENDPOINT`; its large files are at another origin."""
     hub = HubServer(repos={repo: dict(files) for repo, files in repos.items()}, gated=set(gated))
     with serving(hub.answer_hub) as hub.url, serving(hub.answer_cdn) as cdn_url:
         # another host, as in reality: huggingface_hub 1 sends its token to any port of one host
@@ -175,12 +175,12 @@ def hub_server(
 
 
 def git_sha1(data: bytes) -> str:
-    """The name that git gives a file with this content."""
+    """The git blob id of this content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _entries(files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
-    """As in the tree of a commit: folders and files, in order of path."""
+    """The tree of a commit: folders and files, sorted by path."""
     folders = {
         "/".join(path.split("/")[:n]) for path in files for n in range(1, path.count("/") + 1)
     }

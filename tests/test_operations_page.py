@@ -12,6 +12,7 @@ from flows.commands.app import app
 from flows.dispatch import artifacts
 from flows.server.automations import WEBHOOK_URL
 from flows.server.deploy import HOME
+from tests.composed import SERVICES
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
@@ -54,3 +55,13 @@ def test_variables_and_artifacts_have_the_documented_names() -> None:
     for name in ("status", "hours", "reasons", "failed shards", "results"):
         assert f'"{name}"' in source
         assert f"…-{name.replace(' ', '-')}" in PAGE
+
+
+def test_the_retention_periods_are_those_of_the_compose_file() -> None:
+    settings = SERVICES["services"]["environment"]
+    events = settings["PREFECT_SERVER_EVENTS_RETENTION_PERIOD"]
+    flow_runs = settings["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"]
+    days = [re.fullmatch(r"P(\d+)D", period)[1] for period in (events, flow_runs)]
+    text = " ".join(PAGE.split())
+    assert f"deletes events after {days[0]} days" in text
+    assert f"artifacts, after {days[1]} days" in text

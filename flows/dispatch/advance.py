@@ -4,6 +4,7 @@ There are no barriers: what a finished unit opens waits for a slot of its resour
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from queue import SimpleQueue
 from typing import Final, Protocol
 
@@ -88,7 +89,7 @@ def advance(
     """Make every unit of a source; returns those that failed, in the order in which they did.
 
     `open_lane(stage, corpus, report)` opens where units of a stage and corpus are made. A unit that
-    fails stops no other. `on_end` is called after what a unit opened has been given a slot.
+    fails stops no other. `on_end` is called after what a unit has opened got a slot.
     """
 
     def resource_of(unit: Unit) -> str:
@@ -98,44 +99,53 @@ def advance(
 
     scheduler = Scheduler(resource_of, lambda resource: capacity(runtime, resource))
     events: SimpleQueue[Ended] = SimpleQueue()
-    lanes: dict[tuple[str, str], Lane] = {}
-    closed: list[Lane] = []
+    lanes = _Lanes(lambda stage, corpus: open_lane(stage, corpus, events.put))
     failures: list[ShardFailed] = []
-    back_pressure = BackPressure()
-
-    def start() -> None:
-        for unit in scheduler.start():
-            back_pressure.before_submit()
-            name = (unit.corpus, unit.stage)
-            if name not in lanes:
-                lanes[name] = open_lane(unit.stage, unit.corpus, events.put)
-            lanes[name].put(unit)
-
-    def add(units: Sequence[Unit]) -> None:
-        bars.add(units)
-        scheduler.add(units)
-
-    try:
-        add(source.start())
-        start()
+    with closing(lanes):
+        lanes.put(scheduler, bars, source.start())
         while not scheduler.is_idle:
             ended = events.get()
             scheduler.release(ended.unit)
-            start()  # before what comes next is found out, which takes a moment
+            lanes.put(scheduler, bars)  # before what follows is found out, which takes a moment
             bars.end(ended.unit, is_done=not isinstance(ended.result, ShardFailed))
             if isinstance(ended.result, ShardFailed):
                 failures.append(ended.result)
                 source.failed(ended.unit)
             else:
-                add(source.finished(ended.unit, ended.result))
-            start()
-            for name in [one for one in lanes if not source.may_open(*one)]:
-                closed.append(lanes.pop(name))
-                closed[-1].close()
+                lanes.put(scheduler, bars, source.finished(ended.unit, ended.result))
+            lanes.close_unless(source.may_open)
             on_end(ended)
-    finally:
-        for lane in lanes.values():
-            lane.close()
-        for lane in (*closed, *lanes.values()):
-            lane.join()
     return failures
+
+
+class _Lanes:
+    """The open lanes, by corpus and stage."""
+
+    def __init__(self, open_lane: Callable[[str, str], Lane]) -> None:
+        self._open_lane = open_lane
+        self._open: dict[tuple[str, str], Lane] = {}
+        self._closed: list[Lane] = []
+        self._back_pressure = BackPressure()
+
+    def put(self, scheduler: Scheduler, bars: StageBars, units: Sequence[Unit] = ()) -> None:
+        """Let `units` wait, and put everything that may start into its lane."""
+        bars.add(units)
+        scheduler.add(units)
+        for unit in scheduler.start():
+            self._back_pressure.before_submit()
+            name = (unit.corpus, unit.stage)
+            if name not in self._open:
+                self._open[name] = self._open_lane(unit.stage, unit.corpus)
+            self._open[name].put(unit)
+
+    def close_unless(self, may_open: Callable[[str, str], bool]) -> None:
+        """Close the lanes for which nothing more comes."""
+        for name in [one for one in self._open if not may_open(*one)]:
+            self._closed.append(self._open.pop(name))
+            self._closed[-1].close()
+
+    def close(self) -> None:
+        """Close all lanes and wait for them."""
+        self.close_unless(lambda corpus, stage: False)
+        for lane in self._closed:
+            lane.join()

@@ -46,7 +46,8 @@ class Runs:
     With `is_pipeline` each stage and corpus has flow runs of its own; otherwise everything happens
     in the current flow run as long as it is at most `runtime.tasks_per_flow_run` units. With
     `deployment` the stages that want a GPU are made by the deployments of that name. `num_units`
-    tells how many units of a corpus and stage there are so far.
+    tells how many units of a corpus and stage there are so far. `task_of` replaces the tasks that
+    make units, for measurements.
     """
 
     config: str
@@ -56,6 +57,7 @@ class Runs:
     is_pipeline: bool = False
     deployment: str | None = None
     bars: StageBars = field(default_factory=StageBars)
+    task_of: Callable[[Unit], tuple[Task[..., Any], Mapping[str, Any]]] | None = None
 
     def make(self, on_end: Callable[[Ended], None] = lambda ended: None) -> list[ShardFailed]:
         """Make all of them; returns those that failed."""
@@ -93,7 +95,8 @@ class Runs:
 
         runtime = self.settings.runtime
         store = Store(self.settings.root, runtime.scratch)
-        return TaskLane(store, open_run, self._task_of, on_end, runtime.tasks_per_flow_run)
+        task_of = self.task_of or self._task_of
+        return TaskLane(store, open_run, task_of, on_end, runtime.tasks_per_flow_run)
 
     def _in_flow_run(self, stage: str, corpus: str, body: Callable[[], None]) -> None:
         runtime = self.settings.runtime

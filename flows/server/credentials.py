@@ -33,7 +33,7 @@ def use_credentials(name: str) -> None:
     try:
         from prefect_aws import AwsCredentials
     except ImportError as error:
-        raise UserError(f"{setting}, which needs pip install 'distillery[s3]'") from error
+        raise UserError(f"{setting}, which needs pip install '.[s3]' in the checkout") from error
     import httpx
     from botocore.exceptions import BotoCoreError, ClientError
     from prefect.exceptions import PrefectHTTPStatusError

@@ -92,7 +92,8 @@ def _wait_until_up(server: subprocess.Popen[bytes], url: str, log_path: Path) ->
             pass
         time.sleep(0.1)
     raise UserError(
-        f"the local Prefect server did not start within {_STARTUP_LIMIT_S:.0f} s; see {log_path}"
+        f"the local Prefect server exited, or did not answer within {_STARTUP_LIMIT_S:.0f} s;"
+        f" see {log_path}"
     )
 
 

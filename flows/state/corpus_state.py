@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from itertools import takewhile
 from typing import Final, Self
 
 from configs.schema import RunConfig
+from flows.state.shard_state import ShardState
 from storage.fingerprint import digest
-from storage.receipt import FileRef, PlannedShard, Receipt
+from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
@@ -24,36 +25,6 @@ from tasks.stages import SHARD_STAGES, fingerprints, shard_stages, stage_named
 _NUM_AT_ONCE: Final = 8
 
 
-@dataclass(frozen=True)
-class ShardState:
-    """One planned shard and the receipts that it has so far, by stage."""
-
-    key: ShardKey
-    planned: PlannedShard
-    plan: FileRef
-    row_group: int  # of the shard in the plan's file
-    stages: tuple[str, ...]
-    receipts: dict[str, Receipt]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the shard went through all its stages."""
-        return self.next_stage is None
-
-    @property
-    def next_stage(self) -> str | None:
-        """The first stage without a receipt; None when all are done."""
-        return next((stage for stage in self.stages if stage not in self.receipts), None)
-
-    def sources(self, stage: str) -> tuple[str, ...]:
-        """The digests of what `stage` reads; only once the stages before it are done."""
-        return tuple(
-            self.receipts[name].output.sha256 if name in self.stages else self.planned.digest
-            for name in stage_named(stage).inputs
-            if name in self.stages or name not in SHARD_STAGES
-        )
-
-
 class EvaluationSpeech:
     """The index of all evaluation speech of a run: its files, and what is missing of it."""
 
@@ -64,7 +35,8 @@ class EvaluationSpeech:
     def files(self) -> tuple[FileRef, ...]:
         """The indexed shards."""
         shards = [one for state in self._states() for one in state.shards("validation", "test")]
-        return tuple(one.receipts["index"].output for one in shards if one.is_complete)
+        receipts = [one.receipts.get("index") for one in shards]
+        return tuple(one.output for one in receipts if one is not None)
 
     @property
     def missing(self) -> list[str]:

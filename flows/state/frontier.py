@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from flows.state.corpus_state import CorpusState, ShardState
+from flows.state.corpus_state import CorpusState
+from flows.state.shard_state import ShardState
 from storage.receipt import Receipt
 from storage.shard import ShardKey
 from storage.stage import Place

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, ShardState
+from flows.state.corpus_state import CorpusState
 from flows.state.publication import HolesError
+from flows.state.shard_state import ShardState
 from storage.manifest import Manifest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Split

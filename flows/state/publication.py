@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.shard_state import ShardState
 from storage import manifest
 from storage.errors import DistilleryError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals

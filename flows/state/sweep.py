@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import Filter, RunConfig
-from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.keep_rate import Share, abnormal, past_shares
 from flows.state.publication import training_shards
+from flows.state.shard_state import ShardState
 from storage.errors import UserError
 from storage.receipt import FileRef
 from storage.store import Store
@@ -150,6 +151,7 @@ def _swept(
             "filter.contamination needs the index of all evaluation speech, and part of it is"
             " missing; run `distillery run CONFIG --until index` first"
         )
+    index = () if state.index_digest is None else state.evaluation.files
     settings, licence = state.filter, state.corpus.licence
     evidence = [
         (
@@ -159,7 +161,7 @@ def _swept(
                 evaluated=evaluated_speech(
                     state.config,
                     settings,
-                    state.evaluation.files,
+                    index,
                     shard.receipts["index"].output if "index" in shard.receipts else None,
                 ),
             ),

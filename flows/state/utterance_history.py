@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, ShardState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.shard_state import ShardState
 from storage.errors import UserError
 from storage.receipt import FileRef, Receipt
 from storage.schema import REJECTED

@@ -22,9 +22,9 @@ LDC_LICENCE: Final = Licence(
     redistribution=False,
     to_sign="the agreement of the Linguistic Data Consortium, with each order",
     note=(
-        "For noncommercial linguistic research and education. An organisation that has the data as"
-        " a for-profit member of the LDC may use them commercially. What the agreement says on"
-        " derived works is not established here, so they count as not allowed."
+        "For non-commercial linguistic research and education; organisations that obtained the data"
+        " as for-profit members of the LDC may use them commercially. The terms for derived works"
+        " were not verified, so they count as not allowed."
     ),
 )
 

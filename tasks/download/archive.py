@@ -49,13 +49,13 @@ def unpack(source: Path, name: str, sink: HashingSink) -> None:
         try:
             _zip_to_tar(source, sink)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise ShardError(f"{name} is not a whole zip archive: {error}") from error
+            raise ShardError(f"{name} is not a complete zip archive: {error}") from error
         return
     try:
         with gzip.open(source) if name.endswith(_GZIPPED) else source.open("rb") as file:
             shutil.copyfileobj(file, sink, _COPY_BYTES)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ShardError(f"{name} is not a whole gzip file: {error}") from error
+        raise ShardError(f"{name} is not a complete gzip file: {error}") from error
 
 
 def _zip_to_tar(source: Path, sink: HashingSink) -> None:
@@ -87,7 +87,7 @@ def index(path: Path, name: str) -> pa.Table:
     try:
         return _table(sorted(_tar_members(path)))
     except tarfile.TarError as error:
-        raise ShardError(f"{name} is not a whole tar archive: {error}") from error
+        raise ShardError(f"{name} is not a complete tar archive: {error}") from error
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, int, int, float | None]]:

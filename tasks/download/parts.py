@@ -41,7 +41,7 @@ class Part:
     splits: tuple[str, ...] = ()
     file: HubFile | None = None  # of a Hub data set; None for its listing
     commit: str = ""  # of the listing
-    found: str = ""  # digest of the current listing of a delivery
+    delivery_digest: str = ""  # digest of the current listing of a delivery
 
     @property
     def is_listing(self) -> bool:
@@ -119,8 +119,13 @@ def _parts(store: Store, corpus: Corpus, settings: CorpusSettings, done: Split) 
             yield Part(key=key, name=source.name, source=source, splits=source.splits)
         elif isinstance(source, Delivery):
             listing = delivered(below, source)
-            found = listing_digest(listing) if listing else ""
-            yield Part(key=key, name=source.name, source=source, splits=source.splits, found=found)
+            yield Part(
+                key=key,
+                name=source.name,
+                source=source,
+                splits=source.splits,
+                delivery_digest=listing_digest(listing) if listing else "",
+            )
         else:
             part = Part(key=key, name=LISTING_NAME, source=source)
             yield part
@@ -188,8 +193,10 @@ def _files_below(mirror: str | None) -> Mapping[str, StoredFile]:
 def _receipt_of(part: Part, done: Split) -> Receipt | None:
     """The receipt of the current state of a part; the newest if a delivery cannot be listed."""
     receipts = done.of(part.key)
-    if part.found:
-        receipts = [receipt for receipt in receipts if receipt.source_digest == part.found]
+    if part.delivery_digest:
+        receipts = [
+            receipt for receipt in receipts if receipt.source_digest == part.delivery_digest
+        ]
     return max(receipts, key=lambda receipt: receipt.finished_at, default=None)
 
 

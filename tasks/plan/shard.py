@@ -42,21 +42,21 @@ def plan_part(
 ) -> PlannedPart:
     """Group the segments of `split` that are not planned yet into shards from `first_shard` on.
 
-    A shard takes whole recordings, and all recordings of people who speak together unless these
-    alone fill more than a shard. Where files are `self_contained` it takes neighbours of one file
-    instead, so that a later file moves nothing and files can be planned as they arrive.
-    `file_digests` are of the stored files, by path; a shard's digest covers its rows with these in
-    place of the paths. Only the first segment of an id is planned, the others are quarantined:
-    where files are `self_contained` the first in the order of `segments`, which are then all new;
-    otherwise the order of `segments` makes no difference.
+    A shard holds whole recordings, and all recordings that share speakers unless these exceed the
+    size of a shard. If files are `self_contained`, a shard holds consecutive segments of one file
+    instead, so that later files move nothing and files can be planned as they arrive.
+    `file_digests` maps the paths of stored files to digests; the digest of a shard covers its rows
+    with these in place of the paths. Only the first segment with an id is planned, the others are
+    quarantined: if files are `self_contained`, the first in the order of `segments`, all of which
+    are new; otherwise the order of `segments` has no effect.
     """
-    wanted = [item for item in segments if item.split == split]
+    items = [item for item in segments if item.split == split]
     kept: list[Segment] = []
     rejected: list[Rejected] = []
     known = set(known_ids) if self_contained else set[str]()
     if not self_contained:
-        wanted = sorted((item for item in wanted if _id(item) not in known_ids), key=_sort_key)
-    for item in wanted:
+        items = sorted((item for item in items if _id(item) not in known_ids), key=_sort_key)
+    for item in items:
         if (row_id := _id(item)) in known:
             rejected.append(quarantined(_numbered(row_id, known), "duplicate_id"))
             known.add(rejected[-1].id)

@@ -99,7 +99,7 @@ class Installation:
         assert first["auto_scheduled"]
         return str(first["id"])
 
-    def mend(
+    def redo_and_retry(
         self, failed: str, form: str, shard: str, picture: Path, limit_s: float = RUN_LIMIT_S
     ) -> dict[str, Any]:
         """Redo the failed run's shard, retry the run, and return it when it has ended.
@@ -117,10 +117,10 @@ class Installation:
             self.retry(failed)
         else:
             with ui.browser(self.server) as person:
-                self._mend_as(person, failed, form, shard, picture)
+                self._redo_and_retry_in(person, failed, form, shard, picture)
         return self.ended(failed, limit_s)
 
-    def _mend_as(
+    def _redo_and_retry_in(
         self, person: ui.Browser, failed: str, form: str, shard: str, picture: Path
     ) -> None:
         corpus, split, number = shard.split("/")

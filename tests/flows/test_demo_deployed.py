@@ -1,4 +1,4 @@
-"""The demo where a team works: on its schedule, red for one shard, mended, the same manifest."""
+"""The deployed demo: a scheduled run fails on one shard; its retry gives the local manifest."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.s3_servers import S3Server, bucket, lacking_programs
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600), postgres.NEEDED]
 
 BUCKET = "demo"
-SHARD = "tedlium/train/00000"  # a sixth of it cannot be read
+SHARD = "tedlium/train/00000"  # a sixth of its rows are unreadable
 LIMIT_S = 1_500.0
 
 
@@ -31,7 +31,7 @@ def installation(
 
 
 def demo(folder: Path, root: str, max_quarantined_percent: float) -> Run:
-    """The checked-in demo with another root, and as much to be unreadable as is told."""
+    """The checked-in demo with another root and limit of unreadable rows."""
     settings = yaml.safe_load((REPOSITORY / "configs" / "demo.yaml").read_text())
     settings["root"] = root
     settings["label"]["teacher"]["path"] = str(TEACHER)
@@ -41,26 +41,26 @@ def demo(folder: Path, root: str, max_quarantined_percent: float) -> Run:
     return Run(folder, config)
 
 
-def test_the_demo_on_its_schedule_ends_with_the_manifest_of_a_local_run(
+def test_the_deployed_demo_gives_the_manifest_of_a_local_run(
     installation: Installation, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("deployed")
     run = demo(folder, f"s3://{BUCKET}/root", max_quarantined_percent=10)
     with worker(installation.server, "cpu", installation.folder, **installation.storage):
-        due = installation.on_its_schedule(folder, run.config.name, "distillery/demo")
-        red = installation.ended(due, LIMIT_S)
-        assert red["state_type"] == "FAILED"
-        assert f"failed: normalise {SHARD}: 24 of 150 rows" in red["state"]["message"]
-        assert f"again: distillery rerun demo.yaml normalise {SHARD}" in red["state"]["message"]
-        states = {one["name"]: one["state_type"] for one in installation.below(due)}
+        run_id = installation.on_its_schedule(folder, run.config.name, "distillery/demo")
+        failed = installation.ended(run_id, LIMIT_S)
+        assert failed["state_type"] == "FAILED"
+        assert f"failed: normalise {SHARD}: 24 of 150 rows" in failed["state"]["message"]
+        assert f"again: distillery rerun demo.yaml normalise {SHARD}" in failed["state"]["message"]
+        states = {one["name"]: one["state_type"] for one in installation.below(run_id)}
         assert {name for name, state in states.items() if state == "FAILED"} == {
             "normalise tedlium",
             "publish",
         }
         demo(folder, f"s3://{BUCKET}/root", max_quarantined_percent=20)
         picture = installation.folder / "rerun.png"
-        mended = installation.mend(due, "rerun-shard/demo", SHARD, picture, LIMIT_S)
-    assert (mended["state_type"], mended["run_count"]) == ("COMPLETED", 2)
+        retried = installation.redo_and_retry(run_id, "rerun-shard/demo", SHARD, picture, LIMIT_S)
+    assert (retried["state_type"], retried["run_count"]) == ("COMPLETED", 2)
     words = ("distillery", "manifest", "show", run.config.name, "--json")
     digest = json.loads(installation.command(folder, *words))["digest"]
     local = demo(tmp_path_factory.mktemp("local"), "demo-data", max_quarantined_percent=20)

@@ -1,4 +1,4 @@
-"""The nine corpora in their genuine formats, small: every edge row is accounted for."""
+"""The nine corpora in their distribution formats, small: every rejected row is expected."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ STATED: dict[str, dict[str, int]] = {
 
 @pytest.fixture(scope="module")
 def nine(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The demo's configuration with fewer utterances, up to normalise."""
+    """The configuration of the demo with fewer utterances, run up to normalise."""
     folder = tmp_path_factory.mktemp("nine")
     settings = yaml.safe_load((REPOSITORY / "configs" / "demo.yaml").read_text())
     settings["synthetic"] |= {"num_train_utterances": 30, "num_eval_utterances": 3}
@@ -59,7 +59,7 @@ def test_nine_corpora_are_downloaded_planned_and_normalised(nine: Run) -> None:
         assert line["rows_in"] + line["created"] == line["rows_out"] + rejected
 
 
-def test_every_row_that_is_left_out_has_the_reason_it_was_made_for(nine: Run) -> None:
+def test_every_rejected_row_has_the_expected_reason(nine: Run) -> None:
     found: dict[str, Counter[str]] = {corpus: Counter() for corpus in STATED}
     for line in normalised(nine):
         found[line["corpus"]].update(line["dropped"])
@@ -72,7 +72,7 @@ def receipts(run: Run, stage: str) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in found}
 
 
-def test_a_corpus_that_is_added_moves_no_shard_of_the_others(nine: Run) -> None:
+def test_adding_a_corpus_moves_no_shard_of_the_others(nine: Run) -> None:
     before = {stage: receipts(nine, stage) for stage in ("raw", "plan", "normalise")}
     settings = yaml.safe_load(nine.config.read_text())
     settings["corpora"]["spoken"] = {

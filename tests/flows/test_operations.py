@@ -1,8 +1,8 @@
-"""A night of an operator, with real parts: PostgreSQL, a server with a password, workers, S3, a UI.
+"""Operation with real services: PostgreSQL, a server with a password, workers, S3 and the web UI.
 
-The parts are started once, and the tests are in the order of the night. A run is due and is red; it
-is mended from the browser; its retry ends with the manifest that a run on this machine has too.
-Meanwhile another run lost its worker, and goes on in spite of that and of a server that was killed.
+The services start once, and the tests are in chronological order. A scheduled run fails; its shard
+is redone from the browser; its retry publishes the same manifest as a local run. Another run loses
+its worker, and completes although the server is killed too.
 """
 
 import json
@@ -22,7 +22,7 @@ import yaml
 from flows.state.rerun import RERUN_STAGES
 from storage.receipt import Receipt
 from storage.sink import hash_file
-from tasks.stages import STAGES
+from tasks.stages import STAGE_NAMES
 from tests import postgres
 from tests.file_server import serving_files
 from tests.flows import browser as ui
@@ -41,7 +41,7 @@ SAME = (
     "id", "name", "entrypoint", "tags", "parameters", "work_pool_name", "job_variables",
     "pull_steps", "description", "enforce_parameter_schema", "concurrency_options",
 )  # fmt: skip
-NUM_DEPLOYED = len(STAGES) + 2  # the pipeline, each stage alone, and one shard again
+NUM_DEPLOYED = len(STAGE_NAMES) + 2  # the pipeline, each stage, and rerun-shard
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def installation(
 
 @pytest.fixture(scope="module")
 def orphan(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
-    """A run that lost its worker, and its own process, in the middle of a stage."""
+    """A run whose process and worker were killed in the middle of a stage."""
     run = tiny(tmp_path_factory.mktemp("orphan"), publish={"name": "orphan"})
     installation.command(run.folder, "distillery", "deploy", run.config.name, "--cron", "")
     with worker(installation.server, "cpu", installation.folder) as started:
@@ -67,7 +67,7 @@ def orphan(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def working(installation: Installation, orphan: tuple[Run, str]) -> Iterator[psutil.Process]:
-    """The worker that takes the place of the one that was killed."""
+    """The worker that replaces the killed one."""
     with worker(installation.server, "cpu", installation.folder, **installation.storage) as started:
         yield started
 
@@ -76,7 +76,7 @@ def working(installation: Installation, orphan: tuple[Run, str]) -> Iterator[psu
 def nightly(
     installation: Installation, working: object, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    """The tiny configuration on S3, with a shard of which too much cannot be read."""
+    """The tiny configuration on S3, with one shard that has too many unreadable rows."""
     folder = tmp_path_factory.mktemp("nightly")
     run = tiny(folder, runtime={"max_quarantined_percent": 4.5})
     settings = yaml.safe_load(run.config.read_text())
@@ -85,14 +85,14 @@ def nightly(
 
 
 @pytest.fixture(scope="module")
-def red(installation: Installation, nightly: Run) -> dict[str, Any]:
-    """The run that its schedule made, once it has failed."""
+def failed_run(installation: Installation, nightly: Run) -> dict[str, Any]:
+    """The scheduled run, after it has failed."""
     run = installation.on_its_schedule(nightly.folder, nightly.config.name, "distillery/tiny")
     return installation.ended(run)
 
 
 def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of the UI go: docs/pictures if DISTILLERY_PICTURES says so."""
+    """Where screenshots are saved: the folder DISTILLERY_PICTURES, or a temporary one."""
     if named := os.environ.get("DISTILLERY_PICTURES"):
         return Path(named)
     return tmp_path_factory.getbasetemp()
@@ -104,15 +104,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def person(installation: Installation) -> Iterator[ui.Browser]:
-    """Somebody at a browser who is logged in."""
+def logged_in(installation: Installation) -> Iterator[ui.Browser]:
+    """A browser that is logged in."""
     if reason := ui.why_not():
         pytest.skip(reason)
     with ui.browser(installation.server) as made:
         yield made
 
 
-def test_the_server_refuses_a_call_without_its_password(installation: Installation) -> None:
+def test_the_server_requires_its_password(installation: Installation) -> None:
     url = f"{installation.server.url}/api/flow_runs/filter"
     assert httpx.post(url, json={}).status_code == 401
     assert httpx.post(url, json={}, auth=("admin", "wrong")).status_code == 401
@@ -125,14 +125,14 @@ def test_the_server_refuses_a_call_without_its_password(installation: Installati
     assert "refuses the password; set PREFECT_API_AUTH_STRING" in done.stderr
 
 
-def test_a_run_that_is_due_is_made_and_is_red_and_names_the_shard(
-    installation: Installation, red: dict[str, Any]
+def test_a_scheduled_run_appears_and_names_the_shard_that_failed(
+    installation: Installation, failed_run: dict[str, Any]
 ) -> None:
-    assert (red["name"], red["state_type"]) == ("distillery tiny.yaml", "FAILED")
-    message = red["state"]["message"]
+    assert (failed_run["name"], failed_run["state_type"]) == ("distillery tiny.yaml", "FAILED")
+    message = failed_run["state"]["message"]
     assert f"failed: normalise {SHARD}: 1 of 19 rows" in message
     assert f"again: distillery rerun tiny.yaml normalise {SHARD}" in message
-    states = {run["name"]: run["state_type"] for run in installation.below(red["id"])}
+    states = {run["name"]: run["state_type"] for run in installation.below(failed_run["id"])}
     assert states == {
         "download librispeech": "COMPLETED",
         "plan librispeech": "COMPLETED",
@@ -144,10 +144,10 @@ def test_a_run_that_is_due_is_made_and_is_red_and_names_the_shard(
     }
 
 
-def test_the_tables_say_what_status_says(
-    installation: Installation, nightly: Run, red: dict[str, Any]
+def test_the_tables_agree_with_status(
+    installation: Installation, nightly: Run, failed_run: dict[str, Any]
 ) -> None:
-    told = json.loads(
+    status = json.loads(
         installation.command(nightly.folder, "distillery", "status", "tiny.yaml", "--json")
     )
     artifacts = artifacts_of(installation)
@@ -157,39 +157,43 @@ def test_the_tables_say_what_status_says(
     }
     assert shown == {
         (line["stage"], line["corpus"], line["split"]): tuple(line["shards"].values())
-        for line in told["stages"]
+        for line in status["stages"]
     }
     [failure] = json.loads(artifacts["tiny-failed-shards"]["data"])
     assert (failure["stage"], failure["shard"]) == ("normalise", SHARD)
     assert failure["again"] == f"distillery rerun tiny.yaml normalise {SHARD}"
-    assert failure["reason"] == told["failures"][0]["reason"]
+    assert failure["reason"] == status["failures"][0]["reason"]
     assert artifacts["tiny-normalise-librispeech"]["data"] == 75.0
     assert {row["corpus"] for row in json.loads(artifacts["tiny-hours"]["data"])} == {"librispeech"}
     assert "wer" in {row["reason"] for row in json.loads(artifacts["tiny-reasons"]["data"])}
 
 
-def test_the_ui_shows_progress_tables_and_the_failure(
-    installation: Installation, red: dict[str, Any], person: ui.Browser, pictures: Path
+def test_the_ui_shows_progress_tables_and_failures(
+    installation: Installation, failed_run: dict[str, Any], logged_in: ui.Browser, pictures: Path
 ) -> None:
-    person.open(f"runs/flow-run/{red['id']}", "distillery tiny.yaml", "Failed", "Artifacts")
-    assert is_picture(person.photograph(pictures / "run.png", pause_s=8.0))
+    logged_in.open(
+        f"runs/flow-run/{failed_run['id']}", "distillery tiny.yaml", "Failed", "Artifacts"
+    )
+    assert is_picture(logged_in.photograph(pictures / "run.png", pause_s=8.0))
     found = artifacts_of(installation)
     for key, name, *texts in [
         ("tiny-status", "status", "Shards and rows by stage", "train-clean-100", "missing"),
         ("tiny-failed-shards", "failed", f"distillery rerun tiny.yaml normalise {SHARD}"),
         ("tiny-normalise-librispeech", "progress", "Progress: 75%", "3 of 4 shards"),
     ]:
-        person.open(f"artifacts/artifact/{found[key]['id']}", *texts)
-        assert is_picture(person.photograph(pictures / f"{name}.png"))
+        logged_in.open(f"artifacts/artifact/{found[key]['id']}", *texts)
+        assert is_picture(logged_in.photograph(pictures / f"{name}.png"))
 
 
-def test_a_webhook_is_told_of_a_stage_that_failed(
-    installation: Installation, red: dict[str, Any]
+def test_a_failed_stage_is_reported_to_the_webhook(
+    installation: Installation, failed_run: dict[str, Any]
 ) -> None:
     run = installation.begin("normalise/tiny", corpus="librispeech")
     assert installation.ended(run)["state_type"] == "FAILED"
-    told = wait_for(lambda: [one for one in installation.notified if run in one], 120, "a message")
-    text = json.loads(told[0])["text"]
+    messages = wait_for(
+        lambda: [one for one in installation.notified if run in one], 120, "a message"
+    )
+    text = json.loads(messages[0])["text"]
     assert text.startswith("Distillery: normalise librispeech failed\n")
     assert f"normalise {SHARD}: 1 of 19 rows" in text
     assert "run the deployment rerun-shard/tiny in the UI" in text
@@ -197,21 +201,21 @@ def test_a_webhook_is_told_of_a_stage_that_failed(
 
 
 @pytest.fixture(scope="module")
-def mended(
-    installation: Installation, nightly: Run, red: dict[str, Any], tmp_path_factory: Any
+def retried_run(
+    installation: Installation, nightly: Run, failed_run: dict[str, Any], tmp_path_factory: Any
 ) -> dict[str, Any]:
-    """The red run after its shard was made again by the API and by the form, and a retry."""
+    """The failed run after its shard was redone through the API and the form, and a retry."""
     settings = yaml.safe_load(nightly.config.read_text())
     settings["runtime"]["max_quarantined_percent"] = 50
     nightly.config.write_text(yaml.safe_dump(settings))
     picture = picture_folder(tmp_path_factory) / "rerun.png"
-    return installation.mend(red["id"], "rerun-shard/tiny", SHARD, picture)
+    return installation.redo_and_retry(failed_run["id"], "rerun-shard/tiny", SHARD, picture)
 
 
-def test_a_mended_run_ends_with_the_manifest_of_a_local_run(
-    installation: Installation, nightly: Run, mended: dict[str, Any], finished: Run
+def test_the_retried_run_publishes_the_manifest_of_a_local_run(
+    installation: Installation, nightly: Run, retried_run: dict[str, Any], finished: Run
 ) -> None:
-    assert (mended["state_type"], mended["run_count"]) == ("COMPLETED", 2)
+    assert (retried_run["state_type"], retried_run["run_count"]) == ("COMPLETED", 2)
     words = ("distillery", "manifest", "show", "tiny.yaml", "--json")
     assert json.loads(installation.command(nightly.folder, *words))["digest"] == finished.digest
     results = artifacts_of(installation)["tiny-results"]["data"]
@@ -220,50 +224,50 @@ def test_a_mended_run_ends_with_the_manifest_of_a_local_run(
     assert "WER: teacher" in results
 
 
-def test_a_retry_makes_only_what_was_not_made(
-    installation: Installation, mended: dict[str, Any]
+def test_a_retry_processes_only_what_is_missing(
+    installation: Installation, retried_run: dict[str, Any]
 ) -> None:
-    runs = [run["id"] for run in installation.below(mended["id"])]
-    made = [
+    runs = [run["id"] for run in installation.below(retried_run["id"])]
+    task_names = [
         task["name"]
         for task in installation.server.all("task_runs", flow_runs={"id": {"any_": runs}})
     ]
     other = SHARD.replace("00000", "00001")
     for stage in ("normalise", "label", "score", "filter"):
-        assert made.count(f"{stage} {other}") == 1
-    # it failed in the first run; the second finds what the browser asked for
-    assert [made.count(f"{stage} {SHARD}") for stage in ("normalise", "label", "score")] == [
+        assert task_names.count(f"{stage} {other}") == 1
+    # normalise failed in the first run; label was redone from the browser before the retry
+    assert [task_names.count(f"{stage} {SHARD}") for stage in ("normalise", "label", "score")] == [
         1,
         0,
         1,
     ]
 
 
-def test_a_run_with_nothing_new_makes_nothing(
-    installation: Installation, mended: dict[str, Any]
+def test_a_run_without_new_work_starts_no_subflows(
+    installation: Installation, retried_run: dict[str, Any]
 ) -> None:
     run = installation.begin("distillery/tiny")
     assert installation.ended(run)["state_type"] == "COMPLETED"
     assert installation.below(run) == []
 
 
-def test_the_form_offers_what_there_is_and_takes_nothing_else(
-    installation: Installation, mended: dict[str, Any]
+def test_the_form_offers_the_valid_choices_and_rejects_others(
+    installation: Installation, retried_run: dict[str, Any]
 ) -> None:
     form = installation.deployments()["rerun-shard/tiny"]["parameter_openapi_schema"]["properties"]
     assert form["stage"]["enum"] == list(RERUN_STAGES)
     assert form["corpus"]["enum"] == ["librispeech"]
     assert form["split"]["enum"] == ["archives", "dev-clean", "test-clean", "train-clean-100"]
     for wrong in ({"stage": "labell"}, {"corpus": "tedlium"}, {"split": "dev"}, {"shard": -1}):
-        asked = {"stage": "label", "corpus": "librispeech", "split": "dev-clean", "shard": 0}
+        valid = {"stage": "label", "corpus": "librispeech", "split": "dev-clean", "shard": 0}
         with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
-            installation.begin("rerun-shard/tiny", **{**asked, **wrong})
+            installation.begin("rerun-shard/tiny", **{**valid, **wrong})
 
 
-def test_deploying_again_makes_no_second_of_anything(
-    installation: Installation, nightly: Run, mended: dict[str, Any]
+def test_deploying_again_changes_nothing(
+    installation: Installation, nightly: Run, retried_run: dict[str, Any]
 ) -> None:
-    def known() -> dict[str, Any]:
+    def registered() -> dict[str, Any]:
         return {
             "deployments": {name: one["id"] for name, one in installation.deployments().items()},
             "schedules": [len(one["schedules"]) for one in installation.deployments().values()],
@@ -271,67 +275,67 @@ def test_deploying_again_makes_no_second_of_anything(
                 kind: sorted(one["id"] for one in installation.server.all(kind))
                 for kind in ("flows", "work_pools", "block_documents")
             },
-            # an update would make the server forget the heartbeats that it has seen
+            # an update would make the server forget past heartbeats
             "automations": {
                 one["name"]: (one["id"], one["updated"])
                 for one in installation.server.all("automations")
             },
         }
 
-    before = known()
+    before = registered()
     assert len(before["deployments"]) == 2 * NUM_DEPLOYED
     installation.command(nightly.folder, "distillery", "deploy", "tiny.yaml", "--cron", "")
-    assert known() == before
+    assert registered() == before
 
 
-def test_a_run_that_lost_its_worker_goes_on_also_when_the_server_is_killed(
+def test_a_run_completes_after_its_worker_and_the_server_were_killed(
     installation: Installation,
     orphan: tuple[Run, str],
-    mended: object,
+    retried_run: object,
     finished: Run,
     tmp_path: Path,
 ) -> None:
     run, identity = orphan
     assert installation.ended(identity, CRASH_LIMIT_S)["state_type"] == "CRASHED"
-    assert_what_is_told_done_is_there(run)
+    assert_receipts_match_files_and_status(run)
     assert not (run.root / "manifests").exists()
     installation.retry(identity)
     wait_for(lambda: installation.run_of(identity)["state_type"] == "RUNNING", 200, "the retry")
     installation.server.kill()
-    assert_what_is_told_done_is_there(run)
+    assert_receipts_match_files_and_status(run)
     installation.server.start()
     if installation.ended(identity)["state_type"] != "COMPLETED":
         installation.retry(identity)
         assert installation.ended(identity)["state_type"] == "COMPLETED"
-    assert_what_is_told_done_is_there(run)
+    assert_receipts_match_files_and_status(run)
     local = copied(finished, tmp_path)
     tiny(tmp_path, publish={"name": "orphan"})
     local.run("--until", "publish")
     assert run.digest == local.digest
 
 
-def test_doctor_says_what_runs_and_how_to_mend_what_does_not(
-    installation: Installation, nightly: Run, mended: dict[str, Any], working: psutil.Process
+def test_doctor_checks_the_server_and_suggests_solutions(
+    installation: Installation, nightly: Run, retried_run: dict[str, Any], working: psutil.Process
 ) -> None:
-    def examined(**settings: str) -> dict[str, dict[str, str]]:
+    def checks(**settings: str) -> dict[str, dict[str, str]]:
         done = subprocess.run(
             [str(COMMAND), "doctor", "tiny.yaml", "--json"],
             cwd=nightly.folder, env={**installation.settings, **settings}, capture_output=True,
         )  # fmt: skip
         return {check["subject"]: check for check in json.loads(done.stdout)}
 
-    found = examined()
+    found = checks()
     states = {subject: check["state"] for subject, check in found.items()}
     subjects = ("storage", "server", "deployments", "pool cpu", "late runs", "notifications")
     assert {states[subject] for subject in subjects} == {"ok"}
-    refused = examined(PREFECT_API_AUTH_STRING="admin:wrong")["server"]
+    refused = checks(PREFECT_API_AUTH_STRING="admin:wrong")["server"]
     assert "set PREFECT_API_AUTH_STRING" in refused["next_step"]
-    gone = examined(PREFECT_API_URL="http://127.0.0.1:9/api")["server"]
-    assert "cannot be reached" in gone["found"]
+    unreachable = checks(PREFECT_API_URL="http://127.0.0.1:9/api")["server"]
+    assert "cannot be reached" in unreachable["found"]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="fails for want of a card; here is one")
-def test_what_wants_a_gpu_runs_and_fails_in_the_pool_of_gpus(
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the test expects a machine without a GPU")
+def test_stages_on_a_gpu_run_and_fail_in_the_gpu_pool(
     installation: Installation, working: object, finished: Run, tmp_path: Path
 ) -> None:
     run = tiny(tmp_path, publish={"name": "cards"}, runtime={"device": "cuda"})
@@ -344,12 +348,12 @@ def test_what_wants_a_gpu_runs_and_fails_in_the_pool_of_gpus(
     assert "runtime.device is cuda" in failed["state"]["message"]
     installation.retry(identity)
 
-    def waiting() -> bool:
+    def is_queued() -> bool:
         states = [one["state_type"] for one in installation.below(identity)]
         return "SCHEDULED" in states
 
-    wait_for(waiting, RUN_LIMIT_S, "a run in the pool of GPUs")
-    tiny(tmp_path, publish={"name": "cards"})  # what the run below reads; there is no card here
+    wait_for(is_queued, RUN_LIMIT_S, "a run in the GPU pool")
+    tiny(tmp_path, publish={"name": "cards"})  # the run below uses the CPU, since there is no GPU
     with worker(installation.server, "gpu", installation.folder):
         ended = installation.ended(identity)
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
@@ -363,7 +367,7 @@ def test_what_wants_a_gpu_runs_and_fails_in_the_pool_of_gpus(
     }
 
 
-def test_downloads_from_a_host_wait_for_the_limit_that_all_workers_share(
+def test_downloads_use_the_concurrency_limit_of_their_host(
     installation: Installation, finished: Run, tmp_path: Path
 ) -> None:
     run = tiny(tmp_path, publish={"name": "mirrored"}, runtime={"downloads_per_host": 1})
@@ -386,8 +390,8 @@ def test_downloads_from_a_host_wait_for_the_limit_that_all_workers_share(
     assert "download-127.0.0.1" in names
 
 
-def test_prefects_own_command_makes_the_same_deployments(
-    installation: Installation, mended: dict[str, Any]
+def test_prefect_deploy_creates_the_same_deployments(
+    installation: Installation, retried_run: dict[str, Any]
 ) -> None:
     def registered() -> dict[str, dict[str, Any]]:
         found = installation.deployments()
@@ -407,12 +411,12 @@ def test_prefects_own_command_makes_the_same_deployments(
     installation.command(REPOSITORY, "distillery", "deploy", "configs/demo.yaml", "--cron", "")
 
 
-def test_no_secret_is_seen_anywhere(
+def test_no_secret_appears_anywhere(
     installation: Installation,
     moto: S3Server,
     nightly: Run,
     orphan: tuple[Run, str],
-    mended: dict[str, Any],
+    retried_run: dict[str, Any],
 ) -> None:
     basic = b64encode(f"admin:{installation.server.password}".encode()).decode()
     texts = {"the database": installation.database.dump()}
@@ -439,27 +443,27 @@ def test_no_secret_is_seen_anywhere(
 
 
 def artifacts_of(installation: Installation) -> dict[str, dict[str, Any]]:
-    """The newest artifact of each key."""
+    """The latest artifact of each key."""
     newest: dict[str, dict[str, Any]] = {}
     for one in sorted(installation.server.all("artifacts"), key=lambda one: str(one["created"])):
         newest[str(one["key"])] = one
     return newest
 
 
-def assert_what_is_told_done_is_there(run: Run) -> None:
-    """Each receipt names a file that is there, whole; status counts no others."""
+def assert_receipts_match_files_and_status(run: Run) -> None:
+    """Each receipt names an intact file, and status counts no others."""
     found = [
         Receipt.parse(path.read_bytes(), path.name) for path in run.root.rglob("*.receipt.json")
     ]
     assert found
     for receipt in found:
         assert hash_file(run.root / receipt.output.path) == receipt.output.sha256
-    told = run.json("status")["stages"]
-    shards = [line for line in told if line["stage"] not in ("publish", "evaluate", "distil")]
+    stages = run.json("status")["stages"]
+    shards = [line for line in stages if line["stage"] not in ("publish", "evaluate", "distil")]
     sharded = [one for one in found if one.stage not in ("evaluate", "distil")]
     assert sum(line["shards"]["done"] for line in shards) == len(sharded)
 
 
 def is_picture(data: bytes) -> bool:
-    """A PNG that may stand in a document."""
+    """Whether the data are a PNG of a size suitable for the documentation."""
     return data.startswith(b"\x89PNG") and 10_000 < len(data) < 150_000

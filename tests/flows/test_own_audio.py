@@ -1,4 +1,4 @@
-"""A folder of recordings without texts becomes labelled windows; the page about it is true."""
+"""Untranscribed recordings become labelled windows; docs/own-audio.md is correct."""
 
 import re
 from collections.abc import Mapping
@@ -100,7 +100,7 @@ def config(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
 
 @pytest.fixture(scope="module")
 def receipts(config: RunConfig) -> Mapping[str, Receipt]:
-    """What each stage makes of the recordings: one shard."""
+    """The receipt of each stage for the one shard of the recordings."""
     state = CorpusState.open(config, "calls")
     for part in state.downloads.missing().values():
         download(state.store, state.corpus, state.settings, part)
@@ -119,7 +119,7 @@ def table(config: RunConfig, receipt: Receipt) -> pa.Table:
         return pq.read_table(path)
 
 
-def test_recordings_become_stretches_of_speech(
+def test_recordings_become_speech_segments(
     config: RunConfig, receipts: Mapping[str, Receipt]
 ) -> None:
     counts = receipts["normalise"].counts
@@ -146,7 +146,7 @@ def test_labels_that_look_right_are_kept(
     )
 
 
-def test_kept_labels_are_what_was_said(config: RunConfig, receipts: Mapping[str, Receipt]) -> None:
+def test_kept_labels_match_the_speech(config: RunConfig, receipts: Mapping[str, Receipt]) -> None:
     from tasks.demo.grammar import vocabulary
 
     labels = table(config, receipts["label"])
@@ -163,7 +163,7 @@ def test_a_manifest_can_be_published(config: RunConfig, receipts: Mapping[str, R
     assert published.totals["calls"].dropped["segmented"] == 2
 
 
-def test_a_run_that_would_drop_all_that_it_labels_is_refused() -> None:
+def test_a_run_that_would_drop_all_labels_is_refused() -> None:
     settings = yaml.safe_load(CONFIGURATIONS[1])
     settings["filter"] = {}
     with pytest.raises(

@@ -32,14 +32,14 @@ AwsCredentials(
 
 @pytest.fixture
 def s3(request: pytest.FixtureRequest) -> S3Server:
-    """The most genuine S3 server that there is here."""
+    """The most realistic S3 server that is installed."""
     found: S3Server = request.getfixturevalue("moto" if lacking_programs() else "ceph")
     return found
 
 
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Server:
-    """The Prefect server that the tests share, and no key of S3 in the environment."""
+    """The shared Prefect server, without S3 keys in the environment."""
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return SHARED.started()
 
@@ -54,7 +54,7 @@ def in_bucket(folder: Path, root: str, **runtime: str) -> Run:
 
 
 @pytest.mark.slow
-def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
+def test_a_run_in_a_bucket_equals_one_in_a_folder_and_reveals_no_key(
     finished: Run, s3: S3Server, prefect: Server, tmp_path: Path
 ) -> None:
     kept = bucket(s3, "story")
@@ -88,13 +88,13 @@ def test_the_story_in_a_bucket_is_that_of_a_folder_and_tells_no_key(
 
 
 def mistaken(run: Run, *words: str, expect: int = 2) -> str:
-    """The one line on standard error of a command that cannot do its work."""
+    """The single line that a failing command writes to standard error."""
     done = run.process(*words, run.config.name, expect=expect)
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
 
 
-def test_each_mistake_is_one_clear_line(
+def test_each_mistake_gives_one_clear_line(
     s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket(s3, "story")

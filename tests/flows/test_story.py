@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 import yaml
 
-from tasks.stages import STAGES
+from tasks.stages import STAGE_NAMES
 from tests.flows.running import Run, copied, tiny
 from tests.processes import environment
 
@@ -26,7 +26,7 @@ STATUS_KEYS = {
 
 def test_every_stage_is_done_and_the_row_law_holds(finished: Run) -> None:
     lines = finished.json("status")["stages"]
-    asked = [stage for stage in STAGES if stage != "index"]  # for `contamination` alone
+    asked = [stage for stage in STAGE_NAMES if stage != "index"]  # for `contamination` alone
     assert list(dict.fromkeys(line["stage"] for line in lines)) == asked
     for line in lines:
         assert line.keys() == STATUS_KEYS

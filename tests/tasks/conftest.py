@@ -1,4 +1,4 @@
-"""Corpora read from genuine files; speech of noise, and a Whisper of random weights for it."""
+"""Fixtures: corpora read from files, rows of noise, and a Whisper with random weights."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], RawFiles]]
 
 @pytest.fixture
 def read_corpus(tmp_path: Path, store: Store) -> ReadCorpus:
-    """What a corpus reads from files by path, by way of a mirror, and the raw files read."""
+    """Reads a corpus from files by path, through a mirror; returns items and raw files."""
 
     def read(
         corpus: Corpus, files: Mapping[str, bytes], splits: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ def read_corpus(tmp_path: Path, store: Store) -> ReadCorpus:
 
 @pytest.fixture
 def row() -> Callable[..., dict[str, Any]]:
-    """A row of NORMALISED: noise that the id decides, of the given number of samples."""
+    """A row of NORMALISED with noise of the given length, derived from the id."""
 
     def make(id: str, num_samples: int = 8_000, **changes: object) -> dict[str, Any]:
         random = np.random.default_rng(sum(id.encode()))

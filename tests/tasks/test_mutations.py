@@ -1,4 +1,4 @@
-"""A thousand damaged deliveries: each is told or quarantined, and nothing is written elsewhere."""
+"""A thousand damaged deliveries: each is reported or quarantined; nothing is written elsewhere."""
 
 import gzip
 import hashlib
@@ -45,7 +45,7 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 @pytest.fixture(scope="module")
 def mirrors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """All nine corpora as they are handed out, small."""
+    """Small versions of all nine corpora as distributed."""
     return write_corpora(tmp_path_factory.mktemp("mirrors"), list(FORMS), 3, 12, 3)
 
 
@@ -85,7 +85,7 @@ DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 
 def with_hostile_members(name: str, data: bytes, chance: random.Random) -> bytes:
-    """The archive with members that would lie elsewhere, or lead there."""
+    """The archive with members or links outside of it."""
     target = chance.choice(("../../escaped", "/tmp/escaped", "a/../../../escaped", "//escaped"))
     if name.endswith(".zip"):
         buffer = io.BytesIO(data)
@@ -103,7 +103,7 @@ def with_hostile_members(name: str, data: bytes, chance: random.Random) -> bytes
 
 
 def with_a_damaged_member(name: str, data: bytes, chance: random.Random) -> bytes:
-    """The archive with one of its files damaged, and itself whole."""
+    """The archive with one damaged file; the archive itself is valid."""
     plain = data if name.endswith(".tar") else gzip.decompress(data)
     source, target = io.BytesIO(plain), io.BytesIO()
     with tarfile.open(fileobj=source) as old, tarfile.open(fileobj=target, mode="w") as new:
@@ -121,7 +121,7 @@ def with_a_damaged_member(name: str, data: bytes, chance: random.Random) -> byte
 
 
 def damaged(name: str, data: bytes, chance: random.Random) -> bytes:
-    """A file as a bad disk, a bad network or a bad person leaves it."""
+    """A file damaged by a disk, a network or an attacker."""
     is_tar = name.endswith(ARCHIVES) and not name.endswith(".zip")
     kind = chance.random()
     if name.endswith(ARCHIVES) and kind < 0.2:
@@ -140,7 +140,7 @@ def files_of(mirror: Path) -> list[str]:
 
 
 def copy_with_damage(mirror: Path, target: Path, chance: random.Random) -> str:
-    """The mirror with one of its files damaged, as one that vouches for what it has."""
+    """A copy of the mirror with one damaged file and matching checksums."""
     shutil.copytree(mirror, target, copy_function=lambda old, new: Path(new).hardlink_to(old))
     # what is large is most of the delivery, what is small is most of the code
     name = chance.choice([one for one in files_of(mirror) if (mirror / one).stat().st_size])
@@ -156,7 +156,7 @@ def copy_with_damage(mirror: Path, target: Path, chance: random.Random) -> str:
 
 
 def go_through(store: Store, name: str, mirror: Path) -> Iterator[tuple[int, int]]:
-    """Download, plan and normalise a corpus; for each shard the rows that went in and came out."""
+    """Download, plan and normalise a corpus; yields the rows in and out of each shard."""
     corpus = corpus_named(name, FORMS[name])
     settings = CorpusSettings(mirror=str(mirror), checksums="sha256sums")
     splits = [split for split in corpus.splits if "360" not in split and "other" not in split]
@@ -201,7 +201,7 @@ def ids_of(outcome: object) -> list[str]:
     ids=["first", "rest"],
 )
 @pytest.mark.parametrize("name", FORMS)
-def test_damage_is_quarantined_or_told_in_one_line(
+def test_damage_is_quarantined_or_a_one_line_error(
     mirrors: dict[str, Path], tmp_path: Path, name: str, seeds: range
 ) -> None:
     told = whole = 0

@@ -256,7 +256,7 @@ def test_a_gated_corpus_without_a_token_is_refused_without_a_request(
     gated = config(tmp_path, {"gigaspeech": {"form": "hub"}})
     with pytest.raises(ImpossibleRunError, match="gigaspeech is gated"):
         require_possible(gated, Store(gated.root))
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 def test_an_impossible_run_is_refused_with_all_of_its_problems(tmp_path: Path) -> None:

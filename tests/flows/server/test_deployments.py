@@ -14,7 +14,7 @@ from flows.server.automations import WEBHOOK_URL
 from flows.server.deployments import ENVIRONMENT, Deployed, deployments_of, path_in, schedule_of
 from storage.errors import UserError
 from tasks.run import download_limits
-from tasks.stages import STAGES
+from tasks.stages import STAGE_NAMES
 
 REPOSITORY = Path(__file__).parents[3]
 DEMO = load_config(REPOSITORY / "configs" / "demo.yaml")
@@ -32,7 +32,7 @@ def on(device: str, *devices: str) -> RunConfig:
 
 def test_pipeline_stages_and_rerun_are_deployed_under_the_publish_name() -> None:
     found = deployed(DEMO)
-    assert list(found) == ["distillery", *STAGES, "rerun-shard"]
+    assert list(found) == ["distillery", *STAGE_NAMES, "rerun-shard"]
     assert {one.name for one in found.values()} == {"demo"}
     assert found["distillery"].one_at_a_time
     assert found["distillery"].parameters == {"config": "run.yaml", "deployment": "demo"}
@@ -47,7 +47,7 @@ def test_forms_offer_the_corpora_and_splits_of_the_run() -> None:
     assert {"archives", "train-clean-100"} <= set(fields["split"]["enum"])
     assert (fields["shard"]["type"], fields["shard"]["minimum"]) == ("integer", 0)
     assert deployed(DEMO)["label"].form["properties"]["corpus"]["enum"] == list(DEMO.corpora)
-    assert deployed(DEMO)["distillery"].form["properties"]["until"]["enum"] == list(STAGES)
+    assert deployed(DEMO)["distillery"].form["properties"]["until"]["enum"] == list(STAGE_NAMES)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bytes become samples, or an `AudioError`: never a crash, never half a recording."""
+"""Decoding returns all samples or raises `AudioError`."""
 
 import io
 import random
@@ -23,7 +23,7 @@ from tests.builders import Pcm, encoded, flac, m4a, noise, sine, sphere
 TONE = sine(1.0)
 SPEECH_LIKE = noise(8_000)
 LONG_HEADER = {f"comment_{number}": f"-s60 {'x' * 60}" for number in range(13)}
-"""Of a SPHERE file that FFmpeg reads and libsndfile does not."""
+"""The header of a SPHERE file that FFmpeg reads and libsndfile does not."""
 
 
 def as_float(samples: Pcm) -> np.ndarray:
@@ -44,7 +44,7 @@ def as_float(samples: Pcm) -> np.ndarray:
     ],
     ids=["flac", "wav", "float", "double", "24 bit", "sphere", "big-endian", "long header"],
 )
-def test_a_lossless_file_gives_its_samples(content: bytes) -> None:
+def test_a_lossless_file_decodes_to_its_samples(content: bytes) -> None:
     audio = decode(content)
     assert audio.rate_hz == 16_000
     assert audio.samples.dtype == np.int16
@@ -63,7 +63,7 @@ def test_a_lossless_file_gives_its_samples(content: bytes) -> None:
     ],
     ids=["vorbis", "opus", "mp3", "ulaw sphere", "aac by FFmpeg"],
 )
-def test_a_lossy_file_gives_about_its_samples(content: bytes) -> None:
+def test_a_lossy_file_decodes_to_similar_samples(content: bytes) -> None:
     audio = decode(content)
     middle = audio.samples[4_000:12_000, 0]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
@@ -74,7 +74,7 @@ def test_a_lossy_file_gives_about_its_samples(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("num_channels", [2, 6, 9])
-def test_channels_stay_apart(num_channels: int) -> None:
+def test_channels_are_not_mixed(num_channels: int) -> None:
     samples = noise(4_000, num_channels)
     assert np.array_equal(decode(sphere(samples)).samples, samples)
     assert np.array_equal(decode(sphere(samples, **LONG_HEADER)).samples, samples)
@@ -86,16 +86,16 @@ def test_samples_beyond_full_scale_are_clipped() -> None:
     assert samples.tolist() == [32767, -32768, 32767, -32768, 0, 0]
 
 
-def test_a_long_recording_is_whole() -> None:
+def test_a_long_recording_is_decoded_completely() -> None:
     samples = noise(3_000_000)
     assert np.array_equal(decode(encoded(samples, "WAV", "PCM_16")).samples, samples)
 
 
-def test_a_file_of_no_samples_is_of_no_length() -> None:
+def test_a_file_without_samples_has_no_duration() -> None:
     assert decode(encoded(noise(0), "WAV", "PCM_16")).duration_s == 0
 
 
-def test_flac_that_does_not_tell_its_length_is_read_to_its_end() -> None:
+def test_flac_of_unknown_length_is_read_to_the_end() -> None:
     content = bytearray(flac(SPEECH_LIKE))
     content[21] &= 0xF0
     content[22:26] = bytes(4)
@@ -121,7 +121,7 @@ def test_a_truncated_file_is_refused(content: bytes) -> None:
 
 
 def wave_of(samples: Pcm, container: str, endian: str = "FILE") -> bytes:
-    """A WAV of one of the kinds that tell their size differently."""
+    """A WAV file of one of the kinds that state their size differently."""
     file = io.BytesIO()
     soundfile.write(file, samples, 16_000, format=container, subtype="PCM_16", endian=endian)
     return file.getvalue()
@@ -146,7 +146,7 @@ def test_a_truncated_wave_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("size", [0x7FFF_F000, 0x7FFF_FFFF, 0xFFFF_FFFF])
 @pytest.mark.parametrize("kept", [len(WAVES["RIFF"]), 10_044])
-def test_a_wave_whose_writer_did_not_know_its_size_is_read_to_its_end(size: int, kept: int) -> None:
+def test_a_wave_of_unknown_size_is_read_to_the_end(size: int, kept: int) -> None:
     content = bytearray(WAVES["RIFF"])
     place = content.index(b"data") + 4
     content[place : place + 4] = size.to_bytes(4, "little")
@@ -156,13 +156,13 @@ def test_a_wave_whose_writer_did_not_know_its_size_is_read_to_its_end(size: int,
     assert not len(decode(bytes(content)).samples)  # of size 0 it is empty, no error
 
 
-def test_chunks_after_the_samples_may_be_cut_off() -> None:
+def test_chunks_after_the_samples_may_be_truncated() -> None:
     content = WAVES["RIFF"] + b"LIST" + (400).to_bytes(4, "little") + b"INFO"
     assert np.array_equal(decode(content).samples, SPEECH_LIKE)
 
 
 @pytest.mark.parametrize("rate_hz", [1, 999, 2_000_000])
-def test_a_rate_that_no_recorder_has_is_refused(rate_hz: int) -> None:
+def test_an_implausible_sample_rate_is_refused(rate_hz: int) -> None:
     with pytest.raises(AudioError, match=f"sample rate of {rate_hz} Hz"):
         decode(sphere(SPEECH_LIKE, rate_hz))
 
@@ -170,7 +170,7 @@ def test_a_rate_that_no_recorder_has_is_refused(rate_hz: int) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\0" * 4_000, b"RIFF", b"fLaC", b"OggS", b"NIST_1A\n   1024\n", b"ID3"]
 )
-def test_what_is_no_audio_is_refused_in_the_same_words_each_time(content: bytes) -> None:
+def test_bytes_that_are_not_audio_always_give_the_same_message(content: bytes) -> None:
     words = set()
     for _ in range(2):
         with pytest.raises(AudioError) as raised:
@@ -186,7 +186,7 @@ def test_what_is_no_audio_is_refused_in_the_same_words_each_time(content: bytes)
         "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
     ],
 )
-def test_a_list_of_other_files_is_not_followed(
+def test_a_playlist_is_not_followed(
     playlist: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = tmp_path_factory.mktemp("other") / "private.wav"
@@ -204,7 +204,7 @@ def truncated(content: bytes, chance: random.Random) -> bytes:
 
 
 def flipped(content: bytes, chance: random.Random) -> bytes:
-    """Some bits turned, mostly of the header, where they do most harm."""
+    """Flip some bits, mostly in the header, where they do most harm."""
     mutated = bytearray(content)
     within = min(len(content), chance.choice([64, 512, len(content)]))
     for _ in range(chance.choice([1, 3, 30])):
@@ -240,7 +240,7 @@ def test_damage_is_an_audio_error_or_audio(
         assert audio.rate_hz > 0
 
 
-def test_a_stretch_is_cut_to_the_sample() -> None:
+def test_cutting_is_exact_to_the_sample() -> None:
     audio = Audio(noise(16_000, 2), 16_000)
     piece = cut(audio, 1, 0.25, 0.50003)
     assert np.array_equal(piece.samples, audio.samples[4_000:8_000, 1:2])
@@ -248,12 +248,12 @@ def test_a_stretch_is_cut_to_the_sample() -> None:
     assert cut(audio, 0, 2.0, 3.0).duration_s == 0
 
 
-def test_a_channel_that_is_not_there_is_refused() -> None:
+def test_a_missing_channel_is_refused() -> None:
     with pytest.raises(AudioError, match="channel 2 of 2"):
         cut(Audio(noise(10, 2), 16_000), 2, 0, None)
 
 
-def test_16_khz_stays_as_it_is() -> None:
+def test_16_khz_is_not_resampled() -> None:
     assert np.array_equal(to_whisper_rate(Audio(SPEECH_LIKE, 16_000)), SPEECH_LIKE[:, 0])
 
 
@@ -267,13 +267,13 @@ def test_other_rates_keep_the_tone_and_its_length(rate_hz: int) -> None:
     assert np.abs(samples[2_000:-2_000] - expected).max() < 32767 * 0.5 / 1_000
 
 
-def test_what_16_khz_cannot_hold_is_filtered_out() -> None:
+def test_frequencies_above_8_khz_are_filtered_out() -> None:
     tone = sine(1.0, rate_hz=48_000, frequency_hz=12_000.0)[:, None]
     samples = to_whisper_rate(Audio(tone, 48_000))
     assert np.abs(samples[1_000:-1_000]).max() < 32767 * 0.5 / 1_000
 
 
-def test_flac_comes_back_as_it_went() -> None:
+def test_flac_round_trips() -> None:
     content = encode_flac(SPEECH_LIKE[:, 0])
     assert content == encode_flac(SPEECH_LIKE[:, 0])
     samples = decode_flac(content)
@@ -287,7 +287,7 @@ def test_flac_comes_back_as_it_went() -> None:
 
 
 @pytest.mark.parametrize("num_samples", [1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
-def test_flac_is_decoded_the_same_whatever_its_length(num_samples: int) -> None:
+def test_flac_decoding_does_not_depend_on_length(num_samples: int) -> None:
     samples = noise(num_samples)[:, 0]
     expected = samples.astype(np.float32) / 32768.0
     assert np.array_equal(decode_flac(encode_flac(samples)), expected)

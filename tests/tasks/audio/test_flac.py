@@ -1,4 +1,4 @@
-"""The form in which utterances are kept: told by its header, decoded whole or not at all."""
+"""The FLAC format of stored utterances: its header, and complete decoding."""
 
 import random
 from hashlib import md5
@@ -14,7 +14,7 @@ from tests.builders import flac as flac_of
 MONO = noise(30_000)
 FILE = flac_of(MONO)
 FIRST_FRAME = 86
-"""Behind the header, the tag of the encoder and their marks."""
+"""The offset of the audio frames, after the header and the encoder tag."""
 
 HAS_DR_FLAC = pytest.mark.skipif(
     find_spec("miniaudio") is None, reason="miniaudio is not installed (no wheel: Linux on ARM)"
@@ -28,7 +28,7 @@ def as_floats(samples: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("bits", [8, 16, 24])
 @pytest.mark.parametrize("num_channels", [1, 2, 8])
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 96_000])
-def test_a_header_tells_what_is_in_the_file(bits: int, num_channels: int, rate_hz: int) -> None:
+def test_a_header_states_the_format_of_the_file(bits: int, num_channels: int, rate_hz: int) -> None:
     subtype = "PCM_S8" if bits == 8 else f"PCM_{bits}"
     content = encoded(noise(5_000, num_channels), "FLAC", subtype, rate_hz)
     info = flac.StreamInfo.of(content)
@@ -38,7 +38,7 @@ def test_a_header_tells_what_is_in_the_file(bits: int, num_channels: int, rate_h
     assert info.is_normalised == ((bits, num_channels, rate_hz) == (16, 1, 16_000))
 
 
-def test_a_header_tells_the_digest_of_the_samples() -> None:
+def test_a_header_states_the_digest_of_the_samples() -> None:
     info = flac.StreamInfo.of(FILE)
     assert info is not None
     assert info.md5 == md5(MONO.astype("<i2").tobytes()).digest()
@@ -48,7 +48,7 @@ def test_a_header_tells_the_digest_of_the_samples() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"fLaC", FILE[:41], b"ID3" + FILE, b"RIFF" + FILE[4:]])
-def test_what_does_not_begin_as_flac_has_no_header(content: bytes) -> None:
+def test_other_files_have_no_flac_header(content: bytes) -> None:
     assert flac.StreamInfo.of(content) is None
 
 
@@ -78,12 +78,12 @@ def test_samples_are_those_that_libsndfile_decodes() -> None:
     ],
     ids=["empty", "text", "stereo", "8 kHz", "24 bit", "wav", "long", "untold", "truncated"],
 )
-def test_what_is_of_another_form_is_left_to_others(content: bytes) -> None:
+def test_other_formats_are_not_decoded_here(content: bytes) -> None:
     assert flac.decode_normalised(content) is None
 
 
 @pytest.mark.parametrize("has_dr_flac", [pytest.param(True, marks=HAS_DR_FLAC), False])
-def test_a_turned_bit_is_found(has_dr_flac: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flipped_bit_is_detected(has_dr_flac: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flac, "_HAS_DR_FLAC", has_dr_flac)
     assert np.array_equal(decode_flac(FILE), as_floats(MONO))
     chance = random.Random(0)
@@ -97,7 +97,9 @@ def test_a_turned_bit_is_found(has_dr_flac: bool, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("bits", "rate_hz", "num_channels"), [(24, 48_000, 1), (16, 44_100, 2)])
-def test_a_turned_bit_is_found_in_every_kind(bits: int, rate_hz: int, num_channels: int) -> None:
+def test_a_flipped_bit_is_detected_in_every_format(
+    bits: int, rate_hz: int, num_channels: int
+) -> None:
     content = encoded(noise(20_000, num_channels), "FLAC", f"PCM_{bits}", rate_hz)
     chance = random.Random(0)
     for _ in range(50):

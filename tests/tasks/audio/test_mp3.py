@@ -1,4 +1,4 @@
-"""MP3 clips as a server streams them, which nowhere tell how long they are."""
+"""Streamed MP3 clips, which do not state their length."""
 
 import av
 import numpy as np
@@ -34,7 +34,7 @@ def streamed(rate_hz: int, id3: bool = True) -> bytes:
 
 @pytest.mark.parametrize("rate_hz", [32_000, 48_000])
 @pytest.mark.parametrize("id3", [True, False])
-def test_a_streamed_clip_is_decoded_whole(rate_hz: int, id3: bool) -> None:
+def test_a_streamed_clip_is_decoded_completely(rate_hz: int, id3: bool) -> None:
     clip = streamed(rate_hz, id3)
     assert clip.startswith(b"ID3") == id3 and not has_frame_count(clip)
     audio = decode(clip)
@@ -43,8 +43,8 @@ def test_a_streamed_clip_is_decoded_whole(rate_hz: int, id3: bool) -> None:
     assert np.abs(audio.samples).max() > 16_000 * 0.9
 
 
-def test_a_streamed_clip_of_variable_rate_is_decoded_whole() -> None:
-    """Of its first frames, which are smaller, libsndfile guesses a third of the length."""
+def test_a_streamed_clip_of_variable_bit_rate_is_decoded_completely() -> None:
+    """From the first, smaller frames libsndfile estimates a third of the length."""
     quiet_then_loud = np.concatenate([np.zeros(16_000, np.int16), sine(2.0, rate_hz=32_000)])
     tagged = encoded(quiet_then_loud, "MP3", "MPEG_LAYER_III", 32_000)
     first = tagged.index(b"\xff\xfb", 4)
@@ -53,12 +53,12 @@ def test_a_streamed_clip_of_variable_rate_is_decoded_whole() -> None:
     assert decode(tagged[first:]).duration_s == pytest.approx(2.5, abs=0.08)
 
 
-def test_a_clip_that_tells_its_length_has_to_have_it() -> None:
+def test_a_clip_with_a_frame_count_must_be_complete() -> None:
     with pytest.raises(AudioError, match="truncated"):
         decode(encoded(sine(2.0, rate_hz=32_000), "MP3", "MPEG_LAYER_III", 32_000)[:-4_000])
 
 
-def test_a_tag_and_nothing_else_is_no_audio() -> None:
+def test_a_tag_alone_is_not_audio() -> None:
     clip = streamed(32_000)
     with pytest.raises(AudioError):
         decode(clip[: clip.index(b"\xff\xfb")])

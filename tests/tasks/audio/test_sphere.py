@@ -1,4 +1,4 @@
-"""Every kind of SPHERE file gives its samples, or one line that says why not."""
+"""Every kind of SPHERE file is decoded or is a one-line error."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ PCM_SHORTEN = f"pcm,{SHORTEN}"
 
 
 def call(num_frames: int = 8_037, num_channels: int = 2) -> Pcm:
-    """What a telephone hears: tones that come and go over noise, apart for each channel."""
+    """Telephone-like audio: intermittent tones over noise, different in each channel."""
     time_s = np.arange(num_frames)[:, None] / 8_000
     tones = np.sin(2 * np.pi * (300 + 150 * np.arange(num_channels)) * time_s)
     loud = 9_000 * tones * (np.sin(2 * np.pi * 0.7 * time_s) > 0)
@@ -32,10 +32,10 @@ CALL = call()
 
 
 def companded(samples: Pcm, subtype: str) -> Pcm:
-    """The samples after G.711, by libsndfile alone."""
+    """The samples after G.711, by libsndfile."""
     wav = io.BytesIO(encoded(samples, "WAV", subtype, 8_000))
-    heard: Pcm = soundfile.read(wav, dtype="int16", always_2d=True)[0]
-    return heard
+    decoded: Pcm = soundfile.read(wav, dtype="int16", always_2d=True)[0]
+    return decoded
 
 
 CODINGS = {
@@ -54,9 +54,7 @@ CODINGS = {
 
 @pytest.mark.parametrize("header_bytes", [HEADER_BYTES, 2 * HEADER_BYTES, 5 * HEADER_BYTES])
 @pytest.mark.parametrize(("coding", "subtype"), CODINGS.items())
-def test_every_coding_gives_its_samples(
-    coding: str, subtype: str | None, header_bytes: int
-) -> None:
+def test_every_coding_is_decoded(coding: str, subtype: str | None, header_bytes: int) -> None:
     for num_channels in (1, 2):
         samples = CALL[:, :num_channels]
         audio = decode(sphere_file(samples, 8_000, coding=coding, header_bytes=header_bytes))
@@ -68,13 +66,13 @@ def test_every_coding_gives_its_samples(
 
 @pytest.mark.parametrize("coding", ["pcm", PCM_SHORTEN])
 @pytest.mark.parametrize("big_endian", [False, True])
-def test_the_order_of_bytes_is_that_of_the_header(coding: str, big_endian: bool) -> None:
+def test_the_byte_order_of_the_header_is_used(coding: str, big_endian: bool) -> None:
     audio = decode(sphere_file(CALL, 8_000, coding=coding, big_endian=big_endian))
     assert np.array_equal(audio.samples, CALL)
 
 
 @pytest.mark.parametrize("coding", list(CODINGS))
-def test_fields_of_a_corpus_may_stand_anywhere_and_fill_a_long_header(coding: str) -> None:
+def test_other_fields_may_be_anywhere_in_a_long_header(coding: str) -> None:
     fields = {f"comment_{number}": f"-s60 {'x' * 60}" for number in range(40)}
     content = sphere_file(CALL, 8_000, coding=coding, fields=fields)
     assert content.index(b"sample_coding") > 2 * HEADER_BYTES
@@ -82,7 +80,7 @@ def test_fields_of_a_corpus_may_stand_anywhere_and_fill_a_long_header(coding: st
     assert np.array_equal(decode(content).samples, plain.samples)
 
 
-def test_six_channels_stay_apart() -> None:
+def test_six_channels_are_not_mixed() -> None:
     for coding in ("pcm", "ulaw", MU_LAW_SHORTEN, PCM_SHORTEN):
         samples = call(1_000, 6)
         expected = companded(samples, "ULAW") if "ulaw" in coding else samples
@@ -96,7 +94,7 @@ def without(content: bytes, *names: str) -> bytes:
     return ("\n".join([*kept, ""])).encode().ljust(HEADER_BYTES) + content[HEADER_BYTES:]
 
 
-def test_what_a_header_may_leave_out() -> None:
+def test_optional_header_fields() -> None:
     content = sphere_file(CALL, 8_000)
     assert np.array_equal(decode(without(content, "sample_coding")).samples, CALL)
     assert np.array_equal(decode(without(content, "sample_count", "sample_sig_bits")).samples, CALL)
@@ -116,7 +114,7 @@ def test_what_a_header_may_leave_out() -> None:
         (PCM_SHORTEN, "sample_count"),
     ],
 )
-def test_what_a_header_may_not_leave_out(coding: str, missing: str) -> None:
+def test_required_header_fields(coding: str, missing: str) -> None:
     with pytest.raises(AudioError):
         decode(without(sphere_file(CALL, 8_000, coding=coding), missing))
 
@@ -140,9 +138,7 @@ def test_what_a_header_may_not_leave_out(coding: str, missing: str) -> None:
         ({"sample_count": "-i 1000000000000"}, "truncated: 8037 of 1000000000000 samples"),
     ],
 )
-def test_what_is_not_understood_is_refused_in_one_line(
-    fields: Mapping[str, str], words: str
-) -> None:
+def test_an_unsupported_header_is_a_one_line_error(fields: Mapping[str, str], words: str) -> None:
     with pytest.raises(AudioError) as raised:
         decode(sphere_file(CALL, 8_000, fields=fields))
     assert words in str(raised.value)
@@ -150,7 +146,7 @@ def test_what_is_not_understood_is_refused_in_one_line(
     assert len(str(raised.value)) < 200
 
 
-def test_one_channel_is_never_apart() -> None:
+def test_a_single_channel_is_always_interleaved() -> None:
     fields = {"channels_interleaved": "-s5 FALSE"}
     mono = CALL[:, :1]
     assert np.array_equal(decode(sphere_file(mono, 8_000, fields=fields)).samples, mono)
@@ -160,7 +156,7 @@ PLAIN_OR_NOT = ["pcm", "ulaw", PCM_SHORTEN, MU_LAW_SHORTEN]
 
 
 @pytest.mark.parametrize("coding", PLAIN_OR_NOT)
-def test_a_count_of_both_channels_together_is_that_of_a_whole_file(coding: str) -> None:
+def test_a_count_of_both_channels_together_is_accepted(coding: str) -> None:
     fields = {"sample_count": f"-i {2 * len(CALL)}"}
     expected = decode(sphere_file(CALL, 8_000, coding=coding))
     audio = decode(sphere_file(CALL, 8_000, coding=coding, fields=fields))
@@ -171,7 +167,7 @@ def test_a_count_of_both_channels_together_is_that_of_a_whole_file(coding: str) 
 @pytest.mark.parametrize(
     ("num_channels", "count"), [(2, 8_038), (2, 2 * 8_037 - 1), (2, 2 * 8_037 + 1), (1, 2 * 8_037)]
 )
-def test_any_other_count_above_what_is_there_is_a_truncated_file(
+def test_any_other_count_above_the_samples_means_truncated(
     coding: str, num_channels: int, count: int
 ) -> None:
     fields = {"sample_count": f"-i {count}"}
@@ -180,7 +176,7 @@ def test_any_other_count_above_what_is_there_is_a_truncated_file(
 
 
 @pytest.mark.parametrize("coding", PLAIN_OR_NOT)
-def test_what_comes_after_the_last_sample_is_left_out(coding: str) -> None:
+def test_data_after_the_last_sample_is_ignored(coding: str) -> None:
     fields = {"sample_count": "-i 8000"}
     content = sphere_file(CALL, 8_000, coding=coding, fields=fields)
     whole = decode(sphere_file(CALL, 8_000, coding=coding))
@@ -189,14 +185,14 @@ def test_what_comes_after_the_last_sample_is_left_out(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", PLAIN_OR_NOT)
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
-def test_a_file_that_ends_too_soon_is_refused(coding: str, kept: float) -> None:
+def test_a_truncated_file_is_refused(coding: str, kept: float) -> None:
     content = sphere_file(CALL, 8_000, coding=coding)
     body = content[HEADER_BYTES:]
     with pytest.raises(AudioError):
         decode(content[:HEADER_BYTES] + body[: int(len(body) * kept)])
 
 
-def test_a_stream_of_other_channels_than_its_header_is_refused() -> None:
+def test_a_stream_with_other_channels_than_its_header_is_refused() -> None:
     for coding in (PCM_SHORTEN, MU_LAW_SHORTEN):
         stream = sphere_file(CALL[:, :1], 8_000, coding=coding)[HEADER_BYTES:]
         header = sphere_file(CALL, 8_000, coding=coding)[:HEADER_BYTES]
@@ -208,20 +204,20 @@ def test_two_decoders_of_shortened_pcm_agree() -> None:
     for num_channels in (1, 2):
         samples = call(20_001, num_channels) + np.int16(700)
         content = sphere_file(samples, 16_000, coding=PCM_SHORTEN)
-        found, _, heard = shorten_to_pcm(content[HEADER_BYTES:])
+        found, _, decoded = shorten_to_pcm(content[HEADER_BYTES:])
         assert found == num_channels
-        assert np.array_equal(np.frombuffer(heard, "<i2").reshape(samples.shape), samples)
+        assert np.array_equal(np.frombuffer(decoded, "<i2").reshape(samples.shape), samples)
         assert np.array_equal(decode(content).samples, samples)
 
 
-def test_low_bits_that_were_shifted_away_come_back() -> None:
+def test_shifted_low_bits_are_restored() -> None:
     samples = (noise(9_000, 2) // 8 + 100) * 8
     audio = decode(sphere_file(samples, 16_000, coding=PCM_SHORTEN))
     assert np.array_equal(audio.samples, samples)
 
 
 class Bits:
-    """A shorten stream, number by number."""
+    """A Shorten stream, written number by number."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -242,7 +238,7 @@ class Bits:
 
 
 def bomb(kind: int, num_blocks: int, block_frames: int) -> bytes:
-    """A few bytes that stand for many samples."""
+    """A few bytes that decode to many samples."""
     bits = Bits()
     for value in (kind, 1, min(block_frames, 65_535), 0, 0, 0):
         bits.long(value)
@@ -262,9 +258,7 @@ def bomb(kind: int, num_blocks: int, block_frames: int) -> bytes:
     [(PCM_SHORTEN, bomb(5, 300_000, 65_535)), (MU_LAW_SHORTEN, bomb(8, 63, 1 << 24))],
     ids=["pcm", "ulaw"],
 )
-def test_few_bytes_for_many_samples_take_little_memory(
-    coding: str, stream: bytes, count: str
-) -> None:
+def test_decompression_bombs_take_little_memory(coding: str, stream: bytes, count: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     header = sphere_file(CALL[:, :1], 8_000, coding=coding, fields={"sample_count": f"-i {count}"})
     with contextlib.suppress(AudioError):
@@ -274,7 +268,7 @@ def test_few_bytes_for_many_samples_take_little_memory(
 
 
 @pytest.mark.timeout(120)
-def test_a_stream_that_keeps_its_decoder_busy_is_given_up() -> None:
+def test_a_decoder_that_runs_too_long_is_killed() -> None:
     bits = Bits()
     for value in (8, 1, 1, 0, 65_536, 0):  # a mean of 65,536 blocks for each block of one sample
         bits.long(value)
@@ -288,7 +282,7 @@ def test_a_stream_that_keeps_its_decoder_busy_is_given_up() -> None:
 
 
 def shortened_body(content: bytes, chance: random.Random) -> bytes:
-    """Damage to the stream alone, mostly near its start, where it does most harm."""
+    """Damage to the stream, mostly near its start, where it does most harm."""
     mutated = bytearray(content)
     within = chance.choice([16, 200, len(content) - HEADER_BYTES])
     for _ in range(chance.choice([1, 3, 30])):
@@ -297,7 +291,7 @@ def shortened_body(content: bytes, chance: random.Random) -> bytes:
 
 
 def header_bits(content: bytes, chance: random.Random) -> bytes:
-    """Damage to what a header says."""
+    """Damage to the header."""
     mutated = bytearray(content)
     for _ in range(chance.choice([1, 2, 5])):
         mutated[chance.randrange(200)] ^= 1 << chance.randrange(8)
@@ -305,7 +299,7 @@ def header_bits(content: bytes, chance: random.Random) -> bytes:
 
 
 def cut_short(content: bytes, chance: random.Random) -> bytes:
-    """A download that stopped."""
+    """A truncated download."""
     return content[: chance.randrange(len(content))]
 
 

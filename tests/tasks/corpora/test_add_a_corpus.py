@@ -1,4 +1,4 @@
-"""What the page on adding a corpus shows can be loaded, and its adapter reads the real form."""
+"""The examples of docs/add-a-corpus.md: configurations load, the adapter reads the format."""
 
 import io
 import re
@@ -33,7 +33,7 @@ def test_each_configuration_describes_a_corpus(tmp_path: Path, text: str) -> Non
     assert "train" in corpus.splits.values()
 
 
-def test_the_forms_are_all_shown() -> None:
+def test_all_formats_are_shown() -> None:
     shown = "".join(CONFIGURATIONS)
     assert all(form in shown for form in (".flac", ".jsonl", ".parquet", "hub:", "text: null"))
 
@@ -54,7 +54,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def test_the_adapter_reads_the_distributors_form(corpus: Corpus, read_corpus: ReadCorpus) -> None:
+def test_the_adapter_reads_the_original_format(corpus: Corpus, read_corpus: ReadCorpus) -> None:
     wave = encoded(noise(4_800), "WAV", "PCM_16", 48_000)
     irish = b"""\
 EN0086, irm_02484_00388340153, It is thirteen degrees, they say
@@ -86,7 +86,7 @@ EN0090, irm_03397_\xff, not UTF-8
     ]
 
 
-def test_its_examples_are_what_clean_says(corpus: Corpus) -> None:
+def test_its_examples_are_correct(corpus: Corpus) -> None:
     for raw_text, reference in corpus.examples.items():
         assert corpus.clean(raw_text) == reference
     assert sum(corpus.hours.values()) == pytest.approx(29.8)

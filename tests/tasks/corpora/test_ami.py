@@ -1,4 +1,4 @@
-"""AMI as Edinburgh and the Hub hand it out, with one segment for each of its edges."""
+"""AMI as distributed by Edinburgh and the Hub, with one segment per edge case."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def meetings(*agents: tuple[str, str, str, int]) -> bytes:
 
 
 def words(key: str, *elements: str) -> bytes:
-    """Elements whose `#` stands for their name."""
+    """Elements; `#` is replaced by their name."""
     return xml(
         "\n".join(
             element.replace(" #", f' nite:id="{key}.words{number}"')
@@ -54,7 +54,7 @@ def words(key: str, *elements: str) -> bytes:
 
 
 def segments(key: str, *rows: tuple[str, str, int, int]) -> bytes:
-    """Start, end, first and last word; of a single word the short form."""
+    """A segment from start, end, first and last word; the short form for a single word."""
 
     def href(first: int, last: int) -> str:
         begin = f"{key}.words.xml#id({key}.words{first})"
@@ -130,7 +130,7 @@ def items(read_corpus: ReadCorpus) -> tuple[list[Segment | Unplanned], object]:
 
 
 def expected(split: str, microphones: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
-    """What the training meeting comes to on headsets 0 to 2, or on the table."""
+    """The expected items of the training meeting on headsets 0 to 2, or on the table microphone."""
     zero, one, two = (f"AMI_{MEETING}_{microphone}" for microphone in microphones)
     unreadable = "unreadable_annotation"
     yield split, f"{zero}_MEE001_0000040_0000231", 0.4, 2.305, "Hi, De- Ren\xe9 L_C_D_."
@@ -141,7 +141,7 @@ def expected(split: str, microphones: tuple[str, ...]) -> Iterator[tuple[object,
     no_word = f"no word '{MEETING}.A.words10'"
     yield split, quarantined(f"{zero}_MEE001_0000700_0000750", unreadable, no_word)
     yield split, f"{one}_FEE002_0000125_0000250", 1.25, 2.5, "Right"
-    no_file = "there is no file of words"
+    no_file = "there is no words file"
     yield split, quarantined(f"{two}_MEE003_0000100_0000200", unreadable, no_file)
     yield split, quarantined(f"{MEETING}.D:1", "unknown_speaker", "not in meetings.xml")
     declared = "it declares a document type, which no annotation needs"
@@ -179,32 +179,32 @@ def test_overlapping_speakers_share_the_table_and_have_a_headset_each(
     items: tuple[list[Segment | Unplanned], object],
 ) -> None:
     found, raw = items
-    heard = {item.id: item for item in found if isinstance(item, Segment)}
+    by_id = {item.id: item for item in found if isinstance(item, Segment)}
     for microphone, name, samples, first, last in [
         ("H00", "MEE001_0000040_0000231", HEADSET, 6_400, 36_880),
         ("H01", "FEE002_0000125_0000250", STEREO[:, :1], 20_000, 40_000),
         ("SDM", "MEE001_0000040_0000231", TABLE, 6_400, 36_880),
         ("SDM", "FEE002_0000125_0000250", TABLE, 20_000, 40_000),
     ]:
-        segment = heard[f"AMI_{MEETING}_{microphone}_{name}"]
+        segment = by_id[f"AMI_{MEETING}_{microphone}_{name}"]
         assert (segment.recording_id, segment.speaker_id) == (MEETING, name.partition("_")[0])
         recording = decode(raw.audio(segment.audio))
         piece = cut(recording, segment.channel, segment.start_s, segment.end_s)
         assert np.array_equal(piece.samples, samples[first:last])
 
 
-def test_the_headsets_alone_can_be_brought(read_corpus: ReadCorpus) -> None:
+def test_headsets_can_be_used_without_the_table_microphone(read_corpus: ReadCorpus) -> None:
     files = {name: data for name, data in FILES.items() if "Array1" not in name}
     found, _ = read_corpus(AMI, files, ("ihm-train", "ihm-dev"))
     assert sum(isinstance(item, Segment) for item in found) == 4
 
 
-def test_a_corpus_where_nobody_is_known_is_refused(read_corpus: ReadCorpus) -> None:
+def test_a_corpus_without_a_table_of_speakers_is_refused(read_corpus: ReadCorpus) -> None:
     with pytest.raises(ShardError, match=r"meetings\.xml cannot be read: not well-formed"):
         read_corpus(AMI, {**FILES, f"{MANUAL}/corpusResources/meetings.xml": b"?"})
 
 
-def test_the_splits_are_those_of_lhotse_but_for_a_meeting_that_it_has_nowhere() -> None:
+def test_the_splits_are_those_of_lhotse_except_for_one_meeting() -> None:
     """Kaldi has IB4005 in its training set; every other meeting is in one split of both."""
     theirs = {part: set(names) for part, names in PARTITIONS["full-corpus-asr"].items()}
     theirs["train"].add("IB4005")
@@ -219,7 +219,7 @@ def test_the_splits_are_those_of_lhotse_but_for_a_meeting_that_it_has_nowhere() 
 def test_speakers_headsets_and_words_are_those_of_lhotse(
     read_corpus: ReadCorpus, tmp_path: Path
 ) -> None:
-    """Not its times, which are of the words, not of the segments.
+    """Except for times: those of lhotse are of the words, not of the segments.
 
     It reads neither ISO-8859-1 nor words without times or beyond the edges of their segment.
     """
@@ -277,7 +277,7 @@ def hub_file(*rows: tuple[str, str, str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def test_the_rows_of_the_hub_are_segments_cut_already(read_corpus: ReadCorpus) -> None:
+def test_the_rows_of_the_hub_are_cut_segments(read_corpus: ReadCorpus) -> None:
     first, second = noise(16_000, seed=3), noise(8_000, seed=4)
     found, raw = read_corpus(
         AMI_HUB,

@@ -1,4 +1,4 @@
-"""Common Voice as Mozilla distributes it, with one line for each of its edges."""
+"""Common Voice as distributed by Mozilla, with one line per edge case."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +84,7 @@ def read(read_corpus: ReadCorpus) -> tuple[list[Segment | Unplanned], RawFiles]:
     return read_corpus(COMMON_VOICE, {NAME: tar_gz(FILES)})
 
 
-def test_every_line_is_a_segment_or_has_a_reason(
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     def malformed(number: int, line: str) -> tuple[object, ...]:
@@ -106,7 +106,7 @@ def test_every_line_is_a_segment_or_has_a_reason(
     ]
 
 
-def test_no_clip_stands_in_two_splits(read: tuple[list[Segment | Unplanned], RawFiles]) -> None:
+def test_no_clip_is_in_two_splits(read: tuple[list[Segment | Unplanned], RawFiles]) -> None:
     ids = [item.id for item in read[0] if isinstance(item, Segment)]
     assert len(ids) == len(set(ids))
 
@@ -136,13 +136,13 @@ def test_a_long_table_keeps_all_its_lines(read_corpus: ReadCorpus) -> None:
     assert dev[-1] == quarantined("dev:8002", "malformed_line", "cut short")
 
 
-def test_what_is_no_release_is_told(read_corpus: ReadCorpus) -> None:
+def test_a_missing_table_is_reported(read_corpus: ReadCorpus) -> None:
     without = {name: data for name, data in FILES.items() if not name.endswith("dev.tsv")}
     with pytest.raises(ShardError, match=r"no dev\.tsv"):
         read_corpus(COMMON_VOICE, {NAME: tar_gz(without)})
 
 
-def test_a_table_without_sentences_is_told(read_corpus: ReadCorpus) -> None:
+def test_a_missing_column_is_reported(read_corpus: ReadCorpus) -> None:
     other = {**FILES, f"{FOLDER}/test.tsv": b"client_id\tpath\ttext\n"}
     with pytest.raises(ShardError, match="'sentence'; it has client_id, path, text"):
         read_corpus(COMMON_VOICE, {NAME: tar_gz(other)})
@@ -153,7 +153,7 @@ def test_lhotse_reads_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the sound lines: on lines that are not UTF-8, or lack fields or suffixes, it gives up."""
+    """For valid lines: lhotse fails on lines that are not UTF-8, or lack fields or suffixes."""
     from lhotse.recipes import commonvoice
 
     def threads(max_workers: int, mp_context: object) -> ThreadPoolExecutor:

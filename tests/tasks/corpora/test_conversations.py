@@ -22,7 +22,7 @@ def test_a_side_is_a_channel_of_its_call() -> None:
     ("changes", "reason"),
     [({"end_s": 1.0}, "reversed_times"), ({"call": "sw02002"}, "no_audio")],
 )
-def test_a_turn_without_time_or_audio_is_told(changes: dict[str, object], reason: str) -> None:
+def test_a_turn_without_time_or_audio_is_rejected(changes: dict[str, object], reason: str) -> None:
     item = segment_of(**changes)
     assert isinstance(item, Unplanned)
     assert (item.row.outcome, item.row.reason) == ("quarantined", reason)
@@ -35,5 +35,5 @@ def test_about_one_call_in_forty_is_held_out_for_each_purpose(template: str) -> 
     assert all(190 < splits.count(held_out) < 260 for held_out in ("dev", "test"))
 
 
-def test_broken_off_words_fall_and_hyphenated_ones_stay() -> None:
+def test_fragments_are_removed_and_hyphenated_words_kept() -> None:
     assert whole_words("i- i said uh-huh -ing -") == "i said uh-huh"

@@ -1,4 +1,4 @@
-"""Earnings-21 and Earnings-22 in a clone of their repository, with a call for each defect."""
+"""Earnings-21 and Earnings-22 in a clone of their repository, with one call per defect."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +49,7 @@ def transcript(corpus: Corpus, words: list[tuple[str, str]] = WORDS) -> bytes:
 
 
 def clone(corpus: Corpus, **transcripts: bytes) -> dict[str, bytes]:
-    """A clone of the repository, in which other folders hold transcripts too."""
+    """A clone of the repository, in which other folders have transcripts too."""
     nlp = f"speech-datasets/{corpus.name}/transcripts/nlp_references"
     return {
         "speech-datasets/README.md": b"datasets",
@@ -88,7 +88,7 @@ def test_a_call_is_one_segment_with_all_its_words(
         (b"caf\xe9|0||||UC|[]|[]", "line 2: caf\ufffd|0||||UC|[]|[]"),
     ],
 )
-def test_a_line_that_cannot_be_read_quarantines_its_call(
+def test_a_malformed_line_quarantines_its_call(
     read_corpus: ReadCorpus, lines: bytes, detail: str
 ) -> None:
     data = HEADERS["earnings21"].encode() + b"\n" + lines
@@ -96,7 +96,7 @@ def test_a_line_that_cannot_be_read_quarantines_its_call(
     assert found == [Unplanned(split="test", row=quarantined("4320211", "malformed_line", detail))]
 
 
-def test_a_table_of_other_columns_is_no_transcript(read_corpus: ReadCorpus) -> None:
+def test_a_table_with_other_columns_is_refused(read_corpus: ReadCorpus) -> None:
     found, _ = read_corpus(EARNINGS22, clone(EARNINGS22, **{"4320211": b"word|speaker\nGood|0\n"}))
     assert found == [
         Unplanned(split="test", row=quarantined("4320211", "malformed_line", "line 2: Good|0"))
@@ -112,6 +112,6 @@ def test_a_call_without_a_recording_is_quarantined(read_corpus: ReadCorpus) -> N
 
 
 @both
-def test_calls_are_for_long_form_tests(corpus: Corpus, recipe: object) -> None:
+def test_calls_are_for_long_form_evaluation(corpus: Corpus, recipe: object) -> None:
     assert corpus.whole_recordings
     assert corpus.splits == {"test": "test"}

@@ -1,4 +1,4 @@
-"""Fisher as the LDC delivers it, with one line for each of its edges."""
+"""Fisher as delivered by the LDC, with one line per edge case."""
 
 import warnings
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def malformed(number: int, line: str) -> tuple[object, ...]:
     return (quarantined(f"fe_03_00001:{number}", "malformed_line", line),)
 
 
-def test_every_turn_is_a_segment_or_has_a_reason(fisher: Read) -> None:
+def test_every_turn_is_a_segment_or_is_rejected_with_a_reason(fisher: Read) -> None:
     one, two, bare = "fe_03_00000", "fe_03_00001", "fe_03_11487"
     assert list(map(in_brief, fisher[0])) == [
         (f"{one}-A-000738-000910", "2602f", 7.38, 9.1, "well i- i guess so [laughter]"),
@@ -119,7 +119,7 @@ def test_both_sides_are_channels_of_one_recording(fisher: Read) -> None:
 @pytest.mark.parametrize(
     ("number", "call"), [(1, "00001"), (1, "04999"), (1, "05850"), (2, "05851"), (2, "11699")]
 )
-def test_each_file_is_of_one_delivery(number: int, call: str) -> None:
+def test_each_file_belongs_to_one_delivery(number: int, call: str) -> None:
     speech, text = FISHER.sources[2 * number - 2 : 2 * number]
     files = (f"any/where/fe_03_{call}.sph", f"t/data/trans/{call[:3]}/fe_03_{call}.txt")
     for path, wanted in zip(files, (speech, text), strict=True):
@@ -139,7 +139,7 @@ def test_each_file_is_of_one_delivery(number: int, call: str) -> None:
         ("fe_03_p2_sph7/audio/114/fe_03_11487.sph", 2, 7),
     ],
 )
-def test_a_disc_is_known_by_either_of_its_names(path: str, part: int, disc: int) -> None:
+def test_a_disc_is_recognised_by_both_names(path: str, part: int, disc: int) -> None:
     for source in FISHER.sources:
         for expected in source.expected:
             is_this = expected.what == f"speech disc {disc} of 7, part {part}"
@@ -147,7 +147,7 @@ def test_a_disc_is_known_by_either_of_its_names(path: str, part: int, disc: int)
 
 
 def test_lhotse_reads_the_same(fisher: Read, tmp_path: Path) -> None:
-    """Of the transcript with three lines before the first turn: lhotse skips three of any file.
+    """For the transcript with three header lines: lhotse skips three lines of any file.
 
     Its speakers are the PINs without the sex.
     """

@@ -1,4 +1,4 @@
-"""FLEURS as Google has it on the Hub, with one line for each of its edges."""
+"""FLEURS as on the Hub, with one line per edge case."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def in_brief(item: Segment | Unplanned) -> tuple[object, ...]:
     return item.split, item.id, item.recording_id, item.speaker_id, item.raw_text
 
 
-def test_every_line_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> None:
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(FLEURS, FILES)
     assert list(map(in_brief, items)) == [
         ("validation", "1000", "1000", None, SAID),
@@ -62,7 +62,7 @@ def test_every_line_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> Non
 
 
 def test_lhotse_reads_the_same(read_corpus: ReadCorpus, tmp_path: Path) -> None:
-    """It names an utterance by sentence and turn besides, and calls the turn a speaker."""
+    """lhotse adds sentence and turn to the id, and uses the turn as speaker."""
     from lhotse.recipes.fleurs import prepare_single_fleurs_language
 
     items, _ = read_corpus(FLEURS, FILES)

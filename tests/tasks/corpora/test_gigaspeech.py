@@ -1,4 +1,4 @@
-"""GigaSpeech in both of its forms, with one segment for each of its edges."""
+"""GigaSpeech in both forms, with one segment per edge case."""
 
 import io
 import json
@@ -106,7 +106,7 @@ def in_brief(item: Segment | Unplanned) -> tuple[object, ...]:
     return item.split, item.id, item.speaker_id, item.start_s, item.end_s, item.raw_text
 
 
-def test_a_segment_of_the_subsets_is_one_or_has_a_reason(read_corpus: ReadCorpus) -> None:
+def test_an_entry_is_a_segment_or_is_rejected_with_a_reason(read_corpus: ReadCorpus) -> None:
     items, _ = read_corpus(GIGASPEECH_RELEASE, release(AUDIOS))
 
     def malformed(number: int, found: dict[str, Any]) -> tuple[object, ...]:
@@ -126,7 +126,7 @@ def test_a_segment_of_the_subsets_is_one_or_has_a_reason(read_corpus: ReadCorpus
     ]
 
 
-def test_times_are_floats_and_lie_in_the_recording(read_corpus: ReadCorpus) -> None:
+def test_times_are_floats_within_the_recording(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(GIGASPEECH_RELEASE, release(AUDIOS))
     for segment in items:
         if isinstance(segment, Segment):
@@ -137,13 +137,13 @@ def test_times_are_floats_and_lie_in_the_recording(read_corpus: ReadCorpus) -> N
 
 
 @pytest.mark.parametrize("found", [metadata(AUDIOS)[:-9], b"", b'{"audios": [{"aid": "POD"}]}'])
-def test_metadata_that_is_not_whole_is_told(found: bytes, read_corpus: ReadCorpus) -> None:
+def test_incomplete_metadata_is_reported(found: bytes, read_corpus: ReadCorpus) -> None:
     with pytest.raises(ShardError, match=r"GigaSpeech\.json is incomplete, or not that of"):
         read_corpus(GIGASPEECH_RELEASE, {**release([]), "GigaSpeech.json": found})
 
 
 def test_lhotse_reads_the_same(read_corpus: ReadCorpus) -> None:
-    """What chooses the segments of a subset is not lhotse's; it needs `speechcolab` for that."""
+    """Except for the choice of subsets, for which lhotse needs `speechcolab`."""
     from lhotse.recipes.gigaspeech import parse_utterance
 
     chosen = [
@@ -168,7 +168,7 @@ WAVES = [encoded(noise(4_000 + seed, seed=seed), "WAV", "PCM_16") for seed in ra
 
 
 def shard(*rows: tuple[object, ...]) -> bytes:
-    """A Parquet file with the columns that the Hub's card names."""
+    """A Parquet file with the columns of the data set card."""
     names = ("segment_id", "speaker", "text", "audio", "begin_time", "end_time", "audio_id")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     columns["audio"] = [{"bytes": sound, "path": "x.wav"} for sound in columns["audio"]]

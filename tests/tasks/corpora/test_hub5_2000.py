@@ -1,4 +1,4 @@
-"""Hub5'00 as the LDC delivers it, with one line for each of its edges."""
+"""Hub5'00 as delivered by the LDC, with one line per edge case."""
 
 from collections.abc import Callable
 
@@ -57,7 +57,7 @@ def malformed(split: str, number: int, line: str) -> tuple[object, ...]:
     return split, quarantined(place, "malformed_line", line)
 
 
-def test_every_line_is_a_segment_or_has_a_reason(hub5: Read) -> None:
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(hub5: Read) -> None:
     swb, home = "switchboard", "callhome"
     assert list(map(in_brief, hub5[0])) == [
         (swb, dropped("sw_0001-A_000000-000050", "not_scored")),
@@ -85,6 +85,6 @@ def test_the_audio_of_a_side_is_its_channel_of_the_call(hub5: Read) -> None:
         assert np.corrcoef(piece.samples[:, 0], CALL[first:last, channel])[0, 1] > 0.999
 
 
-def test_both_halves_are_for_testing() -> None:
+def test_both_splits_are_for_testing() -> None:
     assert set(HUB5_2000.splits.values()) == {"test"}
     assert HUB5_2000.paper_hours is None

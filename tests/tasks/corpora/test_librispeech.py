@@ -1,4 +1,4 @@
-"""LibriSpeech as OpenSLR distributes it, with one line for each of its edges."""
+"""LibriSpeech as distributed by OpenSLR, with one line per edge case."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ def in_brief(item: Segment | Unplanned) -> tuple[object, ...]:
     return item.split, item.id, item.recording_id, item.speaker_id, item.raw_text, text
 
 
-def test_every_line_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> None:
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(read_corpus: ReadCorpus) -> None:
     archives = {"dev-clean.tar.gz": DEV_CLEAN, "test-other.tar.gz": TEST_OTHER}
     items, _ = read_corpus(LIBRISPEECH, archives, ("dev-clean", "test-other"))
     transcript = f"{FOLDER}/9999-123456.trans.txt"
@@ -86,9 +86,7 @@ def test_a_segment_is_the_whole_of_its_own_file(read_corpus: ReadCorpus) -> None
         (b"1-2-0000 NOT \xff UTF-8", "1-2-0000"),
     ],
 )
-def test_a_line_of_another_form_is_quarantined(
-    read_corpus: ReadCorpus, line: bytes, name: str
-) -> None:
+def test_a_malformed_line_is_quarantined(read_corpus: ReadCorpus, line: bytes, name: str) -> None:
     folder = "LibriSpeech/dev-clean/1/2"
     files = {f"{folder}/{name}.flac": FIRST, f"{folder}/1-2.trans.txt": b"\n" + line + b"\n"}
     [item], _ = read_corpus(LIBRISPEECH, {"dev-clean.tar.gz": tar_gz(files)}, ("dev-clean",))
@@ -98,7 +96,7 @@ def test_a_line_of_another_form_is_quarantined(
     )
 
 
-def test_a_line_ends_only_where_its_transcript_says_so(read_corpus: ReadCorpus) -> None:
+def test_only_a_line_feed_ends_a_line(read_corpus: ReadCorpus) -> None:
     folder = "LibriSpeech/dev-clean/1/2"
     text = "1-2-0000 ONE\u2028TWO\x0bTHREE\r\n1-2-0001"
     files = {
@@ -110,7 +108,7 @@ def test_a_line_ends_only_where_its_transcript_says_so(read_corpus: ReadCorpus) 
     assert [item.raw_text for item in items] == ["ONE\u2028TWO\x0bTHREE", ""]
 
 
-def test_an_archive_of_another_layout_is_refused(read_corpus: ReadCorpus) -> None:
+def test_an_archive_with_another_layout_is_refused(read_corpus: ReadCorpus) -> None:
     archive = tar_gz({"1-2.trans.txt": b"1-2-0000 A LAMP\n"})
     with pytest.raises(ShardError, match=r"1-2\.trans\.txt"):
         read_corpus(LIBRISPEECH, {"dev-clean.tar.gz": archive}, ("dev-clean",))

@@ -1,4 +1,4 @@
-"""Corpora of one's own, in each form that a configuration can describe."""
+"""Local corpora, in each supported format."""
 
 import io
 import json
@@ -75,7 +75,7 @@ def test_audio_files_have_their_text_beside_them(read_corpus: ReadCorpus) -> Non
     assert np.array_equal(decode(raw.audio(items[0].audio)).samples, FIRST)
 
 
-def test_audio_without_any_texts_is_read_when_no_text_is_asked_for(
+def test_untranscribed_audio_needs_text_null(
     read_corpus: ReadCorpus,
 ) -> None:
     items, _ = read_corpus(
@@ -86,7 +86,7 @@ def test_audio_without_any_texts_is_read_when_no_text_is_asked_for(
     assert {item.raw_text for item in items} == {""}
 
 
-def test_a_file_of_two_splits_is_that_of_the_first(read_corpus: ReadCorpus) -> None:
+def test_a_file_in_two_splits_belongs_to_the_first(read_corpus: ReadCorpus) -> None:
     items, _ = read_corpus(
         corpus({"test": {"files": ["held/*"], "role": "test"}, "train": {"files": ["*"]}}),
         {"held/1.flac": flac(FIRST), "held/1.txt": b"x", "2.flac": flac(FIRST), "2.txt": b"y"},
@@ -100,7 +100,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def test_a_line_of_json_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> None:
+def test_a_json_line_is_a_segment_or_is_rejected_with_a_reason(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(
         corpus(LINES, columns=COLUMNS),
         {
@@ -150,7 +150,7 @@ def test_a_line_of_json_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) ->
     assert np.array_equal(decode(raw.audio(items[1].audio)).samples, SECOND)
 
 
-def test_rows_without_an_id_are_known_by_their_place(read_corpus: ReadCorpus) -> None:
+def test_rows_without_an_id_are_identified_by_position(read_corpus: ReadCorpus) -> None:
     files = {"1.flac": flac(FIRST)}
     row = {"audio": "1.flac", "text": "one", "seconds": 1.0}
     items, _ = read_corpus(
@@ -161,7 +161,7 @@ def test_rows_without_an_id_are_known_by_their_place(read_corpus: ReadCorpus) ->
     assert {(item.end_s, item.audio.duration_s) for item in items} == {(None, 1.0)}
 
 
-def test_parquet_holds_audio_as_bytes_or_as_the_datasets_library_writes_it(
+def test_parquet_audio_is_bytes_or_a_datasets_struct(
     read_corpus: ReadCorpus,
 ) -> None:
     plain = parquet(sound=[flac(FIRST), flac(SECOND)], text=["one", None], spk=["ann", ""])
@@ -181,7 +181,7 @@ def test_parquet_holds_audio_as_bytes_or_as_the_datasets_library_writes_it(
     assert np.array_equal(decode(raw.audio(items[2].audio)).samples, SECOND)
 
 
-def test_parquet_may_name_files_and_need_have_no_text(read_corpus: ReadCorpus) -> None:
+def test_parquet_may_refer_to_files_and_have_no_text(read_corpus: ReadCorpus) -> None:
     named = {
         "data/train-0.parquet": parquet(audio=["a.flac", "b.flac"]),
         "data/a.flac": flac(FIRST),
@@ -197,21 +197,21 @@ def test_parquet_may_name_files_and_need_have_no_text(read_corpus: ReadCorpus) -
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         (parquet(sound=[b""], text=["x"]), "has no column 'audio'; it has sound, text"),
         (parquet(audio=[b""]), "has no column 'text'; it has audio"),
         (b"no Parquet", "not a complete Parquet file"),
     ],
 )
-def test_a_table_that_is_another_than_described_is_told(
-    read_corpus: ReadCorpus, data: bytes, told: str
+def test_a_table_that_differs_from_its_description_is_reported(
+    read_corpus: ReadCorpus, data: bytes, reported: str
 ) -> None:
-    with pytest.raises(ShardError, match=told):
+    with pytest.raises(ShardError, match=reported):
         read_corpus(corpus(PARQUET), {"data/train-0.parquet": data})
 
 
-def test_nothing_but_what_may_be_read_is_hashed(read_corpus: ReadCorpus) -> None:
+def test_only_readable_files_are_hashed(read_corpus: ReadCorpus) -> None:
     _, raw = read_corpus(
         corpus(LINES),
         {"lists/train.jsonl": b"", "wav/1.flac": b"", "wav/1.txt": b"", "movie.mkv": b""},
@@ -230,7 +230,7 @@ def test_a_data_set_of_the_hub_needs_no_mirror() -> None:
     assert pinned.revision != local_corpus("own", CorpusSettings(local=settings)).revision
 
 
-def test_the_value_says_what_the_configuration_says() -> None:
+def test_the_corpus_has_the_configured_values() -> None:
     own = corpus(
         {"a": {"files": ["a/*"]}, "b": {"files": ["b/*"]}, "t": {"files": ["t"], "role": "test"}},
         title="Our calls",
@@ -246,7 +246,7 @@ def test_the_value_says_what_the_configuration_says() -> None:
     assert own.clean(" two  words\n") == "two words"
 
 
-def test_the_revision_is_that_of_patterns_and_columns() -> None:
+def test_the_revision_depends_on_patterns_and_columns() -> None:
     first = corpus()
     assert corpus(title="another", hours=3).revision == first.revision
     assert corpus(columns={"speaker": "who"}).revision != first.revision

@@ -30,7 +30,7 @@ WORDS = f"""{HEAD}<nite:root nite:id="ES9999a.A.words" {NITE}>
         ([], ""),
     ],
 )
-def test_what_is_said_is_the_words_of_the_ranges(hrefs: list[str], text: str) -> None:
+def test_the_text_has_the_words_of_the_ranges(hrefs: list[str], text: str) -> None:
     assert Words(WORDS).text(hrefs) == text
 
 
@@ -44,12 +44,12 @@ def test_what_is_said_is_the_words_of_the_ranges(hrefs: list[str], text: str) ->
         ("", "malformed reference ''"),
     ],
 )
-def test_a_reference_to_nothing_is_refused(href: str, message: str) -> None:
+def test_an_invalid_reference_is_refused(href: str, message: str) -> None:
     with pytest.raises(NxtError, match=message):
         Words(WORDS).text([href])
 
 
-def test_speakers_are_known_by_meeting_and_agent() -> None:
+def test_speakers_are_indexed_by_meeting_and_agent() -> None:
     data = f"""{HEAD}<nite:root {NITE}>
       <meeting observation="ES9999a">
         <speaker nxt_agent="A" global_name="MEE999" channel="0"/>
@@ -65,7 +65,7 @@ def test_speakers_are_known_by_meeting_and_agent() -> None:
     }
 
 
-def test_stretches_are_told_as_they_are_written() -> None:
+def test_segments_are_returned_as_written() -> None:
     data = f"""{HEAD}<nite:root {NITE}>
       <segment transcriber_start="1.5" transcriber_end="x">
         <nite:child href="a#id(A0)"/><nite:pointer href="b"/><nite:child href="a#id(A1)"/></segment>
@@ -89,6 +89,6 @@ def test_stretches_are_told_as_they_are_written() -> None:
         b"<a>&unknown;</a>",
     ],
 )
-def test_what_is_no_plain_xml_is_refused(data: bytes) -> None:
+def test_malformed_or_unsafe_xml_is_refused(data: bytes) -> None:
     with pytest.raises(NxtError):
         parse(data)

@@ -1,4 +1,4 @@
-"""The People's Speech in both of its forms, with one row for each of its edges."""
+"""The People's Speech in both forms, with one row per edge case."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def hub_id(number: int, meeting: str = MEETING) -> str:
 
 
 def parquet(rows: list[dict[str, Any]], columns: tuple[str, ...] = COLUMNS) -> bytes:
-    """Row groups of two rows; the audio as `datasets` writes it."""
+    """A Parquet file with row groups of two rows and audio as written by `datasets`."""
     table = pa.table({name: [row[name] for row in rows] for name in columns})
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=2)
@@ -63,7 +63,7 @@ HUB_FILES = {
 }
 
 
-def test_a_row_of_the_hub_is_a_segment(read_corpus: ReadCorpus) -> None:
+def test_each_row_of_the_hub_is_a_segment(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(PEOPLES_SPEECH, HUB_FILES)
     segments = [item for item in items if isinstance(item, Segment)]
     assert [(s.split, s.id, s.recording_id, s.raw_text, s.audio.duration_s) for s in segments] == [
@@ -88,14 +88,14 @@ def test_a_row_of_the_hub_is_a_segment(read_corpus: ReadCorpus) -> None:
     ]
 
 
-def test_the_real_length_is_that_of_the_audio(read_corpus: ReadCorpus) -> None:
+def test_the_duration_is_that_of_the_audio(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(PEOPLES_SPEECH, HUB_FILES, ("train",))
     segment = next(item for item in items if isinstance(item, Segment) and item.id == hub_id(1))
     assert segment.audio.duration_s == 9.0
     assert decode(raw.audio(segment.audio)).duration_s == 8_100 / 16_000
 
 
-def test_a_file_of_another_form_is_told(read_corpus: ReadCorpus) -> None:
+def test_a_file_with_other_columns_is_reported(read_corpus: ReadCorpus) -> None:
     files = {"clean/train-00000-of-00001.parquet": parquet(HUB_ROWS, ("id", "audio", "text"))}
     with pytest.raises(ShardError, match="no column 'duration_ms'; it has id, audio, text"):
         read_corpus(PEOPLES_SPEECH, files)
@@ -114,7 +114,7 @@ def name(number: int, meeting: str = MEETING) -> str:
 
 
 def other_order(line: Any) -> Any:
-    """Keys of `training_data` as some lines have them."""
+    """The keys of `training_data` in the order of some lines."""
     data = line["training_data"]
     return {**line, "training_data": {key: data[key] for key in ("name", "duration_ms", "label")}}
 
@@ -153,7 +153,7 @@ def in_brief(item: Segment | Unplanned) -> tuple[object, ...]:
     return item.split, item.id, item.recording_id, item.speaker_id, item.raw_text
 
 
-def test_a_name_of_the_release_is_a_segment(read_corpus: ReadCorpus) -> None:
+def test_each_name_of_the_release_is_a_segment(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(PEOPLES_SPEECH_RELEASE, RELEASE)
     assert list(map(in_brief, items)) == [
         ("test", name(0, "t"), "t", None, "another"),
@@ -168,7 +168,7 @@ def test_a_name_of_the_release_is_a_segment(read_corpus: ReadCorpus) -> None:
     assert [raw.audio(segment.audio) for segment in segments] == sounds
 
 
-def test_a_line_of_another_form_has_a_reason(read_corpus: ReadCorpus) -> None:
+def test_a_malformed_line_is_rejected_with_a_reason(read_corpus: ReadCorpus) -> None:
     absent = recording(MEETING, [name(9)], ["gone"], [500])
     metadata = lines(*DEFECTIVE_LINES) + b"\n{not json\n" + lines(absent)
     items, _ = read_corpus(PEOPLES_SPEECH_RELEASE, {**RELEASE, "train/clean.json": metadata})
@@ -181,7 +181,7 @@ def test_a_line_of_another_form_has_a_reason(read_corpus: ReadCorpus) -> None:
 
 
 def test_lhotse_reads_the_same(read_corpus: ReadCorpus, tmp_path: Path) -> None:
-    """It goes by the order of the keys, and does not bear the subsets that are not there."""
+    """lhotse depends on the order of the keys, and fails if subsets are missing."""
     from lhotse.recipes.peoples_speech import _prepare_subset
 
     of_one_order = [recording("gov", [name(0, "gov")], ["thank you"], [520]), SOUND_LINES[0]]
@@ -198,8 +198,6 @@ def test_lhotse_reads_the_same(read_corpus: ReadCorpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("corpus", [PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE])
-def test_the_other_configurations_are_left_where_they_are(
-    corpus: Corpus, read_corpus: ReadCorpus
-) -> None:
+def test_other_configurations_are_ignored(corpus: Corpus, read_corpus: ReadCorpus) -> None:
     _, raw = read_corpus(corpus, {**HUB_FILES, **RELEASE})
     assert not [member.name for member in raw.members() if "dirty" in member.name]

@@ -1,4 +1,4 @@
-"""What holds for every corpus; it grows with them."""
+"""Properties of every built-in corpus."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def test_a_corpus_is_found_by_its_name_and_form(corpus: Corpus) -> None:
 
 
 @every_corpus
-def test_a_corpus_of_the_paper_can_be_learned_from_and_measured_on(corpus: Corpus) -> None:
+def test_a_corpus_of_the_paper_has_training_and_evaluation_splits(corpus: Corpus) -> None:
     roles = set(corpus.splits.values())
     assert roles
     if corpus.paper_hours is not None:
@@ -61,7 +61,7 @@ def test_the_nine_corpora_of_the_paper_are_here() -> None:
 
 
 @every_corpus
-def test_the_sources_of_a_corpus_have_names_of_their_own_and_known_splits(corpus: Corpus) -> None:
+def test_the_sources_of_a_corpus_have_unique_names_and_known_splits(corpus: Corpus) -> None:
     archives = [source for source in corpus.sources if isinstance(source, Archive)]
     deliveries = [source for source in corpus.sources if isinstance(source, Delivery)]
     names = [source.name for source in (*archives, *deliveries)]
@@ -80,20 +80,20 @@ def test_the_sources_of_a_corpus_have_names_of_their_own_and_known_splits(corpus
 
 
 @every_corpus
-def test_a_corpus_says_how_long_its_splits_are(corpus: Corpus) -> None:
+def test_a_corpus_states_the_hours_of_its_splits(corpus: Corpus) -> None:
     assert set(corpus.hours) == set(corpus.splits)
     assert all(hours > 0 for hours in corpus.hours.values())
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_the_forms_of_a_corpus_are_never_taken_for_each_other(name: str) -> None:
+def test_the_forms_of_a_corpus_have_different_revisions(name: str) -> None:
     forms = CORPORA[name].values()
     assert len({corpus.revision for corpus in forms}) == len(forms)
     assert len({tuple(corpus.splits.items()) for corpus in forms}) == 1
 
 
 @pytest.mark.parametrize(("corpus", "raw_text", "reference"), EXAMPLES)
-def test_a_transcript_becomes_a_reference_or_says_why_not(
+def test_a_transcript_becomes_a_reference_or_a_reason(
     corpus: Corpus, raw_text: str, reference: str | NoReference
 ) -> None:
     assert corpus.clean(raw_text) == reference
@@ -105,12 +105,12 @@ def test_cleaning_an_empty_transcript_gives_no_words(corpus: Corpus) -> None:
     assert isinstance(reference, NoReference) or not reference
 
 
-def test_an_unknown_corpus_is_told_with_those_there_are() -> None:
+def test_an_unknown_corpus_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"no corpus 'librispeach'; known: .*librispeech"):
         corpus_named("librispeach")
 
 
-def test_an_unknown_form_is_told_with_those_there_are() -> None:
+def test_an_unknown_form_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"librispeech has only one form"):
         corpus_named("librispeech", "hub")
     with pytest.raises(UserError, match=r"no form 'disc'; use hub or release"):
@@ -128,14 +128,14 @@ def test_a_revision_pins_a_data_set_on_the_hub() -> None:
         corpus_of_run(run_of(librispeech=CorpusSettings(revision=commit)), "librispeech")
 
 
-def test_files_that_a_mirror_vouches_for_are_another_revision() -> None:
+def test_files_verified_by_a_mirror_are_another_revision() -> None:
     config = run_of(librispeech=CorpusSettings(mirror="files", checksums="sha256sums"))
     assert corpus_of_run(config, "librispeech") == replace(
         corpus_named("librispeech"), revision="openslr-12-mirror"
     )
 
 
-def test_a_run_for_commercial_use_is_refused_the_corpora_that_forbid_it() -> None:
+def test_licence_commercial_refuses_corpora_that_forbid_it() -> None:
     config = run_of(
         librispeech=CorpusSettings(), tedlium=CorpusSettings(), gigaspeech=CorpusSettings()
     )

@@ -1,4 +1,4 @@
-"""SPGISpeech as the Hub has it, with one line for each of its edges."""
+"""SPGISpeech as on the Hub, with one line per edge case."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ def in_brief(item: Segment | Unplanned) -> tuple[object, ...]:
     return item.split, item.id, item.recording_id, item.speaker_id, item.raw_text
 
 
-def test_every_line_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> None:
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(SPGISPEECH, FILES)
     transcript = 'Daniel, how do we think about "the" 4.5%?'
     assert list(map(in_brief, items)) == [
@@ -64,7 +64,7 @@ def test_every_line_is_a_segment_or_has_a_reason(read_corpus: ReadCorpus) -> Non
 
 
 def test_lhotse_reads_the_same(read_corpus: ReadCorpus, tmp_path: Path) -> None:
-    """It knows Kensho's own layout, and takes the call for the speaker."""
+    """lhotse reads Kensho's own layout, and uses the call as speaker."""
     from lhotse.recipes.spgispeech import prepare_spgispeech
 
     items, _ = read_corpus(SPGISPEECH, FILES)

@@ -1,4 +1,4 @@
-"""Switchboard as the LDC and ISIP distribute it, with one line for each of its edges."""
+"""Switchboard as distributed by LDC and ISIP, with one line per edge case."""
 
 import warnings
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def malformed(number: int, line: str) -> tuple[object, ...]:
     return "train", quarantined(f"{name}:{number}", "malformed_line", line)
 
 
-def test_every_line_is_a_segment_or_has_a_reason(switchboard: Read) -> None:
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(switchboard: Read) -> None:
     a, b, tagged = "sw9001A-ms98-a-", "sw9001B-ms98-a-", "[laughter-yeah] it's th[at]- um"
     assert list(map(in_brief, switchboard[0])) == [
         ("train", dropped(f"{a}0001", "silence")),
@@ -88,7 +88,7 @@ def test_every_line_is_a_segment_or_has_a_reason(switchboard: Read) -> None:
 
 
 def test_the_audio_of_a_side_is_its_channel_of_the_call(switchboard: Read) -> None:
-    """Also where the header counts the samples of both channels, as in the first release."""
+    """Also if the header counts the samples of both channels, as in the first release."""
     items, raw = switchboard
     by_id = {item.id: item for item in items if isinstance(item, Segment)}
     for row_id, channel, first, last in [
@@ -103,7 +103,7 @@ def test_the_audio_of_a_side_is_its_channel_of_the_call(switchboard: Read) -> No
 
 
 @pytest.mark.parametrize("name", ["docs/conv_tab.csv", "doc/conv.tab"])
-def test_speakers_have_pins_where_the_table_of_calls_is_there(
+def test_speakers_have_pins_if_the_table_of_calls_is_present(
     name: str, read_corpus: ReadCorpus
 ) -> None:
     items, _ = read_corpus(SWITCHBOARD, {**FILES, name: CONV_TAB})
@@ -119,7 +119,7 @@ def test_without_that_table_a_side_is_a_speaker(switchboard: Read) -> None:
 
 
 def test_lhotse_reads_the_same(switchboard: Read, tmp_path: Path) -> None:
-    """Except for the speakers: lhotse takes both sides of a call for one person."""
+    """Except for the speakers: lhotse uses one speaker for both sides of a call."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lhotse.recipes.switchboard import make_segments

@@ -1,4 +1,4 @@
-"""TED-LIUM 3 as OpenSLR distributes it, with one line for each of its edges."""
+"""TED-LIUM 3 as distributed by OpenSLR, with one line per edge case."""
 
 import tarfile
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def items(read_corpus: ReadCorpus) -> tuple[list[Segment | Unplanned], object]:
     return read_corpus(TEDLIUM, {"TEDLIUM_release-3.tgz": ARCHIVE})
 
 
-def test_every_line_is_a_segment_or_has_a_reason(
+def test_every_line_is_a_segment_or_is_rejected_with_a_reason(
     items: tuple[list[Segment | Unplanned], object],
 ) -> None:
     talk = "JaneDoe_2015"
@@ -119,7 +119,7 @@ def test_speaker_and_recording_are_the_talk(
     }
 
 
-def test_the_audio_of_a_segment_is_its_stretch_of_the_talk(
+def test_the_audio_of_a_segment_is_its_part_of_the_talk(
     items: tuple[list[Segment | Unplanned], object],
 ) -> None:
     read, raw = items

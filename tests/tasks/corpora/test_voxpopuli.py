@@ -1,4 +1,4 @@
-"""VoxPopuli as Meta distributes it, with one row for each of its edges."""
+"""VoxPopuli as distributed by Meta, with one row per edge case."""
 
 import gzip
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def row(
     original: str | None = None,
     split: str = "train",
 ) -> str:
-    """With the times of `vad`'s ends, as the distributor's tables have them."""
+    """A row with the start and end times of `vad`, as in the original tables."""
     normed = f"thank you {number}"
     text = f"Thank you {number}." if original is None else original
     times = vad.strip("[]()").replace("(", "").replace(")", "").split(", ")
@@ -65,7 +65,7 @@ DEFECTS = [
 
 
 def mirror(lines: list[str], **members: bytes) -> dict[str, bytes]:
-    """All files that the distributor has; most years without sessions."""
+    """All distributed files; most years have no sessions."""
     table = "\n".join([HEADER, *lines, ""])
     files = {"asr_en.tsv.gz": gzip.compress(table.encode())}
     for year in range(2009, 2021):
@@ -100,7 +100,7 @@ def read(read_corpus: ReadCorpus) -> tuple[list[Segment | Unplanned], RawFiles]:
     return read_corpus(VOXPOPULI, mirror([*SOUND, *DEFECTS], **MEMBERS))
 
 
-def test_every_row_is_a_segment_or_has_a_reason(
+def test_every_row_is_a_segment_or_is_rejected_with_a_reason(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     def malformed(split: str, index: int) -> tuple[object, ...]:
@@ -124,7 +124,9 @@ def test_every_row_is_a_segment_or_has_a_reason(
     ]
 
 
-def test_the_pieces_lie_in_the_session(read: tuple[list[Segment | Unplanned], RawFiles]) -> None:
+def test_the_pieces_are_within_the_session(
+    read: tuple[list[Segment | Unplanned], RawFiles],
+) -> None:
     items, raw = read
     segments = {item.id: item for item in items if isinstance(item, Segment)}
     paused = segments[utterance_id(2)]
@@ -135,7 +137,7 @@ def test_the_pieces_lie_in_the_session(read: tuple[list[Segment | Unplanned], Ra
         assert segment.end_s <= decode(raw.audio(segment.audio)).duration_s
 
 
-def test_a_table_of_another_corpus_is_told(read_corpus: ReadCorpus) -> None:
+def test_a_table_of_another_corpus_is_reported(read_corpus: ReadCorpus) -> None:
     files = mirror([], **MEMBERS) | {"asr_en.tsv.gz": gzip.compress(b"id|text\n1|thank you\n")}
     with pytest.raises(ShardError, match=r"no column 'id_'; it has id, text"):
         read_corpus(VOXPOPULI, files)
@@ -144,7 +146,7 @@ def test_a_table_of_another_corpus_is_told(read_corpus: ReadCorpus) -> None:
 def test_lhotse_reads_the_same(
     read: tuple[list[Segment | Unplanned], RawFiles], tmp_path: Path
 ) -> None:
-    """It numbers the rows instead of naming them and takes quotes for quoting; the rest agrees."""
+    """Except for ids, which lhotse numbers, and quotes, which it treats as CSV quoting."""
     from lhotse.recipes.voxpopuli import prepare_voxpopuli
 
     audio = tmp_path / "lhotse" / "raw_audios" / "en"

@@ -1,4 +1,4 @@
-"""The demo's AMI, as the corpus itself reads it."""
+"""The demo's AMI, read by the corpus."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ Files = dict[str, bytes]
 
 
 class Folder:
-    """Files as a reader sees them."""
+    """Files in memory, with the interface of a reader."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -61,7 +61,7 @@ def segments(items: list[Segment | Unplanned], split: str) -> list[Segment]:
     return [item for item in items if isinstance(item, Segment) and item.split == split]
 
 
-def test_each_microphone_has_half_of_what_is_asked_for(items: list[Segment | Unplanned]) -> None:
+def test_each_microphone_has_half_of_the_utterances(items: list[Segment | Unplanned]) -> None:
     assert Counter(item.split for item in items) == {
         "ihm-train": 29,
         "sdm-train": 29,
@@ -73,11 +73,11 @@ def test_each_microphone_has_half_of_what_is_asked_for(items: list[Segment | Unp
 
 
 @pytest.mark.parametrize(("num_train", "num_eval"), [(12, 3), (13, 4), (1, 1)])
-def test_as_many_utterances_are_told_as_were_asked_for(num_train: int, num_eval: int) -> None:
+def test_progress_counts_all_utterances(num_train: int, num_eval: int) -> None:
     assert made(1, num_train, num_eval)[1] == num_train + 2 * num_eval
 
 
-def test_the_same_arguments_give_the_same_bytes_and_another_seed_others() -> None:
+def test_the_output_depends_on_the_seed_only() -> None:
     first, second, other = made(1, 12, 3)[0], made(1, 12, 3)[0], made(2, 12, 3)[0]
     assert first == second
     recordings = [name for name in first if name.endswith("Array1-01.wav")]
@@ -85,7 +85,7 @@ def test_the_same_arguments_give_the_same_bytes_and_another_seed_others() -> Non
     assert all(first[name] != other[name] for name in recordings)
 
 
-def test_defects_are_in_train_alone(items: list[Segment | Unplanned]) -> None:
+def test_defects_are_in_train_only(items: list[Segment | Unplanned]) -> None:
     ihm = {"reversed_times": 1, "no_audio": 1, "no_words": 1}
     assert reasons(items, "ihm-train") == ihm
     assert reasons(items, "sdm-train") == {"reversed_times": 1, "no_words": 1}
@@ -93,13 +93,13 @@ def test_defects_are_in_train_alone(items: list[Segment | Unplanned]) -> None:
         assert not reasons(items, split)
 
 
-def test_the_smallest_demo_has_every_edge_too() -> None:
+def test_the_smallest_demo_has_every_edge_case() -> None:
     found = list(AMI.read(Folder(made(1, 12, 3)[0])))
     assert reasons(found, "ihm-train") == {"reversed_times": 1, "no_audio": 1}
     assert "yellow" in [segment.raw_text.lower() for segment in segments(found, "sdm-train")]
 
 
-def test_one_headset_cannot_be_read_and_its_speech_is_on_the_table(
+def test_the_speech_of_an_unreadable_headset_is_on_the_table_microphone(
     files: Files, items: list[Segment | Unplanned]
 ) -> None:
     lost = []
@@ -117,7 +117,7 @@ def test_one_headset_cannot_be_read_and_its_speech_is_on_the_table(
     assert decode(files[table.audio.file]).duration_s > table.end_s
 
 
-def test_a_segment_is_heard_on_its_own_headset(
+def test_a_segment_is_loudest_on_its_own_headset(
     files: Files, items: list[Segment | Unplanned]
 ) -> None:
     for split in ("ihm-dev", "ihm-test"):
@@ -133,7 +133,7 @@ def test_a_segment_is_heard_on_its_own_headset(
             assert all(np.mean(own**2) > 4 * np.mean(other**2) for other in others)
 
 
-def test_the_edges_of_the_format_are_in_the_first_meeting(
+def test_the_first_meeting_has_the_edge_cases(
     files: Files, items: list[Segment | Unplanned]
 ) -> None:
     (marked,) = [segment for segment in segments(items, "ihm-train") if "olé" in segment.raw_text]
@@ -143,15 +143,15 @@ def test_the_edges_of_the_format_are_in_the_first_meeting(
     words = files[f"ami_public_manual_1.6.2/words/{marked.recording_id}.A.words.xml"]
     assert b"ol\xe9" in words and b"<vocalsound" in words
     assert decode(files["amicorpus/EN2001a/audio/EN2001a.Headset-1.wav"]).samples.shape[1] == 2
-    heard = sorted(segments(items, "sdm-train"), key=lambda segment: segment.start_s)
-    meeting = [segment for segment in heard if segment.recording_id == marked.recording_id]
+    on_table = sorted(segments(items, "sdm-train"), key=lambda segment: segment.start_s)
+    meeting = [segment for segment in on_table if segment.recording_id == marked.recording_id]
     assert any(
         first.end_s - 0.2 > second.start_s + 0.1 and first.speaker_id != second.speaker_id
         for first, second in pairwise(meeting)
     )
 
 
-def test_over_long_and_wrong_transcripts_are_where_they_are_said_to_be(
+def test_over_long_and_wrong_transcripts_are_at_their_documented_places(
     items: list[Segment | Unplanned],
 ) -> None:
     assert defect_at(8) is Defect.OVER_LONG

@@ -1,4 +1,4 @@
-"""The demo's Common Voice, read as the real one is."""
+"""The demo's Common Voice, read by the corpus."""
 
 from collections import Counter
 from pathlib import Path
@@ -37,12 +37,12 @@ def read(
     return read_corpus(COMMON_VOICE, files)
 
 
-def test_a_second_build_is_the_same_bytes(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_second_build_is_identical(files: dict[str, bytes], tmp_path: Path) -> None:
     assert made(tmp_path) == files
     assert list(files) == [f"{RELEASE}-en.tar.gz"]
 
 
-def test_each_split_has_what_it_should(
+def test_each_split_has_the_expected_segments(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     items, _ = read
@@ -56,7 +56,7 @@ def test_each_split_has_what_it_should(
     assert lost == [("train", "no_audio")]
 
 
-def test_every_way_of_quoting_is_there(
+def test_every_kind_of_quoting_occurs(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     raw_texts = [
@@ -73,7 +73,7 @@ def test_every_way_of_quoting_is_there(
     assert [str(text).count('"') for text in cleaned] == [1, 0, 2, 2]
 
 
-def test_clips_are_whole_at_both_rates_but_one(
+def test_all_clips_but_one_are_complete_at_both_rates(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     items, raw = read

@@ -46,7 +46,7 @@ def ted(corpora: dict[str, Path]) -> Files:
 
 
 def transcripts(files: Files) -> dict[str, str]:
-    """LibriSpeech's lines by id."""
+    """The transcript lines of LibriSpeech by id."""
     lines = [
         line
         for name, content in files.items()
@@ -57,7 +57,7 @@ def transcripts(files: Files) -> dict[str, str]:
 
 
 def stm_segments(content: bytes) -> list[tuple[str, str, float, float, str, str]]:
-    """File, speaker, start and end in seconds, label, text of every line that is no comment."""
+    """File, speaker, start and end in seconds, label and text of every line except comments."""
     fields = [
         line.split(" ", 6)
         for line in content.decode().splitlines()
@@ -67,7 +67,7 @@ def stm_segments(content: bytes) -> list[tuple[str, str, float, float, str, str]
 
 
 def contents(folder: Path) -> Files:
-    """Every file below a folder, by its path in it."""
+    """Every file below a folder by its relative path."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
@@ -81,7 +81,7 @@ def test_the_names_of_the_demo_corpora_are_known_without_the_demo() -> None:
     [["librispeech"], pytest.param(list(MAKERS), marks=pytest.mark.slow)],
     ids=["librispeech", "all"],
 )
-def test_a_second_build_elsewhere_is_the_same_bytes(
+def test_a_second_build_in_another_folder_is_identical(
     corpora: dict[str, Path], tmp_path: Path, names: list[str]
 ) -> None:
     second = write_corpora(tmp_path, names, 3, NUM_TRAIN, NUM_EVAL)
@@ -104,7 +104,7 @@ def test_checksums_cover_every_file(corpora: dict[str, Path]) -> None:
         assert listed == written and written
 
 
-def test_a_complete_corpus_is_left_alone_and_other_parameters_replace_it(tmp_path: Path) -> None:
+def test_a_complete_corpus_is_kept_and_replaced_for_other_parameters(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     write_corpora(tmp_path, ["librispeech"], 1, 3, 1, lambda *call: calls.append(call))
     assert calls == [(done, 5) for done in range(1, 6)]
@@ -120,7 +120,7 @@ def test_a_complete_corpus_is_left_alone_and_other_parameters_replace_it(tmp_pat
     assert archive.read_bytes() == changed
 
 
-def test_a_killed_run_leaves_no_half_archive(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_partial_archive(tmp_path: Path) -> None:
     arguments = (str(tmp_path), ["librispeech"], 3, 2_000, 1)
     programme = (
         "from pathlib import Path; from tasks.demo.corpora import write_corpora\n"
@@ -193,7 +193,7 @@ def test_librispeech_has_an_utterance_of_its_test_part_in_training(
     assert spoken == transcripts(test_part)[Path(first).stem] != ""
 
 
-def test_librispeech_defects_are_where_they_are_documented(libri_train: Files) -> None:
+def test_librispeech_defects_are_at_their_documented_places(libri_train: Files) -> None:
     lines = transcripts(libri_train)
     ids = list(lines)
     flac = {Path(name).stem: content for name, content in libri_train.items()}
@@ -272,7 +272,7 @@ def first_stm(files: Files, folder: str) -> str:
     return min(name for name in files if name.startswith(f"TEDLIUM_release-3/{folder}/stm/"))
 
 
-def test_tedlium_segment_times_fit_the_sound(ted: Files) -> None:
+def test_tedlium_segment_times_match_the_audio(ted: Files) -> None:
     """Speech is louder than the pauses between the segments."""
     stm = first_stm(ted, "legacy/test")
     samples, rate_hz = soundfile.read(io.BytesIO(ted[stm.replace("stm", "sph")]))

@@ -1,4 +1,4 @@
-"""The demo's Fisher, read as the real one is."""
+"""The demo's Fisher, read by the corpus."""
 
 from collections import Counter
 from itertools import pairwise
@@ -39,11 +39,11 @@ def segments_of(items: list[Segment | Unplanned], *splits: str) -> list[Segment]
     return [item for item in items if isinstance(item, Segment) and item.split in splits]
 
 
-def test_the_same_arguments_give_the_same_bytes(files: Files, tmp_path: Path) -> None:
+def test_the_output_is_deterministic(files: Files, tmp_path: Path) -> None:
     assert made(tmp_path) == files
 
 
-def test_train_has_every_defect_and_every_edge(files: Files, read_corpus: ReadCorpus) -> None:
+def test_train_has_every_defect_and_edge_case(files: Files, read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(FISHER, files)
     rejected = [(item.split, item.row.reason) for item in items if isinstance(item, Unplanned)]
     assert rejected == [("train", "no_audio")]
@@ -75,13 +75,13 @@ def test_held_out_calls_are_clean(files: Files, read_corpus: ReadCorpus) -> None
         assert all(1.0 < (segment.end_s or 0.0) - segment.start_s < 6.5 for segment in held_out)
 
 
-def test_a_pin_is_shared_by_a_woman_and_a_man(files: Files, read_corpus: ReadCorpus) -> None:
+def test_two_people_share_a_pin(files: Files, read_corpus: ReadCorpus) -> None:
     items, _ = read_corpus(FISHER, files)
     speakers = {segment.speaker_id for segment in segments_of(items, "train")}
     assert {"10001f", "10001m"} <= speakers
 
 
-def test_headers_have_two_lines_or_three(files: Files) -> None:
+def test_headers_have_two_or_three_lines(files: Files) -> None:
     transcripts = [data for name, data in files.items() if "/trans/" in name]
     firsts = {data.decode().split("\n")[2] == "" for data in transcripts}
     assert firsts == {True, False}

@@ -1,4 +1,4 @@
-"""The demo's GigaSpeech, read as the real one is."""
+"""The demo's GigaSpeech, read by the corpus."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def segments(read: Read, *splits: str) -> list[Segment]:
 
 
 def readable(read: Read, *splits: str) -> dict[str, Audio]:
-    """The recordings by name, without what cannot be decoded."""
+    """The decodable recordings by name."""
     found: dict[str, Audio] = {}
     for segment in segments(read, *splits):
         try:
@@ -60,11 +60,11 @@ def readable(read: Read, *splits: str) -> dict[str, Audio]:
     return found
 
 
-def test_a_second_build_is_the_same_bytes(files: dict[str, bytes]) -> None:
+def test_a_second_build_is_identical(files: dict[str, bytes]) -> None:
     assert made() == files
 
 
-def test_the_metadata_is_that_of_the_files(
+def test_the_metadata_matches_the_files(
     files: dict[str, bytes], audios: list[dict[str, Any]]
 ) -> None:
     recordings = {path for path in files if path.endswith(".opus")}
@@ -77,7 +77,7 @@ def test_the_metadata_is_that_of_the_files(
             assert (audio["size"], audio["md5"]) == (len(data), digest)
 
 
-def test_each_split_has_what_it_should(read: Read) -> None:
+def test_each_split_has_the_expected_segments(read: Read) -> None:
     assert Counter(item.split for item in read[0]) == {
         "l": NUM_TRAIN + NUM_EDGES,
         "dev": NUM_EVAL,
@@ -88,7 +88,7 @@ def test_each_split_has_what_it_should(read: Read) -> None:
     assert absent == quarantined(f"{aid}_S0000000", "no_audio", aid)
 
 
-def test_the_edges_are_in_training(read: Read, audios: list[dict[str, Any]]) -> None:
+def test_edge_cases_are_in_training(read: Read, audios: list[dict[str, Any]]) -> None:
     train = segments(read, "l")
     texts = [segment.raw_text for segment in train]
     assert all(text == text.upper() for text in texts)
@@ -115,7 +115,7 @@ def test_the_edges_are_in_training(read: Read, audios: list[dict[str, Any]]) -> 
     assert len([segment for segment in train if (segment.end_s or 0) - segment.start_s > 8]) == 1
 
 
-def test_segments_hold_the_speech_of_their_recording(read: Read) -> None:
+def test_segments_contain_the_speech_of_their_recording(read: Read) -> None:
     for name, recording in readable(read, "dev", "test").items():
         assert (recording.rate_hz, recording.samples.shape[1]) == (16_000, 1)
         speaks = np.zeros(len(recording.samples), dtype=bool)

@@ -1,4 +1,4 @@
-"""OGG files of the demo: the same bytes each time, and whole."""
+"""OGG files of the demo are deterministic and valid."""
 
 from io import BytesIO
 from typing import Literal
@@ -15,13 +15,13 @@ CODECS = pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
 
 
 @CODECS
-def test_the_same_samples_give_the_same_bytes(codec: Literal["VORBIS", "OPUS"]) -> None:
+def test_encoding_is_deterministic(codec: Literal["VORBIS", "OPUS"]) -> None:
     samples = sine(3.0)
     assert ogg_file(samples, 16_000, codec) == ogg_file(samples, 16_000, codec)
 
 
 @CODECS
-def test_two_readers_that_check_pages_take_all_of_it(codec: Literal["VORBIS", "OPUS"]) -> None:
+def test_two_readers_that_verify_pages_accept_the_file(codec: Literal["VORBIS", "OPUS"]) -> None:
     samples = sine(10.0)
     ogg = ogg_file(samples, 16_000, codec)
     read, rate_hz = soundfile.read(BytesIO(ogg), dtype="int16")
@@ -34,8 +34,8 @@ def test_two_readers_that_check_pages_take_all_of_it(codec: Literal["VORBIS", "O
 
 
 @CODECS
-def test_a_damaged_page_is_not_passed_over(codec: Literal["VORBIS", "OPUS"]) -> None:
-    """Its checksum is a genuine one: with another byte, a reader leaves the page out."""
+def test_a_damaged_page_is_detected(codec: Literal["VORBIS", "OPUS"]) -> None:
+    """The checksum is valid: with another byte, a reader skips the page."""
     ogg = bytearray(ogg_file(sine(10.0), 16_000, codec))
     ogg[len(ogg) // 2] ^= 0xFF
     with soundfile.SoundFile(BytesIO(bytes(ogg))) as file:

@@ -1,4 +1,4 @@
-"""The demo's People's Speech, read as the real one is."""
+"""The demo's People's Speech, read by the corpus."""
 
 import io
 from collections import Counter
@@ -45,11 +45,11 @@ def train(read: Read) -> list[Segment]:
     return [item for item in read[0] if isinstance(item, Segment) and item.split == "train"]
 
 
-def test_a_second_build_is_the_same_bytes(files: dict[str, bytes]) -> None:
+def test_a_second_build_is_identical(files: dict[str, bytes]) -> None:
     assert made() == files
 
 
-def test_the_files_are_parquet_of_the_columns_on_the_hub(files: dict[str, bytes]) -> None:
+def test_the_parquet_columns_are_those_of_the_hub(files: dict[str, bytes]) -> None:
     parts = ("train", "validation", "test")
     assert set(files) == {f"clean/{part}-00000-of-00001.parquet" for part in parts}
     for data in files.values():
@@ -59,7 +59,7 @@ def test_the_files_are_parquet_of_the_columns_on_the_hub(files: dict[str, bytes]
         assert table.metadata.row_group(0).num_rows <= ROWS_A_GROUP
 
 
-def test_each_split_has_what_it_should(read: Read) -> None:
+def test_each_split_has_the_expected_segments(read: Read) -> None:
     assert all(isinstance(item, Segment) for item in read[0])
     assert Counter(item.split for item in read[0]) == {
         "train": NUM_TRAIN,
@@ -73,7 +73,7 @@ def test_each_split_has_what_it_should(read: Read) -> None:
     ]
 
 
-def test_the_defects_and_the_edge_are_where_they_are_documented(read: Read) -> None:
+def test_defects_and_edge_case_are_at_their_documented_places(read: Read) -> None:
     audio = read[1].audio
     for index, segment in enumerate(train(read)):
         defect = defect_at(index)
@@ -92,7 +92,7 @@ def test_the_defects_and_the_edge_are_where_they_are_documented(read: Read) -> N
         assert segment.audio.duration_s == pytest.approx(factor * found.duration_s, abs=0.002)
 
 
-def test_evaluation_parts_are_sound(read: Read) -> None:
+def test_evaluation_parts_have_no_defects(read: Read) -> None:
     for segment in read[0]:
         if isinstance(segment, Segment) and segment.split != "train":
             duration_s = decode(read[1].audio(segment.audio)).duration_s

@@ -1,4 +1,4 @@
-"""Spoken words as a written sentence."""
+"""Words formatted as a written sentence."""
 
 import pytest
 
@@ -14,5 +14,5 @@ from tasks.demo.prose import as_prose
         ("", ""),
     ],
 )
-def test_words_become_a_sentence(text: str, prose: str) -> None:
+def test_words_become_a_written_sentence(text: str, prose: str) -> None:
     assert as_prose(text) == prose

@@ -1,4 +1,4 @@
-"""Grammar and acoustics: what is said and what a recording does to it."""
+"""Grammar and acoustics of the synthetic speech."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def tone(frequency_hz: float, duration_s: float = 1.0) -> np.ndarray:
     return np.sin(2 * np.pi * frequency_hz * time_s).astype(np.float32)
 
 
-def test_sentences_have_2_to_12_words_of_the_vocabulary_and_come_from_the_seed() -> None:
+def test_sentences_have_2_to_12_words_and_depend_on_the_seed() -> None:
     rng = np.random.default_rng(5)
     sentences = [sentence(rng) for _ in range(3_000)]
     lengths = [len(text.split()) for text in sentences]
@@ -25,7 +25,7 @@ def test_sentences_have_2_to_12_words_of_the_vocabulary_and_come_from_the_seed()
     assert len(set(sentences)) > 2_000
 
 
-def test_vocabulary_is_small_and_gives_normalisation_work() -> None:
+def test_vocabulary_is_small_and_exercises_normalisation() -> None:
     assert 70 <= len(vocabulary()) <= 95
     assert {"mister", "doctor", "don't", "it's", "we'll", "colour", "grey", "twenty"} <= set(
         vocabulary()
@@ -33,14 +33,14 @@ def test_vocabulary_is_small_and_gives_normalisation_work() -> None:
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 10.0, 30.0])
-def test_noise_has_the_asked_power(snr_db: float) -> None:
+def test_noise_has_the_requested_power(snr_db: float) -> None:
     speech = tone(440.0)
     noise = add_noise(speech, snr_db, np.random.default_rng(1)) - speech
     measured_db = 10 * np.log10(np.mean(speech**2) / np.mean(noise**2))
     assert measured_db == pytest.approx(snr_db, abs=0.1)
 
 
-def test_noise_leaves_silence_alone() -> None:
+def test_noise_is_not_added_to_silence() -> None:
     silence = np.zeros(100, dtype=np.float32)
     assert np.array_equal(add_noise(silence, 10.0, np.random.default_rng(1)), silence)
 
@@ -66,8 +66,8 @@ def test_reverberation_adds_a_decaying_tail() -> None:
     assert np.sum(room[1 : RATE_HZ // 20] ** 2) > 10 * np.sum(room[RATE_HZ // 5 :] ** 2)
 
 
-def test_long_recordings_reverberate_as_short_ones_do() -> None:
-    """Where one block of work ends and the next begins is not to be heard."""
+def test_long_recordings_reverberate_like_short_ones() -> None:
+    """Block boundaries are not audible."""
     rng = np.random.default_rng(6)
     long = (0.1 * rng.standard_normal(600_000)).astype(np.float32)
     room = reverberate(long, RATE_HZ, 0.1, 0.3, np.random.default_rng(2))
@@ -75,7 +75,7 @@ def test_long_recordings_reverberate_as_short_ones_do() -> None:
     np.testing.assert_allclose(room[302_000:], tail[2_000:], atol=1e-5)
 
 
-def test_acoustics_come_from_the_seed() -> None:
+def test_acoustics_depend_on_the_seed() -> None:
     speech = tone(300.0)
     first, second = (
         reverberate(

@@ -1,4 +1,4 @@
-"""SPHERE files as the distributors write them; that they decode, `test_sphere` tells."""
+"""The SPHERE writer of the demo; `test_sphere` decodes its files."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ from tests.builders import noise, sine
 TONE = sine(0.1, rate_hz=8_000)
 
 
-def test_a_plain_file_is_byte_for_byte_what_it_was() -> None:
+def test_a_plain_file_is_unchanged() -> None:
     little = sphere_file(TONE, 8_000, big_endian=False)
     header = little[:HEADER_BYTES].decode().rstrip().split("\n")
     assert header == [
@@ -26,7 +26,7 @@ def test_a_plain_file_is_byte_for_byte_what_it_was() -> None:
     assert sphere_file(TONE, 8_000, big_endian=True)[HEADER_BYTES:] == TONE.astype(">i2").tobytes()
 
 
-def test_fields_come_first_or_take_the_place_of_their_own_name() -> None:
+def test_fields_come_first_or_replace_those_of_the_same_name() -> None:
     fields = {"conversation_id": "-s4 9001", "sample_count": "-i 1600"}
     lines = sphere_file(TONE, 8_000, coding="ulaw", fields=fields)[:HEADER_BYTES].decode().split()
     assert lines[2:5] == ["conversation_id", "-s4", "9001"]
@@ -35,13 +35,13 @@ def test_fields_come_first_or_take_the_place_of_their_own_name() -> None:
     assert lines[lines.index("sample_n_bytes") + 2] == "1"
 
 
-def test_a_header_is_as_long_as_it_has_to_be() -> None:
+def test_the_header_grows_as_needed() -> None:
     fields = {f"comment_{number}": f"-s60 {'x' * 60}" for number in range(20)}
     assert sphere_file(TONE, 8_000, fields=fields)[:16] == b"NIST_1A\n   2048\n"
     assert sphere_file(TONE, 8_000, header_bytes=4_096)[:16] == b"NIST_1A\n   4096\n"
 
 
-def test_what_is_not_written_is_not_written() -> None:
+def test_unsupported_codings_are_refused() -> None:
     for coding in ("alaw,embedded-shorten-v2.00", "pcm,embedded-wavpack"):
         with pytest.raises(ValueError, match=coding):
             sphere_file(TONE, 8_000, coding=coding)
@@ -61,28 +61,30 @@ CONTENTS = {
 
 @pytest.mark.parametrize("num_frames", EDGES)
 @pytest.mark.parametrize("name", list(CONTENTS))
-def test_a_stream_gives_back_its_samples(name: str, num_frames: int) -> None:
+def test_a_stream_round_trips(name: str, num_frames: int) -> None:
     samples = CONTENTS[name][:num_frames]
     for coding in ("pcm,embedded-shorten-v2.00", "ulaw,embedded-shorten-v2.00"):
         content = sphere_file(samples, 8_000, coding=coding)
         plain = sphere_file(samples, 8_000, coding=coding.partition(",")[0])
-        num_channels, _, heard = shorten_to_pcm(content[HEADER_BYTES:])
+        num_channels, _, decoded = shorten_to_pcm(content[HEADER_BYTES:])
         if coding.startswith("ulaw"):
             assert num_channels == 2
-            assert np.array_equal(np.frombuffer(heard, "<i2").reshape(-1, 2), decode(plain).samples)
+            assert np.array_equal(
+                np.frombuffer(decoded, "<i2").reshape(-1, 2), decode(plain).samples
+            )
         elif num_frames:
             assert np.array_equal(decode(content).samples, samples)
 
 
-def test_all_codes_of_mu_law_come_back() -> None:
+def test_all_mu_law_codes_round_trip() -> None:
     codes = np.arange(256, dtype=np.uint8)[:, None]
-    _, is_mu_law, heard = shorten_to_pcm(shorten_stream(codes, SampleType.MU_LAW))
+    _, is_mu_law, decoded = shorten_to_pcm(shorten_stream(codes, SampleType.MU_LAW))
     plain = sphere_file(np.zeros((256, 1), np.int16), 8_000, coding="ulaw")[:HEADER_BYTES]
     assert is_mu_law
-    assert heard == decode(plain + codes.tobytes()).samples.astype("<i2").tobytes()
+    assert decoded == decode(plain + codes.tobytes()).samples.astype("<i2").tobytes()
 
 
-def test_a_tone_gets_shorter_and_silence_much() -> None:
+def test_a_tone_is_compressed_and_silence_more() -> None:
     tone = sine(2.0, rate_hz=8_000, frequency_hz=100.0)[:, None]
     stream = shorten_stream(tone, SampleType.PCM16_LITTLE_ENDIAN)
     assert len(stream) < 0.5 * tone.nbytes
@@ -90,7 +92,7 @@ def test_a_tone_gets_shorter_and_silence_much() -> None:
     assert len(silence) < 1_000
 
 
-def test_the_same_samples_give_the_same_bytes() -> None:
+def test_encoding_is_deterministic() -> None:
     digests = {
         hashlib.sha256(sphere_file(noise(9_000, 2), 8_000, coding=coding)).hexdigest()
         for coding in ["ulaw,embedded-shorten-v2.00"] * 2

@@ -1,4 +1,4 @@
-"""The demo's Switchboard, read as the real one is."""
+"""The demo's Switchboard, read by the corpus."""
 
 from collections import Counter
 from itertools import pairwise
@@ -38,11 +38,11 @@ def segments_of(items: list[Segment | Unplanned], *splits: str) -> list[Segment]
     return [item for item in items if isinstance(item, Segment) and item.split in splits]
 
 
-def test_the_same_arguments_give_the_same_bytes(files: Files, tmp_path: Path) -> None:
+def test_the_output_is_deterministic(files: Files, tmp_path: Path) -> None:
     assert made(tmp_path) == files
 
 
-def test_train_has_every_defect_and_every_edge(files: Files, read_corpus: ReadCorpus) -> None:
+def test_train_has_every_defect_and_edge_case(files: Files, read_corpus: ReadCorpus) -> None:
     items, raw = read_corpus(SWITCHBOARD, files)
     rejected = Counter(item.row.reason for item in items if isinstance(item, Unplanned))
     assert (rejected["no_audio"], set(rejected)) == (1, {"no_audio", "silence"})
@@ -73,7 +73,7 @@ def test_held_out_calls_are_clean(files: Files, read_corpus: ReadCorpus) -> None
         assert all(clean(segment.raw_text) == segment.raw_text for segment in held_out)
 
 
-def test_all_four_discs_are_there(files: Files) -> None:
+def test_all_four_discs_exist(files: Files) -> None:
     assert {name.split("/")[0] for name in files if name.endswith(".sph")} == {
         f"swb1_d{disc}" for disc in range(1, 5)
     }
@@ -95,7 +95,7 @@ def test_calls_are_plain_mu_law_at_8_khz_and_a_header_counts_both_channels(
     assert (recording.rate_hz, recording.samples.shape[1]) == (8_000, 2)
 
 
-def test_the_lines_of_a_side_leave_no_gap(files: Files, read_corpus: ReadCorpus) -> None:
+def test_the_lines_of_a_side_have_no_gaps(files: Files, read_corpus: ReadCorpus) -> None:
     _, raw = read_corpus(SWITCHBOARD, files)
     for transcript in raw.members("-trans.text"):
         times = [line.split()[1:3] for line in raw.read(transcript).decode().splitlines()]

@@ -22,7 +22,7 @@ MAX_WER = {1: 0.15, 4: 0.35}
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """So small a model waits for its threads more than it gains from them."""
+    """More threads slow down so small a model."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -87,7 +87,7 @@ def test_geometry_and_generation_settings_are_those_of_a_multilingual_whisper(
 
 @pytest.mark.parametrize("with_timestamps", [False, True])
 @pytest.mark.parametrize("max_utterances", [1, 4])
-def test_transcribes_voices_that_it_never_heard(
+def test_transcribes_unseen_voices(
     model: WhisperForConditionalGeneration,
     processor: WhisperProcessor,
     max_utterances: int,
@@ -126,7 +126,7 @@ def test_timestamps_are_near_the_true_borders(
 
 
 @torch.inference_mode()
-def test_no_speech_probability_tells_silence_from_speech(
+def test_no_speech_probability_separates_silence_from_speech(
     model: WhisperForConditionalGeneration, processor: WhisperProcessor
 ) -> None:
     rng = np.random.default_rng(11)
@@ -142,7 +142,7 @@ def test_no_speech_probability_tells_silence_from_speech(
     assert probability[8:].max() < 0.2
 
 
-def test_a_transformers_pipeline_says_the_same(
+def test_a_transformers_pipeline_gives_the_same_text(
     model: WhisperForConditionalGeneration, processor: WhisperProcessor
 ) -> None:
     recognise = pipeline("automatic-speech-recognition", model=str(TEACHER_FOLDER))
@@ -170,7 +170,7 @@ def test_an_untrained_teacher_saves_and_loads_alike(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["teacher"]
 
 
-def test_the_recipe_trains_on_short_and_full_windows_saves_and_measures(tmp_path: Path) -> None:
+def test_the_recipe_trains_on_short_and_full_windows_saves_and_evaluates(tmp_path: Path) -> None:
     recipe = Recipe(
         num_short_windows=4,
         num_short_steps=2,

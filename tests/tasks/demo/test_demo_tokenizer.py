@@ -20,7 +20,7 @@ def tokenizer() -> WhisperTokenizer:
     return WhisperTokenizer.from_pretrained(TEACHER_FOLDER)
 
 
-def test_special_ids_follow_each_other_in_whispers_order(tokenizer: WhisperTokenizer) -> None:
+def test_special_ids_are_consecutive_in_whispers_order(tokenizer: WhisperTokenizer) -> None:
     first = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     expected = [
         "<|endoftext|>",
@@ -84,7 +84,7 @@ def test_labels_are_the_next_input_except_where_the_format_is_chosen(
     assert with_timestamps or labels[2] == IGNORED
 
 
-def test_silence_teaches_the_no_speech_token_first(tokenizer: WhisperTokenizer) -> None:
+def test_silence_has_the_no_speech_token_as_first_label(tokenizer: WhisperTokenizer) -> None:
     inputs, labels = target_sequence((), tokenizer, with_timestamps=True)
     assert len(inputs) == len(labels) == 4
     assert labels[0] == tokenizer.convert_tokens_to_ids("<|nospeech|>")

@@ -36,14 +36,14 @@ def test_every_accent_and_variant_speaks() -> None:
     assert len(set(spoken)) == len(names)
 
 
-def test_what_was_said_before_changes_nothing() -> None:
+def test_earlier_speech_changes_nothing() -> None:
     voices = [voice_of_speaker(f"speaker {index}") for index in range(12)]
     forwards = [digest(synthesise(TEXT, voice)) for voice in voices]
     backwards = [digest(synthesise(TEXT, voice)) for voice in reversed(voices)]
     assert forwards == backwards[::-1]
 
 
-def test_another_process_says_the_same() -> None:
+def test_another_process_gives_the_same_samples() -> None:
     programme = (
         "import hashlib; from tasks.demo.voices import synthesise, voice_of_speaker\n"
         "for index in range(4):\n"
@@ -57,7 +57,7 @@ def test_another_process_says_the_same() -> None:
     assert there.stdout.split() == here
 
 
-def test_speakers_differ_and_stay_themselves() -> None:
+def test_speakers_differ_and_are_stable() -> None:
     voices = [voice_of_speaker(f"speaker {index}") for index in range(200)]
     assert len(set(voices)) == 200
     assert voices == [voice_of_speaker(f"speaker {index}") for index in range(200)]
@@ -70,7 +70,7 @@ def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
         synthesise(TEXT, voice_of_speaker("somebody"))
 
 
-def test_unknown_voice_and_nothing_to_say_are_one_line_errors() -> None:
+def test_unknown_voice_and_empty_text_are_one_line_errors() -> None:
     with pytest.raises(SpeechSynthesisError, match="no voice 'xx-nowhere'"):
         synthesise(TEXT, Voice(name="xx-nowhere"))
     with pytest.raises(SpeechSynthesisError, match="returned silence"):

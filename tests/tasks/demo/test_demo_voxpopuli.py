@@ -1,4 +1,4 @@
-"""The demo's VoxPopuli, read as the real one is."""
+"""The demo's VoxPopuli, read by the corpus."""
 
 from collections import Counter
 from pathlib import Path
@@ -41,18 +41,18 @@ def segments(read: tuple[list[Segment | Unplanned], RawFiles]) -> list[Segment]:
     return [item for item in read[0] if isinstance(item, Segment)]
 
 
-def test_a_second_build_is_the_same_bytes(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_second_build_is_identical(files: dict[str, bytes], tmp_path: Path) -> None:
     assert made(tmp_path) == files
 
 
-def test_every_archive_of_the_corpus_is_there(files: dict[str, bytes]) -> None:
+def test_every_archive_of_the_corpus_exists(files: dict[str, bytes]) -> None:
     assert set(files) == {
         "asr_en.tsv.gz",
         *(f"original_{year}.tar" for year in range(2009, 2021)),
     }
 
 
-def test_each_split_has_what_it_should(
+def test_each_split_has_the_expected_segments(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     items, _ = read
@@ -65,7 +65,7 @@ def test_each_split_has_what_it_should(
     assert reasons == {"no_audio", "not_in_a_split"}
 
 
-def test_the_edges_are_in_training(read: tuple[list[Segment | Unplanned], RawFiles]) -> None:
+def test_edge_cases_are_in_training(read: tuple[list[Segment | Unplanned], RawFiles]) -> None:
     train = {
         int(segment.id.rpartition("_")[2]): segment
         for segment in segments(read)
@@ -90,7 +90,7 @@ def test_speakers_take_turns_and_keep_to_their_split(
     assert set(talks.values()) == {NUM_EVAL}
 
 
-def test_the_pieces_have_the_voice_and_the_pauses_have_not(
+def test_the_pieces_contain_the_speech_and_not_the_pauses(
     read: tuple[list[Segment | Unplanned], RawFiles],
 ) -> None:
     _, raw = read

@@ -1,4 +1,4 @@
-"""Web servers of files that behave as servers on the way do, and waits that take no time."""
+"""Configurable file servers, and waits that take no time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from tests.hub_server import HubServer, hub_server
 
 @dataclass
 class FileServer(Wire):
-    """Files by name, and how the next requests are answered."""
+    """Files by name, and the behaviour for the next requests."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -24,13 +24,13 @@ class FileServer(Wire):
     status: int | None = None  # an error for every request
     refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # of what comes next
     redirects_to: str | None = None
-    asked: list[tuple[str, str | None]] = field(default_factory=list)  # name, range
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # name, range
     encodings: set[str | None] = field(default_factory=set)  # that the requests took
     authorizations: list[str | None] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         name = request.path.lstrip("/").partition("?")[0]
-        self.asked.append((name, request.headers.get("Range")))
+        self.requests.append((name, request.headers.get("Range")))
         self.encodings.add(request.headers.get("Accept-Encoding"))
         self.authorizations.append(request.headers.get("Authorization"))
         status, headers = self.status or (200 if name in self.files else 404), {}
@@ -40,8 +40,8 @@ class FileServer(Wire):
             status, headers = 302, {"Location": f"{self.redirects_to}/{name}"}
         if status == 200:
             versions = {"ETag": self.etag, "Last-Modified": self.modified}
-            told = {header: value for header, value in versions.items() if value is not None}
-            self.send(request, name, self.files[name], told)
+            stated = {header: value for header, value in versions.items() if value is not None}
+            self.send(request, name, self.files[name], stated)
             return
         request.send_response(status)
         for header, value in {**headers, "Content-Length": "13"}.items():
@@ -52,7 +52,7 @@ class FileServer(Wire):
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that a download would have waited before it asked again."""
+    """Records the seconds that downloads would have waited before retries."""
     waited: list[float] = []
     monkeypatch.setattr(web, "sleep", waited.append)
     return waited
@@ -68,7 +68,7 @@ def server() -> Iterator[FileServer]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    """A Hub on loopback without data sets, which `HF_ENDPOINT` names; nobody is logged in."""
+    """A Hub on loopback without data sets, set as `HF_ENDPOINT`; there is no token."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
         monkeypatch.delenv(name, raising=False)
     constants = huggingface_hub.constants

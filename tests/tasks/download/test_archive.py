@@ -1,4 +1,4 @@
-"""Archives are indexed, never extracted: hostile ones stay what they are, broken ones are told."""
+"""Archives are indexed, never extracted; damaged and hostile ones are handled."""
 
 import gzip
 import tarfile
@@ -22,7 +22,7 @@ FILES = {
 
 
 def stored(folder: Path, name: str, data: bytes) -> Path:
-    """What is kept of a distributor's file."""
+    """The stored form of a distributed file."""
     source, kept = folder / name, folder / "kept"
     source.write_bytes(data)
     sink = HashingSink(kept)
@@ -34,7 +34,7 @@ def stored(folder: Path, name: str, data: bytes) -> Path:
 
 
 def members(path: Path, name: str = "x.tar") -> dict[str, bytes]:
-    """Every member of the index with the bytes that it points to."""
+    """Every member of the index with its bytes."""
     data, table = path.read_bytes(), index(path, name)
     assert table.schema == INDEX
     return {
@@ -53,12 +53,12 @@ def test_every_file_of_an_archive_is_indexed(
     assert index(kept, name).column("name").to_pylist() == sorted(FILES)
 
 
-def test_a_compressed_archive_is_kept_plain(tmp_path: Path) -> None:
+def test_a_compressed_archive_is_stored_uncompressed(tmp_path: Path) -> None:
     assert stored(tmp_path, "x.tar.gz", tar_gz(FILES)).read_bytes() == tar(FILES)
     assert stored_name("x.tar.gz") == stored_name("x.tgz") == stored_name("x.tar") == "x.tar"
 
 
-def test_an_archive_in_several_gzip_parts_is_read_whole(tmp_path: Path) -> None:
+def test_an_archive_of_several_gzip_members_is_read_completely(tmp_path: Path) -> None:
     data = tar(FILES)
     parts = gzip.compress(data[:5000]) + gzip.compress(data[5000:])
     assert stored(tmp_path, "x.tar.gz", parts).read_bytes() == data
@@ -70,15 +70,15 @@ def test_long_names_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["train.tsv", "train-00000.parquet", "metadata.json"])
-def test_a_file_that_is_no_archive_is_its_own_member(tmp_path: Path, name: str) -> None:
+def test_a_plain_file_is_its_own_member(tmp_path: Path, name: str) -> None:
     assert members(stored(tmp_path, name, b"a\tb\n"), name) == {name: b"a\tb\n"}
 
 
-def test_a_leading_dot_is_no_part_of_a_name(tmp_path: Path) -> None:
+def test_a_leading_dot_is_not_part_of_a_name(tmp_path: Path) -> None:
     assert members(stored(tmp_path, "x.tar", tar({"./a/./b.txt": b"x"}))) == {"a/b.txt": b"x"}
 
 
-def test_of_two_members_of_a_name_the_last_counts(tmp_path: Path) -> None:
+def test_the_last_of_two_members_with_one_name_counts(tmp_path: Path) -> None:
     twice = tar({"a": b"old"})[:1024] + tar({"a": b"new"})
     assert members(stored(tmp_path, "x.tar", twice)) == {"a": b"new"}
 
@@ -103,7 +103,7 @@ def test_links_are_resolved_inside_the_archive(tmp_path: Path) -> None:
     }
 
 
-def test_links_that_lead_nowhere_or_out_are_no_members(tmp_path: Path) -> None:
+def test_dangling_and_outside_links_are_not_members(tmp_path: Path) -> None:
     links = [
         special("out.txt", tarfile.SYMTYPE, "../../etc/passwd"),
         special("absolute.txt", tarfile.SYMTYPE, "/etc/passwd"),
@@ -120,7 +120,7 @@ def test_links_that_lead_nowhere_or_out_are_no_members(tmp_path: Path) -> None:
 
 @pytest.fixture
 def surroundings(tmp_path: Path) -> Iterator[Path]:
-    """A folder in the middle of others, none of which may change but `x.tar` and `kept`."""
+    """A folder surrounded by others; only `x.tar` and `kept` may change."""
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
     yield inner
@@ -128,7 +128,7 @@ def surroundings(tmp_path: Path) -> Iterator[Path]:
     assert written == {"a", "a/b", "a/b/x.tar", "a/b/kept"}
 
 
-def test_names_that_lead_out_are_no_members_and_nothing_is_written(surroundings: Path) -> None:
+def test_outside_names_are_not_members_and_nothing_is_written(surroundings: Path) -> None:
     hostile = {
         "../escaped.txt": b"x",
         "../../../tmp/escaped-distillery-test.txt": b"x",
@@ -141,7 +141,7 @@ def test_names_that_lead_out_are_no_members_and_nothing_is_written(surroundings:
     assert not Path("/tmp/escaped-distillery-test.txt").exists()
 
 
-def test_devices_and_the_like_are_no_members_and_are_not_made(surroundings: Path) -> None:
+def test_devices_are_not_members_and_not_created(surroundings: Path) -> None:
     kinds = (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE)
     specials = [special(f"special-{kind.decode()}", kind) for kind in kinds]
     archive = tar({"good.txt": b"x"}, specials)
@@ -149,38 +149,38 @@ def test_devices_and_the_like_are_no_members_and_are_not_made(surroundings: Path
 
 
 @pytest.mark.parametrize("cut", [10, 1000, -1, -9])
-def test_a_truncated_gzip_file_is_told(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_gzip_file_is_refused(tmp_path: Path, cut: int) -> None:
     refused(tmp_path, "x.tar.gz", tar_gz(FILES)[:cut])
 
 
 @pytest.mark.parametrize("damage", [b"not gzip at all", tar(FILES), b""])
-def test_what_is_no_gzip_file_is_told(tmp_path: Path, damage: bytes) -> None:
+def test_a_file_that_is_not_gzip_is_refused(tmp_path: Path, damage: bytes) -> None:
     refused(tmp_path, "x.tar.gz", damage)
 
 
-def test_a_damaged_gzip_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
     data = bytearray(tar_gz(FILES))
     data[len(data) // 2] ^= 0xFF
     refused(tmp_path, "x.tar.gz", bytes(data))
 
 
 @pytest.mark.parametrize("num_bytes", [0, 100, 512, 700, 1024, 1024 + 700, 10_000])
-def test_a_truncated_tar_archive_is_told(tmp_path: Path, num_bytes: int) -> None:
+def test_a_truncated_tar_archive_is_refused(tmp_path: Path, num_bytes: int) -> None:
     refused(tmp_path, "x.tar", tar(FILES)[:num_bytes])
 
 
 @pytest.mark.parametrize("damage", [b"not a tar archive", b"x" * 2048, gzip.compress(b"x")])
-def test_what_is_no_tar_archive_is_told(tmp_path: Path, damage: bytes) -> None:
+def test_a_file_that_is_not_tar_is_refused(tmp_path: Path, damage: bytes) -> None:
     refused(tmp_path, "x.tar", damage)
 
 
-def test_a_damaged_header_in_the_middle_is_told(tmp_path: Path) -> None:
+def test_a_damaged_header_in_the_middle_is_refused(tmp_path: Path) -> None:
     data = bytearray(tar({"a": b"x", "b": b"y"}))
     data[1024 + 148] ^= 0xFF  # the checksum of the second header
     refused(tmp_path, "x.tar", bytes(data))
 
 
-def test_a_negative_size_is_told(tmp_path: Path) -> None:
+def test_a_negative_size_is_refused(tmp_path: Path) -> None:
     member = tarfile.TarInfo("a")
     header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
     header[124:136] = b"\xff" * 11 + b"\x00"  # -256 in base 256

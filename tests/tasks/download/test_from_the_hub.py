@@ -1,4 +1,4 @@
-"""A data set of the Hub from its server to utterances: listed, brought, planned, normalised."""
+"""A data set of the Hub is listed, downloaded, planned and normalised."""
 
 import io
 from dataclasses import replace
@@ -58,7 +58,7 @@ def corpus() -> Corpus:
     return corpus_named("peoples_speech", "hub")
 
 
-def bring(store: Store, corpus: Corpus, settings: CorpusSettings) -> Downloads:
+def download_part(store: Store, corpus: Corpus, settings: CorpusSettings) -> Downloads:
     while pending := Downloads.load(store, corpus, settings).missing():
         for part in pending.values():
             download(store, corpus, settings, part)
@@ -66,9 +66,9 @@ def bring(store: Store, corpus: Corpus, settings: CorpusSettings) -> Downloads:
 
 
 def planned(
-    store: Store, corpus: Corpus, brought: Downloads, known: set[str], first_shard: int
+    store: Store, corpus: Corpus, downloads: Downloads, known: set[str], first_shard: int
 ) -> tuple[list[PlannedShard], list[pa.Table]]:
-    raw = RawFiles(store, list(brought.receipts.values()), None)
+    raw = RawFiles(store, list(downloads.receipts.values()), None)
     part = plan_part(
         corpus.read(raw),
         split="train",
@@ -85,8 +85,8 @@ TRAIN = CorpusSettings(splits=("train",))
 
 
 def test_a_data_set_becomes_utterances(store: Store, repo: HubServer, corpus: Corpus) -> None:
-    brought = bring(store, corpus, TRAIN)
-    _, tables = planned(store, corpus, brought, set(), 0)
+    downloads = download_part(store, corpus, TRAIN)
+    _, tables = planned(store, corpus, downloads, set(), 0)
     files, key = Files(store, None), ShardKey("peoples_speech", "train", 0)
     rows = [
         row
@@ -104,26 +104,26 @@ def test_a_data_set_becomes_utterances(store: Store, repo: HubServer, corpus: Co
     ]
 
 
-def test_a_pilot_brings_few_files_and_its_shards_are_those_of_the_whole(
+def test_a_pilot_downloads_few_files_and_its_shards_are_reused(
     store: Store, repo: HubServer, corpus: Corpus
 ) -> None:
-    pilot = bring(store, corpus, TRAIN.model_copy(update={"limit_hours": 0.0001}))
+    pilot = download_part(store, corpus, TRAIN.model_copy(update={"limit_hours": 0.0001}))
     assert len(pilot.parts) == 2  # the listing and one file
     first, tables = planned(store, corpus, pilot, set(), 0)
     known = {row_id for table in tables for row_id in table.column("id").to_pylist()}
-    brought = bring(store, corpus, TRAIN)
-    later, _ = planned(store, corpus, brought, known, len(first))
-    whole, _ = planned(store, corpus, brought, set(), 0)
+    downloads = download_part(store, corpus, TRAIN)
+    later, _ = planned(store, corpus, downloads, known, len(first))
+    whole, _ = planned(store, corpus, downloads, set(), 0)
     assert first + later == whole
-    asked = [one.path for one in repo.asked if "train-00000-of-00003" in one.path]
-    assert len([path for path in asked if path.startswith("/datasets")]) == 1
+    requested = [one.path for one in repo.requests if "train-00000-of-00003" in one.path]
+    assert len([path for path in requested if path.startswith("/datasets")]) == 1
 
 
 def test_an_interrupted_download_ends_with_the_same_receipts(
     store: Store, repo: HubServer, corpus: Corpus
 ) -> None:
     repo.breaks = [5_000, 0, 1, 90_000] * 3  # bytes of the next bodies, before the connection goes
-    broken = bring(store, corpus, TRAIN).receipts
+    broken = download_part(store, corpus, TRAIN).receipts
     for receipt in broken.values():
         for file in (receipt.output, *receipt.beside):
             with store.fetch(file):
@@ -131,11 +131,11 @@ def test_an_interrupted_download_ends_with_the_same_receipts(
     digests = {key: receipt.output.sha256 for key, receipt in broken.items()}
     for path in list(store.list("raw")):
         store.delete(path)
-    whole = bring(store, corpus, TRAIN).receipts
+    whole = download_part(store, corpus, TRAIN).receipts
     assert {key: receipt.output.sha256 for key, receipt in whole.items()} == digests
 
 
-def test_a_gated_data_set_wants_its_terms_accepted(
+def test_a_gated_data_set_needs_accepted_terms(
     store: Store, repo: HubServer, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo.gated.add(REPO)
@@ -143,7 +143,7 @@ def test_a_gated_data_set_wants_its_terms_accepted(
     assert isinstance(source, HubFiles)
     gated = replace(corpus, sources=(replace(source, gated=True),))
     with pytest.raises(UserError, match=rf"{REPO} is gated.*HF_TOKEN"):
-        bring(store, gated, TRAIN)
+        download_part(store, gated, TRAIN)
     monkeypatch.setenv("HF_TOKEN", MEMBER)
-    assert not bring(store, gated, TRAIN).missing()
+    assert not download_part(store, gated, TRAIN).missing()
     assert MEMBER.encode() not in b"".join(store.read(path) for path in store.list("raw"))

@@ -1,4 +1,4 @@
-"""Data sets on a Hub: what they have, who may get it, and that what comes is what was listed."""
+"""Data sets on a Hub: listing, access, and verified downloads."""
 
 import hashlib
 import logging
@@ -44,7 +44,7 @@ def listed(patterns: tuple[str, ...] = PATTERNS, *, is_gated: bool = False) -> l
     return list(list_files(REPO, "main", is_gated, patterns).files)
 
 
-def bring(hub: HubServer, file: HubFile, scratch: Path) -> bytes:
+def download_file(hub: HubServer, file: HubFile, scratch: Path) -> bytes:
     url = file_url(REPO, hub.commit(REPO), file.path)
     with fetch(
         url, file.digest, scratch, size_bytes=file.size_bytes, headers=auth_headers()
@@ -68,29 +68,29 @@ def test_the_files_of_the_patterns_are_listed_with_their_digests(
         assert file.digest == (sha256 if file.path.startswith("clean") else named)
     num_entries = len(FILES) + 2  # folders
     num_pages = -(-num_entries // page_size)
-    assert len([one for one in repo.asked if "/tree/" in one.path]) == num_pages
+    assert len([one for one in repo.requests if "/tree/" in one.path]) == num_pages
 
 
-def test_nothing_is_asked_but_what_is_needed(repo: HubServer) -> None:
+def test_only_necessary_requests_are_sent(repo: HubServer) -> None:
     listed()
-    assert [one.path for one in repo.asked] == [
+    assert [one.path for one in repo.requests] == [
         f"/api/datasets/{REPO}/revision/main",
         f"/api/datasets/{REPO}/tree/{repo.commit(REPO)}",
     ]
 
 
-def test_what_matches_nothing_is_no_file(repo: HubServer) -> None:
+def test_patterns_without_a_match_give_no_files(repo: HubServer) -> None:
     assert listed(("dirty/*",)) == []
     assert [file.path for file in listed(("*.MD", "README.md"))] == ["README.md"]
 
 
-def test_all_that_is_listed_comes(repo: HubServer, tmp_path: Path) -> None:
-    found = {file.path: bring(repo, file, tmp_path) for file in listed(("*",))}
+def test_all_listed_files_can_be_downloaded(repo: HubServer, tmp_path: Path) -> None:
+    found = {file.path: download_file(repo, file, tmp_path) for file in listed(("*",))}
     assert found == FILES
     assert list(tmp_path.glob("*.part*")) == []
 
 
-def test_the_library_of_the_hub_gets_the_same_from_this_server(
+def test_the_hub_library_gets_the_same_from_this_server(
     gated: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)
@@ -108,42 +108,38 @@ def test_the_library_of_the_hub_gets_the_same_from_this_server(
             )
 
 
-def test_a_download_that_is_interrupted_again_and_again_ends_the_same(
-    repo: HubServer, tmp_path: Path
-) -> None:
+def test_repeated_interruptions_do_not_change_the_result(repo: HubServer, tmp_path: Path) -> None:
     [file] = listed((TRAIN,))
     repo.breaks_after = 250_000
     with pytest.raises(TransientError, match=r"train-00000-of-00002\.parquet"):
-        bring(repo, file, tmp_path)
+        download_file(repo, file, tmp_path)
     repo.breaks_after = None
     repo.breaks = [0, 70_000, 0, 1]
-    repo.asked.clear()
-    assert bring(repo, file, tmp_path) == LARGE
+    repo.requests.clear()
+    assert download_file(repo, file, tmp_path) == LARGE
     starts = [250_000, 250_000, 320_000, 320_000, 320_001]
     ranges = [f"bytes={start}-" for start in starts]
-    assert [one.range for one in repo.asked if one.origin == "cdn"] == ranges
+    assert [one.range for one in repo.requests if one.origin == "cdn"] == ranges
 
 
 @pytest.mark.parametrize("path", [TRAIN, "data/a b#c?.tsv"])
-def test_a_corrupted_byte_is_found(repo: HubServer, tmp_path: Path, path: str) -> None:
+def test_a_corrupted_byte_is_detected(repo: HubServer, tmp_path: Path, path: str) -> None:
     [file] = [file for file in listed() if file.path == path]
     repo.corrupted[path] = 9
     with pytest.raises(IntegrityError, match=file.digest.hexadecimal):
-        bring(repo, file, tmp_path)
+        download_file(repo, file, tmp_path)
     repo.corrupted.clear()
-    assert bring(repo, file, tmp_path) == FILES[path]
+    assert download_file(repo, file, tmp_path) == FILES[path]
 
 
-def test_too_many_requests_are_waited_for(
-    repo: HubServer, tmp_path: Path, waits: list[float]
-) -> None:
+def test_rate_limits_are_waited_for(repo: HubServer, tmp_path: Path, waits: list[float]) -> None:
     [file] = listed((TRAIN,))
     repo.refusals = [(429, {"Retry-After": "3"}), (429, {"RateLimit": '"resolvers";r=0;t=4'})]
-    assert bring(repo, file, tmp_path) == LARGE
+    assert download_file(repo, file, tmp_path) == LARGE
     assert waits == [3, 4]
 
 
-def test_the_token_stays_with_the_hub(
+def test_the_token_is_sent_to_the_hub_only(
     gated: HubServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -152,8 +148,8 @@ def test_the_token_stays_with_the_hub(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("HF_TOKEN", MEMBER)
     for file in listed(is_gated=True):
-        assert bring(gated, file, tmp_path) == FILES[file.path]
-    assert {(one.origin, one.token) for one in gated.asked} == {("hub", MEMBER), ("cdn", None)}
+        assert download_file(gated, file, tmp_path) == FILES[file.path]
+    assert {(one.origin, one.token) for one in gated.requests} == {("hub", MEMBER), ("cdn", None)}
     assert MEMBER not in caplog.text
 
 
@@ -162,7 +158,7 @@ def test_the_token_stays_with_the_hub(
     ("token", "found"),
     [(None, "there is no token"), (STRANGER, "the account of the token has no access")],
 )
-def test_who_may_not_get_a_gated_data_set_learns_it_before_a_download(
+def test_missing_access_to_a_gated_data_set_is_reported_at_listing(
     gated: HubServer,
     monkeypatch: pytest.MonkeyPatch,
     is_gated: bool,
@@ -176,16 +172,14 @@ def test_who_may_not_get_a_gated_data_set_learns_it_before_a_download(
         listed(is_gated=is_gated)
 
 
-def test_a_gated_file_without_a_token_is_the_users_mistake(
-    gated: HubServer, tmp_path: Path
-) -> None:
+def test_a_gated_file_without_a_token_is_a_user_error(gated: HubServer, tmp_path: Path) -> None:
     file = HubFile(path=TRAIN, size_bytes=1, digest=Digest(algorithm="sha256", hexadecimal="0"))
     with pytest.raises(UserError, match="returned 401 Unauthorized: access denied"):
-        bring(gated, file, tmp_path)
+        download_file(gated, file, tmp_path)
 
 
 @pytest.mark.parametrize("token", [None, MEMBER])
-def test_what_is_not_there_is_named(
+def test_a_missing_data_set_is_reported(
     repo: HubServer, monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
     if token is not None:
@@ -198,9 +192,7 @@ def test_what_is_not_there_is_named(
         list_files("no such", "main", False, ["*"])
 
 
-def test_a_token_that_the_hub_does_not_know_is_named_as_the_fault(
-    repo: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_token_is_reported(repo: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(UserError, match="the token in HF_TOKEN is invalid") as raised:
         listed()
@@ -215,7 +207,7 @@ def test_a_token_that_the_hub_does_not_know_is_named_as_the_fault(
     ("status", "raised"),
     [(429, TransientError), (503, TransientError), (403, UserError), (400, UserError)],
 )
-def test_a_refusal_is_told_by_its_status(
+def test_an_error_status_is_reported(
     repo: HubServer, status: int, raised: type[DistilleryError]
 ) -> None:
     repo.refusals = [(status, {"Retry-After": "1"})]
@@ -224,7 +216,7 @@ def test_a_refusal_is_told_by_its_status(
     assert "\n" not in str(error.value)
 
 
-def test_a_hub_that_cannot_be_asked(repo: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported(repo: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(TransientError, match=r"127\.0\.0\.1:9 cannot be reached for people/speech"):
         listed()
@@ -236,7 +228,7 @@ def test_a_hub_that_cannot_be_asked(repo: HubServer, monkeypatch: pytest.MonkeyP
         listed()
 
 
-def test_a_server_that_is_no_hub_is_told_by_its_address(
+def test_a_server_that_is_not_a_hub_is_reported(
     repo: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo.refusals = [(200, {})]
@@ -244,13 +236,15 @@ def test_a_server_that_is_no_hub_is_told_by_its_address(
         listed()
 
 
-def test_an_address_names_the_commit_and_the_path_as_they_are(repo: HubServer) -> None:
+def test_a_url_has_the_commit_and_the_unchanged_path(repo: HubServer) -> None:
     commit = repo.commit(REPO)
     where = f"{repo.url}/datasets/{REPO}/resolve/{commit}/data/a%20b%23c%3F.tsv"
     assert file_url(REPO, commit, "data/a b#c?.tsv") == where
 
 
-def test_without_a_token_nobody_is_named(repo: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_token_there_is_no_authorization(
+    repo: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert auth_headers() == {}
     monkeypatch.setenv("HF_TOKEN", MEMBER)
     assert auth_headers() == {"Authorization": f"Bearer {MEMBER}"}

@@ -1,4 +1,4 @@
-"""From a mirror into the store: what is wanted, brought once, and read by member."""
+"""Downloads from a mirror into the store, and reading members."""
 
 import hashlib
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def sha256sums(files: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Path:
-    """A folder with the files of the distributor and their checksums."""
+    """A folder with the distributed files and their checksums."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     for name, data in PACKED.items():
@@ -88,12 +88,14 @@ def part(store: Store, corpus: Corpus, settings: CorpusSettings, number: int = 0
     return Downloads.load(store, corpus, settings).parts[ShardKey("corpus", "archives", number)]
 
 
-def bring(store: Store, corpus: Corpus, settings: CorpusSettings, number: int = 0) -> Receipt:
+def download_part(
+    store: Store, corpus: Corpus, settings: CorpusSettings, number: int = 0
+) -> Receipt:
     return download(store, corpus, settings, part(store, corpus, settings, number))
 
 
-def bring_all(store: Store, corpus: Corpus, settings: CorpusSettings) -> list[Receipt]:
-    """As the flow does: a listing that has come shows further files."""
+def download_all(store: Store, corpus: Corpus, settings: CorpusSettings) -> list[Receipt]:
+    """Download all parts, also those that a listing adds, as the flow does."""
     while pending := Downloads.load(store, corpus, settings).missing():
         for one in pending.values():
             download(store, corpus, settings, one)
@@ -101,8 +103,8 @@ def bring_all(store: Store, corpus: Corpus, settings: CorpusSettings) -> list[Re
 
 
 @everywhere
-def test_a_file_is_kept_with_its_index_and_a_receipt(store: Store, mirror: Path) -> None:
-    receipt = bring(store, corpus(), listed(mirror))
+def test_a_file_is_stored_with_index_and_receipt(store: Store, mirror: Path) -> None:
+    receipt = download_part(store, corpus(), listed(mirror))
     assert receipt.counts == Counts(rows_in=1, rows_out=1)
     assert receipt.recorded["source"] == f"{mirror}/train.tar.gz"
     assert receipt.recorded["sha256"] == hashlib.sha256(PACKED["train.tar.gz"]).hexdigest()
@@ -115,18 +117,16 @@ def test_a_file_is_kept_with_its_index_and_a_receipt(store: Store, mirror: Path)
 
 
 @everywhere
-def test_members_are_read_to_the_byte(store: Store, mirror: Path) -> None:
-    receipts = [bring(store, corpus(), listed(mirror), number) for number in (1, 0)]
+def test_members_are_read_exactly(store: Store, mirror: Path) -> None:
+    receipts = [download_part(store, corpus(), listed(mirror), number) for number in (1, 0)]
     raw = RawFiles(store, receipts, None)
     assert {member.name: raw.read(member) for member in raw.members()} == TRAIN | TEST
     assert [member.name for member in raw.members()] == sorted(TRAIN | TEST)
     assert [member.name for member in raw.members("b.txt")] == ["train/b.txt"]
 
 
-def test_a_stored_archive_that_was_cut_is_told_and_not_read_short(
-    store: Store, mirror: Path
-) -> None:
-    receipt = bring(store, corpus(), listed(mirror))
+def test_a_truncated_stored_archive_is_an_error(store: Store, mirror: Path) -> None:
+    receipt = download_part(store, corpus(), listed(mirror))
     raw = RawFiles(store, [receipt], None)
     data = store.read(receipt.output.path)
     store.delete(receipt.output.path)
@@ -136,86 +136,88 @@ def test_a_stored_archive_that_was_cut_is_told_and_not_read_short(
         raw.read(member)
 
 
-def test_what_is_there_is_not_brought_again(store: Store, mirror: Path) -> None:
-    receipt = bring(store, corpus(), listed(mirror))
+def test_a_stored_file_is_not_downloaded_again(store: Store, mirror: Path) -> None:
+    receipt = download_part(store, corpus(), listed(mirror))
     (mirror / "train.tar.gz").unlink()
-    assert bring(store, corpus(), listed(mirror)) == receipt
+    assert download_part(store, corpus(), listed(mirror)) == receipt
 
 
-def test_a_download_leaves_nothing_but_its_files(store: Store, server: FileServer) -> None:
+def test_a_download_leaves_no_temporary_files(store: Store, server: FileServer) -> None:
     server.files |= {**PACKED, "SHA256SUMS": sha256sums(PACKED)}
-    receipt = bring(store, corpus(), listed(server.url))
+    receipt = download_part(store, corpus(), listed(server.url))
     assert len(store.list("")) == 3
     assert store.unfinished() == {}
     assert receipt.recorded["source"] == f"{server.url}/train.tar.gz"
 
 
-def test_a_download_that_was_broken_off_is_resumed(store: Store, server: FileServer) -> None:
+def test_an_interrupted_part_is_resumed(store: Store, server: FileServer) -> None:
     server.files |= {**PACKED, "SHA256SUMS": sha256sums(PACKED)}
     server.breaks_after = 150
     with pytest.raises(TransientError):
-        bring(store, corpus(), listed(server.url))
+        download_part(store, corpus(), listed(server.url))
     assert store.list("raw") == {}
     server.breaks_after = None
-    receipt = bring(store, corpus(), listed(server.url))
+    receipt = download_part(store, corpus(), listed(server.url))
     assert [member.name for member in RawFiles(store, [receipt], None).members()] == sorted(TRAIN)
 
 
-def test_the_published_digest_is_what_counts(store: Store, mirror: Path) -> None:
+def test_the_published_digest_is_verified(store: Store, mirror: Path) -> None:
     data = PACKED["train.tar.gz"]
     settings = CorpusSettings(mirror=str(mirror))
     for digests in ({"sha256": "0" * 64}, {"md5": "0" * 32}):
         with pytest.raises(IntegrityError, match=r"train\.tar\.gz"):
-            bring(store, corpus(**digests), settings)
+            download_part(store, corpus(**digests), settings)
     assert store.list("") == {}
     genuine = corpus(md5=hashlib.md5(data).hexdigest())
-    recorded = bring(store, genuine, settings).recorded
+    recorded = download_part(store, genuine, settings).recorded
     assert recorded["md5"] == hashlib.md5(data).hexdigest()
 
 
-def test_a_file_without_a_published_digest_is_known_by_what_came_first(
+def test_a_file_without_a_published_digest_keeps_that_of_the_first_download(
     store: Store, mirror: Path
 ) -> None:
     settings = CorpusSettings(mirror=str(mirror))
-    receipt = bring(store, corpus(), settings)
+    receipt = download_part(store, corpus(), settings)
     (mirror / "train.tar.gz").write_bytes(tar_gz(TEST))
-    assert bring(store, corpus(), settings) == receipt
+    assert download_part(store, corpus(), settings) == receipt
 
 
-def test_a_file_that_no_program_may_fetch_is_told_with_how_one_gets_it(store: Store) -> None:
+def test_a_manual_file_is_reported_with_instructions(store: Store) -> None:
     sources = (Archive(url="https://example.invalid/a.tar.gz", by_hand="ask its owner"),)
     with pytest.raises(UserError, match=r"a\.tar\.gz .* ask its owner.*corpora\.corpus\.mirror"):
-        bring(store, corpus(sources=sources), CorpusSettings())
+        download_part(store, corpus(sources=sources), CorpusSettings())
 
 
 @pytest.mark.parametrize("line", ["{}  {}", "{} *{}", "{}  ./{}", "{} {}"])
 @pytest.mark.parametrize("is_upper", [False, True])
-def test_a_list_of_checksums_may_be_written_as_its_tools_do(
+def test_checksum_files_of_common_tools_are_read(
     store: Store, mirror: Path, line: str, is_upper: bool
 ) -> None:
     sha256 = hashlib.sha256(PACKED["train.tar.gz"]).hexdigest()
     text = line.format(sha256.upper() if is_upper else sha256, "train.tar.gz")
     (mirror / "SHA256SUMS").write_text(f"{'0' * 64}  other-train.tar.gz\n\n{text}\n")
-    bring(store, corpus(), listed(mirror))
+    download_part(store, corpus(), listed(mirror))
 
 
 @pytest.mark.parametrize("text", [b"", b"0000  other.tar.gz\n", b"\xff\xfe\x00", b"<html>"])
-def test_a_list_of_checksums_without_the_file_is_the_users_mistake(
+def test_a_file_missing_in_the_checksums_is_a_user_error(
     store: Store, mirror: Path, text: bytes
 ) -> None:
     (mirror / "SHA256SUMS").write_bytes(text)
     with pytest.raises(UserError, match=r"SHA256SUMS does not list train\.tar\.gz"):
-        bring(store, corpus(), listed(mirror))
+        download_part(store, corpus(), listed(mirror))
     (mirror / "SHA256SUMS").unlink()
     with pytest.raises(UserError, match="SHA256SUMS does not exist"):
-        bring(store, corpus(), listed(mirror))
+        download_part(store, corpus(), listed(mirror))
 
 
-def test_an_archive_that_is_none_is_terminal_and_leaves_nothing(store: Store, mirror: Path) -> None:
+def test_an_invalid_archive_is_a_terminal_error_and_leaves_nothing(
+    store: Store, mirror: Path
+) -> None:
     (mirror / "train.tar.gz").write_bytes(b"not gzip")
     (mirror / "SHA256SUMS").write_bytes(sha256sums({"train.tar.gz": b"not gzip"}))
     with pytest.raises(ShardError, match=r"train\.tar\.gz"):
-        bring(store, corpus(), listed(mirror))
+        download_part(store, corpus(), listed(mirror))
     assert store.list("") == {}
     assert store.unfinished() == {}
 
@@ -228,7 +230,7 @@ def test_an_archive_that_is_none_is_terminal_and_leaves_nothing(store: Store, mi
         (("train",), {0: "train.tar.gz", 2: "words.tsv"}),
     ],
 )
-def test_only_the_files_of_the_chosen_splits_are_wanted(
+def test_only_the_files_of_the_chosen_splits_are_needed(
     store: Store, splits: tuple[str, ...] | None, names: dict[int, str]
 ) -> None:
     wanted = Downloads.load(store, corpus(), CorpusSettings(splits=splits)).parts
@@ -242,7 +244,7 @@ def test_the_splits_are_those_chosen_in_the_corpus_order() -> None:
 
 
 def test_a_member_knows_where_it_lies(store: Store, mirror: Path) -> None:
-    receipt: Receipt = bring(store, corpus(), listed(mirror))
+    receipt: Receipt = download_part(store, corpus(), listed(mirror))
     [member] = RawFiles(store, [receipt], None).members("train/b.txt")
     assert member == Member(receipt.output.path, "train/b.txt", member.offset, 6)
 
@@ -254,7 +256,7 @@ def test_a_hub_data_set_shows_its_files_once_it_is_listed(store: Store, mirror: 
     (mirror / "SHA256SUMS").write_bytes(sha256sums(files))
     hub, settings = corpus(sources=(HUB,)), listed(mirror)
     assert list(Downloads.load(store, hub, settings).parts) == [FIRST]
-    bring(store, hub, settings)
+    download_part(store, hub, settings)
     parts = Downloads.load(store, hub, settings).parts
     assert {key.index: (one.name, one.splits) for key, one in parts.items()} == {
         0: ("listing.json", ()),
@@ -262,20 +264,20 @@ def test_a_hub_data_set_shows_its_files_once_it_is_listed(store: Store, mirror: 
         2: ("train-0.bin", ("train",)),
         3: ("train-1.bin", ("train",)),
     }
-    raw = RawFiles(store, bring_all(store, hub, settings), None)
+    raw = RawFiles(store, download_all(store, hub, settings), None)
     assert {member.name: raw.read(member) for member in raw.members()} == {
         name: data for name, data in files.items() if name != "other.bin"
     }
 
 
-def test_a_hub_data_set_of_another_layout_is_told(store: Store, mirror: Path) -> None:
+def test_a_hub_data_set_with_another_layout_is_reported(store: Store, mirror: Path) -> None:
     with pytest.raises(UserError, match=r"owner/set at mirror has no file train-\*\.bin"):
-        bring(store, corpus(sources=(HUB,)), listed(mirror))
+        download_part(store, corpus(sources=(HUB,)), listed(mirror))
 
 
 @pytest.fixture
 def discs(tmp_path: Path) -> Path:
-    """A delivery that lies somewhere below a folder."""
+    """A delivery at some depth below a folder."""
     for name, data in {"d1/audio/a.sph": b"first", "d2/audio/b.sph": b"next", "x.txt": b""}.items():
         (tmp_path / "discs" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "discs" / name).write_bytes(data)
@@ -284,9 +286,9 @@ def discs(tmp_path: Path) -> Path:
 
 
 @everywhere
-def test_a_delivery_is_hashed_and_stays_where_it_is(store: Store, discs: Path) -> None:
+def test_a_delivery_is_hashed_in_place(store: Store, discs: Path) -> None:
     settings, delivered = CorpusSettings(mirror=str(discs)), corpus(sources=(DISCS,))
-    [receipt] = bring_all(store, delivered, settings)
+    [receipt] = download_all(store, delivered, settings)
     assert receipt.counts == Counts(rows_in=3, rows_out=3)
     assert len(store.list("")) == 2
     raw = RawFiles(store, [receipt], str(discs))
@@ -301,30 +303,30 @@ def test_a_delivery_is_hashed_and_stays_where_it_is(store: Store, discs: Path) -
         assert opened.read() == b"ext"
 
 
-def test_a_delivery_that_grew_is_hashed_again_and_one_out_of_sight_is_not(
+def test_a_changed_delivery_is_hashed_again_but_not_an_unreachable_one(
     store: Store, discs: Path
 ) -> None:
     settings, delivered = CorpusSettings(mirror=str(discs)), corpus(sources=(DISCS,))
-    [before] = bring_all(store, delivered, settings)
+    [before] = download_all(store, delivered, settings)
     (discs / "d3/audio").mkdir(parents=True)
     (discs / "d3/audio/c.sph").write_bytes(b"last")
     assert list(Downloads.load(store, delivered, settings).missing()) == [FIRST]
-    [after] = bring_all(store, delivered, settings)
+    [after] = download_all(store, delivered, settings)
     assert (before.output.num_rows, after.output.num_rows) == (3, 4)
     discs.rename(discs.with_name("unplugged"))
     assert Downloads.load(store, delivered, settings).missing() == {}
 
 
 @pytest.mark.parametrize("is_named", [False, True])
-def test_a_delivery_that_is_not_there_is_told_with_how_one_gets_it(
+def test_a_missing_delivery_is_reported_with_instructions(
     store: Store, tmp_path: Path, is_named: bool
 ) -> None:
     settings = CorpusSettings(mirror=str(tmp_path / "nothing") if is_named else None)
     with pytest.raises(UserError, match=r"LDC0000S00 \(Two Discs\).*order it at its distributor"):
-        bring(store, corpus(sources=(DISCS,)), settings)
+        download_part(store, corpus(sources=(DISCS,)), settings)
 
 
-def test_what_one_does_not_have_is_left_out_by_its_name(store: Store, discs: Path) -> None:
+def test_deliveries_in_without_are_skipped(store: Store, discs: Path) -> None:
     sources = (DISCS, replace(DISCS, name="LDC0000S01", files=("*.ogg",)))
     settings = CorpusSettings(mirror=str(discs), without=("LDC0000S01",))
-    assert len(bring_all(store, corpus(sources=sources), settings)) == 1
+    assert len(download_all(store, corpus(sources=sources), settings)) == 1

@@ -17,9 +17,9 @@ def clean(raw_text):
     return NoReference("marked_as_noise") if raw_text == "IGNORE" else raw_text
 
 
-def measured(batches, transcriber, label_settings, batch_size=3, **how):
-    engine = WhisperEngine(transcriber, batch_size)
-    outcomes = list(measure_shard(batches, engine, clean, label_settings, Score(), **how))
+def measured(batches, model, label_settings, batch_size=3, **options):
+    engine = WhisperEngine(model, batch_size)
+    outcomes = list(measure_shard(batches, engine, clean, label_settings, Score(), **options))
     tables = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(tables, schema=MEASURED),
@@ -27,50 +27,48 @@ def measured(batches, transcriber, label_settings, batch_size=3, **how):
     )
 
 
-def said(transcriber, label_settings, samples):
-    """What is heard of a window by itself, normalised."""
-    ((_, heard),) = WhisperEngine(transcriber, 1).transcribe(
-        [AudioWindow("a", samples)], label_settings
-    )
-    return normaliser("english")(heard.text)
+def transcribed(model, label_settings, samples):
+    """The normalised transcript of a window by itself."""
+    ((_, result),) = WhisperEngine(model, 1).transcribe([AudioWindow("a", samples)], label_settings)
+    return normaliser("english")(result.text)
 
 
-def sound_of(row):
+def samples_of(row):
     return decode_flac(row["audio"]["bytes"])
 
 
-def test_each_utterance_is_heard_alone_as_a_label_would_be(
+def test_each_utterance_is_transcribed_alone_with_label_settings(
     tiny_teacher, label_settings, row, normalised
 ):
-    rows = [row(f"u{place}", 4_000 + place) for place in range(7)]
+    rows = [row(f"u{index}", 4_000 + index) for index in range(7)]
     table, rejected = measured([normalised(*rows)], tiny_teacher, label_settings)
     assert not rejected
-    assert table.column("id").to_pylist() == [f"u{place}" for place in range(7)]
+    assert table.column("id").to_pylist() == [f"u{index}" for index in range(7)]
     assert table.column("duration_s").to_pylist()[1] == 4_001 / 16_000
     for one, hypothesis in zip(rows, table.column("hypothesis").to_pylist(), strict=True):
-        assert hypothesis == said(tiny_teacher, label_settings, sound_of(one))
+        assert hypothesis == transcribed(tiny_teacher, label_settings, samples_of(one))
 
 
-def test_timestamps_of_the_labels_are_not_asked_for(tiny_teacher, label_settings, row, normalised):
+def test_evaluation_uses_no_timestamps(tiny_teacher, label_settings, row, normalised):
     batch = normalised(row("a"), row("b"))
     with_timestamps = label_settings.model_copy(update={"timestamps": True})
     found, _ = measured([batch], tiny_teacher, with_timestamps)
     assert found == measured([batch], tiny_teacher, label_settings)[0]
 
 
-def test_errors_are_those_of_the_row(tiny_teacher, label_settings, row, normalised):
+def test_errors_belong_to_their_row(tiny_teacher, label_settings, row, normalised):
     table, _ = measured([normalised(row("a"), row("b"))], tiny_teacher, label_settings)
     for one in table.to_pylist():
         assert one["reference"] == "the boat was small"
         assert one["hits"] + one["substitutions"] + one["deletions"] == 4
-        num_heard = one["hits"] + one["substitutions"] + one["insertions"]
-        assert num_heard == len(one["hypothesis"].split())
+        num_hypothesis_words = one["hits"] + one["substitutions"] + one["insertions"]
+        assert num_hypothesis_words == len(one["hypothesis"].split())
 
 
-def test_what_cannot_be_measured_is_left_out_with_its_reason(
+def test_unmeasurable_utterances_are_rejected_with_a_reason(
     tiny_teacher, label_settings, row, normalised
 ):
-    """Defect 9, and defect 14: neither is cut or counted."""
+    """Defects 9 and 14: neither is truncated or counted."""
     batch = normalised(
         row("marked", raw_text="IGNORE"),
         row("hummed", raw_text="uh, hmm"),
@@ -88,21 +86,23 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(
     ]
 
 
-def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings, row, normalised):
-    """However its pieces and those of its neighbours fall into batches."""
+def test_a_whole_recording_is_transcribed_in_segments(
+    tiny_teacher, label_settings, row, normalised
+):
+    """Regardless of how segments of neighbouring recordings share batches."""
     rows = [row("a", 70_001), row("hummed", 5, raw_text="hmm"), row("b"), row("c", 99_999)]
     batch = normalised(*rows)
     table, rejected = measured([batch], tiny_teacher, label_settings, whole_recordings=True)
     assert [one.reason for one in rejected] == ["empty_reference"]
     assert table.column("id").to_pylist() == ["a", "b", "c"]
     assert table.column("duration_s").to_pylist()[0] == 70_001 / 16_000
-    kept = [sound_of(one) for one in rows if one["id"] != "hummed"]
+    kept = [samples_of(one) for one in rows if one["id"] != "hummed"]
     for samples, hypothesis in zip(kept, table.column("hypothesis").to_pylist(), strict=True):
-        heard = [
-            said(tiny_teacher, label_settings, samples[start:end])
+        texts = [
+            transcribed(tiny_teacher, label_settings, samples[start:end])
             for start, end in cut_at_pauses(samples, tiny_teacher.window_samples)
         ]
-        assert hypothesis == normaliser("english")(" ".join(heard))
+        assert hypothesis == normaliser("english")(" ".join(texts))
     for batch_size in (1, 2, 16):
         again, _ = measured(
             [batch], tiny_teacher, label_settings, batch_size, whole_recordings=True
@@ -110,8 +110,8 @@ def test_a_whole_recording_is_heard_piece_by_piece(tiny_teacher, label_settings,
         assert again == table
 
 
-def test_what_fails_a_check_is_not_heard_again(label_settings, row, normalised):
-    """Teacher and student are compared by what they say first."""
+def test_evaluation_has_no_temperature_fallback(label_settings, row, normalised):
+    """Teacher and student are compared by their greedy transcripts."""
     engine = FakeEngine(lambda window, temperature: decoded("the boat", has_end=False))
     (batch,) = measure_shard([normalised(row("a"))], engine, clean, label_settings, Score())
     assert batch.column("hypothesis").to_pylist() == ["the boat"]

@@ -15,14 +15,14 @@ def measured(*rows):
     return pa.Table.from_pylist(
         [
             {
-                "id": f"u{place}",
+                "id": f"u{index}",
                 "duration_s": 1800.0,
                 "reference": "?",
                 "hypothesis": hypothesis,
                 "num_reference_words": sum(counts[:3]),
                 **dict(zip(names, counts, strict=True)),
             }
-            for place, (hypothesis, *counts) in enumerate(rows)
+            for index, (hypothesis, *counts) in enumerate(rows)
         ],
         schema=MEASURED,
     )
@@ -49,7 +49,7 @@ def test_rates_are_over_all_words_of_all_tables():
     )
 
 
-def test_nothing_measured_has_no_rate():
+def test_no_measurements_have_no_rate():
     result = summarise([], **SIZE)
     assert (result.num_utterances, result.wer_percent, result.insertion_percent) == (0, None, None)
 
@@ -64,11 +64,11 @@ def test_nothing_measured_has_no_rate():
         ([], 0),
     ],
 )
-def test_repeated_5grams_are_all_less_the_distinct(hypotheses, num_repeated):
+def test_repeated_5grams_are_all_minus_distinct(hypotheses, num_repeated):
     assert num_repeated_5grams(hypotheses) == num_repeated
 
 
-def test_a_result_survives_json():
+def test_a_result_round_trips_through_json():
     result = summarise([measured(("a", 1, 0, 0, 0))], **SIZE)
     assert ModelResult.model_validate_json(result.model_dump_json()) == result
 

@@ -1,4 +1,4 @@
-"""What an utterance is told again by: text as it is scored, and the digest of its sound."""
+"""Text and audio fingerprints of utterances."""
 
 from hashlib import md5
 
@@ -43,7 +43,7 @@ def indexed(*rows: dict) -> pa.Table:
     return pa.Table.from_batches(made, schema=IDENTITIES)
 
 
-def test_texts_are_those_that_are_compared_and_none_is_lost() -> None:
+def test_texts_are_normalised_as_in_score_and_complete() -> None:
     rows = indexed(
         row("a", "Mr. Brown's colour", encode_flac(pcm(1))), row("b", "IGNORE", encode_flac(pcm(2)))
     ).to_pylist()
@@ -53,8 +53,8 @@ def test_texts_are_those_that_are_compared_and_none_is_lost() -> None:
     assert (rows[0]["corpus"], rows[0]["split"]) == ("ami", "dev")
 
 
-def test_the_digest_is_of_the_samples_however_they_are_packed() -> None:
-    """A FLAC file tells it; one without is decoded, to the same digest."""
+def test_the_digest_depends_on_the_samples_only() -> None:
+    """Read from the FLAC header, or computed by decoding if it is missing."""
     flac = encode_flac(pcm(3))
     untold = flac[:26] + bytes(16) + flac[42:]
     expected = md5(pcm(3).tobytes(), usedforsecurity=False).digest()
@@ -62,6 +62,6 @@ def test_the_digest_is_of_the_samples_however_they_are_packed() -> None:
     assert audio_digest(encode_flac(pcm(4))) != expected
 
 
-def test_what_is_no_audio_is_refused() -> None:
+def test_bytes_that_are_not_audio_are_refused() -> None:
     with pytest.raises(ShardError, match="utterance b is not a FLAC file"):
         indexed(row("b", "x", b"nothing"))

@@ -23,7 +23,7 @@ def labelled(batches, teacher, settings, batch_size=4):
     )
 
 
-def test_a_shard_becomes_windows_in_its_order(tiny_teacher, label_settings, row, normalised):
+def test_windows_have_the_order_of_the_shard(tiny_teacher, label_settings, row, normalised):
     batches = [
         normalised(row("a", 10_000), row("b", 20_000), row("c")),
         normalised(row("d", speaker_id="bob"), row("e", speaker_id="bob")),
@@ -38,7 +38,7 @@ def test_a_shard_becomes_windows_in_its_order(tiny_teacher, label_settings, row,
     assert set(table.column("language").to_pylist()) == {"en"}
 
 
-def test_tokens_hold_the_prompt(tiny_teacher, label_settings, row, normalised):
+def test_tokens_include_the_prompt(tiny_teacher, label_settings, row, normalised):
     """Defect 13."""
     table, _ = labelled([normalised(row("a"))], tiny_teacher, label_settings)
     prompt = tiny_teacher.tokenizer.convert_tokens_to_ids(
@@ -47,7 +47,7 @@ def test_tokens_hold_the_prompt(tiny_teacher, label_settings, row, normalised):
     assert table.column("pseudo_tokens").to_pylist()[0][:4] == prompt
 
 
-def test_a_full_window_stays_and_a_longer_one_is_dropped(
+def test_a_full_window_is_kept_and_a_longer_one_dropped(
     tiny_teacher, label_settings, row, normalised
 ):
     """Defects 8 and 9."""
@@ -60,7 +60,7 @@ def test_a_full_window_stays_and_a_longer_one_is_dropped(
 
 
 @pytest.mark.parametrize("data", [b"not audio", b"", None])
-def test_unreadable_audio_is_quarantined_and_the_shard_goes_on(
+def test_unreadable_audio_is_quarantined_and_the_rest_labelled(
     tiny_teacher, label_settings, row, normalised, data
 ):
     broken = row("b", audio={"bytes": data, "path": "b.flac"})
@@ -80,22 +80,22 @@ def test_truncated_audio_is_quarantined(tiny_teacher, label_settings, row, norma
     assert [one.reason for one in rejected] == ["unreadable_audio"]
 
 
-def test_batches_of_any_size_give_the_same_tokens(tiny_teacher, label_settings, row, normalised):
-    rows = [row(f"u{place}", 12_000, speaker_id=None) for place in range(5)]
+def test_tokens_do_not_depend_on_batch_sizes(tiny_teacher, label_settings, row, normalised):
+    rows = [row(f"u{index}", 12_000, speaker_id=None) for index in range(5)]
     whole, _ = labelled([normalised(*rows)], tiny_teacher, label_settings)
     pieces, _ = labelled([normalised(one) for one in rows], tiny_teacher, label_settings, 2)
     columns = ["window_id", "pseudo_tokens", "pseudo_text"]
     assert pieces.select(columns).to_pydict() == whole.select(columns).to_pydict()
 
 
-def test_reading_keeps_pace_with_labelling(label_settings, row, normalised):
-    """A shard of any length needs the memory of what is read ahead."""
+def test_reading_ahead_is_bounded(label_settings, row, normalised):
+    """A shard of any length needs only the memory of the utterances read ahead."""
     read = []
 
     def batches():
-        for place in range(300):
-            read.append(place)
-            yield normalised(row(f"u{place}", 20_000))
+        for index in range(300):
+            read.append(index)
+            yield normalised(row(f"u{index}", 20_000))
 
     outcomes = label_shard(batches(), FakeEngine(num_slots=2), label_settings)
     assert next(outcomes).num_rows == 64
@@ -103,9 +103,9 @@ def test_reading_keeps_pace_with_labelling(label_settings, row, normalised):
     assert sum(batch.num_rows for batch in outcomes) == 300 - 64
 
 
-def test_threads_end_when_no_more_labels_are_wanted(label_settings, row, normalised):
+def test_closing_the_generator_ends_the_threads(label_settings, row, normalised):
     before = threading.active_count()
-    batches = (normalised(row(f"u{place}", 20_000)) for place in range(300))
+    batches = (normalised(row(f"u{index}", 20_000)) for index in range(300))
     outcomes = label_shard(batches, FakeEngine(), label_settings)
     next(outcomes)
     assert threading.active_count() > before
@@ -113,7 +113,7 @@ def test_threads_end_when_no_more_labels_are_wanted(label_settings, row, normali
     assert threading.active_count() == before
 
 
-def test_an_answer_that_fails_is_heard_again_and_says_so(label_settings, row, normalised):
+def test_labels_store_the_temperature_and_flags_of_a_fallback(label_settings, row, normalised):
     def transcribe(window, temperature):
         if window.id == "loop":
             return decoded("no " * 200, has_end=temperature > 0.7)

@@ -29,7 +29,7 @@ def previous(packed):
     return [window.previous_window_id for window in packed if isinstance(window, Window)]
 
 
-def test_neighbours_of_one_speaker_share_windows_up_to_their_length():
+def test_neighbours_of_one_speaker_share_windows():
     speech = [Speech(name, 12 * SECOND) for name in "abcde"]
     packed = list(pack(speech, WINDOW, "speaker"))
     assert ids(packed) == [["a", "b"], ["c", "d"], ["e"]]
@@ -38,7 +38,7 @@ def test_neighbours_of_one_speaker_share_windows_up_to_their_length():
     assert packed[0].offsets_s == [0.0, 12.0]
 
 
-def test_another_speaker_or_recording_opens_another_window():
+def test_another_speaker_or_recording_starts_a_new_window():
     speech = [
         Speech("a", SECOND),
         Speech("b", SECOND, speaker_id="bob"),
@@ -50,23 +50,23 @@ def test_another_speaker_or_recording_opens_another_window():
     assert previous(packed) == [None, None, "a", None]
 
 
-def test_unknown_speakers_are_not_one_speaker():
-    """Defect 2: without a speaker, nothing is shared and nothing came before."""
+def test_unknown_speakers_never_share_a_window():
+    """Defect 2: without a speaker there is no sharing and no previous window."""
     speech = [Speech(name, SECOND, speaker_id=None) for name in "abc"]
     packed = list(pack(speech, WINDOW, "speaker"))
     assert ids(packed) == [["a"], ["b"], ["c"]]
     assert previous(packed) == [None, None, None]
 
 
-def test_any_packs_across_speakers_and_then_no_window_came_before():
-    """Defect 2: what several speakers say is nobody's earlier text."""
+def test_any_packs_across_speakers_without_a_previous_window():
+    """Defect 2: the text of several speakers is not the previous text of one."""
     speech = [Speech("a", SECOND), Speech("b", SECOND, speaker_id=None), Speech("c", 29 * SECOND)]
     packed = list(pack(speech, WINDOW, "any"))
     assert ids(packed) == [["a", "b"], ["c"]]
     assert previous(packed) == [None, None]
 
 
-def test_none_leaves_each_utterance_alone_and_knows_the_previous():
+def test_none_packs_nothing_but_tracks_the_previous_window():
     packed = list(pack([Speech("a", SECOND), Speech("b", SECOND)], WINDOW, "none"))
     assert ids(packed) == [["a"], ["b"]]
     assert previous(packed) == [None, "a"]
@@ -74,21 +74,21 @@ def test_none_leaves_each_utterance_alone_and_knows_the_previous():
 
 @pytest.mark.parametrize("num_utterances", [1, 2, 3, 7])
 def test_the_last_window_is_not_lost(num_utterances):
-    """Defect 3: the last, partly filled batch went missing."""
-    speech = [Speech(f"u{place}", 20 * SECOND) for place in range(num_utterances)]
+    """Defect 3: the last, partly filled batch was lost."""
+    speech = [Speech(f"u{index}", 20 * SECOND) for index in range(num_utterances)]
     assert len(list(pack(speech, WINDOW, "speaker"))) == num_utterances
 
 
 @pytest.mark.parametrize("lengths", [[WINDOW], [WINDOW - 1, 1], [10 * SECOND] * 3])
-def test_a_window_that_is_exactly_full_stays(lengths):
+def test_a_window_may_be_exactly_full(lengths):
     """Defect 8: a strict comparison dropped a pack of exactly 30.0 s."""
-    speech = [Speech(f"u{place}", length) for place, length in enumerate(lengths)]
+    speech = [Speech(f"u{index}", length) for index, length in enumerate(lengths)]
     (window,) = pack(speech, WINDOW, "speaker")
     assert window.num_samples == WINDOW
 
 
-def test_a_longer_utterance_is_dropped_and_not_cut():
-    """Defect 9: it was cut, and kept its whole reference."""
+def test_an_utterance_longer_than_a_window_is_dropped_not_cut():
+    """Defect 9: it was cut, but kept its full reference."""
     packed = list(pack([Speech("a", SECOND), Speech("b", WINDOW + 1)], WINDOW, "speaker"))
     assert [one for one in packed if isinstance(one, Rejected)] == [
         Rejected("b", "dropped", "longer_than_window", "30.0001 s > 30 s")
@@ -96,20 +96,20 @@ def test_a_longer_utterance_is_dropped_and_not_cut():
     assert ids(packed) == [["a"]]
 
 
-def test_what_is_left_out_already_passes_by():
+def test_rejected_rows_pass_through():
     broken = quarantined("b", "unreadable_audio")
     packed = list(pack([Speech("a", SECOND), broken, Speech("c", SECOND)], WINDOW, "speaker"))
     assert broken in packed
     assert ids(packed) == [["a", "c"]]
 
 
-def test_windows_come_out_before_all_utterances_went_in():
+def test_windows_are_yielded_before_all_utterances_are_read():
     taken = []
 
     def speech():
-        for place in range(100):
-            taken.append(place)
-            yield Speech(f"u{place}", 20 * SECOND)
+        for index in range(100):
+            taken.append(index)
+            yield Speech(f"u{index}", 20 * SECOND)
 
     next(pack(speech(), WINDOW, "any"))
     assert len(taken) == 2
@@ -138,11 +138,11 @@ def test_nothing_is_lost_and_no_window_overflows(speech, policy):
     assert all(window.num_samples <= 30 for window in windows)
     names = [window.window_id for window in windows]
     assert len(set(names)) == len(names)
-    for place, window in enumerate(windows):
+    for index, window in enumerate(windows):
         voices = {(one.recording_id, one.speaker_id) for one in window.utterances}
         if policy == "speaker" and len(window.utterances) > 1:
             assert len(voices) == 1
             assert window.utterances[0].speaker_id is not None
         if window.previous_window_id is not None:
-            before = windows[names[:place].index(window.previous_window_id)]
+            before = windows[names[:index].index(window.previous_window_id)]
             assert {(one.recording_id, one.speaker_id) for one in before.utterances} == voices

@@ -1,4 +1,4 @@
-"""From planned segments to FLAC: cut to the sample, and each row kept or left out for a reason."""
+"""Planned segments become FLAC, cut to the sample; each row is kept or rejected with a reason."""
 
 import json
 from collections import Counter
@@ -30,7 +30,7 @@ KEY = ShardKey("corpus", "train", 7)
 
 
 class Files:
-    """Audio files end to end in one stored file, and how often each is read."""
+    """Concatenated audio files in one stored file, counting the reads of each."""
 
     def __init__(self, **contents: bytes) -> None:
         self.reads: Counter[str] = Counter()
@@ -96,7 +96,7 @@ def samples_of(row: dict[str, Any]) -> Pcm:
     return audio.samples[:, 0]
 
 
-def test_an_utterance_has_all_that_the_schema_tells() -> None:
+def test_an_utterance_has_all_fields_of_the_schema() -> None:
     files = Files(talk=flac(noise(32_000)))
     [row] = files.normalised(files.row("talk", 0.5, 1.25)).values()
     audio = row.pop("audio")
@@ -126,7 +126,7 @@ def test_segments_are_cut_to_the_sample() -> None:
         assert row["duration_s"] == (last - first) / 16_000
 
 
-def test_a_whole_file_of_the_right_form_is_not_encoded_again() -> None:
+def test_a_whole_file_in_the_target_format_is_not_encoded_again() -> None:
     content = flac(noise(16_000))
     files = Files(talk=content)
     [row] = files.normalised(files.row("talk")).values()
@@ -142,7 +142,7 @@ def test_a_whole_file_of_the_right_form_is_not_encoded_again() -> None:
     ],
     ids=["wav", "24 bit", "stereo"],
 )
-def test_a_whole_file_of_another_form_becomes_flac_of_16_bit_mono(content: bytes) -> None:
+def test_a_whole_file_in_another_format_becomes_16_bit_mono_flac(content: bytes) -> None:
     files = Files(talk=content)
     [row] = files.normalised(files.row("talk")).values()
     assert row["audio"]["bytes"] != content
@@ -150,7 +150,7 @@ def test_a_whole_file_of_another_form_becomes_flac_of_16_bit_mono(content: bytes
     assert row["duration_s"] == 1.0
 
 
-def test_a_telephone_call_becomes_its_sides_at_16_khz() -> None:
+def test_the_sides_of_a_call_become_utterances_at_16_khz() -> None:
     sides = [sine(2.0, rate_hz=8_000, frequency_hz=hz) for hz in (300.0, 1_000.0)]
     files = Files(call=sphere(np.stack(sides, axis=1), rate_hz=8_000))
     rows = files.normalised(
@@ -166,7 +166,7 @@ def test_a_telephone_call_becomes_its_sides_at_16_khz() -> None:
         assert np.abs(samples[1_000:-1_000]).max() == pytest.approx(32767 * 0.5, rel=0.01)
 
 
-def test_resampling_gives_the_same_bytes_each_time() -> None:
+def test_resampling_is_deterministic() -> None:
     files = Files(talk=encoded(noise(44_100), "WAV", "PCM_16", rate_hz=44_100))
     made = [files.normalised(files.row("talk")) for _ in range(3)]
     assert made[0] == made[1] == made[2]
@@ -181,7 +181,7 @@ def test_a_recording_is_read_once_for_all_its_segments() -> None:
     assert files.reads == {"one": 1, "two": 1}
 
 
-def test_a_file_that_cannot_be_read_takes_its_own_segments_with_it() -> None:
+def test_an_unreadable_file_quarantines_only_its_own_segments() -> None:
     torn = bytearray(flac(noise(32_000)))
     files = Files(good=flac(noise(32_000)), torn=bytes(torn[: len(torn) // 2]), none=b"")
     rows = [
@@ -194,7 +194,7 @@ def test_a_file_that_cannot_be_read_takes_its_own_segments_with_it() -> None:
     assert files.rejected(*rows) == {row["id"]: unreadable for row in rows[2:]}
 
 
-def test_the_detail_of_an_unreadable_file_is_the_same_each_time() -> None:
+def test_the_detail_of_an_unreadable_file_is_deterministic() -> None:
     files = Files(none=b"no audio at all")
     row = files.row("none")
     assert files.outcomes(row) == files.outcomes(row)
@@ -216,7 +216,7 @@ def test_the_detail_of_an_unreadable_file_is_the_same_each_time() -> None:
         (9.0, None, ("dropped", "too_short")),
     ],
 )
-def test_a_segment_must_be_as_long_as_the_settings_say_and_inside(
+def test_a_segment_must_have_an_allowed_duration_and_be_inside(
     start_s: float, end_s: float | None, reason: tuple[str, str] | None
 ) -> None:
     files = Files(talk=flac(noise(64_000)))
@@ -225,13 +225,13 @@ def test_a_segment_must_be_as_long_as_the_settings_say_and_inside(
     assert found == ({row["id"]: reason} if reason else {})
 
 
-def test_an_end_a_little_after_the_audio_is_its_end() -> None:
+def test_an_end_slightly_after_the_audio_is_accepted() -> None:
     files = Files(talk=flac(noise(64_000)))
     [row] = files.normalised(files.row("talk", 3.0, 4.05)).values()
     assert row["duration_s"] == 1.0
 
 
-def test_a_channel_that_is_not_there_is_quarantined() -> None:
+def test_a_missing_channel_is_quarantined() -> None:
     files = Files(talk=flac(noise(32_000)))
     rows = [files.row("talk", channel=0, id="a"), files.row("talk", channel=1, id="b")]
     assert files.rejected(*rows) == {"b": ("quarantined", "no_such_channel")}
@@ -249,7 +249,7 @@ CommitShard = Callable[..., Receipt]
 
 @pytest.fixture
 def committed(store: Store) -> Receipt:
-    """A shard of nine utterances of 3.5 MB each, as the stage stores it."""
+    """A stored shard of nine utterances of 3.5 MB each."""
     content = flac(noise(16_000 * 120))
     files = Files(talk=content)
     rows = [files.row("talk", id=f"u{number}") for number in range(9)]

@@ -1,4 +1,4 @@
-"""Speech without times and without texts: cut at pauses, a speaker for each side of a call."""
+"""Segmentation of untranscribed recordings: cuts at pauses, one speaker per channel."""
 
 import sys
 from collections.abc import Callable
@@ -34,8 +34,8 @@ VAD = Normalise(segment="vad", max_duration_s=8.0)
 Pcm = npt.NDArray[np.int16]
 
 
-def said(seconds: float, speaker: str = "ann", seed: int = 0) -> Pcm:
-    """Speech of at least so many seconds, without long pauses, as (frames,) int16."""
+def speech(seconds: float, speaker: str = "ann", seed: int = 0) -> Pcm:
+    """Speech of at least this duration without long pauses, as (frames,) int16."""
     random = np.random.default_rng(seed)
     made: list[Pcm] = []
     while sum(map(len, made)) < seconds * RATE_HZ:
@@ -43,43 +43,43 @@ def said(seconds: float, speaker: str = "ann", seed: int = 0) -> Pcm:
     return np.concatenate(made)
 
 
-def hush(seconds: float) -> Pcm:
+def silence(seconds: float) -> Pcm:
     return noise(round(seconds * RATE_HZ))[:, 0] // 1_000
 
 
 @pytest.fixture(scope="module")
 def talk() -> tuple[Pcm, list[tuple[float, float]]]:
-    """Five stretches of speech with pauses of 2 s between them, and when each is."""
-    parts: list[Pcm] = [hush(2)]
+    """Five speech segments with pauses of 2 s between them, and their times."""
+    parts: list[Pcm] = [silence(2)]
     times: list[tuple[float, float]] = []
     for seed in range(5):
         start_s = sum(map(len, parts)) / RATE_HZ
-        parts += [said(3, seed=seed), hush(2)]
+        parts += [speech(3, seed=seed), silence(2)]
         times.append((start_s, start_s + len(parts[-2]) / RATE_HZ))
     return np.concatenate(parts), times
 
 
-def test_each_stretch_of_speech_is_found(talk: tuple[Pcm, list[tuple[float, float]]]) -> None:
+def test_each_speech_segment_is_detected(talk: tuple[Pcm, list[tuple[float, float]]]) -> None:
     samples, times = talk
     found = speech_segments(samples, VAD)
     assert len(found) == len(times)
     for (start, end), (start_s, end_s) in zip(found, times, strict=True):
         assert start / RATE_HZ == pytest.approx(start_s - 0.1, abs=0.25)
         assert end / RATE_HZ == pytest.approx(end_s + 0.1, abs=0.35)
-        # nothing that is said is lost
+        # no speech is lost
         assert start <= (start_s + 0.1) * RATE_HZ
         assert end >= (end_s - 0.2) * RATE_HZ
 
 
-def test_the_same_samples_give_the_same_stretches(
+def test_segmentation_is_deterministic(
     talk: tuple[Pcm, list[tuple[float, float]]],
 ) -> None:
     assert speech_segments(talk[0], VAD) == speech_segments(talk[0], VAD)
 
 
 @pytest.mark.parametrize("longest_s", [2.0, 5.0, 8.0])
-def test_speech_without_an_end_is_cut_to_what_a_window_holds(longest_s: float) -> None:
-    samples = said(30)
+def test_endless_speech_is_cut_to_the_maximum_duration(longest_s: float) -> None:
+    samples = speech(30)
     settings = Normalise(segment="vad", max_duration_s=longest_s)
     found = speech_segments(samples, settings)
     assert all(0 < end - start <= longest_s * RATE_HZ for start, end in found)
@@ -89,7 +89,7 @@ def test_speech_without_an_end_is_cut_to_what_a_window_holds(longest_s: float) -
     assert len(found) <= 2 * len(samples) / (longest_s * RATE_HZ) + 1
 
 
-def test_a_long_recording_is_heard_in_blocks(
+def test_a_long_recording_is_processed_in_blocks(
     monkeypatch: pytest.MonkeyPatch, talk: tuple[Pcm, list[tuple[float, float]]]
 ) -> None:
     whole = speech_segments(talk[0], VAD)
@@ -99,28 +99,28 @@ def test_a_long_recording_is_heard_in_blocks(
 
 
 @pytest.mark.parametrize(
-    "samples", [np.zeros(0, np.int16), np.zeros(RATE_HZ * 9, np.int16), hush(20)]
+    "samples", [np.zeros(0, np.int16), np.zeros(RATE_HZ * 9, np.int16), silence(20)]
 )
-def test_silence_has_no_speech(samples: Pcm) -> None:
+def test_no_speech_is_detected_in_silence(samples: Pcm) -> None:
     assert speech_segments(samples, VAD) == []
 
 
-def test_the_threads_of_the_teacher_stay_as_they_are() -> None:
+def test_the_number_of_torch_threads_is_restored() -> None:
     before = torch.get_num_threads()
     segment._loaded.cache_clear()
-    speech_segments(hush(1), VAD)
+    speech_segments(silence(1), VAD)
     assert torch.get_num_threads() == before
 
 
-def test_without_the_package_the_mistake_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
     segment._loaded.cache_clear()
     monkeypatch.setitem(sys.modules, "silero_vad", None)
     with pytest.raises(UserError, match=r"silero-vad\[onnx-cpu\]"):
-        speech_segments(hush(1), VAD)
+        speech_segments(silence(1), VAD)
 
 
-def test_channels_with_the_same_sound_are_one() -> None:
-    one, other = said(2, "ann")[:30_000], said(2, "bob", seed=1)[:30_000]
+def test_channels_with_the_same_audio_count_once() -> None:
+    one, other = speech(2, "ann")[:30_000], speech(2, "bob", seed=1)[:30_000]
     silent = np.zeros_like(one)
     assert distinct_channels(np.stack([one, other], axis=1)) == [0, 1]
     assert distinct_channels(np.stack([one, one // 2], axis=1)) == [0]
@@ -154,7 +154,7 @@ def rejected(outcomes: list[Any]) -> dict[str, str]:
     return {one.id: one.reason for one in outcomes if isinstance(one, Rejected)}
 
 
-def test_a_long_recording_becomes_its_stretches(
+def test_a_long_recording_becomes_its_segments(
     outcomes: Callable[..., list[Any]], talk: tuple[Pcm, list[tuple[float, float]]]
 ) -> None:
     samples, times = talk
@@ -197,22 +197,22 @@ def test_the_row_law_holds(
     [({"raw_text": "WHAT WAS SAID"}, VAD), ({}, Normalise(max_duration_s=8.0))],
     ids=["with a text", "not asked for"],
 )
-def test_what_has_a_text_is_dropped_as_too_long(
+def test_a_long_recording_with_a_text_is_dropped_as_too_long(
     outcomes: Callable[..., list[Any]], changes: dict[str, Any], settings: Normalise
 ) -> None:
-    made = outcomes(said(9), row(**changes), settings=settings)
+    made = outcomes(speech(9), row(**changes), settings=settings)
     assert rejected(made) == {"talk": "too_long"}
     assert not rows_of(made)
 
 
-def test_a_short_recording_stays_whole(outcomes: Callable[..., list[Any]]) -> None:
-    samples = np.concatenate([said(2), hush(2)])
+def test_a_short_recording_is_kept_whole(outcomes: Callable[..., list[Any]]) -> None:
+    samples = np.concatenate([speech(2), silence(2)])
     [one] = rows_of(outcomes(samples))
     assert (one["id"], one["duration_s"]) == ("talk", len(samples) / RATE_HZ)
 
 
 def test_a_recording_without_speech_is_dropped(outcomes: Callable[..., list[Any]]) -> None:
-    made = outcomes(hush(20))
+    made = outcomes(silence(20))
     assert rejected(made) == {"talk": "no_speech"}
     assert len(made) == 1
 
@@ -221,9 +221,9 @@ def test_a_recording_without_speech_is_dropped(outcomes: Callable[..., list[Any]
 def test_the_sides_of_a_call_are_two_speakers(
     outcomes: Callable[..., list[Any]], pause_s: float
 ) -> None:
-    first, second = said(2, "ann"), said(2, "bob", seed=1)
-    left = np.concatenate([first, hush(pause_s + len(second) / RATE_HZ)])
-    right = np.concatenate([hush(pause_s + len(first) / RATE_HZ), second])
+    first, second = speech(2, "ann"), speech(2, "bob", seed=1)
+    left = np.concatenate([first, silence(pause_s + len(second) / RATE_HZ)])
+    right = np.concatenate([silence(pause_s + len(first) / RATE_HZ), second])
     made = outcomes(np.stack([left[: len(right)], right[: len(left)]], axis=1))
     assert rejected(made) == {"talk": "segmented"}
     ann, bob = rows_of(made)
@@ -233,14 +233,14 @@ def test_the_sides_of_a_call_are_two_speakers(
     assert bob["start_s"] > ann["start_s"] + ann["duration_s"]
 
 
-def test_stereo_of_one_sound_is_no_second_speaker(outcomes: Callable[..., list[Any]]) -> None:
-    samples = said(3)
+def test_equal_stereo_channels_are_one_speaker(outcomes: Callable[..., list[Any]]) -> None:
+    samples = speech(3)
     [one] = rows_of(outcomes(np.stack([samples, samples], axis=1)))
     assert (one["id"], one["speaker_id"]) == ("talk", None)
 
 
 def test_a_named_speaker_keeps_the_channel(outcomes: Callable[..., list[Any]]) -> None:
-    both = np.stack([said(9, "ann")[:140_000], said(9, "bob", seed=1)[:140_000]], axis=1)
+    both = np.stack([speech(9, "ann")[:140_000], speech(9, "bob", seed=1)[:140_000]], axis=1)
     made = outcomes(both, row(speaker_id="bob", channel=1, start_s=0.5))
     rows = rows_of(made)
     assert {one["speaker_id"] for one in rows} == {"bob"}
@@ -251,8 +251,8 @@ def test_a_named_speaker_keeps_the_channel(outcomes: Callable[..., list[Any]]) -
     assert np.array_equal(found, both[start : start + len(found), 1])
 
 
-def test_a_channel_that_is_not_there_is_quarantined(outcomes: Callable[..., list[Any]]) -> None:
-    made = outcomes(said(9), row(speaker_id="bob", channel=1))
+def test_a_missing_channel_is_quarantined(outcomes: Callable[..., list[Any]]) -> None:
+    made = outcomes(speech(9), row(speaker_id="bob", channel=1))
     assert rejected(made) == {"talk": "no_such_channel"}
 
 

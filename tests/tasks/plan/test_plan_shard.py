@@ -1,4 +1,4 @@
-"""Which segment goes to which shard: the same each time, and only ever added to."""
+"""Planning is deterministic and append-only."""
 
 import random
 from collections import Counter
@@ -63,7 +63,7 @@ def rejected(part: PlannedPart) -> list[Rejected]:
 
 
 def speakers(number: int, num_segments: int = 3, first: int = 0) -> list[Segment]:
-    """Segments of `number` speakers in two recordings each, 0.6 h in all of a speaker."""
+    """Segments of `number` speakers with two recordings each, 0.6 h in total per speaker."""
     return [
         segment(f"s{speaker:02d}.{talk}-{index}")
         for speaker in range(first, first + number)
@@ -89,7 +89,7 @@ def test_every_segment_is_in_one_shard() -> None:
     )
 
 
-def test_a_row_says_where_its_audio_lies() -> None:
+def test_a_row_has_the_location_of_its_audio() -> None:
     item = segment("s.a-0", channel=1, start_s=1.5, end_s=2.5)
     [batch] = planned([item]).outcomes
     assert batch.schema == PLAN
@@ -113,7 +113,7 @@ def test_a_row_says_where_its_audio_lies() -> None:
     ]
 
 
-def test_a_shard_takes_speakers_until_it_has_its_hours() -> None:
+def test_a_shard_is_filled_with_speakers_up_to_its_hours() -> None:
     part = planned(speakers(7))
     owners = [{row_id.split(".")[0] for row_id in ids} for ids in ids_by_shard(part).values()]
     assert owners == [{"s00", "s01"}, {"s02", "s03"}, {"s04", "s05"}, {"s06"}]
@@ -122,7 +122,7 @@ def test_a_shard_takes_speakers_until_it_has_its_hours() -> None:
     assert [shard.num_rows for shard in part.shards] == [12, 12, 12, 6]
 
 
-def test_a_speaker_of_more_than_a_shard_is_split_between_recordings() -> None:
+def test_a_speaker_larger_than_a_shard_is_split_between_recordings() -> None:
     items = [segment(f"s.{talk}-{index}", 0.4) for talk in "abcd" for index in range(2)]
     assert list(ids_by_shard(planned(items)).values()) == [
         ["s.a-0", "s.a-1", "s.b-0", "s.b-1"],
@@ -160,7 +160,7 @@ def test_the_two_sides_of_a_call_stay_together_and_side_by_side() -> None:
     }
 
 
-def test_people_who_speak_with_each_other_stay_together_while_they_fit() -> None:
+def test_connected_speakers_stay_together_if_they_fit() -> None:
     pairs = {"x": ("ann", "ben"), "y": ("ben", "cem"), "z": ("dan", "eve")}
     items = [
         segment(f"{call}-{name}", 0.2, speaker_id=name)
@@ -197,7 +197,7 @@ def test_files_with_their_own_annotations_are_planned_one_by_one() -> None:
     assert pilot.shards + rest.shards == whole.shards
 
 
-def test_segments_of_a_recording_are_in_order_of_time() -> None:
+def test_segments_of_a_recording_are_sorted_by_time() -> None:
     items = [segment(f"s.a-{name}", start_s=start) for name, start in [("x", 9.0), ("y", 3.0)]]
     assert ids_by_shard(planned(items)) == {0: ["s.a-y", "s.a-x"]}
 
@@ -205,7 +205,7 @@ def test_segments_of_a_recording_are_in_order_of_time() -> None:
 @pytest.mark.parametrize(
     ("duration_s", "size", "hours"), [(1800.0, 1, 0.5), (None, 16_000 * 3600, 1.0)]
 )
-def test_the_hours_of_a_whole_file_are_its_own_or_estimated(
+def test_the_hours_of_a_whole_file_are_stated_or_estimated(
     duration_s: float | None, size: int, hours: float
 ) -> None:
     member = Member(FILE, "a.flac", 0, size, duration_s)
@@ -213,7 +213,7 @@ def test_the_hours_of_a_whole_file_are_its_own_or_estimated(
     assert part.shards[0].hours == pytest.approx(hours)
 
 
-def test_what_comes_later_makes_new_shards_and_leaves_the_earlier() -> None:
+def test_later_segments_make_new_shards_and_change_no_others() -> None:
     items = speakers(5)
     first = planned(items)
     later = [*items, *speakers(2, first=9), *speakers(1, num_segments=5, first=2)]
@@ -228,12 +228,12 @@ def test_what_comes_later_makes_new_shards_and_leaves_the_earlier() -> None:
     assert rejected(second) == []
 
 
-def test_nothing_new_makes_no_shard() -> None:
+def test_without_new_segments_there_is_no_new_shard() -> None:
     items = speakers(2)
     assert planned(items, known_ids={item.id for item in items}) == PlannedPart((), ())
 
 
-def test_other_splits_are_left_alone() -> None:
+def test_other_splits_are_ignored() -> None:
     items = [segment("s.a-0"), segment("s.b-0", split="dev")]
     reason = Unplanned(split="dev", row=dropped("x", "not_scored"))
     part = planned([*items, reason])
@@ -241,7 +241,7 @@ def test_other_splits_are_left_alone() -> None:
     assert rejected(part) == []
 
 
-def test_what_cannot_be_planned_keeps_its_reason() -> None:
+def test_unplanned_items_keep_their_reason() -> None:
     rows = [dropped("b", "not_scored"), quarantined("a", "no_audio", "talk.sph")]
     part = planned([Unplanned(split="train", row=row) for row in rows])
     assert rejected(part) == rows[::-1]
@@ -256,7 +256,7 @@ def test_all_but_one_segment_of_an_id_are_quarantined() -> None:
     assert rejected(part) == [quarantined(f"s.a-0#{n}", "duplicate_id") for n in (2, 3, 4)]
 
 
-def test_a_digest_is_the_same_wherever_the_shard_and_its_file_are() -> None:
+def test_a_digest_does_not_depend_on_shard_number_and_path() -> None:
     [shard] = planned([segment("s.a-0")]).shards
     elsewhere = segment("s.a-0", audio=Member("mirror/x.tar", "s.a.flac", 512, 1000))
     [moved] = planned(
@@ -291,7 +291,7 @@ def test_a_digest_changes_with_the_rows_and_the_file(changes: dict[str, Any]) ->
     ("limit_hours", "taken"),
     [(None, 4), (0.1, 1), (1.0, 1), (1.1, 2), (2.0, 2), (3.5, 4), (99.0, 4)],
 )
-def test_a_limit_takes_the_shortest_prefix_that_has_it(
+def test_a_limit_takes_the_shortest_sufficient_prefix(
     limit_hours: float | None, taken: int
 ) -> None:
     shards = tuple(

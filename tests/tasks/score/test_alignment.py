@@ -20,11 +20,11 @@ def shown(reference, hypothesis):
         ("", "", ""),
     ],
 )
-def test_words_that_differ_are_marked(reference, hypothesis, expected):
+def test_differing_words_are_marked(reference, hypothesis, expected):
     assert shown(reference, hypothesis) == expected
 
 
-def test_the_words_are_those_that_were_counted():
+def test_the_alignment_agrees_with_the_error_counts():
     reference, hypothesis = "a b c d e f g", "b x d d e g h i"
     [errors] = count_word_errors([reference], [hypothesis])
     counted = {"hit": 0, "substitution": 0, "deletion": 0, "insertion": 0}

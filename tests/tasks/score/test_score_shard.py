@@ -23,7 +23,7 @@ ENGLISH = Comparison("english", "en")
 
 
 def tokens(text):
-    """A token for each known word, between a prompt and the end."""
+    """A token for each known word, between prompt and end token."""
     end = len(WORDS)
     known = [WORDS.index(f"\u0120{word}") for word in text.split() if f"\u0120{word}" in WORDS]
     return [end + 1, end + 2, end + 6, end + 7, *known, end]
@@ -33,7 +33,7 @@ def label(*ids, text, **changes):
     return {
         "window_id": ids[0],
         "utterance_ids": list(ids),
-        "offsets_s": [0.5 * place for place in range(len(ids))],
+        "offsets_s": [0.5 * index for index in range(len(ids))],
         "duration_s": 2.5,
         "pseudo_text": text,
         "pseudo_tokens": tokens(text),
@@ -53,14 +53,14 @@ def clean(raw_text):
 
 
 def known(texts):
-    """What is read of a normalised shard."""
+    """The columns of a normalised shard that are read."""
     rows = {"id": list(texts), "speaker_id": ["ann"] * len(texts), "raw_text": list(texts.values())}
     return pa.table(rows, schema=pa.schema([NORMALISED.field(name) for name in REFERENCE_COLUMNS]))
 
 
-def scored(labels, texts, how=ENGLISH):
+def scored(labels, texts, comparison=ENGLISH):
     table = pa.Table.from_pylist(labels, schema=LABELS)
-    outcomes = list(score_shard(table, known(texts), clean, how, lambda: VOCABULARY))
+    outcomes = list(score_shard(table, known(texts), clean, comparison, lambda: VOCABULARY))
     batches = [one for one in outcomes if isinstance(one, pa.RecordBatch)]
     return (
         pa.Table.from_batches(batches, schema=EVIDENCE).to_pylist(),
@@ -153,11 +153,11 @@ def test_a_teacher_without_tokens_needs_no_vocabulary():
     assert not a["is_end_ambiguous"] and a["num_tokens"] == 0
 
 
-def test_capitals_are_told_only_where_there_are_any():
+def test_upper_case_is_detected_only_in_cased_scripts():
     """Defect 7: a guard against capitals dropped every text of a script without them."""
     texts = ["HELLO BOAT", "Hello", "\u4f60\u597d", "12", ""]
-    labels = [label(f"u{place}", text=text) for place, text in enumerate(texts)]
-    rows, _ = scored(labels, {f"u{place}": "HELLO" for place in range(len(texts))})
+    labels = [label(f"u{index}", text=text) for index, text in enumerate(texts)]
+    rows, _ = scored(labels, {f"u{index}": "HELLO" for index in range(len(texts))})
     assert [row["is_upper_case"] for row in rows] == [True, False, False, False, False]
 
 
@@ -170,7 +170,7 @@ def test_references_are_joined_by_id():
     assert [row["wer_percent"] for row in rows] == [0.0, 0.0]
 
 
-def test_the_texts_of_a_window_stand_in_the_order_of_its_utterances():
+def test_a_window_joins_references_in_utterance_order():
     labels = [label("b", "a", text="boat horse")]
     rows, _ = scored(labels, {"a": "HORSE", "b": "BOAT"})
     assert rows[0]["reference"] == "boat horse"
@@ -188,7 +188,7 @@ def test_the_basic_normaliser_is_a_setting():
     assert rows[0]["hypothesis"] == "it s grey"
 
 
-def test_what_the_corpus_drops_is_no_words_beside_others_and_no_row_by_itself():
+def test_an_utterance_without_reference_is_empty_in_a_window_and_dropped_alone():
     """Defect 14: a row that is marked not to be scored was counted as words."""
     labels = [label("a", "b", "c", text="x"), label("d", text="y"), label("e", "f", text="z")]
     texts = {"a": "X", "b": "IGNORE", "c": "", "d": "Y", "e": "IGNORE", "f": "IGNORE"}
@@ -203,17 +203,17 @@ def test_what_the_corpus_drops_is_no_words_beside_others_and_no_row_by_itself():
 
 
 @pytest.mark.parametrize(
-    ("heard", "doubts"),
+    ("text", "ambiguous"),
     [
-        ("boat horse y hello", []),  # nothing was heard between them
-        ("boat horse x x y hello", ["a", "b", "c"]),  # which may be anybody's
+        ("boat horse y hello", []),  # no words between them
+        ("boat horse x x y hello", ["a", "b", "c"]),  # which may belong to any of them
     ],
 )
-def test_words_heard_where_the_corpus_tells_nothing_leave_the_boundaries_in_doubt(heard, doubts):
+def test_words_within_a_missing_reference_make_boundaries_ambiguous(text, ambiguous):
     texts = {"a": "BOAT HORSE", "b": "IGNORE", "c": "Y HELLO"}
-    [window], _ = scored([label("a", "b", "c", text=heard)], texts)
+    [window], _ = scored([label("a", "b", "c", text=text)], texts)
     ends = ("is_start_ambiguous", "is_end_ambiguous")
-    assert [one["id"] for one in window["utterances"] if any(map(one.get, ends))] == doubts
+    assert [one["id"] for one in window["utterances"] if any(map(one.get, ends))] == ambiguous
 
 
 def test_an_utterance_without_reference_is_an_error():
@@ -228,7 +228,7 @@ def test_two_references_of_one_id_are_an_error():
         list(score_shard(table, references, clean, ENGLISH, lambda: VOCABULARY))
 
 
-def test_a_window_of_nothing_to_say_has_no_rate():
+def test_an_empty_reference_has_no_error_rate():
     rows, _ = scored([label("a", text="hello"), label("b", text="")], {"a": "UM", "b": "HELLO"})
     assert [(row["wer_percent"], row["cer_percent"]) for row in rows] == [
         (None, None),
@@ -237,9 +237,9 @@ def test_a_window_of_nothing_to_say_has_no_rate():
     assert rows[0]["insertions"] == 1
 
 
-def test_large_shards_come_in_batches_and_nothing_is_lost():
+def test_large_shards_are_batched_and_nothing_is_lost():
     """Defect 3."""
-    names = [f"u{place}" for place in range(2_500)]
+    names = [f"u{index}" for index in range(2_500)]
     labels = [label(name, text="boat") for name in names]
     references = known(dict.fromkeys(names, "BOAT"))
     table = pa.Table.from_pylist(labels, schema=LABELS)

@@ -1,4 +1,4 @@
-"""What a text tells by itself."""
+"""Signals of a single text."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from tasks.score.signals import foreign_percent, most_repeats
         ("a a b a a", 2),
     ],
 )
-def test_repeats_are_of_a_phrase_that_follows_itself(text: str, most: int) -> None:
+def test_only_consecutive_repeats_count(text: str, most: int) -> None:
     assert most_repeats(text.split()) == most
 
 
@@ -36,5 +36,5 @@ def test_repeats_are_of_a_phrase_that_follows_itself(text: str, most: int) -> No
         ("\u4f60\u597d ok", "en", 50.0),
     ],
 )
-def test_letters_of_another_script_are_foreign(text: str, language: str, percent: float) -> None:
+def test_letters_of_other_scripts_are_foreign(text: str, language: str, percent: float) -> None:
     assert foreign_percent(text, language) == percent

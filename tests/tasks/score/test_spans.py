@@ -1,4 +1,4 @@
-"""Which words and tokens are whose: cuts that are sure, and those that are not."""
+"""Splitting labels among utterances: unambiguous and ambiguous cuts."""
 
 import pytest
 from hypothesis import given, settings
@@ -20,21 +20,21 @@ START, ZERO = END + 1, END + 9
 PROMPT = [START, START + 1, START + 5]
 
 
-def cuts(references: list[str], heard: str) -> list[tuple[int, bool]]:
-    found = word_cuts(references, heard.split(), ENGLISH)
+def cuts(references: list[str], label: str) -> list[tuple[int, bool]]:
+    found = word_cuts(references, label.split(), ENGLISH)
     return [(one.word, one.is_ambiguous) for one in found]
 
 
 @pytest.mark.parametrize(
-    ("references", "heard", "expected"),
+    ("references", "label", "expected"),
     [
         (["a b", "c d"], "a b c d", [(2, False)]),
         (["a b", "c d"], "A b, C d.", [(2, False)]),
         (["a b", "c d"], "a x c d", [(2, False)]),
         (["a b", "c d"], "a b d", [(2, False)]),
-        (["a b", "c d"], "a b x c d", [(2, True)]),  # whose is the x
-        (["a b", "c d"], "a b um c d", [(3, True)]),  # nothing to compare, and somebody's
-        (["a b", "b c"], "a b c", [(1, True)]),  # one of the two b's is lost
+        (["a b", "c d"], "a b x c d", [(2, True)]),  # x may belong to either
+        (["a b", "c d"], "a b um c d", [(3, True)]),  # normalises to nothing; may belong to either
+        (["a b", "b c"], "a b c", [(1, True)]),  # one of the two b's is missing
         (["a b", "b c"], "a b b c", [(2, False)]),
         (["yes", "yes yes"], "yes yes yes", [(1, False)]),
         (["a", "", "b"], "a b", [(1, False), (1, False)]),
@@ -42,14 +42,14 @@ def cuts(references: list[str], heard: str) -> list[tuple[int, bool]]:
         (["a b", "c d"], "a b", [(2, False)]),
         (["a b", "c d"], "c d", [(0, False)]),
         (["twenty two boats", "it is late"], "22 boats it's late", [(2, False)]),
-        (["it is", "not late"], "it isn't late", [(1, True)]),  # one word for both
+        (["it is", "not late"], "it isn't late", [(1, True)]),  # one word covers both
         (["e f", "g h"], "a b c d", [(2, False)]),
     ],
 )
-def test_a_cut_is_sure_only_where_no_other_is_as_good(
-    references: list[str], heard: str, expected: list[tuple[int, bool]]
+def test_a_cut_is_unambiguous_only_if_no_other_is_as_good(
+    references: list[str], label: str, expected: list[tuple[int, bool]]
 ) -> None:
-    assert cuts(references, heard) == expected
+    assert cuts(references, label) == expected
 
 
 words = st.lists(st.sampled_from("abc"), max_size=5).map(" ".join)
@@ -57,25 +57,25 @@ words = st.lists(st.sampled_from("abc"), max_size=5).map(" ".join)
 
 @settings(deadline=None)
 @given(st.lists(words, min_size=2, max_size=4))
-def test_what_is_heard_right_is_cut_where_it_was_joined(references: list[str]) -> None:
-    heard = " ".join(" ".join(references).split())
-    found = cuts(references, heard)
+def test_an_exact_label_is_cut_where_it_was_joined(references: list[str]) -> None:
+    label = " ".join(" ".join(references).split())
+    found = cuts(references, label)
     assert found == [
-        (sum(len(one.split()) for one in references[: place + 1]), False)
-        for place in range(len(references) - 1)
+        (sum(len(one.split()) for one in references[: index + 1]), False)
+        for index in range(len(references) - 1)
     ]
 
 
 @settings(deadline=None)
 @given(st.lists(words, min_size=2, max_size=4), words)
-def test_cuts_rise_and_stay_within_the_label(references: list[str], heard: str) -> None:
-    sure = [place for place, is_ambiguous in cuts(references, heard) if not is_ambiguous]
+def test_cuts_increase_and_stay_within_the_label(references: list[str], label: str) -> None:
+    sure = [index for index, is_ambiguous in cuts(references, label) if not is_ambiguous]
     assert sure == sorted(sure)
-    assert all(0 <= place <= len(heard.split()) for place in sure)
+    assert all(0 <= index <= len(label.split()) for index in sure)
 
 
 def tokens(text: str, *, is_timed: bool = False) -> list[int]:
-    """Each word as a token with its blank; `|` is a pair of timestamps."""
+    """Each word as a token with its leading space; `|` is a pair of timestamps."""
     made: list[int] = []
     for word in text.split():
         made += [ZERO + 3, ZERO + 3] if word == "|" else [TEXT_IDS[f"\u0120{word}"]]
@@ -83,71 +83,72 @@ def tokens(text: str, *, is_timed: bool = False) -> list[int]:
     return [*PROMPT, *around, END]
 
 
-def found_spans(references: list[str], heard: str, label: list[int]) -> list[Span]:
-    return spans(references, heard, label, ENGLISH, VOCABULARY)
+def found_spans(references: list[str], label: str, sequence: list[int]) -> list[Span]:
+    return spans(references, label, sequence, ENGLISH, VOCABULARY)
 
 
-def test_spans_hold_the_text_of_each_utterance() -> None:
+def test_spans_have_the_text_of_each_utterance() -> None:
     first, last = found_spans(["a b", "c"], "a b c", tokens("a b c"))
     assert (first.token_start, first.token_end, first.text) == (3, 5, "a b")
     assert (last.token_start, last.token_end, last.text) == (5, 6, "c")
     assert (first.is_start_ambiguous, last.is_end_ambiguous) == (False, False)
 
 
-def test_timestamps_between_two_utterances_are_of_neither() -> None:
-    label = tokens("a b | c d", is_timed=True)
-    first, last = found_spans(["a b", "c d"], "a b c d", label)
-    assert label[first.token_start : first.token_end] == [TEXT_IDS["\u0120a"], TEXT_IDS["\u0120b"]]
-    assert label[last.token_start - 1] == ZERO + 3
-    inside = found_spans(["a b c", "d"], "a b c d", label)[0]
-    assert label[inside.token_start : inside.token_end].count(ZERO + 3) == 2
+def test_timestamps_between_two_utterances_belong_to_neither() -> None:
+    sequence = tokens("a b | c d", is_timed=True)
+    first, last = found_spans(["a b", "c d"], "a b c d", sequence)
+    words = [TEXT_IDS["\u0120a"], TEXT_IDS["\u0120b"]]
+    assert sequence[first.token_start : first.token_end] == words
+    assert sequence[last.token_start - 1] == ZERO + 3
+    inside = found_spans(["a b c", "d"], "a b c d", sequence)[0]
+    assert sequence[inside.token_start : inside.token_end].count(ZERO + 3) == 2
 
 
-def test_an_utterance_of_which_nothing_was_heard_has_an_empty_span() -> None:
+def test_an_utterance_missing_from_the_label_has_an_empty_span() -> None:
     first, last = found_spans(["a b", "c"], "a b", tokens("a b"))
     assert (first.token_start, first.token_end) == (3, 5)
     assert (last.token_start, last.token_end, last.text) == (5, 5, "")
 
 
-def test_a_token_over_the_boundary_makes_it_ambiguous() -> None:
-    label = [*PROMPT, VOCABULARY.index("\u0120a\u0120b"), TEXT_IDS["\u0120c"], END]
-    first, last = found_spans(["a", "b c"], "a b c", label)
+def test_a_token_across_a_boundary_makes_it_ambiguous() -> None:
+    sequence = [*PROMPT, VOCABULARY.index("\u0120a\u0120b"), TEXT_IDS["\u0120c"], END]
+    first, last = found_spans(["a", "b c"], "a b c", sequence)
     assert first.is_end_ambiguous and last.is_start_ambiguous
     assert (first.text, last.text) == ("a", "b c")
 
 
-def test_letters_of_several_bytes_are_counted_as_such() -> None:
+def test_multi_byte_characters_are_counted_in_bytes() -> None:
     e_acute = [VOCABULARY.index("\u00c3"), VOCABULARY.index("\u00a9")]
-    label = [*PROMPT, TEXT_IDS["\u0120a"], *e_acute, TEXT_IDS["\u0120b"], END]
-    first, last = found_spans(["a\u00e9", "b"], "a\u00e9 b", label)
+    sequence = [*PROMPT, TEXT_IDS["\u0120a"], *e_acute, TEXT_IDS["\u0120b"], END]
+    first, last = found_spans(["a\u00e9", "b"], "a\u00e9 b", sequence)
     assert (first.token_start, first.token_end) == (3, 6)
     assert (last.token_start, last.token_end, last.is_start_ambiguous) == (6, 7, False)
 
 
-def test_bytes_that_are_no_text_make_every_boundary_ambiguous() -> None:
-    label = [*PROMPT, TEXT_IDS["\u0120a"], VOCABULARY.index("\u00c3"), TEXT_IDS["\u0120b"], END]
-    first, last = found_spans(["a", "b"], "a\ufffd b", label)
+def test_invalid_utf8_makes_every_boundary_ambiguous() -> None:
+    sequence = [*PROMPT, TEXT_IDS["\u0120a"], VOCABULARY.index("\u00c3"), TEXT_IDS["\u0120b"], END]
+    first, last = found_spans(["a", "b"], "a\ufffd b", sequence)
     assert first.is_end_ambiguous and last.is_start_ambiguous
 
 
-def test_without_tokens_words_alone_decide() -> None:
+def test_without_tokens_only_words_are_split() -> None:
     first, last = found_spans(["a b", "c"], "a b c", [])
     assert (first.token_start, last.token_end) == (0, 0)
     assert not first.is_end_ambiguous
 
 
-def test_where_no_spaces_are_written_letters_are_cut_apart() -> None:
+def test_without_spaces_each_character_is_a_word() -> None:
     text = "\u4eca\u65e5\u6674\u308c"
     alphabet = {byte: chr(0x100 + byte) for byte in set(text.encode())}
     vocabulary = ["".join(alphabet[byte] for byte in letter.encode()) for letter in text]
-    label = [5, 6, 0, 1, 2, 3, 4]
+    sequence = [5, 6, 0, 1, 2, 3, 4]
     first, last = spans(
-        [text[:2], text[2:]], text, label, normaliser("letters"), vocabulary, has_spaces=False
+        [text[:2], text[2:]], text, sequence, normaliser("letters"), vocabulary, has_spaces=False
     )
     assert (first.text, last.text) == (text[:2], text[2:])
     assert (first.token_end, last.token_start, last.is_start_ambiguous) == (4, 4, False)
 
 
-def test_text_is_what_stands_below_the_special_tokens() -> None:
+def test_text_tokens_have_ids_below_special_tokens() -> None:
     assert text_positions([*PROMPT, ZERO, 1, 2, ZERO + 4, END]) == [4, 5]
     assert text_positions([]) == []

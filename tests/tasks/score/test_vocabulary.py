@@ -1,4 +1,4 @@
-"""The vocabulary of a teacher from one small file, told in one line where it is none."""
+"""The vocabulary of a teacher, and one-line errors for unreadable tokenizers."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def written(folder: Path, **changes: object) -> Teacher:
 
 
 def test_a_released_layout_is_read(tmp_path: Path) -> None:
-    """There the end token stands among those of text, too."""
+    """Released vocabularies also list the end token among the text tokens."""
     found = vocabulary(
         written(
             tmp_path,
@@ -38,19 +38,19 @@ def test_a_released_layout_is_read(tmp_path: Path) -> None:
     assert found.is_timed([3, 4, 5, 8, 0]) and not found.is_timed([3, 4, 5, 7, 0])
 
 
-def test_a_teacher_that_is_no_whisper_has_no_times(tmp_path: Path) -> None:
+def test_a_teacher_that_is_not_a_whisper_has_no_timestamps(tmp_path: Path) -> None:
     found = vocabulary(written(tmp_path))
     assert found == Vocabulary(("a", "b"), None)
     assert not found.is_timed([0, 1])
 
 
 @pytest.mark.parametrize("text", [None, "{", "{}", '{"model": 3}'])
-def test_what_is_no_tokenizer_is_told(tmp_path: Path, text: str | None) -> None:
+def test_an_unreadable_tokenizer_is_a_user_error(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(UserError, match=r"tokenizer\.json is not a readable tokenizer"):
         vocabulary(Teacher(path=str(tmp_path)))
 
 
-def test_that_of_the_demo_is_whole() -> None:
+def test_the_demo_vocabulary_is_complete() -> None:
     assert len(vocabulary(Teacher(path=str(TEACHER))).text) == 416

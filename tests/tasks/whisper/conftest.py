@@ -86,7 +86,7 @@ def make_whisper() -> MakeWhisper:
 
 @pytest.fixture(scope="session")
 def make_features() -> MakeFeatures:
-    """Noise in place of log-mel spectrograms, float32 (windows, 80 mels, frames)."""
+    """Noise in index of log-mel spectrograms, float32 (windows, 80 mels, frames)."""
 
     def make(num_windows: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(num_windows)

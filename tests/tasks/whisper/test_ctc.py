@@ -1,4 +1,4 @@
-"""A teacher that spells out what it hears and knows neither tokens nor silence."""
+"""An engine over a CTC model: text without tokens or no-speech probabilities."""
 
 import dataclasses
 
@@ -29,14 +29,14 @@ def settings(folder):
 def windows(*lengths):
     random = np.random.default_rng(0)
     return [
-        AudioWindow(str(place), random.normal(0, 0.1, length).astype(np.float32))
-        for place, length in enumerate(lengths)
+        AudioWindow(str(index), random.normal(0, 0.1, length).astype(np.float32))
+        for index, length in enumerate(lengths)
     ]
 
 
-def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
+def test_greedy_decoding_collapses_repeats_and_blanks(folder, settings):
     engine = load_ctc(settings, "cpu")
-    ((_, heard),) = engine.transcribe(windows(20_000), settings)
+    ((_, result),) = engine.transcribe(windows(20_000), settings)
     model = Wav2Vec2ForCTC.from_pretrained(folder)
     values = Wav2Vec2FeatureExtractor()(
         windows(20_000)[0].samples, sampling_rate=16_000, return_tensors="pt"
@@ -46,19 +46,19 @@ def test_the_likeliest_letters_without_repeats_and_blanks(folder, settings):
     best = [one for one in logprobs.argmax(-1).tolist() if one not in (1, 2, 3)]
     kept = [now for before, now in zip([None, *best], best, strict=False) if now != before]
     letters = "".join(LETTERS[one] for one in kept if one > 3)
-    assert letters.replace("|", " ").split() == heard.text.split()
-    assert len(heard.text) > 5
-    assert heard.avg_logprob == pytest.approx(logprobs.amax(-1).mean().item(), abs=1e-5)
-    assert (heard.tokens, heard.no_speech_prob, heard.has_end) == ((), 0.0, True)
+    assert letters.replace("|", " ").split() == result.text.split()
+    assert len(result.text) > 5
+    assert result.avg_logprob == pytest.approx(logprobs.amax(-1).mean().item(), abs=1e-5)
+    assert (result.tokens, result.no_speech_prob, result.has_end) == ((), 0.0, True)
 
 
-def test_what_is_heard_depends_on_no_other_sound(settings):
+def test_results_do_not_depend_on_other_windows(settings):
     engine = load_ctc(settings, "cpu")
     together = {
-        window.id: heard for window, heard in engine.transcribe(windows(9_000, 20_000), settings)
+        window.id: result for window, result in engine.transcribe(windows(9_000, 20_000), settings)
     }
     for window in windows(9_000, 20_000):
-        assert {one.id: heard for one, heard in engine.transcribe([window], settings)} == {
+        assert {one.id: result for one, result in engine.transcribe([window], settings)} == {
             window.id: together[window.id]
         }
 
@@ -71,17 +71,17 @@ def test_it_labels_a_shard(settings, row, normalised):
     assert label["pseudo_text"]
 
 
-def test_it_is_loaded_once_a_process(settings):
+def test_it_is_loaded_once_per_process(settings):
     assert load_ctc(settings, "cpu") is load_ctc(settings, "cpu")
 
 
-def test_it_samples_nothing(settings):
+def test_it_refuses_to_sample(settings):
     sampled = dataclasses.replace(*windows(9_000), temperature=0.2)
     with pytest.raises(ValueError, match="cannot sample"):
         next(load_ctc(settings, "cpu").transcribe([sampled], settings))
 
 
-def test_a_whisper_is_no_ctc_model(settings):
+def test_a_whisper_is_not_a_ctc_model(settings):
     from tasks.demo.teacher_model import TEACHER_FOLDER
 
     whisper = settings.model_copy(update={"teacher": Teacher(path=str(TEACHER_FOLDER))})
@@ -90,7 +90,7 @@ def test_a_whisper_is_no_ctc_model(settings):
     assert "\n" not in str(raised.value)
 
 
-def test_no_student_is_made_from_it(settings):
+def test_no_student_can_be_distilled_from_it(settings):
     with pytest.raises(UserError, match="run until publish"):
         require_whisper(settings)
     require_whisper(Label(teacher=settings.teacher))

@@ -1,4 +1,4 @@
-"""CTranslate2 with the demo's teacher says what our own engine says."""
+"""CTranslate2 with the demo teacher agrees with the built-in engine."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def windows():
     from tasks.demo.training_set import no_speech_window, speech_window
 
     random = np.random.default_rng(7)
-    spoken = [speech_window(f"ct{place}", random) for place in range(30)]
+    spoken = [speech_window(f"ct{index}", random) for index in range(30)]
     examples = [*spoken, no_speech_window(random), no_speech_window(random)]
     return [AudioWindow(str(index), one.samples) for index, one in enumerate(examples)]
 
@@ -34,11 +34,11 @@ def ours():
 
 def by_id(engine, windows, settings, temperature=0.0):
     at = [dataclasses.replace(window, temperature=temperature) for window in windows]
-    return {window.id: heard for window, heard in engine.transcribe(at, settings)}
+    return {window.id: result for window, result in engine.transcribe(at, settings)}
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
-def test_it_says_what_our_engine_says(windows, ours, timestamps):
+def test_it_agrees_with_the_built_in_engine(windows, ours, timestamps):
     settings = SETTINGS.model_copy(update={"timestamps": timestamps})
     found = by_id(load_engine(settings, RUNTIME), windows, settings)
     expected = by_id(ours, windows, settings)
@@ -52,7 +52,7 @@ def test_it_says_what_our_engine_says(windows, ours, timestamps):
         assert found[name].no_speech_prob == pytest.approx(expected[name].no_speech_prob, abs=1e-3)
 
 
-def test_at_the_limit_of_tokens_there_is_no_end(windows, ours):
+def test_there_is_no_end_token_at_the_token_limit(windows, ours):
     settings = SETTINGS.model_copy(update={"max_new_tokens": 6})
     found = by_id(load_engine(settings, RUNTIME), windows[:8], settings)
     expected = by_id(ours, windows[:8], settings)
@@ -62,7 +62,7 @@ def test_at_the_limit_of_tokens_there_is_no_end(windows, ours):
     assert not any(one.has_end for one in found.values())
 
 
-def test_sampling_is_that_of_our_engine(windows, ours):
+def test_sampling_is_that_of_the_built_in_engine(windows, ours):
     found = by_id(load_engine(SETTINGS, RUNTIME), windows[:3], SETTINGS, 0.6)
     expected = by_id(ours, windows[:3], SETTINGS, 0.6)
     assert {name: one.tokens for name, one in found.items()} == {
@@ -70,7 +70,7 @@ def test_sampling_is_that_of_our_engine(windows, ours):
     }
 
 
-def test_without_memory_the_batch_is_halved(windows):
+def test_the_batch_is_halved_when_memory_runs_out(windows):
     engine = load_engine(SETTINGS, RUNTIME)
     whole = {name: one.tokens for name, one in by_id(engine, windows[:9], SETTINGS).items()}
 
@@ -85,14 +85,14 @@ def test_without_memory_the_batch_is_halved(windows):
     assert {name: one.tokens for name, one in found.items()} == whole
 
 
-def test_a_type_that_the_device_has_not_is_the_users_mistake():
+def test_an_unsupported_dtype_is_a_user_error():
     settings = SETTINGS.model_copy(update={"dtype": "float16"})
     with pytest.raises(UserError, match="CTranslate2 cannot load") as raised:
         load_engine(settings, RUNTIME)
     assert "\n" not in str(raised.value)
 
 
-def test_fewer_tokens_than_the_prompt_are_refused(windows):
+def test_a_token_limit_below_the_prompt_is_refused(windows):
     settings = SETTINGS.model_copy(update={"max_new_tokens": 2})
     with pytest.raises(UserError, match="max_new_tokens is 2"):
         next(load_engine(settings, RUNTIME).transcribe(windows, settings))

@@ -18,7 +18,7 @@ def made(extractor, waveforms, dtype=torch.float32):
 
 @pytest.mark.parametrize("num_mels", [80, 128])
 @pytest.mark.parametrize("num_samples", [1, 250, 16_000, 31_300, 31_799, WINDOW_SAMPLES])
-def test_features_are_those_of_the_reference(num_mels, num_samples):
+def test_features_equal_the_reference_implementation(num_mels, num_samples):
     draw = np.random.default_rng(num_samples)
     loud = draw.normal(0, 0.2, num_samples).astype(np.float32)
     faint = (1e-4 * loud[: num_samples // 2 + 1]).astype(np.float32)
@@ -35,7 +35,7 @@ def test_features_have_the_dtype_of_the_model():
     assert made(extractor_of(80), waveforms, torch.bfloat16).dtype == torch.bfloat16
 
 
-def test_more_than_a_window_is_refused():
-    """Defect 9: the feature extractor would cut it and say nothing."""
+def test_audio_longer_than_a_window_is_refused():
+    """Defect 9: the feature extractor would truncate it silently."""
     with pytest.raises(ValueError, match="32001 samples, but the window 32000"):
         made(extractor_of(80), [np.zeros(WINDOW_SAMPLES + 1, np.float32)])

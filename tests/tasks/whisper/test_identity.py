@@ -22,7 +22,7 @@ def identity(folder):
     return teacher_identity(Teacher(path=str(folder)))
 
 
-def test_a_copy_elsewhere_is_the_same_teacher(folder, tmp_path):
+def test_a_copied_folder_has_the_same_identity(folder, tmp_path):
     copy = tmp_path / "elsewhere"
     copy.mkdir()
     for file in folder.iterdir():
@@ -32,10 +32,10 @@ def test_a_copy_elsewhere_is_the_same_teacher(folder, tmp_path):
     assert identity(folder).startswith("sha256:")
 
 
-def test_other_weights_or_settings_are_another_teacher(folder):
+def test_other_weights_or_settings_have_another_identity(folder):
     before = identity(folder)
     (folder / "model.safetensors").write_bytes(b"weightS")
-    # a file system may tell time too coarsely for two writes of the same size
+    # modification times may be too coarse for two writes of the same size
     os.utime(folder / "model.safetensors", ns=(1, 1))
     after = identity(folder)
     assert after != before
@@ -43,7 +43,7 @@ def test_other_weights_or_settings_are_another_teacher(folder):
     assert identity(folder) != after
 
 
-def test_asking_again_reads_nothing(folder):
+def test_unchanged_files_are_not_hashed_again(folder):
     before = identity(folder)
     stat = (folder / "model.safetensors").stat()
     (folder / "model.safetensors").write_bytes(b"weighty")
@@ -51,18 +51,18 @@ def test_asking_again_reads_nothing(folder):
     assert identity(folder) == before
 
 
-def test_a_hub_model_is_its_commit():
+def test_the_identity_of_a_hub_model_is_its_commit():
     settings = Teacher(hub="openai/whisper-tiny", revision="a" * 40)
     assert teacher_identity(settings) == f"openai/whisper-tiny@{'a' * 40}"
 
 
-def test_a_missing_folder_is_one_clear_line(tmp_path):
+def test_the_error_for_a_missing_folder_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"no teacher at .*correct the `path`") as raised:
         identity(tmp_path / "nowhere")
     assert "\n" not in str(raised.value)
 
 
-def test_a_folder_without_weights_says_what_it_holds(tmp_path):
+def test_the_error_for_missing_weights_lists_the_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(UserError, match=r"holds no Whisper.*found notes.txt"):
         identity(tmp_path)

@@ -17,7 +17,7 @@ def folder(tiny_teacher, tmp_path_factory):
     return folder
 
 
-def test_a_folder_is_loaded_once_and_without_a_word(folder, capfd):
+def test_a_folder_is_loaded_once_and_silently(folder, capfd):
     capfd.readouterr()
     settings = Teacher(path=str(folder))
     teacher = load_whisper(settings, "float32", "cpu")
@@ -28,7 +28,7 @@ def test_a_folder_is_loaded_once_and_without_a_word(folder, capfd):
     assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
 
 
-def test_dtype_is_the_models_and_its_features(folder):
+def test_model_and_features_share_the_dtype(folder):
     teacher = load_whisper(Teacher(path=str(folder)), "bfloat16", "cpu")
     assert teacher.model.dtype == torch.bfloat16
     assert log_mel(teacher, [np.zeros(100, np.float32)]).dtype == torch.bfloat16
@@ -39,18 +39,18 @@ def test_features_are_padded_to_the_window(tiny_teacher):
     assert log_mel(tiny_teacher, waveforms).shape == (2, 80, 200)
 
 
-def test_features_of_more_than_a_window_are_refused(tiny_teacher):
-    """Defect 9: the feature extractor would cut it and say nothing."""
+def test_features_of_audio_longer_than_a_window_are_refused(tiny_teacher):
+    """Defect 9: the feature extractor would truncate it silently."""
     with pytest.raises(ValueError, match="32001 samples, but the window 32000"):
         log_mel(tiny_teacher, [np.zeros(32_001, np.float32)])
 
 
-def test_a_missing_folder_is_the_users_mistake(tmp_path):
+def test_a_missing_folder_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match=r"no teacher at"):
         load_whisper(Teacher(path=str(tmp_path / "nowhere")))
 
 
-def test_a_broken_folder_is_the_users_mistake(folder, tmp_path):
+def test_a_broken_folder_is_a_user_error(folder, tmp_path):
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"half a download")
@@ -59,7 +59,7 @@ def test_a_broken_folder_is_the_users_mistake(folder, tmp_path):
     assert "\n" not in str(raised.value)
 
 
-def test_features_of_another_window_are_refused(folder, tmp_path):
+def test_a_feature_extractor_of_another_length_is_refused(folder, tmp_path):
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     settings = json.loads((tmp_path / "preprocessor_config.json").read_text())
@@ -70,6 +70,6 @@ def test_features_of_another_window_are_refused(folder, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_the_users_mistake(folder):
+def test_a_missing_gpu_is_a_user_error(folder):
     with pytest.raises(UserError, match="torch finds no GPU"):
         load_whisper(Teacher(path=str(folder)), device="cuda")

@@ -1,4 +1,4 @@
-"""Flights side by side: the cores are shared out, and nothing depends on who is faster."""
+"""Parallel schedulers divide the cores, and results do not depend on their speed."""
 
 import random
 import time
@@ -32,8 +32,8 @@ def windows():
     draw = np.random.default_rng(1)
     lengths = draw.integers(1_000, 32_000, NUM_WINDOWS)
     return [
-        AudioWindow(f"w{place}", draw.normal(0, 0.1, length).astype(np.float32))
-        for place, length in enumerate(lengths)
+        AudioWindow(f"w{index}", draw.normal(0, 0.1, length).astype(np.float32))
+        for index, length in enumerate(lengths)
     ]
 
 
@@ -41,7 +41,7 @@ def windows():
     ("num_slots", "device", "expected"),
     [(1, "cpu", 1), (15, "cpu", 1), (16, "cpu", 2), (64, "cpu", NUM_THREADS), (64, "cuda", 1)],
 )
-def test_a_flight_has_a_core_and_enough_to_do(num_slots, device, expected):
+def test_each_scheduler_has_a_core_and_enough_slots(num_slots, device, expected):
     assert num_schedulers(num_slots, torch.device(device)) == expected
 
 
@@ -49,18 +49,18 @@ def transcribe(engine, windows, settings):
     return [(window.id, result) for window, result in engine.transcribe(windows, settings)]
 
 
-def test_each_window_is_heard_once_as_if_alone(tiny_teacher, windows, label_settings):
+def test_each_window_is_transcribed_once_as_if_alone(tiny_teacher, windows, label_settings):
     together = transcribe(WhisperEngine(tiny_teacher, 24), windows, label_settings)
     alone = dict(transcribe(WhisperEngine(tiny_teacher, 1), windows, label_settings))
     assert sorted(name for name, _ in together) == sorted(alone)
     assert all(result.tokens == alone[name].tokens for name, result in together)
 
 
-def test_order_and_last_bits_are_the_same_however_fast_each_is(
+def test_order_and_last_bits_do_not_depend_on_thread_speed(
     tiny_teacher, windows, label_settings, monkeypatch
 ):
     first = transcribe(WhisperEngine(tiny_teacher, 24), windows, label_settings)
-    working = BatchScheduler.turn
+    working = BatchScheduler.advance
 
     def unsteady(scheduler, given):
         time.sleep(random.random() * 0.004)
@@ -70,9 +70,7 @@ def test_order_and_last_bits_are_the_same_however_fast_each_is(
     assert transcribe(WhisperEngine(tiny_teacher, 24), windows, label_settings) == first
 
 
-def test_flights_have_threads_of_their_own_with_a_share_of_the_cores(
-    tiny_teacher, windows, label_settings, monkeypatch
-):
+def test_schedulers_divide_the_threads_of_torch(tiny_teacher, windows, label_settings, monkeypatch):
     seen = set()
     working = DecoderLayers.__call__
 
@@ -85,7 +83,7 @@ def test_flights_have_threads_of_their_own_with_a_share_of_the_cores(
     assert seen == {NUM_THREADS // 2}
 
 
-def test_one_flight_without_memory_loses_nothing(
+def test_running_out_of_memory_in_one_scheduler_loses_nothing(
     tiny_teacher, windows, label_settings, monkeypatch
 ):
     whole = dict(transcribe(WhisperEngine(tiny_teacher, 1), windows, label_settings))
@@ -105,7 +103,7 @@ def test_one_flight_without_memory_loses_nothing(
     }
 
 
-def test_what_goes_wrong_in_a_flight_is_raised_here(
+def test_an_error_in_a_scheduler_is_raised_in_the_caller(
     tiny_teacher, windows, label_settings, monkeypatch
 ):
     def broken(*_):
@@ -116,27 +114,27 @@ def test_what_goes_wrong_in_a_flight_is_raised_here(
         transcribe(WhisperEngine(tiny_teacher, 32), windows, label_settings)
 
 
-def test_a_leg_ends_where_more_sounds_could_be_used():
+def test_advancing_stops_when_more_windows_are_wanted():
     class Counted:
-        """A scheduler that has use for windows after three turns, and none left after five."""
+        """A scheduler that wants windows after three calls, and has none left after five."""
 
         def __init__(self) -> None:
-            self.num_turns = 0
+            self.num_calls = 0
 
         @property
-        def room(self) -> int:
-            return int(self.num_turns >= 3)
+        def num_wanted(self) -> int:
+            return int(self.num_calls >= 3)
 
         @property
-        def windows(self) -> range:
-            return range(5 - self.num_turns)
+        def unfinished(self) -> range:
+            return range(5 - self.num_calls)
 
-        def turn(self, given):
-            self.num_turns += 1
+        def advance(self, given):
+            self.num_calls += 1
             return []
 
-    with parallel_schedulers(1) as fly:
-        until_room, to_the_end = Counted(), Counted()
-        fly([(until_room, [])], False)
-        fly([(to_the_end, [])], True)
-    assert (until_room.num_turns, to_the_end.num_turns) == (3, 5)
+    with parallel_schedulers(1) as advance_all:
+        until_wanted, to_the_end = Counted(), Counted()
+        advance_all([(until_wanted, [])], False)
+        advance_all([(to_the_end, [])], True)
+    assert (until_wanted.num_calls, to_the_end.num_calls) == (3, 5)

@@ -1,4 +1,4 @@
-"""Whisper's own checks, at their very limits, and what becomes of those that fail them."""
+"""Whisper's quality checks at their exact thresholds, and temperature fallback."""
 
 import pytest
 from pydantic import ValidationError
@@ -28,13 +28,13 @@ LOOP = "no no no no " * 30
          True),
     ],
 )  # fmt: skip
-def test_checks_and_their_limits(found, flags, is_accepted):
+def test_quality_checks_and_their_thresholds(found, flags, is_accepted):
     transcript = check_quality(found, SETTINGS, 0.0)
     assert transcript.flags == flags
     assert transcript.is_accepted is is_accepted
 
 
-def test_limits_are_settings():
+def test_thresholds_are_settings():
     strict = SETTINGS.model_copy(
         update={"min_avg_logprob": -0.05, "max_compression_ratio": 0.4, "max_no_speech_prob": 0.2}
     )
@@ -55,12 +55,12 @@ def test_limits_are_settings():
         (decoded("the boat", avg_logprob=-3.0, no_speech_prob=0.9), 0.0, None),
     ],
 )
-def test_what_fails_is_heard_at_the_next_temperature_until_the_last(found, temperature, expected):
+def test_a_failed_check_leads_to_the_next_temperature_until_the_last(found, temperature, expected):
     transcript = check_quality(found, SETTINGS, temperature)
     assert next_temperature(transcript, SETTINGS) == expected
 
 
-def test_with_one_temperature_nothing_is_heard_again():
+def test_a_single_temperature_means_no_retries():
     once = SETTINGS.model_copy(update={"temperatures": (0.0,)})
     assert next_temperature(check_quality(decoded(LOOP), once, 0.0), once) is None
 
@@ -72,11 +72,11 @@ def test_a_loop_compresses_well():
 
 
 @pytest.mark.parametrize("temperatures", [[], [0.2, 0.4], [0.0, 0.4, 0.2], [0.0, 0.0]])
-def test_temperatures_begin_greedily_and_rise(temperatures):
+def test_temperatures_must_start_at_zero_and_increase(temperatures):
     with pytest.raises(ValidationError, match="temperatures"):
         Label(teacher=Teacher(path="unused"), temperatures=temperatures)
 
 
-def test_a_model_of_letters_samples_nothing():
+def test_a_ctc_engine_takes_a_single_temperature():
     with pytest.raises(ValidationError, match=r"set temperatures: \[0.0\]"):
         Label(teacher=Teacher(path="unused"), engine="ctc")

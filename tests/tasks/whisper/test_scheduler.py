@@ -1,4 +1,4 @@
-"""Slots that are filled again: whose window lands when, and what is held meanwhile."""
+"""Continuous batching: refilled slots, bounded look-ahead, and recovery after failures."""
 
 import random
 
@@ -52,9 +52,9 @@ def windows(num_sounds):
 def run(scheduler, waiting):
     ended = []
     while waiting or scheduler.unfinished:
-        num_taken = scheduler.num_wanted
-        ended += scheduler.advance(waiting[:num_taken])
-        del waiting[:num_taken]
+        num_wanted = scheduler.num_wanted
+        ended += scheduler.advance(waiting[:num_wanted])
+        del waiting[:num_wanted]
     return ended
 
 
@@ -67,42 +67,42 @@ def tokens_by_id(ended):
     [CPU_SCHEDULE, GPU_SCHEDULE, Schedule(encoder_batch_size=3, num_steps=2, is_pipelined=False)],
 )
 @pytest.mark.parametrize("num_slots", [1, 3, 8, 40])
-def test_every_window_lands_once_with_its_own_answer(make_scheduler, num_slots, schedule):
-    """Defect 3: twenty-three windows in any number of slots, and none is lost."""
+def test_every_window_ends_once_with_its_own_hypothesis(make_scheduler, num_slots, schedule):
+    """Defect 3: with any number of slots, none of twenty-three windows is lost."""
     alone = run(make_scheduler(1), windows(NUM_WINDOWS))
     ended = run(make_scheduler(num_slots, schedule), windows(NUM_WINDOWS))
     assert len(ended) == NUM_WINDOWS
     assert tokens_by_id(ended) == tokens_by_id(alone)
 
 
-def test_a_slot_is_filled_as_soon_as_its_window_has_ended(make_scheduler):
+def test_a_slot_is_refilled_as_soon_as_its_window_has_ended(make_scheduler):
     scheduler, waiting = make_scheduler(4), windows(NUM_WINDOWS)
     while len(waiting) > 4:
-        num_taken = scheduler.num_wanted
-        ended = scheduler.advance(waiting[:num_taken])
-        del waiting[:num_taken]
-        # those that are encoded ahead wait for the slots that have just become free
+        num_wanted = scheduler.num_wanted
+        ended = scheduler.advance(waiting[:num_wanted])
+        del waiting[:num_wanted]
+        # windows that are encoded ahead fill the slots that have just become free
         assert len(scheduler.unfinished) + len(ended) >= 4
 
 
-def test_no_more_is_taken_than_there_are_slots_and_one_batch_ahead(make_scheduler):
+def test_at_most_one_encoder_batch_is_taken_beyond_the_slots(make_scheduler):
     scheduler, waiting = make_scheduler(5), windows(NUM_WINDOWS)
     assert scheduler.num_wanted == 8
     while waiting:
-        num_taken = scheduler.num_wanted
-        scheduler.advance(waiting[:num_taken])
-        del waiting[:num_taken]
+        num_wanted = scheduler.num_wanted
+        scheduler.advance(waiting[:num_wanted])
+        del waiting[:num_wanted]
         assert len(scheduler.unfinished) <= 5 + CPU_SCHEDULE.encoder_batch_size
 
 
-def test_nothing_is_done_without_windows(make_scheduler):
+def test_advancing_without_windows_does_nothing(make_scheduler):
     scheduler = make_scheduler(4)
     assert scheduler.advance([]) == []
     assert scheduler.unfinished == []
 
 
-def test_rows_close_ranks_at_the_end(make_scheduler, monkeypatch):
-    """The last long windows are not decoded beside the places of those that have ended."""
+def test_rows_are_compacted_at_the_end(make_scheduler, monkeypatch):
+    """The last long windows are not decoded together with rows that have ended."""
     num_rows = []
     go_on = Decoder.step
 
@@ -119,7 +119,7 @@ def test_rows_close_ranks_at_the_end(make_scheduler, monkeypatch):
 
 @pytest.mark.parametrize("schedule", [CPU_SCHEDULE, GPU_SCHEDULE])
 @pytest.mark.parametrize("method", ["prefill", "__call__"])
-def test_what_was_on_its_way_is_known_after_a_failure(
+def test_unfinished_windows_are_known_after_a_failure(
     make_scheduler, monkeypatch, schedule, method
 ):
     draw = random.Random(0)
@@ -133,8 +133,8 @@ def test_what_was_on_its_way_is_known_after_a_failure(
 
     monkeypatch.setattr(DecoderLayers, method, failing)
     scheduler, waiting, ended = make_scheduler(5, schedule), windows(NUM_WINDOWS), []
-    for turn in range(200):
-        fails[0] = turn > 3
+    for call in range(200):
+        fails[0] = call > 3
         taken = waiting[: scheduler.num_wanted]
         del waiting[: len(taken)]
         try:
@@ -142,5 +142,5 @@ def test_what_was_on_its_way_is_known_after_a_failure(
         except torch.OutOfMemoryError:
             break
     kept = [window.id for window in (*scheduler.unfinished, *waiting)]
-    assert turn > 3
+    assert call > 3
     assert sorted([*ended, *kept]) == sorted(window.id for window in windows(NUM_WINDOWS))

@@ -1,4 +1,4 @@
-"""What an engine hears in any order comes out in the order of the stream, and nothing is lost."""
+"""Results in any order are returned in the order of the stream, and nothing is lost."""
 
 import tracemalloc
 
@@ -19,15 +19,15 @@ SILENCE = np.zeros(10, np.float32)
 
 
 def stream(num_windows, rejected=()):
-    for place in range(num_windows):
-        if place in rejected:
-            yield dropped(str(place), "longer_than_window")
+    for index in range(num_windows):
+        if index in rejected:
+            yield dropped(str(index), "longer_than_window")
         else:
-            yield place, AudioWindow(str(place), SILENCE)
+            yield index, AudioWindow(str(index), SILENCE)
 
 
 def failing(*ids):
-    """Fails the named windows when they are heard greedily."""
+    """A transcription that fails the quality checks of the given windows at temperature 0."""
 
     def transcribe(window, temperature):
         fails = window.id in ids and temperature == 0
@@ -36,7 +36,7 @@ def failing(*ids):
     return transcribe
 
 
-def places(found):
+def indices(found):
     return [int(one.id) if isinstance(one, Rejected) else one[0] for one in found]
 
 
@@ -47,22 +47,24 @@ def places(found):
     failed=st.sets(st.integers(0, 59)),
     max_pending=st.integers(1, 20),
 )
-def test_the_order_is_that_of_the_stream(num_windows, num_slots, rejected, failed, max_pending):
-    """Defect 3: nothing of the last, partly filled batch goes missing."""
+def test_results_have_the_order_of_the_stream(
+    num_windows, num_slots, rejected, failed, max_pending
+):
+    """Defect 3: the last, partly filled batch was lost."""
     engine = FakeEngine(failing(*map(str, failed)), num_slots)
     windows = stream(num_windows, rejected)
     found = list(transcribe_all(engine, windows, SETTINGS, max_pending=max_pending))
-    assert places(found) == list(range(num_windows))
+    assert indices(found) == list(range(num_windows))
     for one in found:
         if isinstance(one, Rejected):
             assert int(one.id) in rejected
         else:
-            place, transcript = one
-            assert transcript.text == str(place)
-            assert transcript.temperature == (0.2 if place in failed else 0.0)
+            index, transcript = one
+            assert transcript.text == str(index)
+            assert transcript.temperature == (0.2 if index in failed else 0.0)
 
 
-def test_transcripts_come_out_before_all_windows_went_in():
+def test_transcripts_are_yielded_before_all_windows_are_read():
     taken = []
 
     def watched():
@@ -76,8 +78,8 @@ def test_transcripts_come_out_before_all_windows_went_in():
 
 
 @pytest.mark.parametrize("stalls", ["takes long", "fails"])
-def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
-    """However long the shard is: a window that takes long, or fails, holds up the others."""
+def test_the_engine_stays_within_the_reorder_buffer(stalls):
+    """However long the shard is: a slow or failing window blocks the windows after it."""
     taken = []
 
     def watched():
@@ -103,15 +105,15 @@ def test_the_engine_gets_not_further_ahead_than_the_line_is_long(stalls):
     assert 20 <= ahead <= 21
 
 
-def test_what_fails_is_heard_again_beside_the_others():
+def test_a_failed_window_is_retried_together_with_new_ones():
     engine = FakeEngine(failing("3"), num_slots=4)
-    assert places(transcribe_all(engine, stream(200), SETTINGS)) == list(range(200))
+    assert indices(transcribe_all(engine, stream(200), SETTINGS)) == list(range(200))
     taken = engine.taken
     assert taken.index((0.2, "3")) < taken.index((0.0, "30"))
     assert len(taken) == 201
 
 
-def test_it_is_heard_until_it_passes_or_there_is_no_other_temperature():
+def test_retries_end_when_a_check_passes_or_temperatures_run_out():
     passes_at = {"0": 0.2, "1": 0.4, "2": 0.6}
 
     def transcribe(window, temperature):
@@ -123,7 +125,7 @@ def test_it_is_heard_until_it_passes_or_there_is_no_other_temperature():
     ]  # fmt: skip
 
 
-def test_with_one_temperature_nothing_is_heard_again():
+def test_a_single_temperature_means_no_retries():
     engine = FakeEngine(failing("1"))
     once = SETTINGS.model_copy(update={"temperatures": (0.0,)})
     found = list(transcribe_all(engine, stream(3), once))
@@ -131,7 +133,7 @@ def test_with_one_temperature_nothing_is_heard_again():
     assert engine.taken == [(0.0, "0"), (0.0, "1"), (0.0, "2")]
 
 
-def test_an_engine_that_loses_a_window_is_found_out():
+def test_an_engine_that_loses_a_window_is_an_error():
     class Forgetful(FakeEngine):
         def transcribe(self, windows, settings):
             for pair in super().transcribe(windows, settings):
@@ -142,7 +144,7 @@ def test_an_engine_that_loses_a_window_is_found_out():
         list(transcribe_all(Forgetful(), stream(4), SETTINGS))
 
 
-def test_an_engine_that_answers_twice_is_found_out():
+def test_an_engine_that_returns_a_window_twice_is_an_error():
     class Eager(FakeEngine):
         def transcribe(self, windows, settings):
             for pair in super().transcribe(windows, settings):
@@ -153,18 +155,18 @@ def test_an_engine_that_answers_twice_is_found_out():
         list(transcribe_all(Eager(), stream(4), SETTINGS))
 
 
-def test_two_windows_of_one_name_are_found_out():
+def test_duplicate_window_ids_are_an_error():
     twice = iter([(0, AudioWindow("a", SILENCE)), (1, AudioWindow("a", SILENCE))])
     with pytest.raises(ShardError, match="two windows have the id 'a'"):
         list(transcribe_all(FakeEngine(), twice, SETTINGS))
 
 
 @pytest.mark.parametrize("transcribe", [transcribe_as_id, failing("0", "17", "1000")])
-def test_a_longer_stream_needs_no_more_memory(transcribe):
+def test_memory_does_not_grow_with_the_stream(transcribe):
     def peak_bytes(num_windows):
         windows = (
-            (place, AudioWindow(str(place), np.zeros(8_000, np.float32)))
-            for place in range(num_windows)
+            (index, AudioWindow(str(index), np.zeros(8_000, np.float32)))
+            for index in range(num_windows)
         )
         tracemalloc.start()
         try:

@@ -1,4 +1,4 @@
-"""The engine as a whole, from window to text: memory that runs out, threads, sampling."""
+"""The engine as a whole, from audio to text: out-of-memory recovery, threads, sampling."""
 
 import dataclasses
 import logging
@@ -26,8 +26,8 @@ def windows():
     draw = np.random.default_rng(0)
     lengths = draw.integers(1_000, 32_000, NUM_WINDOWS)
     return [
-        AudioWindow(f"w{place}", draw.normal(0, 0.1, length).astype(np.float32))
-        for place, length in enumerate(lengths)
+        AudioWindow(f"w{index}", draw.normal(0, 0.1, length).astype(np.float32))
+        for index, length in enumerate(lengths)
     ]
 
 
@@ -49,16 +49,16 @@ def whole(tiny_teacher, windows):
     return tokens_of(transcribe(WhisperEngine(tiny_teacher, 4), windows, settings))
 
 
-def test_every_batch_size_hears_the_same(tiny_teacher, windows, label_settings, whole):
+def test_tokens_are_equal_at_every_batch_size(tiny_teacher, windows, label_settings, whole):
     assert len(whole) == NUM_WINDOWS
     for batch_size in (1, 3, 64):
         engine = WhisperEngine(tiny_teacher, batch_size)
         assert tokens_of(transcribe(engine, windows, label_settings)) == whole
-        # the second time in the same memory
+        # the second call reuses the same memory
         assert tokens_of(transcribe(engine, windows[::-1], label_settings)) == whole
 
 
-def test_what_is_heard_is_within_its_bounds(tiny_teacher, windows, label_settings):
+def test_results_are_within_their_bounds(tiny_teacher, windows, label_settings):
     for result in transcribe(WhisperEngine(tiny_teacher, 4), windows, label_settings).values():
         assert result.avg_logprob < 0
         assert 0 <= result.no_speech_prob <= 1
@@ -68,8 +68,10 @@ def test_what_is_heard_is_within_its_bounds(tiny_teacher, windows, label_setting
         assert result.has_end == (result.tokens[-1] == end)
 
 
-def test_the_mean_log_probability_is_whispers(tiny_teacher, windows, label_settings):
-    """The sum over all that was sampled, over the tokens before the end and one."""
+def test_the_average_log_probability_is_defined_as_in_whisper(
+    tiny_teacher, windows, label_settings
+):
+    """The sum over all generated tokens, divided by the number before the end token plus one."""
     model, engine = tiny_teacher.model, WhisperEngine(tiny_teacher, 4)
     generation = model.generation_config
     for window in windows:
@@ -87,13 +89,13 @@ def test_the_mean_log_probability_is_whispers(tiny_teacher, windows, label_setti
         assert result.avg_logprob == pytest.approx(total / (num_before_end + 1), abs=1e-3)
 
 
-def test_an_unknown_language_is_the_users_mistake(tiny_teacher, windows, label_settings):
+def test_an_unknown_language_is_a_user_error(tiny_teacher, windows, label_settings):
     settings = label_settings.model_copy(update={"language": "xx"})
     with pytest.raises(UserError, match="cannot transcribe the language 'xx'"):
         transcribe(WhisperEngine(tiny_teacher, 4), windows, settings)
 
 
-def test_no_more_than_a_batch_is_held(tiny_teacher, windows, label_settings):
+def test_no_more_than_a_batch_is_drawn_ahead(tiny_teacher, windows, label_settings):
     taken = []
 
     def stream():
@@ -105,7 +107,7 @@ def test_no_more_than_a_batch_is_held(tiny_teacher, windows, label_settings):
     assert len(taken) <= 4
 
 
-def test_sampling_depends_on_window_and_temperature_alone(tiny_teacher, windows, label_settings):
+def test_sampling_depends_on_window_and_temperature_only(tiny_teacher, windows, label_settings):
     found = {
         (batch_size, temperature): tokens_of(
             transcribe(
@@ -124,7 +126,7 @@ def test_sampling_depends_on_window_and_temperature_alone(tiny_teacher, windows,
 
 
 class Memory:
-    """Runs out at the chosen calls of one function, or always above a number of windows."""
+    """Runs out of memory at chosen calls of a function, or always above a number of windows."""
 
     def __init__(self, monkeypatch, owner, name):
         self.calls, self.fails_at, self.most = 0, set(), None
@@ -152,15 +154,15 @@ STEPS = {
 
 @pytest.mark.parametrize("draft", [False, True])
 @pytest.mark.parametrize("step", STEPS)
-def test_without_memory_the_batch_halves_and_tokens_stay(
+def test_running_out_of_memory_halves_the_batch_and_keeps_tokens(
     tiny_teacher, windows, label_settings, whole, monkeypatch, caplog, step, draft
 ):
     memory = Memory(monkeypatch, *STEPS[step])
     drafting = (tiny_teacher,) if draft else ()
     assert tokens_of(transcribe(WhisperEngine(tiny_teacher, 4, *drafting), windows, label_settings))
-    places = random.Random(0).sample(range(1, memory.calls + 1), min(memory.calls, 6))
-    for place in places:
-        memory.calls, memory.fails_at = 0, {place}
+    indices = random.Random(0).sample(range(1, memory.calls + 1), min(memory.calls, 6))
+    for index in indices:
+        memory.calls, memory.fails_at = 0, {index}
         caplog.clear()
         engine = WhisperEngine(tiny_teacher, 4, *drafting)
         with caplog.at_level(logging.WARNING):
@@ -173,7 +175,9 @@ def test_without_memory_the_batch_halves_and_tokens_stay(
         assert not caplog.records
 
 
-def test_halves_are_halved_again(tiny_teacher, windows, label_settings, whole, monkeypatch, caplog):
+def test_the_batch_is_halved_repeatedly(
+    tiny_teacher, windows, label_settings, whole, monkeypatch, caplog
+):
     memory = Memory(monkeypatch, *STEPS["encoder"])
     memory.most = 1
     with caplog.at_level(logging.WARNING):
@@ -185,14 +189,16 @@ def test_halves_are_halved_again(tiny_teacher, windows, label_settings, whole, m
     ]
 
 
-def test_no_memory_for_one_window_is_an_error(tiny_teacher, windows, label_settings, monkeypatch):
+def test_running_out_of_memory_with_one_window_is_an_error(
+    tiny_teacher, windows, label_settings, monkeypatch
+):
     memory = Memory(monkeypatch, *STEPS["logits"])
     memory.fails_at = range(1, 1_000)
     with pytest.raises(ShardError, match="cpu has no memory for a single window: no memory"):
         transcribe(WhisperEngine(tiny_teacher, 4), windows, label_settings)
 
 
-def test_what_fails_upstream_is_not_taken_for_ours(tiny_teacher, windows, label_settings):
+def test_upstream_memory_errors_are_not_caught(tiny_teacher, windows, label_settings):
     def stream():
         yield from windows[:6]
         raise torch.OutOfMemoryError("somebody else's")
@@ -201,7 +207,7 @@ def test_what_fails_upstream_is_not_taken_for_ours(tiny_teacher, windows, label_
         transcribe(WhisperEngine(tiny_teacher, 2), stream(), label_settings)
 
 
-def test_threads_hear_at_the_same_time(tiny_teacher, windows, label_settings, whole):
+def test_several_threads_transcribe_at_the_same_time(tiny_teacher, windows, label_settings, whole):
     engine, found = WhisperEngine(tiny_teacher, 3), {}
 
     def work(number):
@@ -215,7 +221,7 @@ def test_threads_hear_at_the_same_time(tiny_teacher, windows, label_settings, wh
     assert [found[number] for number in range(3)] == [whole] * 3
 
 
-def test_a_window_is_heard_again_while_others_are_on_their_way(
+def test_nested_calls_transcribe_while_others_are_in_flight(
     tiny_teacher, windows, label_settings, whole
 ):
     engine = WhisperEngine(tiny_teacher, 3)
@@ -226,13 +232,15 @@ def test_a_window_is_heard_again_while_others_are_on_their_way(
     assert dict(sorted(found.items())) == whole
 
 
-def test_with_a_draft_the_same_is_heard(tiny_teacher, windows, label_settings, whole):
+def test_a_draft_does_not_change_tokens(tiny_teacher, windows, label_settings, whole):
     engine = WhisperEngine(tiny_teacher, 3, draft=tiny_teacher)
     assert tokens_of(transcribe(engine, windows, label_settings)) == whole
 
 
-def test_what_is_sent_back_is_heard_beside_the_others(tiny_teacher, windows, label_settings, whole):
-    """As if alone: rows with and without a temperature do not know of each other."""
+def test_a_window_that_is_sent_back_is_retried_with_the_others(
+    tiny_teacher, windows, label_settings, whole
+):
+    """As if alone: rows with and without a temperature do not affect each other."""
     engine, results, order = WhisperEngine(tiny_teacher, 3), {}, []
     transcriptions, retry = engine.transcribe(windows, label_settings), None
     while True:

@@ -1,4 +1,4 @@
-"""A model of letters that a test can afford."""
+"""A tiny CTC model."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
 
 
 def save_tiny_ctc(folder: Path) -> Path:
-    """A Wav2Vec2 of random weights, as save_pretrained leaves it."""
+    """Save a Wav2Vec2 with random weights by save_pretrained."""
     config = Wav2Vec2Config(
         vocab_size=len(LETTERS),
         hidden_size=16,

@@ -1,4 +1,4 @@
-"""Both ways to attend to the window say what the layer of transformers says."""
+"""Both implementations of cross-attention agree with transformers."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def attention(request):
 
 @pytest.mark.parametrize("way", [KeyValueCrossAttention, AbsorbedCrossAttention])
 @pytest.mark.parametrize("num_tokens", [1, 5])
-def test_what_is_heard_is_what_transformers_hears(attention, way, num_tokens):
+def test_cross_attention_equals_transformers(attention, way, num_tokens):
     draw = torch.Generator().manual_seed(1)
     width = attention.embed_dim
     hidden = torch.randn(NUM_WINDOWS, num_tokens, width, generator=draw)
@@ -42,7 +42,7 @@ def test_what_is_heard_is_what_transformers_hears(attention, way, num_tokens):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_every_layer_that_absorbs_keeps_the_very_same(attention):
+def test_absorbed_attention_caches_the_encoder_output_itself(attention):
     encoded = torch.randn(NUM_WINDOWS, NUM_FRAMES, attention.embed_dim)
     (kept,) = AbsorbedCrossAttention(attention, attention.num_heads).project(encoded)
     assert kept is encoded
@@ -52,5 +52,5 @@ def test_every_layer_that_absorbs_keeps_the_very_same(attention):
     ("device", "num_heads", "expected"),
     [("cpu", 4, True), ("cpu", 6, True), ("cpu", 20, False), ("cuda", 4, False)],
 )
-def test_few_heads_on_a_processor_absorb(device, num_heads, expected):
+def test_absorbed_attention_is_for_few_heads_on_a_cpu(device, num_heads, expected):
     assert prefers_absorbed(torch.device(device), num_heads) is expected

@@ -1,4 +1,4 @@
-"""Tokens are those of `generate` of transformers, however windows are grouped."""
+"""Tokens equal those of `generate` of transformers, however windows are batched."""
 
 import random
 
@@ -17,7 +17,7 @@ from tasks.whisper.model import load_whisper
 from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE
 
 MAX_NEW_TOKENS = 40
-CLOSE = 1e-4  # logits that are nearer than this may change places
+CLOSE = 1e-4  # logits closer than this may be ordered differently
 
 
 def rules_of(model, *, timestamps=False, max_new_tokens=MAX_NEW_TOKENS):
@@ -33,7 +33,7 @@ def encode(model, features):
 
 
 def generated(model, encoded, rules):
-    """What transformers' own greedy search gives, up to and with the end token, and its scores."""
+    """Greedy search of transformers: sequences up to and including the end token, and scores."""
     multilingual = model.generation_config.is_multilingual
     found = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
@@ -42,7 +42,7 @@ def generated(model, encoded, rules):
         max_new_tokens=rules.max_new_tokens,
         max_length=None,
         return_timestamps=rules.timestamps is not None,
-        force_unique_generate_call=True,  # else neither the prompt nor the end is returned
+        force_unique_generate_call=True,  # otherwise neither prompt nor end token is returned
         return_dict_in_generate=True,
         output_scores=True,
         **({"language": "en", "task": "transcribe"} if multilingual else {}),
@@ -63,19 +63,19 @@ def tokens_of(hypotheses):
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("multilingual", [False, True])
 @pytest.mark.parametrize("seed", [0, 3])
-def test_tokens_are_those_of_generate(
+def test_tokens_equal_generate(
     make_whisper, make_features, decode_encoded, seed, multilingual, timestamps
 ):
     model = make_whisper(seed, multilingual=multilingual)
     encoded, rules = encode(model, make_features(20)), rules_of(model, timestamps=timestamps)
     expected, _ = generated(model, encoded, rules)
-    assert len({len(one) for one in expected}) > 3  # so that slots are filled at different steps
+    assert len({len(one) for one in expected}) > 3  # so that slots are refilled at different steps
     for num_slots in (1, 7, 20):
         assert tokens_of(decode_encoded(model, encoded, rules, num_slots)) == expected
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
-def test_tokens_are_the_same_at_every_batch_size_and_in_any_order(
+def test_tokens_do_not_depend_on_batch_size_or_order(
     make_whisper, make_features, decode_encoded, timestamps
 ):
     model = make_whisper(3)
@@ -84,9 +84,9 @@ def test_tokens_are_the_same_at_every_batch_size_and_in_any_order(
     expected, _ = generated(model, encoded, rules)
     assert len({len(one) for one in expected}) > 3
     for num_slots in range(1, 65, 1 if timestamps else 7):
-        few = num_slots + 6  # so that slots are filled again
+        few = num_slots + 6  # so that slots are refilled
         order = random.Random(num_slots).sample(range(few), few)
-        schedule = GPU_SCHEDULE if num_slots % 2 else CPU_SCHEDULE  # it changes when they are
+        schedule = GPU_SCHEDULE if num_slots % 2 else CPU_SCHEDULE  # the schedule changes when
         found = decode_encoded(
             model, encoded[:few], rules, num_slots, schedule=schedule, order=order
         )
@@ -95,14 +95,14 @@ def test_tokens_are_the_same_at_every_batch_size_and_in_any_order(
 
 @pytest.fixture(scope="module")
 def demo():
-    """The demo's teacher and what its encoder makes of 200 windows, six of them without speech."""
+    """The demo teacher and its encoder output for 200 windows, six of them without speech."""
     from tasks.demo.training_set import no_speech_window, speech_window
 
     if not (TEACHER_FOLDER / "model.safetensors").is_file():
         pytest.skip("the demo teacher is not made yet")
     teacher = load_whisper(Teacher(path=str(TEACHER_FOLDER)), "float32", "cpu")
     draw = np.random.default_rng(0)
-    windows = [speech_window(f"unheard{place % 20}", draw) for place in range(194)]
+    windows = [speech_window(f"unheard{index % 20}", draw) for index in range(194)]
     windows += [no_speech_window(draw) for _ in range(6)]
     log_mel = LogMel(teacher.feature_extractor, torch.device("cpu"), torch.float32)
     model = teacher.model
@@ -111,9 +111,7 @@ def demo():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("timestamps", "num_slots"), [(False, 16), (True, 64)])
-def test_tokens_of_the_demo_teacher_are_those_of_generate(
-    demo, decode_encoded, timestamps, num_slots
-):
+def test_tokens_of_the_demo_teacher_equal_generate(demo, decode_encoded, timestamps, num_slots):
     model, encoded = demo
     rules = rules_of(model, timestamps=timestamps, max_new_tokens=50)
     expected, _ = generated(model, encoded, rules)
@@ -124,7 +122,7 @@ def test_tokens_of_the_demo_teacher_are_those_of_generate(
 
 
 def released(name):
-    """A model of random weights in the geometry of a released one, with fewer layers."""
+    """A model with random weights and the geometry of a released one, with fewer layers."""
     width, num_heads, num_mels, num_languages, num_layers = {
         "tiny": (384, 6, 80, 99, 4),
         "tiny.en": (384, 6, 80, 99, 4),
@@ -163,15 +161,17 @@ def released(name):
         begin_suppress_tokens=[220, end],
         max_initial_timestamp_index=50,
     )
-    if name != "tiny.en":  # with these `generate` would ask an English-only model for a language
+    if name != "tiny.en":  # `generate` would require a language of an English-only model
         model.generation_config.lang_to_id = {"<|en|>": end + 2}
         model.generation_config.task_to_id = {"transcribe": transcribe, "translate": end + 3}
     return model
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny.en", "large-v3"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny.en", pytest.param("large-v3", marks=pytest.mark.slow)]
+)
 def test_tokens_in_the_geometry_of_released_models(decode_encoded, name):
-    """Equal to `generate`, or first different where its two best are as good as equal."""
+    """Equal to `generate` up to a token whose two best logits are equal within rounding."""
     model = released(name)
     features = torch.randn((3, model.config.num_mel_bins, 3000))
     encoded = encode(model, features)
@@ -181,16 +181,16 @@ def test_tokens_in_the_geometry_of_released_models(decode_encoded, name):
         found = decode_encoded(model, encoded, rules, 2)
         for row, hypothesis in enumerate(found):
             same = zip(hypothesis.tokens, expected[row], strict=False)
-            place = next((at for at, (ours, theirs) in enumerate(same) if ours != theirs), None)
-            if place is not None:
-                best, second = scores[place - len(rules.prompt)][row].topk(2).values.tolist()
+            index = next((at for at, (ours, theirs) in enumerate(same) if ours != theirs), None)
+            if index is not None:
+                best, second = scores[index - len(rules.prompt)][row].topk(2).values.tolist()
                 assert best - second < CLOSE
             else:
                 assert len(hypothesis.tokens) == len(expected[row])
 
 
-def test_the_sequence_holds_prompt_and_end(make_whisper, make_features, decode_encoded):
-    """Defect 13: `generate` returns neither, and labels stored from it lose the start."""
+def test_sequences_include_prompt_and_end_token(make_whisper, make_features, decode_encoded):
+    """Defect 13: `generate` returns neither, so labels stored from it lose the start."""
     model = make_whisper()
     rules = rules_of(model)
     decoded = decode_encoded(model, encode(model, make_features(9)), rules, 4)
@@ -200,7 +200,9 @@ def test_the_sequence_holds_prompt_and_end(make_whisper, make_features, decode_e
     assert all(tokens[-1] == rules.end_id for tokens in ended)
 
 
-def test_an_answer_that_reaches_the_limit_has_no_end(make_whisper, make_features, decode_encoded):
+def test_a_hypothesis_at_the_token_limit_has_no_end_token(
+    make_whisper, make_features, decode_encoded
+):
     model = make_whisper()
     rules = rules_of(model, max_new_tokens=1)
     for one in decode_encoded(model, encode(model, make_features(3)), rules, 2):
@@ -209,10 +211,10 @@ def test_an_answer_that_reaches_the_limit_has_no_end(make_whisper, make_features
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
-def test_probabilities_are_those_of_one_pass_over_the_whole_sequence(
+def test_probabilities_equal_a_single_uncached_forward_pass(
     make_whisper, make_features, decode_encoded, timestamps
 ):
-    """Whisper's definitions, without a cache and without a batch."""
+    """Whisper's definitions, computed without cache and batch."""
     model = make_whisper(3)
     features, rules = make_features(9), rules_of(model, timestamps=timestamps)
     found = decode_encoded(model, encode(model, features), rules, 4)
@@ -225,10 +227,10 @@ def test_probabilities_are_those_of_one_pass_over_the_whole_sequence(
         if timestamps:
             continue
         total = 0.0
-        for place, token in enumerate(one.tokens[len(rules.prompt) :]):
-            step = logits[len(rules.prompt) + place - 1].clone()
+        for index, token in enumerate(one.tokens[len(rules.prompt) :]):
+            step = logits[len(rules.prompt) + index - 1].clone()
             step[list(rules.suppressed_ids)] = -torch.inf
-            if place == 0:
+            if index == 0:
                 step[list(rules.suppressed_first_ids)] = -torch.inf
             total += step.log_softmax(-1)[token].item()
         assert one.sum_logprob == pytest.approx(total, abs=1e-3)
@@ -245,9 +247,7 @@ def test_probabilities_do_not_depend_on_the_batch(make_whisper, make_features, d
             )
 
 
-def test_the_sound_is_listened_to_once_a_window(
-    make_whisper, make_features, decode_encoded, monkeypatch
-):
+def test_each_window_is_prefilled_once(make_whisper, make_features, decode_encoded, monkeypatch):
     model, counted = make_whisper(), []
     begin = DecoderLayers.prefill
 

@@ -3,7 +3,7 @@ import pytest
 from tasks.whisper.decoding.graphs import GraphCache, bucket_shape
 
 
-def test_without_a_recorder_each_step_is_run():
+def test_without_a_recorder_every_step_runs_eagerly():
     graphs, runs = GraphCache(None), []
     for number in range(3):
         graphs.run("same", lambda number=number: runs.append(number))
@@ -11,7 +11,7 @@ def test_without_a_recorder_each_step_is_run():
     assert not graphs.is_enabled
 
 
-def test_a_step_runs_once_as_it_is_and_is_then_recorded_once_a_key():
+def test_a_step_runs_eagerly_once_and_is_then_recorded_per_key():
     runs, recorded = [], []
 
     def record(step):
@@ -29,9 +29,9 @@ def test_a_step_runs_once_as_it_is_and_is_then_recorded_once_a_key():
     ("num_rows", "num_positions", "shape"),
     [(64, 5, (64, 64)), (33, 64, (64, 64)), (32, 65, (32, 128)), (1, 220, (8, 228))],
 )
-def test_shapes_are_few_and_large_enough(num_rows, num_positions, shape):
+def test_bucketed_shapes_are_few_and_large_enough(num_rows, num_positions, shape):
     assert bucket_shape(num_rows, num_positions, num_slots=64, max_positions=228) == shape
 
 
-def test_a_few_slots_are_never_more():
+def test_bucketed_rows_never_exceed_the_slots():
     assert bucket_shape(1, 1, num_slots=3, max_positions=10) == (3, 10)

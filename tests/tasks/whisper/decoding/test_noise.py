@@ -7,7 +7,7 @@ EULER = 0.5772156649
 PINNED = [0.452354179634, 15.553475895470, 1.220896717719]
 
 
-def test_a_seed_is_of_window_and_temperature():
+def test_seeds_depend_on_window_and_temperature():
     assert noise_seed("a", 0.2) == noise_seed("a", 0.2)
     seeds = {noise_seed(name, temperature) for name in ("a", "b") for temperature in (0.2, 0.4)}
     assert len(seeds) == 4
@@ -21,7 +21,7 @@ def test_noise_is_the_same_alone_and_in_a_batch():
 
 
 def test_noise_is_pinned():
-    """Other numbers would be other labels under the same fingerprint."""
+    """Other numbers would give other labels under the same fingerprint."""
     found = gumbel(torch.tensor(noise_seed("window", 0.4)), torch.tensor(2), 3)
     assert found.tolist() == pytest.approx(PINNED, abs=1e-9)
 
@@ -36,7 +36,7 @@ def test_noise_has_a_gumbel_distribution():
     assert abs(neighbours.item()) < 0.01
 
 
-def test_the_largest_sum_is_a_draw_from_the_softmax():
+def test_the_argmax_samples_the_softmax():
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
     noise = gumbel(torch.arange(20_000), torch.zeros(20_000, dtype=torch.long), 4)
     drawn = (logits + noise).argmax(dim=1).bincount(minlength=4) / 20_000

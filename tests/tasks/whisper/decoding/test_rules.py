@@ -11,23 +11,23 @@ def rules(model, **settings):
     )
 
 
-def test_a_multilingual_model_is_told_language_and_task(make_whisper):
+def test_a_multilingual_prompt_has_language_and_task(make_whisper):
     model = make_whisper()
     assert rules(model).prompt == (61, 62, 65, 69)
     assert rules(model, language="de", task="translate").prompt == (61, 63, 64, 69)
 
 
-def test_an_english_only_model_is_told_neither(make_whisper):
+def test_an_english_only_prompt_has_neither(make_whisper):
     assert rules(make_whisper(multilingual=False)).prompt == (61, 69)
 
 
-def test_with_timestamps_the_prompt_does_not_refuse_them(make_whisper):
+def test_with_timestamps_the_prompt_lacks_no_timestamps(make_whisper):
     found = rules(make_whisper(), timestamps=True)
     assert found.prompt == (61, 62, 65)
     assert (found.timestamps.first_id, found.timestamps.max_initial_steps) == (70, 25)
 
 
-def test_half_of_the_positions_is_the_limit_as_in_whisper(make_whisper):
+def test_the_default_token_limit_is_half_of_the_positions(make_whisper):
     model = make_whisper()
     assert rules(model).max_new_tokens == 32
     assert rules(model, max_new_tokens=60).max_new_tokens == 60
@@ -35,7 +35,7 @@ def test_half_of_the_positions_is_the_limit_as_in_whisper(make_whisper):
         rules(model, max_new_tokens=61)
 
 
-def test_an_unknown_language_names_those_that_are_known(make_whisper):
+def test_the_error_for_an_unknown_language_lists_the_known_ones(make_whisper):
     with pytest.raises(UserError, match=r"'fr'.*the languages de, en"):
         rules(make_whisper(), language="fr")
 

@@ -31,7 +31,7 @@ def encoded(teacher, make_features):
 
 
 def student_of(teacher, amount):
-    """The teacher with its weights disturbed: it agrees often, not always."""
+    """The teacher with perturbed weights: it agrees often, not always."""
     student = copy.deepcopy(teacher)
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
@@ -50,7 +50,7 @@ def rules_of(model, *, timestamps=False, max_new_tokens=25):
 @pytest.mark.parametrize("temperature", [0.0, 0.6])
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("amount", [0.0, 0.02, 1.0])
-def test_speculative_equals_plain(
+def test_speculative_tokens_equal_plain_tokens(
     teacher, encoded, decode_encoded, amount, timestamps, temperature
 ):
     rules, draft = rules_of(teacher, timestamps=timestamps), student_of(teacher, amount)
@@ -75,16 +75,14 @@ def test_speculative_equals_plain(
 
 
 @pytest.mark.parametrize("max_new_tokens", range(1, 8))
-def test_the_limit_of_tokens_holds_within_what_was_drafted(
-    teacher, encoded, decode_encoded, max_new_tokens
-):
+def test_the_token_limit_may_fall_within_a_draft(teacher, encoded, decode_encoded, max_new_tokens):
     rules = rules_of(teacher, max_new_tokens=max_new_tokens)
     plain = decode_encoded(teacher, encoded, rules, 4)
     found = decode_encoded(teacher, encoded, rules, 4, draft=teacher)
     assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
-def test_a_limit_at_the_models_last_position(teacher, encoded, decode_encoded):
+def test_the_token_limit_may_be_the_last_position(teacher, encoded, decode_encoded):
     num_positions = teacher.config.max_target_positions
     rules = rules_of(teacher, max_new_tokens=num_positions - 4)
     plain = decode_encoded(teacher, encoded, rules, 4)
@@ -93,7 +91,7 @@ def test_a_limit_at_the_models_last_position(teacher, encoded, decode_encoded):
     assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
-def test_a_draft_that_agrees_saves_passes(teacher, encoded, decode_encoded, monkeypatch):
+def test_a_draft_that_agrees_saves_forward_passes(teacher, encoded, decode_encoded, monkeypatch):
     rules = rules_of(teacher)
     passes = []
     run = DecoderLayers.__call__
@@ -135,7 +133,7 @@ def tried(took_s_with, gained_with, took_s_without):
     return trial
 
 
-def test_what_does_not_pay_is_switched_off_and_said_once(caplog):
+def test_a_draft_that_does_not_pay_is_disabled_and_logged_once(caplog):
     with caplog.at_level(logging.INFO):
         trial = tried(0.030, 2.5, 0.010)
     assert not trial.speculates
@@ -147,13 +145,15 @@ def test_what_does_not_pay_is_switched_off_and_said_once(caplog):
     ]
 
 
-def test_what_pays_goes_on():
+def test_a_draft_that_pays_stays_enabled():
     assert tried(0.020, 2.5, 0.010).speculates
 
 
-def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, decode_encoded, monkeypatch):
-    monkeypatch.setattr("tasks.whisper.decoding.speculation._WARM_UP_ROUNDS", 1)
-    monkeypatch.setattr("tasks.whisper.decoding.speculation._TRIAL_ROUNDS", 4)
+def test_tokens_do_not_change_when_the_trial_ends_midway(
+    teacher, encoded, decode_encoded, monkeypatch
+):
+    monkeypatch.setattr("tasks.whisper.decoding.speculation._WARM_UP_STEPS", 1)
+    monkeypatch.setattr("tasks.whisper.decoding.speculation._TRIAL_STEPS", 4)
     rules = rules_of(teacher)
     plain = decode_encoded(teacher, encoded, rules, 4)
     for schedule in (CPU_SCHEDULE, GPU_SCHEDULE):
@@ -171,7 +171,7 @@ def test_tokens_stay_when_the_trial_ends_on_the_way(teacher, encoded, decode_enc
         assert [one.tokens for one in found] == [one.tokens for one in plain]
 
 
-def test_a_draft_of_other_features_or_tokens_is_refused(tiny_teacher, make_whisper):
+def test_a_draft_with_other_features_or_tokens_is_refused(tiny_teacher, make_whisper):
     require_compatible_draft(tiny_teacher, tiny_teacher)
     longer = LoadedWhisper(
         model=tiny_teacher.model,

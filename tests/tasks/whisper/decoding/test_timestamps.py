@@ -11,11 +11,11 @@ RULES = TimestampRules(
 
 
 def allowed(sampled, logits=None):
-    """The ids that stay possible; by default one text token is likelier than all timestamps."""
+    """The allowed ids; by default one text token is more likely than all timestamps together."""
     if logits is None:
         logits = torch.zeros(VOCAB)
         logits[TEXT] = 50.0
-    # an answer's first token counts as one after a timestamp
+    # the first token of a hypothesis counts as following a timestamp
     before_last, last = torch.tensor([FIRST, *sampled][-2:])
     latest = max([FIRST - 1, *(token for token in sampled if token >= FIRST)])
     found = apply_timestamp_rules(logits, before_last, last, torch.tensor(latest), RULES)
@@ -38,20 +38,20 @@ def test_after_a_pair_there_is_text_again():
     assert allowed([FIRST, TEXT, FIRST + 4, FIRST + 4]) == set(range(FIRST))
 
 
-def test_a_segment_has_a_length_and_time_does_not_go_back():
+def test_segments_have_a_length_and_timestamps_never_decrease():
     found = allowed([FIRST + 3, TEXT])
     assert min(token for token in found if token >= FIRST) == FIRST + 4
 
 
-def test_timestamps_that_are_together_likelier_than_any_word_win():
+def test_a_timestamp_is_forced_if_all_together_are_more_likely():
     logits = torch.zeros(VOCAB)
-    logits[TEXT] = 2.0  # against the sum of seventeen
+    logits[TEXT] = 2.0  # less than the sum of seventeen timestamps
     assert allowed([FIRST + 3, TEXT], logits) == set(range(FIRST + 4, VOCAB))
     logits[TEXT] = 3.0
     assert TEXT in allowed([FIRST + 3, TEXT], logits)
 
 
-def test_the_latest_time_is_known_at_each_token():
+def test_the_highest_timestamp_is_tracked_per_token():
     tokens = torch.tensor([[FIRST + 2, TEXT, FIRST + 4, TEXT], [TEXT, TEXT, FIRST, FIRST]])
     latest = torch.tensor([FIRST + 1, FIRST - 1])
     assert running_max_timestamp(latest, tokens, RULES).tolist() == [

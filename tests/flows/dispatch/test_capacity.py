@@ -7,22 +7,29 @@ from pydantic import ValidationError
 
 from configs.load import load_config
 from configs.schema import Runtime
+from flows.dispatch.advance import capacity
 from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.stage import Place
 from tasks.device_pool import DevicePool
-from tasks.run import num_in_flight
-from tasks.work import Job
+from tasks.job import Job
 from tests.tasks.pool_work import echo
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
-def test_a_model_has_a_device_to_itself():
-    assert num_in_flight(Runtime(workers=8), "label") == 1
-    assert num_in_flight(Runtime(workers=8, devices=("cuda:0", "cuda:1")), "label") == 2
-    assert num_in_flight(Runtime(workers=8, devices=("cuda:0", "cuda:1")), "evaluate") == 2
-    assert num_in_flight(Runtime(workers=8, devices=("cuda:0",)), "score") == 8
+@pytest.mark.parametrize(
+    ("runtime", "resource", "num_units"),
+    [
+        (Runtime(workers=8), "device", 1),
+        (Runtime(workers=8, devices=("cuda:0", "cuda:1")), "device", 2),
+        (Runtime(workers=8, devices=("cuda:0",)), "cpu", 8),
+        (Runtime(workers=8), "network", 8),
+        (Runtime(workers=8, downloads_per_host=3), "network www.openslr.org", 3),
+    ],
+)
+def test_each_resource_has_its_own_concurrency(runtime, resource, num_units):
+    assert capacity(runtime, resource) == num_units
 
 
 @pytest.mark.parametrize("devices", [["cuda:0", "cpu"], ["cuda:1", "cuda:1"], ["gpu"]])
