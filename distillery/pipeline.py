@@ -50,7 +50,8 @@ def run(
             fail, for example because a corpus is not where the configuration says.
         DistilleryError: shards failed; the message names each, with the command to make it again.
     """
-    from flows.commands.local_run import run_locally
+    from flows.local_run import run_locally
+
     from flows.server.credentials import load_run
     from flows.state.models import find_report, find_student
     from flows.state.publication import find_current

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from flows.state.rerun import command_again
+from flows.state.rerun import repair_command
 from flows.state.status import StageStatus, Status
 from storage.shard import ShardKey
 from tasks.stages import CORPUS_STAGES
@@ -79,7 +79,7 @@ def failure_rows(config: str, failures: Iterable[Failed]) -> list[Row]:
         {
             "stage": failure.stage,
             "shard": str(failure.key),
-            "again": command_again(config, failure.stage, failure.key),
+            "again": repair_command(config, failure.stage, failure.key),
             "reason": failure.reason,
         }
         for failure in failures
