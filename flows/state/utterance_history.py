@@ -20,20 +20,13 @@ from storage.schema import REJECTED
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.base import NoReference
-from tasks.filter.schema import KEPT
-from tasks.label.schema import LABELS
-from tasks.normalise.schema import NORMALISED
 from tasks.plan.schema import PLAN
 from tasks.score.alignment import align
-from tasks.score.schema import EVIDENCE
+from tasks.stages import stage_named
 
-_COLUMNS: Final = {
-    # The audio of a whole shard is not read to describe one utterance.
-    "normalise": [name for name in NORMALISED.names if name != "audio"],
-    "label": LABELS.names,
-    "score": EVIDENCE.names,
-    "filter": KEPT.names,
-}
+_OWN_FIELDS: Final = ("normalise", "label", "score", "filter")
+"""Stages whose rows have fields of their own in an `UtteranceHistory`."""
+
 _SOURCE: Final = ("file", "offset", "size", "column", "row", "channel", "start_s", "end_s")
 _MORE: Final = re.compile(r"\+\d+$")
 _NUM_SUGGESTIONS: Final = 3
@@ -74,6 +67,7 @@ class UtteranceHistory(BaseModel):
     evidence: Row | None  # of its window
     own_evidence: Row | None  # of the utterance itself, which may share its window
     alignment: list[Row] | None  # of its own reference and hypothesis
+    stages: dict[str, Row]  # its row in each other stage
     decision: Decision
 
 
@@ -184,6 +178,7 @@ def _history(config: RunConfig, store: Store, found: _PlannedUtterance) -> Utter
         evidence=evidence and {name: evidence[name] for name in evidence if name != "utterances"},
         own_evidence=own,
         alignment=None if own is None else _aligned(own),
+        stages={stage: row for stage, row in rows.items() if stage not in _OWN_FIELDS},
         decision=_decision(config, store, found, shard, rows),
     )
 
@@ -198,14 +193,23 @@ def _aligned(evidence: Mapping[str, Any]) -> list[Row]:
 def _by_stage(store: Store, shard: ShardState, id: str) -> dict[str, Row]:
     """The output row of each stage that has one for the utterance."""
     found: dict[str, Row] = {}
-    for stage, columns in _COLUMNS.items():
+    for stage in shard.stages:
         if (receipt := shard.receipts.get(stage)) is None:
             break
-        column = "id" if stage == "normalise" else "utterance_ids"
+        schema = stage_named(stage).table.schema
+        # The audio of a whole shard is not read to describe one utterance.
+        columns = [field.name for field in schema if not _holds_bytes(field.type)]
+        column = "id" if "id" in schema.names else "utterance_ids"
         rows = _rows(store, receipt.output, column, {id}, columns)
         if rows:
             found[stage] = rows[0]
     return found
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_holds_bytes(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def _decision(
@@ -223,7 +227,7 @@ def _decision(
             outcome="not_taken", stage="plan", reason="limit_hours", detail=f"beyond {limit:g} h"
         )
     for stage, receipt in shard.receipts.items():
-        if stage in _COLUMNS and stage not in rows:
+        if stage not in rows:
             return _rejected(store, stage, receipt, found.id)
     if shard.next_stage is not None:
         failures = found.state.split(shard.next_stage, found.split).failures

@@ -51,6 +51,9 @@ def _fields(history: UtteranceHistory) -> Iterator[Field]:
         yield from _label(history, history.label)
     if history.evidence is not None and history.own_evidence is not None:
         yield from _evidence(history, history.evidence, history.own_evidence)
+    for stage, row in history.stages.items():
+        shown = (f"{name} {value}" for name, value in row.items() if name != "id")
+        yield stage, ", ".join(shown)
     decision = history.decision
     text = f"{decision.outcome} at {decision.stage}"
     text += f": {decision.reason}" if decision.reason else ""
