@@ -4,9 +4,9 @@ WORKDIR /app
 RUN python -m venv /opt/venv
 # Dependencies come first, so that a change to the code alone reinstalls nothing.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir configs storage tasks flows \
-    && touch configs/__init__.py storage/__init__.py tasks/__init__.py flows/__init__.py \
-    && /opt/venv/bin/pip install --constraint constraints.txt --editable '.[demo,gpu,s3,server]'
+RUN mkdir configs storage tasks flows distillery \
+    && touch configs/__init__.py storage/__init__.py tasks/__init__.py flows/__init__.py distillery/__init__.py \
+    && /opt/venv/bin/pip install --constraint constraints.txt --editable '.[gpu,s3,server]'
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 1000 distillery
@@ -18,6 +18,7 @@ COPY configs configs
 COPY storage storage
 COPY tasks tasks
 COPY flows flows
+COPY distillery distillery
 
 # Runs write to these folders; a new volume mounted there inherits their owner.
 RUN mkdir demo-data data && chown distillery:distillery . demo-data data

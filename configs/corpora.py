@@ -1,8 +1,8 @@
 """Which corpora a run uses, and where their files come from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.filter import Filter
 from configs.settings import Count, Name, Positive, Settings, holds_credentials
@@ -15,6 +15,11 @@ class LocalSplit(Settings):
     """Glob patterns of paths below the mirror, such as `*.wav` or `train/*.parquet`."""
     role: Literal["train", "validation", "test"] = "train"
     """What the split is used for."""
+    percent: Annotated[float, Field(gt=0, lt=100)] | None = None
+    """Percentage of the speakers in the files, by the hash of their names; null: all.
+
+    Recordings stand in for speakers where no speaker is known. The rest goes to a later split.
+    """
 
 
 class Columns(Settings):
@@ -67,6 +72,23 @@ class LocalCorpus(Settings):
     hours: Annotated[float, Field(ge=0)] = 0.0
     """Approximate hours of audio, for `--plan`; 0: unknown."""
     licence: LocalLicence = LocalLicence()
+
+    @model_validator(mode="after")
+    def _a_share_leaves_a_rest(self) -> Self:
+        splits = list(self.splits.items())
+        for number, (name, split) in enumerate(splits, start=1):
+            rest = {
+                file
+                for _, later in splits[number:]
+                if later.percent is None
+                for file in later.files
+            }
+            if split.percent is not None and not rest.issuperset(split.files):
+                raise ValueError(
+                    f"splits.{name} takes {split.percent:g} % of its files, and no later split"
+                    f" takes the rest: name {', '.join(split.files)} in a split without percent"
+                )
+        return self
 
 
 class CorpusSettings(Settings):

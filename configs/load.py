@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from configs.bundled import bundled_names, configuration_file
 from configs.schema import RunConfig
 from configs.settings import holds_credentials
 
@@ -32,13 +33,18 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def load_config(path: str | Path) -> RunConfig:
-    """Load and validate a configuration file.
+    """Load and validate a configuration: a file, or the name of a bundled one such as `demo`.
 
     Raises `ConfigError` if the file is missing, is not YAML, or has unknown keys or invalid values;
     the message names all of them.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = configuration_file(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error}; give the path of a file, or the name"
+            f" of a bundled configuration: {', '.join(bundled_names())}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     try:

@@ -1,10 +1,12 @@
 """The settings of each stage. All of them affect results and are part of fingerprints."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from configs.bundled import installed_path
 from configs.settings import Count, Fraction, Name, Positive, Settings
 
 
@@ -75,6 +77,11 @@ class Teacher(Settings):
                 " commit, so that labels state which weights made them"
             )
         return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the weights, found by `installed_path`; None for a model of the Hub."""
+        return None if self.path is None else installed_path(self.path)
 
 
 class Label(Settings):

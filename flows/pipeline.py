@@ -1,16 +1,18 @@
 """The pipeline, from raw corpora to an evaluated student."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 from prefect import flow, get_run_logger
 
 from configs.schema import RunConfig
 from flows.dispatch.artifacts import RunTables
-from flows.dispatch.lane import NUM_SHOWN, ShardsFailed
+from flows.dispatch.lane import NUM_SHOWN, Ended, ShardsFailed
 from flows.dispatch.runs import Runs
 from flows.dispatch.work_pools import GPU_POOL, pool_of, run_model_elsewhere
 from flows.server.credentials import load_run
-from flows.stages import MODEL_FLOWS, blocked, open_store
+from flows.stages import MODEL_FLOWS, blocked, open_store, publish
 from flows.state.corpus_state import corpus_states
 from flows.state.frontier import Frontier
 from flows.state.rerun import command_again
@@ -58,9 +60,8 @@ def pipeline(config: str, until: str = STAGE_NAMES[-1], deployment: str | None =
     synthesise(settings, store)
     with RunTables(config, settings, store).kept_up_to_date():
         failures = advance_corpora(config, settings, store, until, deployment)
-        for stage in MODEL_FLOWS:
-            if stage not in STAGE_NAMES[: STAGE_NAMES.index(until) + 1]:
-                break
+        wanted = STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
+        for stage in [name for name in MODEL_FLOWS if name in wanted]:
             try:
                 _model_stage(config, settings, stage, deployment)
             except ShardsFailed as failed:
@@ -76,8 +77,19 @@ def pipeline(config: str, until: str = STAGE_NAMES[-1], deployment: str | None =
 def advance_corpora(
     config: str, settings: RunConfig, store: Store, until: str, deployment: str | None
 ) -> list[ShardFailed]:
-    """Make what is ready in every corpus until nothing is; returns the shards that failed."""
+    """Make what is ready in every corpus until nothing is; returns the shards that failed.
+
+    The manifest is published as soon as all training shards are complete.
+    """
     frontier = Frontier(corpus_states(settings, store), until)
+    early: list[Future[str]] = []
+
+    def publish_early(ended: Ended) -> None:
+        if publishes and not early and frontier.is_training_complete:
+            context = copy_context()
+            early.append(publisher.submit(lambda: context.run(publish, config)))
+
+    publishes = STAGE_NAMES.index(until) >= STAGE_NAMES.index("publish")
     runs = Runs(
         config=config,
         settings=settings,
@@ -86,13 +98,18 @@ def advance_corpora(
         is_pipeline=True,
         deployment=deployment,
     )
-    return [*runs.make(), *blocked(frontier)]
+    with ThreadPoolExecutor(1, "publish") as publisher:
+        failures = runs.make(publish_early)
+    for published in early:
+        published.result()
+    return [*failures, *blocked(frontier)]
 
 
 def _model_stage(config: str, settings: RunConfig, stage: str, deployment: str | None) -> None:
+    store = open_store(settings)
+    if not is_pending(settings, store, stage, corpus_states(settings, store)):
+        return
     if deployment is None or pool_of(settings.runtime, stage) != GPU_POOL:
         MODEL_FLOWS[stage](config)
-        return
-    store = open_store(settings)
-    if is_pending(settings, store, stage, corpus_states(settings, store)):
+    else:
         run_model_elsewhere(config, deployment, stage)

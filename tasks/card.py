@@ -153,11 +153,12 @@ def _usage(manifest: Manifest) -> Iterable[str]:
         " Face data set; `--to nemo` writes audio files and a NeMo manifest."
     )
     yield (
-        f"- `manifests/{manifest.name}/{manifest.number:05d}.json` lists four Parquet files per"
-        " shard, by path below the root: `audio`, `label`, `evidence` and `kept`. Join them by"
-        " `window_id`, and the audio by the `utterance_ids` of a window. Only the windows in `kept`"
-        " belong to the manifest, and only the utterances listed there. Where a window has a `cut`,"
-        " it gives the tokens of the label that belong to those utterances."
+        f"- `manifests/{manifest.name}/{manifest.number:05d}.json` lists the Parquet files of each"
+        " shard by stage, by path below the root: `normalise` has the audio, `label` the"
+        " transcripts, `score` the evidence and `filter` the kept windows. Join them by"
+        " `window_id`, and the audio by the `utterance_ids` of a window. Only the windows and"
+        " utterances in `filter` belong to the manifest. Where a window has a `cut`, it gives the"
+        " tokens of the label that belong to the kept utterances."
     )
 
 

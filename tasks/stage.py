@@ -62,6 +62,11 @@ class Parameter:
     value: Hashable
     default: Any = _NoDefault
 
+    @property
+    def has_default(self) -> bool:
+        """Whether it may be left out of a configuration."""
+        return self.default is not _NoDefault
+
 
 Parameters = Callable[[StageContext], Iterator[Parameter]]
 

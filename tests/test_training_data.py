@@ -1,4 +1,4 @@
-"""The page about training data is true: its code runs, and goes on where it says."""
+"""docs/training-data.md: its code runs and resumes, and its table lists all fields."""
 
 import re
 from itertools import islice
@@ -21,11 +21,11 @@ def _published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=["first", "loop", "datasets"])
-def test_each_piece_of_code_runs(code: str) -> None:
+def test_each_code_block_runs(code: str) -> None:
     exec(compile(code, "docs/training-data.md", "exec"), {"__name__": "shown"})
 
 
-def test_the_loop_goes_on_where_it_says() -> None:
+def test_the_loop_resumes_with_the_next_batch() -> None:
     shown: dict = {"__name__": "shown"}
     exec(compile(BLOCKS[1], "docs/training-data.md", "exec"), shown)
     whole = [batch["labels"].tolist() for batch in islice(shown["batches_after"](0), 7)]
@@ -34,6 +34,6 @@ def test_the_loop_goes_on_where_it_says() -> None:
     assert shown["batch"]["labels"].tolist() == whole[5]
 
 
-def test_every_field_is_told() -> None:
+def test_every_field_is_documented() -> None:
     rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(Sample.__dataclass_fields__)

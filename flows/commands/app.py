@@ -14,10 +14,10 @@ import typer
 from configs.load import ConfigError, load_config
 from configs.schema import RunConfig
 from flows.commands import explain as story
+from flows.commands import init, screen
 from flows.commands import manifest as manifests
-from flows.commands import screen
 from flows.commands import sweep as thresholds
-from flows.commands.options import AsJson, Config, open_run
+from flows.commands.options import AsJson, Config, common, open_run
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
 from tasks.stages import stage_named
@@ -31,12 +31,13 @@ app = typer.Typer(
     name="distillery",
     help="Turns raw speech corpora into a distilled Whisper.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(manifests.app, name="manifest")
 app.command("sweep")(thresholds.command)
 app.command("explain")(story.command)
+app.command("init")(init.command)
+app.callback()(common)
 
 
 @app.command()

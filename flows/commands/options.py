@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from configs.schema import RunConfig
+from configs.version import installed_version
 from flows.server.credentials import load_run
 from storage.store import Store
 
-Config = Annotated[Path, typer.Argument(help="A configuration, such as configs/demo.yaml.")]
+Config = Annotated[Path, typer.Argument(help="A configuration, or a bundled one such as demo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -17,3 +18,20 @@ def open_run(config: Path) -> tuple[RunConfig, Store]:
     """The settings of a configuration, and the store of its root."""
     settings = load_run(config)
     return settings, Store(settings.root, settings.runtime.scratch)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"distillery {installed_version()}")
+        raise typer.Exit
+
+
+def common(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Turns raw speech corpora into a distilled Whisper."""

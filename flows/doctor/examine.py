@@ -152,10 +152,10 @@ def _device(config: RunConfig) -> Iterator[Check]:
 
 def _teacher(config: RunConfig) -> Iterator[Check]:
     teacher = config.label.teacher
-    if teacher.path is not None:
-        model_files(Path(teacher.path))
+    if (folder := teacher.folder) is not None:
+        model_files(folder)
         yield Check(subject="teacher", state="ok", found=f"{teacher.path} holds a model")
-        yield from _language(config, Path(teacher.path) / "generation_config.json")
+        yield from _language(config, folder / "generation_config.json")
         return
     name = f"{teacher.hub}@{teacher.revision}"
     if (cached := _cached(teacher, "config.json")) is not None:
@@ -206,7 +206,7 @@ def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
 def _voice_activity(config: RunConfig) -> Iterator[Check]:
     """What cutting recordings without texts needs."""
     if config.normalise.segment == "vad" and importlib.util.find_spec("silero_vad") is None:
-        found, next_step = "silero-vad is not installed", "pip install 'distillery[vad]'"
+        found, next_step = "silero-vad is not installed", "pip install '.[vad]' in the checkout"
         yield Check(subject="voice activity", state="problem", found=found, next_step=next_step)
 
 
@@ -221,7 +221,7 @@ def _voices(config: RunConfig) -> Iterator[Check]:
             next_step = f"take one of {', '.join(sorted(SYNTHETIC_CORPORA))}"
             yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     if importlib.util.find_spec("espeakng_loader") is None:
-        found, next_step = "espeak-ng is not installed", "pip install 'distillery[demo]'"
+        found, next_step = "espeak-ng is not installed", "pip install espeakng-loader"
         yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     else:
         yield Check(subject="voices", state="ok", found="espeak-ng is installed")

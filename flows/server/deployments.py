@@ -16,6 +16,7 @@ from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, Inter
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
+from configs.bundled import bundled_names
 from configs.schema import RunConfig
 from flows.dispatch.work_pools import CPU_POOL, pool_of
 from flows.state.rerun import RERUN_STAGES
@@ -129,7 +130,12 @@ def schedule_of(cron: str, interval_s: float | None) -> SCHEDULE_TYPES | None:
 
 
 def path_in(folder: Path, config: Path) -> str:
-    """The path of a configuration for runs that start in `folder`: relative if it is inside."""
+    """The path of a configuration for runs that start in `folder`: relative if it is inside.
+
+    The name of a bundled configuration, which is not a file here, is the same everywhere.
+    """
+    if str(config) in bundled_names() and not config.exists():
+        return str(config)
     absolute = config.absolute()
     return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
 

@@ -68,6 +68,7 @@ class Frontier:
         self._given = set(given)
         self._open: Counter[tuple[str, str]] = Counter()
         self._num_given: Counter[tuple[str, str]] = Counter()
+        self._num_training = 0  # units under way on which training data depends
         self._is_evaluation_complete = self._evaluation_complete()
 
     def start(self) -> list[Unit]:
@@ -78,10 +79,10 @@ class Frontier:
     def finished(self, unit: Unit, receipt: Receipt) -> list[Unit]:
         """What `unit` has opened."""
         state = self._states[unit.corpus]
-        self._open[unit.corpus, unit.stage] -= 1
+        self._end(unit)
         state.add(unit.stage, unit.key, receipt, unit.part)
         opened = list(self._opened_by(state, unit))
-        if not self._is_evaluation_complete and self._concerns_evaluation(state, unit):
+        if not self._is_evaluation_complete and self._concerns(unit, "validation", "test"):
             self._is_evaluation_complete = self._evaluation_complete()
             for waiting in self._states.values() if self._is_evaluation_complete else ():
                 if waiting.waits_for_evaluation(*SHARD_STAGES):
@@ -91,7 +92,14 @@ class Frontier:
 
     def failed(self, unit: Unit) -> None:
         """Note that nothing follows from `unit` in this run."""
-        self._open[unit.corpus, unit.stage] -= 1
+        self._end(unit)
+
+    @property
+    def is_training_complete(self) -> bool:
+        """Whether every training shard has gone through all its stages."""
+        if self._num_training:
+            return False
+        return not any(state.missing("train") for state in self._states.values())
 
     def may_open(self, corpus: str, stage: str) -> bool:
         """Whether units of `stage` may still come, from work of the corpus that is under way."""
@@ -136,7 +144,17 @@ class Frontier:
             self._given.add((unit.stage, unit.key))
             self._open[unit.corpus, unit.stage] += 1
             self._num_given[unit.corpus, unit.stage] += 1
+            self._num_training += self._concerns(unit, "train")
         return new
+
+    def _end(self, unit: Unit) -> None:
+        self._open[unit.corpus, unit.stage] -= 1
+        self._num_training -= self._concerns(unit, "train")
+
+    def _concerns(self, unit: Unit, *roles: str) -> bool:
+        """Whether splits of these roles depend on a unit."""
+        splits = self._states[unit.corpus].splits(*roles)
+        return unit.part.is_for(splits) if unit.part is not None else unit.key.split in splits
 
     def _opened_by(self, state: CorpusState, unit: Unit) -> Iterator[Unit]:
         if unit.stage in SHARD_STAGES:
@@ -147,10 +165,6 @@ class Frontier:
             if unit.part.is_listing:
                 yield from self._downloads(state)
             yield from self._plans(state)
-
-    def _concerns_evaluation(self, state: CorpusState, unit: Unit) -> bool:
-        split = unit.key.split
-        return unit.stage not in SHARD_STAGES or state.corpus.splits[split] != "train"
 
     def _of_corpus(self, state: CorpusState) -> Iterator[Unit]:
         yield from self._downloads(state)

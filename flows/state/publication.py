@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from configs.schema import RunConfig
+from configs.version import installed_version
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.shard_state import ShardState
 from storage import manifest
@@ -20,7 +21,6 @@ from tasks.card import render_card
 from tasks.stages import parameters, shard_stages
 
 _LIBRARIES: Final = (
-    "distillery",
     "torch",
     "transformers",
     "tokenizers",
@@ -95,7 +95,7 @@ def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState
 
 def library_versions() -> dict[str, str]:
     """The versions of what made a result."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "distillery": installed_version()}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

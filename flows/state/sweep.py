@@ -21,7 +21,7 @@ from storage.receipt import FileRef
 from storage.store import Store
 from tasks.filter.evaluated import evaluated_speech
 from tasks.filter.rules import FilterContext
-from tasks.filter.sweep import PAPER_FILTERED_PERCENT, Amount, columns_asked, sweep
+from tasks.filter.sweep import PAPER_FILTERED_PERCENT, Amount, columns_needed, sweep
 
 _NUM_READERS: Final = 4
 ALL: Final = "all"
@@ -183,7 +183,7 @@ def swept_files(
         file, known = shard
         # nothing is made from what is read here, so it is not hashed
         with store.fetch(file, verify=False) as path, pq.ParquetFile(path) as parquet:
-            evidence = parquet.read(columns=columns_asked(settings, known))
+            evidence = parquet.read(columns=columns_needed(settings, known))
         return sweep(evidence, settings, known, thresholds)
 
     with ThreadPoolExecutor(_NUM_READERS) as readers:

@@ -113,15 +113,24 @@ def malformed(split: str, transcript: Member, number: int, line: str) -> Unplann
     return Unplanned(split=split, row=quarantined(place, "malformed_line", line[:_SHOWN_CHARS]))
 
 
+def hash_position(name: str) -> float:
+    """The first 8 bytes of the SHA-256 of a name, scaled to [0, 100).
+
+    >>> round(hash_position("sw02001"), 2)
+    98.19
+    """
+    return int.from_bytes(sha256(name.encode()).digest()[:8], "big") / 2**64 * 100
+
+
 def split_by_hash(recording_id: str, percents: Mapping[str, float], rest: str) -> str:
     """The split of a recording in a corpus without official splits, from its name alone.
 
-    The SHA-256 of the name, scaled to 0 to 100, is compared with the cumulated `percents`.
+    The `hash_position` of the name is compared with the cumulated `percents`.
 
     >>> split_by_hash("sw02001", {"dev": 2.5, "test": 2.5}, "train")
     'train'
     """
-    position = int.from_bytes(sha256(recording_id.encode()).digest()[:8], "big") / 2**64 * 100
+    position = hash_position(recording_id)
     cumulated = 0.0
     for split, percent in percents.items():
         cumulated += percent

@@ -3,16 +3,27 @@
 Their splits are path patterns: audio files with a `.txt` each, JSON Lines, or Parquet.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Final
 
 from configs.schema import Columns, CorpusSettings, LocalCorpus
 from storage.errors import UserError
 from storage.fingerprint import digest
-from tasks.corpora.base import UNDECODABLE, Corpus, Licence, Member, Raw, Segment, Unplanned
+from tasks.corpora.base import (
+    UNDECODABLE,
+    Corpus,
+    Licence,
+    Member,
+    Raw,
+    Segment,
+    Unplanned,
+    split_by_hash,
+)
 from tasks.corpora.local_rows import (
     AUDIO_SUFFIXES,
     TABLE_SUFFIXES,
@@ -35,7 +46,9 @@ def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
     local = settings.local
     if local is None:
         raise UserError(f"corpora.{name} has no `local` block")
-    values = local.model_dump(mode="json", include={"hub", "splits", "columns"})
+    values = local.model_dump(
+        mode="json", include={"hub", "splits", "columns"}, exclude_defaults=True
+    )
     return Corpus(
         name=name,
         title=local.title or name,
@@ -85,39 +98,59 @@ def _source(name: str, local: LocalCorpus, revision: str | None) -> Source:
 
 
 def _hours(local: LocalCorpus) -> dict[str, float]:
-    """The stated hours, divided among the training splits, or all splits if there are none."""
-    train = [split for split, files in local.splits.items() if files.role == "train"]
-    with_hours = train or list(local.splits)
-    return {
-        split: local.hours / len(with_hours) if split in with_hours else 0.0
-        for split in local.splits
+    """The stated hours: shares by their percentage, the rest divided among the training splits.
+
+    Without training splits the rest is divided among all splits that are not shares.
+    """
+    shares = {
+        split: local.hours * files.percent / 100
+        for split, files in local.splits.items()
+        if files.percent is not None
     }
+    whole = [split for split in local.splits if split not in shares]
+    train = [split for split in whole if local.splits[split].role == "train"] or whole
+    rest = (local.hours - sum(shares.values())) / len(train)
+    return {split: shares.get(split, rest if split in train else 0.0) for split in local.splits}
 
 
 def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
     """One segment per row of the tables of a split, or per audio file if it has no tables."""
     files = {member.name: member for member in raw.members()}
-    for split, members in _by_split(local, files.values()).items():
+    for (*shares, split), members in _by_split(local, files.values()).items():
+        percents = {share: local.splits[share].percent or 0.0 for share in shares}
         tables = [member for member in members if suffix_of(member.name) in TABLE_SUFFIXES]
-        if not tables:
-            yield from _with_texts(raw, split, members, local.columns)
-        for table in tables:
-            yield from table_items(raw, table, split, local.columns, files)
+        items = [] if tables else [_with_texts(raw, split, members, local.columns)]
+        items += [table_items(raw, table, split, local.columns, files) for table in tables]
+        yield from (_shared(item, percents) for item in chain.from_iterable(items))
 
 
-def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[str, list[Member]]:
-    """The files of each split; a file that matches several splits belongs to the first."""
-    by_split: dict[str, list[Member]] = {split: [] for split in local.splits}
+def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[tuple[str, ...], list[Member]]:
+    """The files of each split, under its name preceded by the splits that take a share of them.
+
+    A file that matches several splits belongs to the first of them without `percent`.
+    """
+    by_split: dict[tuple[str, ...], list[Member]] = {(split,): [] for split in local.splits}
     patterns = {
         split: (*files.files, *map(_text_pattern, files.files))
         for split, files in local.splits.items()
     }
     for member in members:
+        splits: tuple[str, ...] = ()
         for split, patterns_of_split in patterns.items():
             if any(fnmatchcase(member.name, pattern) for pattern in patterns_of_split):
-                by_split[split].append(member)
-                break
+                splits = (*splits, split)
+                if local.splits[split].percent is None:
+                    by_split.setdefault(splits, []).append(member)
+                    break
     return by_split
+
+
+def _shared(item: Segment | Unplanned, percents: Mapping[str, float]) -> Segment | Unplanned:
+    """The segment in the split that the hash of its speaker, or else its recording, selects."""
+    if isinstance(item, Unplanned) or not percents:
+        return item
+    name = item.speaker_id or item.recording_id
+    return replace(item, split=split_by_hash(name, percents, item.split))
 
 
 def _with_texts(

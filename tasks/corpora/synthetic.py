@@ -23,6 +23,9 @@ SYNTHETIC_VERSION: Final = 2
 
 
 def synthetic_revision(form: str, settings: Synthetic) -> str:
-    """The revision of a synthetic corpus: a hash of the values that determine its bytes."""
-    values = settings.model_dump(mode="json", exclude={"folder"})
+    """The revision of a synthetic corpus: a hash of the values that determine its bytes.
+
+    Only those that differ from their defaults, so that a new setting invalidates nothing.
+    """
+    values = settings.model_dump(mode="json", exclude={"folder"}, exclude_defaults=True)
     return f"synthetic-{digest([SYNTHETIC_VERSION, form, values])[:8]}"

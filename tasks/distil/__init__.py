@@ -1,1 +1,1 @@
-"""Teach a student: its layers from the teacher's, its loss, the examples it sees, its training."""
+"""Distillation: the student's layers, its loss, its batches and its training."""

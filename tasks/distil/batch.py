@@ -1,4 +1,4 @@
-"""Examples as tensors: features and tokens of one window, and a padded batch of them."""
+"""Preparation of examples as tensors: features and tokens of a window, and padded batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from tasks.whisper.tokens import (
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An example as the model takes it.
+    """The model input of one example.
 
-    `features`: (mels, frames) float32, log-mel. `inputs`, `targets`: of equal length.
+    `features`: (mels, frames) float32, log-mel. `inputs`, `targets`: token ids of equal length.
     """
 
     features: npt.NDArray[np.float32]
@@ -34,20 +34,20 @@ class Prepared:
 
     @property
     def num_targets(self) -> int:
-        """How many tokens are learnt."""
+        """The number of tokens in the loss."""
         return sum(target != IGNORED for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """Turns examples into features and tokens; safe to call from several threads."""
+    """Computes features and tokens of examples; thread-safe."""
 
     extractor: WhisperFeatureExtractor
     special: SpecialTokens
     max_target_positions: int
 
     def __call__(self, example: Example) -> Prepared:
-        """Raises `ShardError` for a window or a label that is longer than the model takes."""
+        """Prepare an example; raises `ShardError` if audio or label is too long for the model."""
         samples = example.samples()
         self._refuse_unfit(example, len(samples))
         features = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
@@ -55,9 +55,9 @@ class Preparer:
         return Prepared(features["input_features"][0].astype(np.float32), inputs, targets)
 
     def _previous(self, example: Example) -> Tokens:
-        """The previous text as a prompt: at most half of the positions, and what the label leaves.
+        """The previous text as a prompt, in positions left by the label, at most half of all.
 
-        The half is that of openai/whisper when it decodes.
+        openai/whisper also uses at most half of them when it decodes.
         """
         if example.previous_tokens is None:
             return ()
@@ -70,13 +70,13 @@ class Preparer:
         if num_samples > self.extractor.n_samples:
             raise ShardError(
                 f"window {example.window_id} has {num_samples / SAMPLE_RATE_HZ:.3f} s of audio, the"
-                f" model takes {self.extractor.n_samples / SAMPLE_RATE_HZ:g} s and would cut the"
-                " rest off; label with a teacher of the same window"
+                f" model takes {self.extractor.n_samples / SAMPLE_RATE_HZ:g} s and would cut off"
+                " the rest; label with a teacher that has the same window length"
             )
         if (num_inputs := len(example.tokens) - 1) > self.max_target_positions:
             raise ShardError(
                 f"the label of window {example.window_id} has {num_inputs} tokens, the model takes"
-                f" {self.max_target_positions}; set label.max_new_tokens lower"
+                f" {self.max_target_positions}; lower label.max_new_tokens"
             )
 
 
@@ -89,14 +89,14 @@ class Batch:
     targets: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
+        """A copy of the batch on a device."""
         return Batch(*(part.to(device) for part in (self.features, self.inputs, self.targets)))
 
 
 def collate(rows: Sequence[Prepared], padding_id: int) -> Batch:
-    """Pad on the right to the longest row: inputs by `padding_id`, targets by `IGNORED`.
+    """Pad on the right to the longest row: inputs with `padding_id`, targets with `IGNORED`.
 
-    No position attends to a later one, so padding on the right needs no attention mask.
+    The decoder is causal, so padding on the right needs no attention mask.
     """
     num_tokens = max(len(row.inputs) for row in rows)
     inputs = torch.full((len(rows), num_tokens), padding_id, dtype=torch.int64)

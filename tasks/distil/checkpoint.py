@@ -1,4 +1,4 @@
-"""A training that can go on where it was: tensors as safetensors, numbers as JSON, no pickle."""
+"""Snapshots of a training as files: tensors as safetensors, everything else as JSON."""
 
 import json
 import re
@@ -20,9 +20,10 @@ _NAME = re.compile(r"step-(\d{8,})$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
-    """One update. Losses in nats a token: loss = kl_weight · kl + pseudo_label_weight · ce.
+    """Metrics of one update, in nats per token.
 
-    `validation` is the score after it, where one was taken; lower is better.
+    `loss` = `kl_weight` · `kl` + `pseudo_label_weight` · `ce`.
+    `validation` is the score after the update, if it was measured; lower is better.
     """
 
     step: int
@@ -44,7 +45,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything that decides how a training goes on after `step` updates."""
+    """The complete state of a training after `step` updates."""
 
     step: int
     weights: Tensors
@@ -54,30 +55,30 @@ class Snapshot:
 
 
 class Checkpoints(Protocol):
-    """Where snapshots are kept."""
+    """Storage of snapshots."""
 
     def save(self, step: int, files: Mapping[str, bytes]) -> None:
-        """Keep the files of a step, all or none of them; older steps may go afterwards."""
+        """Store the files of a step atomically; older steps may be deleted afterwards."""
         ...
 
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
-        """The complete files of the highest step, compared as a number."""
+        """The files of the highest complete step, compared as a number; None if there is none."""
         ...
 
 
 def checkpoint_name(step: int) -> str:
-    """A name for the files of a step, padded with zeros."""
+    """The folder name of a step, padded with zeros."""
     return f"step-{step:08d}"
 
 
 def checkpoint_step(name: str) -> int | None:
-    """The step that a name stands for, or none where it is no name of `checkpoint_name`."""
+    """The step of a name from `checkpoint_name`; None for other names."""
     match = _NAME.search(name)
     return int(match[1]) if match else None
 
 
 def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, bytes]:
-    """A snapshot as files; `settings`, of plain JSON values, are those it was made with."""
+    """Serialise a snapshot; `settings`, plain JSON values, are those of the training."""
     best = snapshot.best
     state = {
         "format": _FORMAT,
@@ -98,10 +99,9 @@ def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, by
 
 
 def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Snapshot:
-    """The snapshot that `to_files` wrote, its tensors on the CPU.
+    """Load a snapshot written by `to_files`, with tensors on the CPU.
 
-    Raises `IntegrityError` when a file is missing or unreadable, or when it was made with other
-    settings.
+    Raises `IntegrityError` if a file is missing or damaged, or if the settings differ.
     """
     try:
         state = json.loads(files["state.json"])
@@ -122,8 +122,8 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise IntegrityError(
             f"the checkpoint cannot be read: {type(error).__name__}: {error}; expected a state of"
-            f" format {_FORMAT} in {', '.join(sorted(files)) or 'its files'}; remove it to start"
-            " again"
+            f" format {_FORMAT} in {', '.join(sorted(files)) or 'its files'}; delete it to start"
+            " over"
         ) from error
     _refuse_other_settings(made_with, settings)
     return snapshot
@@ -134,7 +134,7 @@ def _refuse_other_settings(made_with: Mapping[str, object], settings: Mapping[st
         if made_with.get(name) != value:
             raise IntegrityError(
                 f"the checkpoint was made with distil.{name} = {made_with.get(name)!r}, this"
-                f" training has {value!r}: remove the checkpoint, or go back to its settings"
+                f" training has {value!r}: delete the checkpoint, or restore its settings"
             )
 
 

@@ -1,4 +1,4 @@
-"""The objective: the teacher's distribution and the pseudo-labels, over one batch of tokens.
+"""The loss: KL divergence from the teacher, and cross-entropy on the pseudo-labels.
 
 The Distil-Whisper paper (arXiv 2311.00430, section 4.1) writes it as 0.8 KL + 1.0 PL, where PL is
 the cross-entropy on the pseudo-labels. The published training script computes the reverse,
@@ -16,7 +16,7 @@ from tasks.whisper.tokens import IGNORED
 
 
 class LossSums(NamedTuple):
-    """Sums over target tokens, to be divided by the number of tokens of the whole batch.
+    """Losses summed over target tokens; divide by the number of tokens of the whole batch.
 
     `kl` and `ce` are float32 scalars in nats, `kl` times temperature squared.
     """
@@ -36,13 +36,13 @@ def loss_sums(
 
     Logits (..., vocabulary) in any floating dtype, targets (...) int64. With p the teacher's and q
     the student's softmax of logits / temperature, a token adds T² Σ_v p_v (log p_v - log q_v) to
-    `kl` and minus the student's log-probability of the target, at temperature 1, to `ce`. float32
-    exists only here, and only for the positions that are learnt.
+    `kl` and minus the student's log-probability of the target, at temperature 1, to `ce`. Only
+    the logits of target positions are converted to float32.
     """
-    learnt = targets != IGNORED
-    student = student_logits[learnt].float()
-    teacher = teacher_logits[learnt].detach().float()
-    ce = functional.cross_entropy(student, targets[learnt], reduction="sum")
+    is_target = targets != IGNORED
+    student = student_logits[is_target].float()
+    teacher = teacher_logits[is_target].detach().float()
+    ce = functional.cross_entropy(student, targets[is_target], reduction="sum")
     kl = functional.kl_div(
         functional.log_softmax(student / temperature, dim=-1),
         functional.log_softmax(teacher / temperature, dim=-1),

@@ -1,4 +1,4 @@
-"""From a manifest to a student in the store: trained once a fingerprint, resumed when killed."""
+"""Trains the student of a manifest and stores it; resumes after interruption."""
 
 import json
 import math
@@ -47,12 +47,13 @@ def make_student_of(
     validation: Sequence[tuple[str, FileRef]],
     on_step: OnStep | None = None,
 ) -> Receipt:
-    """Train the student of a manifest, going on where a killed training stopped, and keep it.
+    """Train the student of a manifest, resuming from its latest checkpoint, and store it.
 
-    `validation` are normalised shards of held-out speech, each with its corpus: the weights with
-    the lowest word error rate on them are kept. All files go below the folder of `receipt_path`,
-    which is named by the student's fingerprint. Raises what `tasks.distil.train.distil` raises,
-    and `UserError` when the manifest keeps nothing to learn from or the teacher is no Whisper.
+    `validation` are normalised shards of held-out speech, each with its corpus; the weights with
+    the lowest word error rate on them are stored. All files are below the folder of
+    `receipt_path`, which is named by the student's fingerprint. Raises what
+    `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data or the
+    teacher is not a Whisper model.
     """
     require_whisper(config.label)
     teacher = load_whisper(config.label.teacher, "float32", config.runtime.device)
@@ -98,16 +99,16 @@ def make_student_of(
 def _held_out(
     config: RunConfig, store: Store, validation: Sequence[tuple[str, FileRef]]
 ) -> list[tuple[str, list[pa.RecordBatch]]]:
-    """The first utterances of each corpus, as many from each."""
+    """The first utterances of each corpus, equally many per corpus."""
     by_corpus: dict[str, list[FileRef]] = {}
     for corpus, file in validation:
         by_corpus.setdefault(corpus, []).append(file)
-    share = -(-config.distil.num_validation_windows // max(1, len(by_corpus)))
+    num_per_corpus = -(-config.distil.num_validation_windows // max(1, len(by_corpus)))
     found: list[tuple[str, list[pa.RecordBatch]]] = []
     for corpus, files in by_corpus.items():
         batches: list[pa.RecordBatch] = []
         for file in files:
-            missing = share - sum(batch.num_rows for batch in batches)
+            missing = num_per_corpus - sum(batch.num_rows for batch in batches)
             if missing > 0:
                 with store.fetch(file) as path:
                     rows = pq.ParquetFile(path).iter_batches(_BATCH_ROWS)
@@ -122,7 +123,7 @@ def _word_error_rate(
     student: Engine,
     held_out: Sequence[tuple[str, list[pa.RecordBatch]]],
 ) -> float:
-    """The macro-average over the corpora, as the paper chooses its checkpoints; in per cent."""
+    """Macro-average over the corpora in percent, by which the paper chooses its checkpoints."""
     rates: list[float] = []
     for corpus, batches in held_out:
         outcomes = measure_shard(
@@ -153,7 +154,7 @@ def _keep(
     result: TrainingResult,
     processor: WhisperProcessor,
 ) -> Receipt:
-    """Store the student's files, then its receipt; the folder is named by the weights' digest."""
+    """Store the student in a folder named by the digest of its weights, then the receipt."""
     above = receipt_path.rsplit("/", 1)[0]
     with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
         folder = Path(temporary)

@@ -1,4 +1,4 @@
-"""AdamW, its schedule, and its state as plain tensors."""
+"""AdamW, the learning rate schedule, and the optimizer's state as plain tensors."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ Tensors = dict[str, torch.Tensor]
 
 
 def learning_rate(update: int, settings: Distil) -> float:
-    """The rate of an update, counted from 1: linear up to the peak, then linear down.
+    """The learning rate of an update, counted from 1: linear warm-up, then linear decay.
 
-    It reaches the peak at update `num_warmup_steps`, and would be 0 at the update before the first
-    and the one after the last, so that no update is without effect (Table 15 of the paper).
+    It is at its peak at update `num_warmup_steps`, and would be 0 just before the first and just
+    after the last update, so that every update has an effect (Table 15 of the paper).
     """
     if update <= settings.num_warmup_steps:
         return settings.peak_learning_rate * update / settings.num_warmup_steps
@@ -26,7 +26,7 @@ def learning_rate(update: int, settings: Distil) -> float:
 
 
 def trainable(student: WhisperForConditionalGeneration) -> dict[str, nn.Parameter]:
-    """The parameters that training changes, by name; tied ones once."""
+    """The trainable parameters by name; tied ones once."""
     return {name: value for name, value in student.named_parameters() if value.requires_grad}
 
 
@@ -44,7 +44,7 @@ def make_optimizer(student: WhisperForConditionalGeneration, settings: Distil) -
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of every group."""
+    """Set the learning rate of all parameter groups."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
@@ -52,11 +52,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, student: WhisperForConditionalGeneration
 ) -> Tensors:
-    """The optimizer's state as `{parameter}/{what}`: moments and number of updates."""
+    """The optimizer's state by `{parameter}/{key}`: moments and number of updates."""
     return {
-        f"{name}/{what}": value
+        f"{name}/{key}": value
         for name, parameter in trainable(student).items()
-        for what, value in optimizer.state.get(parameter, {}).items()
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
 
 
@@ -65,25 +65,25 @@ def restore_optimizer(
     student: WhisperForConditionalGeneration,
     tensors: Mapping[str, torch.Tensor],
 ) -> None:
-    """Put back what `optimizer_tensors` gave; moments move to the device of their parameter."""
+    """Restore the state from `optimizer_tensors`; moments move to the device of their parameter."""
     parameters = trainable(student)
-    for key, value in tensors.items():
-        name, _, what = key.rpartition("/")
+    for path, value in tensors.items():
+        name, _, key = path.rpartition("/")
         parameter = _named(parameters, name)
         # AdamW keeps its count of updates on the CPU, whatever the device
         placed = value if value.ndim == 0 else value.to(parameter.device)
-        optimizer.state[parameter][what] = placed
+        optimizer.state[parameter][key] = placed
 
 
 def restore_weights(
     student: WhisperForConditionalGeneration, weights: Mapping[str, torch.Tensor]
 ) -> None:
-    """Put back trainable weights; raises `IntegrityError` when they are those of another model."""
+    """Restore trainable weights; raises `IntegrityError` if they are those of another model."""
     parameters = trainable(student)
     if missing := parameters.keys() - weights.keys():
         raise IntegrityError(
             f"the checkpoint lacks {len(missing)} weights of the student, the first {min(missing)}:"
-            " it is of another model; remove it and start again"
+            " it is of another model; delete it and start over"
         )
     with torch.no_grad():
         for name, value in weights.items():
@@ -91,7 +91,7 @@ def restore_weights(
             if parameter.shape != value.shape:
                 raise IntegrityError(
                     f"weight {name} of the checkpoint has shape {tuple(value.shape)}, the student's"
-                    f" {tuple(parameter.shape)}: it is of another model; remove it and start again"
+                    f" {tuple(parameter.shape)}: it is of another model; delete it and start over"
                 )
             parameter.copy_(value)
 
@@ -100,6 +100,6 @@ def _named(parameters: Mapping[str, nn.Parameter], name: str) -> nn.Parameter:
     if name not in parameters:
         raise IntegrityError(
             f"the checkpoint names {name}, which the student does not train: it is of another"
-            " model; remove it and start again"
+            " model; delete it and start over"
         )
     return parameters[name]

@@ -1,4 +1,4 @@
-"""One pass over a batch: teacher and student hear the same windows, their words are compared."""
+"""Forward and backward passes of teacher and student over a batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tasks.whisper.tokens import IGNORED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Teacher and student on a device; `padding_id` fills inputs that are not learnt."""
+    """Teacher and student on a device; `padding_id` pads the decoder inputs."""
 
     teacher: WhisperForConditionalGeneration
     student: WhisperForConditionalGeneration
@@ -27,7 +27,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class MeanLoss:
-    """Losses a token, over the target tokens of a whole batch; `kl` times temperature squared."""
+    """Mean losses per target token of a batch, in nats; `kl` times temperature squared."""
 
     loss: float
     ce: float
@@ -41,22 +41,24 @@ def make_pair(
     settings: Distil,
     padding_id: int,
 ) -> Pair:
-    """Bring both to the device: the student as float32, frozen as the settings say.
+    """Move both models to the device: the student in float32, its encoder frozen by the settings.
 
-    A frozen encoder serves both, so the teacher's own then stays where it is. In bfloat16 the
-    teacher keeps the dtype that it has.
+    With a frozen encoder both share the student's, and the teacher's stays where it is. With
+    `dtype: bfloat16` the teacher keeps its dtype.
     """
-    learner: nn.Module = student
-    learner.to(device=device, dtype=torch.float32)
-    learner.eval()  # the paper trains without dropout or layer drop
+    student_module: nn.Module = student
+    student_module.to(device=device, dtype=torch.float32)
+    student_module.eval()  # the paper trains without dropout or layer drop
     student.model.encoder.requires_grad_(not settings.freeze_encoder)
-    student.model.encoder.embed_positions.requires_grad_(False)  # sinusoids, never learnt
-    guide: nn.Module = teacher
-    guide.requires_grad_(False)
-    guide.eval()
+    student.model.encoder.embed_positions.requires_grad_(False)  # fixed sinusoids
+    teacher_module: nn.Module = teacher
+    teacher_module.requires_grad_(False)
+    teacher_module.eval()
     if settings.dtype == "float32":
-        guide.to(torch.float32)
-    needed = [teacher.model.decoder, teacher.proj_out] if settings.freeze_encoder else [guide]
+        teacher_module.to(torch.float32)
+    needed = (
+        [teacher.model.decoder, teacher.proj_out] if settings.freeze_encoder else [teacher_module]
+    )
     for module in needed:
         module.to(device)
     return Pair(
@@ -65,10 +67,10 @@ def make_pair(
 
 
 def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -> MeanLoss:
-    """Add the gradient of a batch's mean loss, `micro_batch_size` rows at a time.
+    """Accumulate the gradient of the mean loss of a batch, `micro_batch_size` rows at a time.
 
-    The mean is over the tokens of the whole batch, so its size a pass changes rounding alone. Rows
-    of similar length go together, which saves padding.
+    The mean is over the tokens of the whole batch, so `micro_batch_size` affects rounding alone.
+    Rows are sorted by length, which reduces padding.
     """
     num_tokens = sum(row.num_targets for row in rows)
     total = _Total(pair)
@@ -80,7 +82,7 @@ def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -
 
 
 def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> MeanLoss:
-    """The loss over any number of rows, without gradients."""
+    """The mean loss over any number of rows, without gradients."""
     total = _Total(pair)
     with torch.no_grad():
         for micro_batch in _split(rows, micro_batch_size):
@@ -89,7 +91,7 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
 
 
 class _Total:
-    """Sums over micro batches, kept on the device so that nothing waits for it."""
+    """Loss sums over micro-batches, kept on the device to avoid synchronisation."""
 
     def __init__(self, pair: Pair) -> None:
         self._settings = pair.settings
@@ -118,32 +120,32 @@ def _weighted(settings: Distil, sums: LossSums) -> torch.Tensor:
 
 def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
     batch = collate(rows, pair.padding_id).to(pair.device)
-    learnt = batch.targets != IGNORED
+    is_target = batch.targets != IGNORED
     is_half = pair.settings.dtype == "bfloat16"
     with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not pair.settings.freeze_encoder):
-            heard = pair.student.model.encoder(batch.features).last_hidden_state
+            encoded = pair.student.model.encoder(batch.features).last_hidden_state
         with torch.no_grad():
             shared = pair.settings.freeze_encoder
-            teacher_heard = (
-                heard if shared else pair.teacher.model.encoder(batch.features).last_hidden_state
+            teacher_encoded = (
+                encoded if shared else pair.teacher.model.encoder(batch.features).last_hidden_state
             )
-            teacher_logits = _logits(pair.teacher, batch.inputs, teacher_heard, learnt)
-        student_logits = _logits(pair.student, batch.inputs, heard, learnt)
+            teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
+        student_logits = _logits(pair.student, batch.inputs, encoded, is_target)
     return loss_sums(
-        student_logits, teacher_logits, batch.targets[learnt], pair.settings.temperature
+        student_logits, teacher_logits, batch.targets[is_target], pair.settings.temperature
     )
 
 
 def _logits(
     model: WhisperForConditionalGeneration,
     inputs: torch.Tensor,
-    heard: torch.Tensor,
-    learnt: torch.Tensor,
+    encoded: torch.Tensor,
+    is_target: torch.Tensor,
 ) -> torch.Tensor:
-    """(learnt tokens, vocabulary): a position that is not learnt never becomes logits."""
-    decoded = model.model.decoder(input_ids=inputs, encoder_hidden_states=heard, use_cache=False)
-    logits: torch.Tensor = model.proj_out(decoded.last_hidden_state[learnt])
+    """Logits (target tokens, vocabulary); computed for target positions only."""
+    decoded = model.model.decoder(input_ids=inputs, encoder_hidden_states=encoded, use_cache=False)
+    logits: torch.Tensor = model.proj_out(decoded.last_hidden_state[is_target])
     return logits
 
 

@@ -1,4 +1,4 @@
-"""The student: the teacher's whole encoder and a few of its decoder layers, and how it is saved."""
+"""The student model: the teacher's encoder and a few of its decoder layers."""
 
 import copy
 import re
@@ -16,16 +16,16 @@ _DECODER_LAYER = re.compile(r"^model\.decoder\.layers\.(\d+)\.")
 
 
 def kept_layers(num_teacher_layers: int, num_student_layers: int) -> tuple[int, ...]:
-    """The teacher's decoder layers that a student starts from: maximally spaced, in order.
+    """The teacher's decoder layers to initialise a student from: maximally spaced, in order.
 
     `linspace(0, N - 1, n)` rounded (section 3.1 of the Distil-Whisper paper, arXiv 2311.00430):
-    the first and the last for two, the first alone for one. Raises `UserError` when the student
-    asks for none or for more than the teacher has.
+    the first and the last for two, the first alone for one. Raises `UserError` for a
+    number that is not from 1 to the number of the teacher's layers.
     """
     if not 1 <= num_student_layers <= num_teacher_layers:
         raise UserError(
-            f"the student asks for {num_student_layers} decoder layers and the teacher has"
-            f" {num_teacher_layers}: set distil.decoder_layers to 1 to {num_teacher_layers}"
+            f"distil.decoder_layers is {num_student_layers}, and the teacher has"
+            f" {num_teacher_layers} decoder layers; set it to 1 to {num_teacher_layers}"
         )
     spaced = np.linspace(0, num_teacher_layers - 1, num_student_layers)
     return tuple(int(layer) for layer in np.round(spaced))
@@ -34,17 +34,17 @@ def kept_layers(num_teacher_layers: int, num_student_layers: int) -> tuple[int, 
 def make_student(
     teacher: WhisperForConditionalGeneration, decoder_layers: int
 ) -> WhisperForConditionalGeneration:
-    """A model of its own, on the teacher's device and in its dtype, that shares no tensor with it.
+    """Initialise a student, on the teacher's device and in its dtype; no tensors are shared.
 
     Encoder, embeddings, positions and layer norms are copies of the teacher's, the decoder layers
-    those of `kept_layers`; the output projection is tied to the token embeddings. With every layer
-    kept the student computes what the teacher computes. Raises `UserError` as `kept_layers` does.
+    those of `kept_layers`. The output projection is tied to the token embeddings. With all layers
+    the student equals the teacher. Raises `UserError` as `kept_layers` does.
     """
     layers = kept_layers(teacher.config.decoder_layers, decoder_layers)
     config = copy.deepcopy(teacher.config)
     config.decoder_layers = decoder_layers
     student = WhisperForConditionalGeneration(config)
-    module: nn.Module = student  # whose methods are typed
+    module: nn.Module = student  # whose methods have type annotations
     module.to(device=teacher.device, dtype=teacher.dtype)
     module.eval()
     weights = teacher.state_dict()
@@ -57,7 +57,7 @@ def make_student(
 
 
 def _teacher_name(name: str, layers: Sequence[int]) -> str:
-    """The name in the teacher of what the student calls `name`."""
+    """The teacher's name of a weight of the student."""
     if (match := _DECODER_LAYER.match(name)) is None:
         return name
     return f"model.decoder.layers.{layers[int(match[1])]}.{name[match.end() :]}"
@@ -66,25 +66,25 @@ def _teacher_name(name: str, layers: Sequence[int]) -> str:
 def _student_generation(
     teacher: WhisperForConditionalGeneration, layers: Sequence[int]
 ) -> GenerationConfig:
-    """The teacher's generation settings, its alignment heads renumbered to the student's layers.
+    """The teacher's generation settings, with alignment heads renumbered to the student's layers.
 
-    Word timestamps read the cross-attention of these heads. A teacher's usually all lie in layers
-    that the student lost; then every head of the later half of its layers serves, which is what
-    OpenAI's reference implementation takes for a model without a list.
+    Word timestamps use the cross-attention of these heads. If the student has none of the teacher's
+    layers with alignment heads, all heads of the later half of its layers are used, as OpenAI's
+    reference implementation does for a model without a list.
     """
     if teacher.generation_config is None:
         raise UserError(
-            "the teacher has no generation settings, and a student without them cannot transcribe:"
-            " put Whisper's generation_config.json into the teacher's folder"
+            "the teacher has no generation settings, which a student needs to transcribe; put"
+            " Whisper's generation_config.json into the teacher's folder"
         )
     generation: Any = copy.deepcopy(teacher.generation_config)
-    known = getattr(generation, "alignment_heads", None)
-    if known is not None:
-        kept = [[layers.index(layer), head] for layer, head in known if layer in layers]
+    heads = getattr(generation, "alignment_heads", None)
+    if heads is not None:
+        kept = [[layers.index(layer), head] for layer, head in heads if layer in layers]
         num_heads: int = teacher.config.decoder_attention_heads
         later_half = range(len(layers) // 2, len(layers))
-        every = [[layer, head] for layer in later_half for head in range(num_heads)]
-        generation.alignment_heads = kept or every
+        fallback = [[layer, head] for layer in later_half for head in range(num_heads)]
+        generation.alignment_heads = kept or fallback
     result: GenerationConfig = generation
     return result
 
@@ -92,11 +92,10 @@ def _student_generation(
 def save_student(
     student: WhisperForConditionalGeneration, processor: WhisperProcessor, folder: Path
 ) -> None:
-    """Write everything that `transformers.pipeline("automatic-speech-recognition", folder)` needs.
+    """Save a student for `transformers.pipeline("automatic-speech-recognition", folder)`.
 
-    Weights as safetensors, configuration, generation settings, tokenizer, and the feature
-    extractor twice: inside the processor's file and, for readers that know no processors, in
-    `preprocessor_config.json`.
+    Weights as safetensors, configuration, generation settings, tokenizer and processor. The feature
+    extractor is also saved as `preprocessor_config.json`, for libraries without processors.
     """
     student.save_pretrained(folder)
     processor.save_pretrained(folder)

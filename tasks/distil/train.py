@@ -1,4 +1,4 @@
-"""The training of a student, from a teacher and labelled windows to the best weights seen."""
+"""The training loop: updates, validation, checkpoints."""
 
 from collections.abc import Collection
 from contextlib import closing
@@ -20,7 +20,7 @@ from tasks.whisper.tokens import SpecialTokens
 
 
 class OnStep(Protocol):
-    """Is told of every update: losses as in `TrainingRow`."""
+    """Called after every update, with losses as in `TrainingRow`."""
 
     def __call__(
         self, step: int, num_steps: int, loss: float, ce: float, kl: float, learning_rate: float, /
@@ -44,18 +44,17 @@ def distil(
     checkpoint_every_steps: int | None = None,
     num_read_threads: int = 1,
 ) -> TrainingResult:
-    """Distil a student from `teacher`, going on from the latest checkpoint where there is one.
+    """Distil a student from `teacher`, resuming from the latest checkpoint if there is one.
 
-    The score that chooses the weights is `validate` of the student, on its device and without
-    gradients, or else the loss on `validation`; lower is better, and it is taken every
-    `evaluate_every_steps` and at the end. A checkpoint is written every `checkpoint_every_steps`,
-    by default as often as a score is taken. A training that was killed and goes on ends with the
-    same weights as one that was not, to the bit in float32 on the CPU. The teacher is moved to the
-    device and frozen.
+    The weights with the lowest score are returned. The score is `validate(student)`, called on its
+    device and without gradients, or else the loss on `validation`. It is computed every
+    `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
+    by default `evaluate_every_steps`. A resumed training ends with the same weights as an
+    uninterrupted one, bit by bit in float32 on the CPU. The teacher is moved to the device and
+    frozen.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
-    not fit the model and for a loss that is not finite, `IntegrityError` for a checkpoint of
-    another training.
+    not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
     special = SpecialTokens.of(processor.tokenizer)
     student = make_student(teacher, settings.decoder_layers)
@@ -96,7 +95,7 @@ def _loss_on(
     micro_batch_size: int,
     num_threads: int,
 ) -> Validate | None:
-    """The score by loss, or none when there is nothing to take it on."""
+    """The loss on `validation` as a score; None if it is empty."""
     if not validation:
         return None
 

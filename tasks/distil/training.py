@@ -1,4 +1,4 @@
-"""The state of a training and what moves it: updates, scores, checkpoints."""
+"""The state of a training: updates, scores, checkpoints."""
 
 import math
 from collections.abc import Callable
@@ -35,9 +35,9 @@ Validate = Callable[[WhisperForConditionalGeneration], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """The student with its best weights, and a row for every update.
+    """The student with its best weights, and the metrics of every update.
 
-    `best_score` is none when nothing was there to validate on: then the last weights are taken.
+    Without validation the last weights are used and `best_score` is None.
     """
 
     student: WhisperForConditionalGeneration
@@ -47,7 +47,7 @@ class TrainingResult:
 
 
 class Training:
-    """A student in training: its weights, its optimizer, and the best that it was."""
+    """A student in training: its weights, its optimizer, and its best weights so far."""
 
     def __init__(self, pair: Pair, checkpoints: Checkpoints, micro_batch_size: int) -> None:
         self.pair = pair
@@ -62,7 +62,7 @@ class Training:
         self._best: Best | None = None
 
     def resume(self) -> None:
-        """Take up the latest checkpoint, if there is one."""
+        """Load the latest checkpoint, if there is one."""
         if (latest := self._checkpoints.latest()) is None:
             return
         snapshot = from_files(latest[1], self._made_with)
@@ -71,7 +71,7 @@ class Training:
         self.step, self._best, self._rows = snapshot.step, snapshot.best, list(snapshot.rows)
 
     def update(self, rows: list[Prepared]) -> TrainingRow:
-        """One update of the weights; raises `ShardError` before a loss that is not finite."""
+        """Update the weights; raises `ShardError` before applying a non-finite loss or gradient."""
         step = self.step + 1
         rate = learning_rate(step, self._settings)
         set_learning_rate(self._optimizer, rate)
@@ -90,18 +90,18 @@ class Training:
             raise ShardError(
                 f"step {step} of {self._settings.num_steps} has loss {mean.loss}"
                 f" (ce {mean.ce}, kl {mean.kl}) and gradient norm {gradient_norm}, expected finite"
-                " ones: lower distil.peak_learning_rate, now"
+                " values: lower distil.peak_learning_rate, now"
                 f" {self._settings.peak_learning_rate:g}, raise distil.num_warmup_steps, now"
                 f" {self._settings.num_warmup_steps}, or set distil.dtype to float32; the last"
-                " checkpoint stands"
+                " checkpoint is kept"
             )
 
     def score(self, validate: Validate) -> None:
-        """Score the student as it is now, and remember it when it is better than ever."""
+        """Score the student, and keep a copy of its weights if they are the best so far."""
         with torch.no_grad():
             score = float(validate(self.pair.student))
         self._rows[-1] = replace(self._rows[-1], validation=score)
-        # a score that is not a number is better than none
+        # negated so that with NaN scores the latest weights are kept
         if self._best is None or not self._best.score <= score:
             self._best = Best(step=self.step, score=score, weights=self._weights())
 
@@ -117,7 +117,7 @@ class Training:
         self._checkpoints.save(self.step, to_files(snapshot, self._made_with))
 
     def result(self) -> TrainingResult:
-        """The student with its best weights, frozen, in evaluation mode and without gradients."""
+        """The student with its best weights, frozen, without gradients."""
         if self._best is not None:
             restore_weights(self.pair.student, self._best.weights)
         student = self.pair.student.requires_grad_(False)
@@ -130,6 +130,6 @@ class Training:
         )
 
     def _weights(self) -> Tensors:
-        """A copy on the CPU, which later updates do not touch."""
+        """A copy of the weights on the CPU."""
         weights = trainable(self.pair.student).items()
         return {name: value.detach().to("cpu", copy=True) for name, value in weights}

@@ -1,6 +1,7 @@
 """The stored report on a teacher and its student; reading it needs no model."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from storage.fingerprint import digest
 from storage.receipt import Receipt, Record
@@ -11,9 +12,14 @@ Measured = Mapping[str, Sequence[Receipt]]
 """Receipts of evaluated shards, by corpus."""
 
 
+METRICS: Final = (*ModelResult.model_fields, "relative_speed", "by_corpus")
+"""What a report contains. It is part of its path, so that a new metric makes a new report."""
+
+
 class Report(Record):
     """Both models on the same held-out speech; `by_corpus` is the WER in percent."""
 
+    metrics: tuple[str, ...] = METRICS
     teacher: ModelResult
     student: ModelResult
     relative_speed: float  # of the student, teacher = 1
@@ -22,7 +28,7 @@ class Report(Record):
 
 
 def report_path(name: str, teacher: Measured, student: Measured) -> str:
-    """The path of the report on exactly these measurements."""
+    """The path of the report on exactly these measurements, with exactly these `METRICS`."""
     outputs = [
         [
             [receipt.fingerprint, receipt.output.sha256]
@@ -31,7 +37,7 @@ def report_path(name: str, teacher: Measured, student: Measured) -> str:
         ]
         for measured in (teacher, student)
     ]
-    return f"reports/{name}/{digest(outputs)[:16]}.json"
+    return f"reports/{name}/{digest([METRICS, outputs])[:16]}.json"
 
 
 def load_report(store: Store, path: str) -> Report | None:

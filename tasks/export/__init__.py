@@ -1,1 +1,1 @@
-"""A manifest written for other libraries."""
+"""Exports manifests to the formats of other libraries."""

@@ -1,4 +1,4 @@
-"""A manifest as a data set of Hugging Face: Parquet with its audio inside, and a card."""
+"""Exports a manifest as a Hugging Face data set: Parquet with audio inside, and a card."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,17 +49,16 @@ EXPORTED: Final = pa.schema(
     ],
     metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
 )
-"""A row per window; `text` is the normalised reference, `pseudo_text` what the teacher heard."""
+"""One row per window; `text` is the normalised reference, `pseudo_text` the teacher's label."""
 
 _SIZES: Final = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
 
 _COLUMNS: Final = """
 ## The columns of this data set
 
-`id` of the window; `corpus` and `split` that it is from; `utterance_ids` in it and where each
-begins, `offsets_s`; `duration_s`; `audio`, FLAC of 16 kHz; `text`, the reference as it was
-compared, normalised, empty where there is none; `pseudo_text`, what the teacher heard;
-`wer_percent` between the two; `language`.
+`id` of the window; its `corpus` and `split`; the `utterance_ids` in it and the start of each,
+`offsets_s`; `duration_s`; `audio`, FLAC at 16 kHz; `text`, the normalised reference, empty if there
+is none; `pseudo_text`, the transcript of the teacher; `wer_percent` between the two; `language`.
 
 ```python
 from datasets import Audio, load_dataset
@@ -71,14 +70,14 @@ rows = rows.cast_column("audio", Audio(sampling_rate=16_000))  # decoded; needs 
 
 
 class HuggingFace:
-    """Parquet by corpus below `data/`, and README.md with the metadata of the Hub."""
+    """Parquet files by corpus in `data/`, and README.md with metadata for the Hub."""
 
     name = "hf"
     version = 1
     folder = "data"
 
     def write(self, dest: Store, part: Part, rows: Iterator[Row]) -> FileRef:
-        """One Parquet file, its row groups of about 16 MB."""
+        """Write one Parquet file with row groups of about 16 MB."""
         plain = [name for name in EXPORTED.names if name != "audio"]
         path = f"{self.folder}/{part.name}.parquet"
         num_rows = 0
@@ -93,7 +92,7 @@ class HuggingFace:
             return dest.keep(sink, path).model_copy(update={"num_rows": num_rows})
 
     def finish(self, dest: Store, manifest: Manifest, written: Sequence[Written]) -> None:
-        """The card, with the data files of each corpus."""
+        """Write the card, with the data files of each corpus."""
         corpora = list(dict.fromkeys(one.part.corpus for one in written))
         head = yaml.safe_dump(_metadata(manifest, corpora), sort_keys=False, allow_unicode=True)
         with dest.sink("") as sink:
@@ -128,7 +127,7 @@ def _metadata(manifest: Manifest, corpora: Sequence[str]) -> dict[str, Any]:
 
 
 def _licence(manifest: Manifest, corpora: Sequence[str]) -> Mapping[str, str]:
-    """The Hub knows Creative Commons by their names in small letters; all else is `other`."""
+    """The licence as the Hub names it: Creative Commons in lower case, `other` for the rest."""
     names = sorted({manifest.licences[corpus].name for corpus in corpora})
     if len(names) == 1 and names[0].startswith("CC") and " " not in names[0]:
         return {"license": names[0].lower()}

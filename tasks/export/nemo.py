@@ -1,7 +1,7 @@
-"""A manifest as NeMo reads it: FLAC files, and a JSON line for each, its path beside the table.
+"""Exports a manifest for NeMo: FLAC files, and a JSON Lines manifest with relative paths.
 
-The keys are those of NeMo's manifests of speech recognition; it looks for a relative
-`audio_filepath` beside the manifest.
+The keys are those of NeMo's speech recognition manifests. NeMo resolves a relative `audio_filepath`
+against the folder of the manifest.
 """
 
 import json
@@ -25,22 +25,22 @@ _NUM_AHEAD: Final = 32
 _KEYS: Final = f"""
 ## The keys of `{TABLE}`
 
-`audio_filepath`, beside the table; `duration` in seconds; `text`, the reference as it was compared,
-normalised, empty where there is none; `pred_text`, what the teacher heard: learn from that one;
-`lang`; `wer` between the two, 1 for 100 %; and `id`, `corpus`, `split`, `utterance_ids` and
-`offsets_s` of what is in the audio.
+`audio_filepath`, relative to this file; `duration` in seconds; `text`, the normalised reference,
+empty if there is none; `pred_text`, the transcript of the teacher, to train on; `lang`; `wer`
+between the two, 1 for 100 %; and `id`, `corpus`, `split`, `utterance_ids` and `offsets_s` of the
+window.
 """
 
 
 class Nemo:
-    """FLAC files below `audio/`, one JSON Lines file of all, and README.md."""
+    """FLAC files in `audio/`, one JSON Lines file, and README.md."""
 
     name = "nemo"
     version = 1
     folder = RECORDS
 
     def write(self, dest: Store, part: Part, rows: Iterator[Row]) -> FileRef:
-        """The audio files of a part, then its lines."""
+        """Write the audio files of a part, then its lines."""
         lines = read_ahead(
             rows,
             lambda row: _with_audio(dest, row),
@@ -56,7 +56,7 @@ class Nemo:
             return dest.keep(sink, path).model_copy(update={"num_rows": num_rows})
 
     def finish(self, dest: Store, manifest: Manifest, written: Sequence[Written]) -> None:
-        """The lines of all parts as one table, and the card."""
+        """Write the lines of all parts to one file, and the card."""
         with dest.sink("") as sink:
             for one in written:
                 sink.write(dest.read(one.file.path))
@@ -67,7 +67,7 @@ class Nemo:
 
 
 def _with_audio(dest: Store, row: Row) -> bytes:
-    """Write the audio of a row; returns its line."""
+    """Write the audio of a row and return its line."""
     path = f"audio/{row.corpus}/{row.split}/{row.shard:05d}/{file_name(row.id)}.flac"
     dest.put_if_absent(path, row.flac)
     line = {

@@ -1,7 +1,4 @@
-"""A manifest written elsewhere part by part: what is written is skipped, and nothing is half.
-
-Knows the parts and their records; what a part is made of belongs to its format.
-"""
+"""Exports a manifest part by part; a resumed export skips the parts that are complete."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -17,14 +14,14 @@ from storage.store import Store
 from tasks.export.rows import Row, entry_rows
 
 RECORDS: Final = ".distillery"
-"""The folder of an export in which it is written what is done."""
+"""The folder of an export for the records of completed parts."""
 
 PART_BYTES: Final = 500_000_000
-"""Of audio in a part, about: what the Hub recommends for a Parquet file."""
+"""Approximate audio per part, the size that the Hub recommends for Parquet files."""
 
 
 class Piece(Record):
-    """The windows `first` to `end` of an entry of the manifest, by the entry's place in it."""
+    """The windows from `first` up to but not including `end` of a manifest entry, by its index."""
 
     entry: int
     first: int
@@ -32,7 +29,7 @@ class Piece(Record):
 
 
 class Part(Record):
-    """Some windows of one corpus that are written together; `index` of `count` of that corpus."""
+    """Windows of one corpus that are written together; part `index` of `count` of the corpus."""
 
     corpus: str
     index: int
@@ -41,45 +38,45 @@ class Part(Record):
 
     @property
     def name(self) -> str:
-        """Its path below a folder, without an ending."""
+        """Its path in the export, without a suffix."""
         return f"{self.corpus}/{self.index:05d}-of-{self.count:05d}"
 
     @property
     def num_windows(self) -> int:
-        """How many windows it holds."""
+        """The number of windows in the part."""
         return sum(piece.end - piece.first for piece in self.pieces)
 
 
 class Written(Record):
-    """The record of a part that is done: written last, so that it proves the file."""
+    """The record of a completed part, written after its file."""
 
     part: Part
     file: FileRef
 
 
 class _Claim(Record):
-    """What a folder is an export of: it never becomes one of anything else."""
+    """What a folder is an export of; it cannot be reused for another."""
 
     format: str
     version: int
     name: str
     number: int
     digest: str
-    parts: str  # digest of how it is parted
+    parts: str  # digest of the list of parts
 
 
 class Format(Protocol):
-    """A form in which a manifest is written."""
+    """An export format."""
 
     name: str
     version: int
-    folder: str  # of the files that `write` returns
+    folder: str  # contains the files that `write` returns
 
     def write(self, dest: Store, part: Part, rows: Iterator[Row]) -> FileRef:
-        """Write a part; the file returned is there and whole when this ends."""
+        """Write a part and return its file, which must be complete."""
 
     def finish(self, dest: Store, manifest: Manifest, written: Sequence[Written]) -> None:
-        """Write what belongs to all parts."""
+        """Write the files that cover all parts."""
 
 
 def export(
@@ -91,10 +88,11 @@ def export(
     num_threads: int,
     part_bytes: int = PART_BYTES,
 ) -> list[Written]:
-    """Write a manifest of `store` to `dest`; parts that are there are not written again.
+    """Export a manifest of `store` to `dest`, skipping completed parts.
 
-    `on_windows` is told of so many more windows. Raises `UserError` when `dest` holds an export of
-    something else, `IntegrityError` when a file is not what the manifest says.
+    `on_windows` is called with the number of windows written since its last call. Raises
+    `UserError` if `dest` has another export, `IntegrityError` if a file does not match the
+    manifest.
     """
     entries = manifest.content.entries
     all_parts = parts(entries, part_bytes)
@@ -108,7 +106,7 @@ def export(
         if found is None or stored is None or stored.size_bytes != found.file.size_bytes:
             with closing(_rows(entries, part, store, on_windows, num_threads)) as rows:
                 found = Written(part=part, file=form.write(dest, part, rows))
-            dest.delete(path)  # of a file that is gone or damaged
+            dest.delete(path)  # the record of a missing or damaged file
             dest.put_if_absent(path, found.model_dump_json(indent=1).encode())
         else:
             on_windows(part.num_windows)
@@ -118,9 +116,9 @@ def export(
 
 
 def parts(entries: Sequence[ManifestEntry], part_bytes: int = PART_BYTES) -> list[Part]:
-    """The windows of all entries in parts of about `part_bytes` of audio, corpus by corpus.
+    """Divide the windows of all entries into parts of about `part_bytes` of audio, by corpus.
 
-    An entry that is larger is cut into equal pieces. The manifest alone decides.
+    Larger entries are cut into equal pieces. The result depends on the manifest alone.
     """
     by_corpus: dict[str, list[list[Piece]]] = {}
     sizes: dict[str, float] = {}
@@ -140,7 +138,7 @@ def parts(entries: Sequence[ManifestEntry], part_bytes: int = PART_BYTES) -> lis
 
 
 def _pieces(place: int, entry: ManifestEntry, part_bytes: int) -> Iterator[tuple[Piece, float]]:
-    """The pieces of an entry, with the bytes of audio that each has about."""
+    """The pieces of an entry, each with its approximate bytes of audio."""
     share_kept = entry.num_utterances / max(1, entry.files["normalise"].num_rows)
     size_bytes = entry.files["normalise"].size_bytes * share_kept
     num_pieces = max(1, min(entry.num_windows, ceil(size_bytes / part_bytes)))
@@ -180,6 +178,6 @@ def _claim(dest: Store, manifest: Manifest, form: Format, all_parts: Sequence[Pa
     found = _Claim.parse(dest.read(path), path)
     if found != wanted:
         raise UserError(
-            f"{dest.root} holds the export of {found.name} {found.number} as {found.format},"
+            f"{dest.root} contains the export of {found.name} {found.number} as {found.format},"
             f" not of {wanted.name} {wanted.number} as {wanted.format}; name another folder"
         )

@@ -1,7 +1,4 @@
-"""The rows of an export: a kept window each, its audio as one FLAC file and all that is told of it.
-
-Joined by id from the files of a manifest entry.
-"""
+"""The rows of an export: kept windows with audio, label and evidence, joined by id."""
 
 import re
 from collections.abc import Generator, Iterator
@@ -44,10 +41,11 @@ _LONGEST_NAME: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A kept window: FLAC of 16 kHz, what the teacher heard, the reference it is compared with.
+    """A kept window with its audio as one FLAC file at 16 kHz.
 
-    `text` is that reference, normalised and empty where there is none; `offsets_s` say where each
-    utterance begins in the audio. Of a window that is cut down, text and rate are of what is left.
+    `pseudo_text` is the teacher's label, `text` the normalised reference, empty if there is none.
+    `offsets_s` are the starts of the utterances. In a window that was cut down, text and
+    `wer_percent` are those of the kept utterances.
     """
 
     id: str
@@ -67,9 +65,9 @@ class Row:
 def entry_rows(
     entry: ManifestEntry, store: Store, first: int, end: int, num_threads: int
 ) -> Generator[Row, None, None]:
-    """The rows of the windows `first` to `end` of an entry, in the order of `read_entry`.
+    """The windows from `first` up to `end` of an entry, in the order of `read_entry`.
 
-    Raises `IntegrityError` when a file is not what the manifest says.
+    Raises `IntegrityError` if a file does not match the manifest.
     """
     with ExitStack() as files:
         audio, label, evidence, kept = (
@@ -77,10 +75,10 @@ def entry_rows(
             for stage in ("normalise", "label", "score", "filter")
         )
         _refuse_other_number(entry, kept)
-        told = _told(label, evidence, kept)
+        details = _details(label, evidence, kept)
         rows = read_ahead(
             read_entry(audio, label, kept, range(first, end)),
-            lambda example: _row(entry, example, told[example.window_id]),
+            lambda example: _row(entry, example, details[example.window_id]),
             num_threads=num_threads,
             num_ahead=_NUM_AHEAD,
         )
@@ -90,41 +88,41 @@ def entry_rows(
 def _refuse_other_number(entry: ManifestEntry, kept: Path) -> None:
     if (num_kept := pq.read_metadata(kept).num_rows) != entry.num_windows:
         raise IntegrityError(
-            f"{entry.files['filter'].path} keeps {num_kept} windows, the manifest says"
+            f"{entry.files['filter'].path} has {num_kept} windows, the manifest states"
             f" {entry.num_windows}; publish again"
         )
 
 
-def _told(label: Path, evidence: Path, kept: Path) -> dict[str, dict[str, Any]]:
-    """By window id, what label and evidence tell of the kept windows."""
+def _details(label: Path, evidence: Path, kept: Path) -> dict[str, dict[str, Any]]:
+    """The needed columns of label and evidence of the kept windows, by window id."""
     rows = pq.read_table(kept)
     ids, is_cut = rows.column("window_id"), pc.is_valid(rows.column("cut"))
-    found: dict[str, dict[str, Any]] = {
+    details: dict[str, dict[str, Any]] = {
         window_id: {"is_cut": cut}
         for window_id, cut in zip(ids.to_pylist(), is_cut.to_pylist(), strict=True)
     }
     for path, columns in ((label, _LABEL_COLUMNS), (evidence, _EVIDENCE_COLUMNS)):
         wanted = pc.is_in(pc.field("window_id"), ids.combine_chunks())
-        with pq.ParquetFile(path) as file:  # which alone reads some fields of a struct
-            told = file.read(columns=columns).filter(wanted).to_pylist()
-        for row in told:
-            found[row["window_id"]].update(row)
-    return found
+        with pq.ParquetFile(path) as file:  # unlike `pq.read_table`, reads single fields
+            found = file.read(columns=columns).filter(wanted).to_pylist()
+        for row in found:
+            details[row["window_id"]].update(row)
+    return details
 
 
-def _row(entry: ManifestEntry, example: Example, told: dict[str, Any]) -> Row:
+def _row(entry: ManifestEntry, example: Example, details: dict[str, Any]) -> Row:
     utterance_ids = tuple(clip.utterance_id for clip in example.clips)
-    text, wer_percent = told["reference"], told["wer_percent"]
-    if told["is_cut"]:
-        left = [one for one in told["utterances"] if one["id"] in utterance_ids]
-        text = " ".join(one["reference"] for one in left if one["reference"])
-        errors = sum((_errors(one) for one in left), start=WordErrors())
+    text, wer_percent = details["reference"], details["wer_percent"]
+    if details["is_cut"]:
+        kept = [one for one in details["utterances"] if one["id"] in utterance_ids]
+        text = " ".join(one["reference"] for one in kept if one["reference"])
+        errors = sum((_errors(one) for one in kept), start=WordErrors())
         wer_percent = errors.wer_percent
-        told = {**told, "utterance_ids": [one["id"] for one in left]}
-    if utterance_ids != tuple(told["utterance_ids"]):
+        details = {**details, "utterance_ids": [one["id"] for one in kept]}
+    if utterance_ids != tuple(details["utterance_ids"]):
         raise IntegrityError(
-            f"the window {example.window_id} holds {len(utterance_ids)} utterances, its evidence in"
-            f" {entry.files['score'].path} is of {len(told['utterance_ids'])}; publish again"
+            f"the window {example.window_id} has {len(utterance_ids)} utterances, its evidence in"
+            f" {entry.files['score'].path} is of {len(details['utterance_ids'])}; publish again"
         )
     flac, num_samples = _audio(example)
     return Row(
@@ -139,7 +137,7 @@ def _row(entry: ManifestEntry, example: Example, told: dict[str, Any]) -> Row:
         text=text,
         pseudo_text=example.text,
         wer_percent=wer_percent,
-        language=told["language"],
+        language=details["language"],
     )
 
 
@@ -153,7 +151,7 @@ def _errors(utterance: dict[str, Any]) -> WordErrors:
 
 
 def _audio(example: Example) -> tuple[bytes, int]:
-    """The window as a FLAC file, and its samples; the stored file where it is all of the window."""
+    """The window as a FLAC file, and its number of samples; the stored file if it is complete."""
     if len(example.clips) == 1 and example.clips[0].offset_s == 0:
         flac = example.clips[0].flac
         num_samples = _num_samples(flac)
@@ -167,18 +165,18 @@ def _num_samples(flac: bytes) -> int:
     try:
         return int(soundfile.info(BytesIO(flac)).frames)
     except soundfile.LibsndfileError:
-        return 0  # decoding it tells what is wrong
+        return 0  # decoding it raises an error with the reason
 
 
 def file_name(window_id: str) -> str:
-    """A window id as the name of a file: itself where that can be, else with a digest."""
+    """A file name for a window id: the id if it is valid as one, else with a digest."""
     name = _UNFIT.sub("_", window_id)[:_LONGEST_NAME]
     is_itself = name == window_id and not name.startswith(".")
     return name if is_itself else f"{name.lstrip('.')}-{sha256_hex(window_id.encode())[:8]}"
 
 
 def take(rows: Iterator[Row], num_bytes: int) -> Iterator[list[Row]]:
-    """The rows in groups of about `num_bytes` of audio."""
+    """Group rows to about `num_bytes` of audio."""
     group: list[Row] = []
     size = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""The index of the evaluation splits as the rules ask it, read from its files once a process."""
+"""Loads the index of the evaluation splits, once per process."""
 
 import functools
 from collections.abc import Sequence
@@ -9,28 +9,27 @@ import pyarrow.parquet as pq
 from configs.schema import Filter, RunConfig
 from storage.receipt import FileRef
 from storage.store import Store
-from tasks.filter.contamination import Evaluated, EvaluationIndex
+from tasks.filter.contamination import EvaluationIndex, EvaluationSpeech
 
 
 def evaluated_speech(
     config: RunConfig, settings: Filter, index: Sequence[FileRef], own: FileRef | None
-) -> Evaluated | None:
-    """What `contamination` asks; None where it asks nothing.
+) -> EvaluationSpeech | None:
+    """The speech that `filter.contamination` compares with; None if the rule is off.
 
-    `index` are files of the schema IDENTITIES, of all speech to measure on, and `own` is that of
-    the shard that is filtered, for the sound of its utterances. Raises `IntegrityError` when a file
-    is not what its receipt says.
+    `index` are files of the schema IDENTITIES for all evaluation splits, and `own` is that of the
+    filtered shard, for its audio digests. Raises `IntegrityError` for a damaged file.
     """
     if settings.contamination is None:
         return None
     at = (config.root, config.runtime.scratch)
-    found = _index(*at, tuple(index), settings.contamination.ngram_words)
+    loaded = _index(*at, tuple(index), settings.contamination.ngram_words)
     if own is None:
-        return Evaluated(index=found, sounds={})
+        return EvaluationSpeech(index=loaded, audio_digests={})
     with Store(*at).fetch(own) as path:
         table = pq.read_table(path, columns=["id", "sound"])
-    sounds = dict(zip(*(table.column(name).to_pylist() for name in ("id", "sound")), strict=True))
-    return Evaluated(index=found, sounds=sounds)
+    digests = dict(zip(*(table.column(name).to_pylist() for name in ("id", "sound")), strict=True))
+    return EvaluationSpeech(index=loaded, audio_digests=digests)
 
 
 @functools.lru_cache(maxsize=1)
@@ -46,6 +45,6 @@ def _index(
     return EvaluationIndex.of(
         names=[f"{row['corpus']}/{row['split']} {row['id']}" for row in rows],
         texts=[row["text"] for row in rows],
-        sounds=[row["sound"] for row in rows],
+        audio_digests=[row["sound"] for row in rows],
         ngram_words=ngram_words,
     )

@@ -1,4 +1,4 @@
-"""What a rule is: a question to a whole table of evidence, and the words of its answer."""
+"""Filter rules: predicates over whole tables of evidence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """`drops` takes a table with the columns `asks` to booleans, one a row, without nulls.
+    """A reason to drop rows.
 
-    The table is of windows (EVIDENCE) or of their utterances (UTTERANCE_EVIDENCE): `of` says which,
-    `unit` whatever the filter keeps or drops as a whole. `detail` says of a row that is dropped
-    what was found.
+    `drops` maps a table with at least the `columns` to one boolean per row, without nulls. The rows
+    are windows (EVIDENCE) or utterances (UTTERANCE_EVIDENCE), as `level` says; with `unit` they are
+    what `filter.unit` keeps or drops. `detail` describes the value found in a dropped row.
     """
 
     reason: str
-    of: Literal["unit", "window", "utterance"] = "unit"
-    asks: tuple[str, ...]
+    level: Literal["unit", "window", "utterance"] = "unit"
+    columns: tuple[str, ...]
     drops: Callable[[pa.Table], pa.ChunkedArray]
     detail: Callable[[Row], str]
 
-    def is_of_windows(self, unit: Literal["window", "utterance"]) -> bool:
-        """Whether it is asked of windows where the filter keeps units of this kind."""
-        return (unit if self.of == "unit" else self.of) == "window"
+    def applies_to_windows(self, unit: Literal["window", "utterance"]) -> bool:
+        """Whether the rule is applied to windows, with this `filter.unit`."""
+        return (unit if self.level == "unit" else self.level) == "window"
 
 
 def above(
@@ -35,14 +35,14 @@ def above(
     column: str,
     limit: float,
     *,
-    of: Literal["unit", "window", "utterance"] = "unit",
+    level: Literal["unit", "window", "utterance"] = "unit",
     without_reference: bool = False,
 ) -> Rule:
-    """More than `limit` in a column, never what is at it or what has no value.
+    """Drop values above `limit`; values at the limit and nulls are kept.
 
-    `without_reference` restricts it to rows whose reference has no words.
+    `without_reference` restricts the rule to rows whose reference has no words.
     """
-    return _limit(pc.greater, ">", reason, column, limit, of, without_reference)
+    return _limit(pc.greater, ">", reason, column, limit, level, without_reference)
 
 
 def below(
@@ -50,11 +50,11 @@ def below(
     column: str,
     limit: float,
     *,
-    of: Literal["unit", "window", "utterance"] = "unit",
+    level: Literal["unit", "window", "utterance"] = "unit",
     without_reference: bool = False,
 ) -> Rule:
-    """Less than `limit` in a column; the rest as in `above`."""
-    return _limit(pc.less, "<", reason, column, limit, of, without_reference)
+    """Drop values below `limit`; otherwise as `above`."""
+    return _limit(pc.less, "<", reason, column, limit, level, without_reference)
 
 
 def _limit(
@@ -63,7 +63,7 @@ def _limit(
     reason: str,
     column: str,
     limit: float,
-    of: Literal["unit", "window", "utterance"],
+    level: Literal["unit", "window", "utterance"],
     without_reference: bool,
 ) -> Rule:
     def drops(rows: pa.Table) -> pa.ChunkedArray:
@@ -74,8 +74,8 @@ def _limit(
 
     return Rule(
         reason=reason,
-        of=of,
-        asks=(column, "num_reference_words") if without_reference else (column,),
+        level=level,
+        columns=(column, "num_reference_words") if without_reference else (column,),
         drops=drops,
         detail=lambda row: f"{column} {_shown(row[column])} {sign} {limit:g}",
     )

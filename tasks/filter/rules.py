@@ -1,8 +1,7 @@
-"""The rules that windows and utterances must pass, each a question to a whole table of evidence.
+"""All filter rules, in the order in which they are tried.
 
-A rule says for each row whether it is dropped, and in words why. Order matters for the reason only,
-since each row has one: what may not be used says more than what is bad, and a text that is missing
-more than the rate it leads to.
+A row gets the reason of the first rule that drops it. So legal reasons come before quality, and a
+missing text before the error rate it causes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,35 +14,35 @@ import pyarrow.compute as pc
 
 from configs.schema import Filter, Hallucination, Takedown
 from tasks.corpora.base import Licence
-from tasks.filter.contamination import Evaluated, contamination_rules
+from tasks.filter.contamination import EvaluationSpeech, contamination_rules
 from tasks.filter.rule import Row, Rule, above
 from tasks.filter.without_reference import rules_without_reference
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterContext:
-    """What rules ask beside the evidence: the corpus's licence, and the speech to measure on."""
+    """What rules need besides evidence: the licence of the corpus, and the evaluation speech."""
 
     licence: Licence
-    evaluated: Evaluated | None = None
+    evaluated: EvaluationSpeech | None = None
 
 
-def rules(settings: Filter, known: FilterContext) -> tuple[Rule, ...]:
-    """The rules that `settings` ask for, in the order in which they give the reason."""
-    return tuple(_rules(settings, known))
+def rules(settings: Filter, context: FilterContext) -> tuple[Rule, ...]:
+    """The rules that are turned on by `settings`, in order."""
+    return tuple(_rules(settings, context))
 
 
-def _rules(settings: Filter, known: FilterContext) -> Iterator[Rule]:
-    lacking = [right for right in settings.rights if not getattr(known.licence, right)]
+def _rules(settings: Filter, context: FilterContext) -> Iterator[Rule]:
+    lacking = [right for right in settings.rights if not getattr(context.licence, right)]
     if lacking:
-        yield _licence(known.licence, lacking)
+        yield _licence(context.licence, lacking)
     yield from _takedown(settings.takedown)
-    if settings.contamination is not None and known.evaluated is not None:
-        yield from contamination_rules(settings.contamination, known.evaluated)
+    if settings.contamination is not None and context.evaluated is not None:
+        yield from contamination_rules(settings.contamination, context.evaluated)
     if settings.languages is not None:
         yield _language(settings.languages)
     if settings.max_foreign_percent is not None:
-        yield above("language", "foreign_percent", settings.max_foreign_percent, of="utterance")
+        yield above("language", "foreign_percent", settings.max_foreign_percent, level="utterance")
     yield NO_REFERENCE
     if settings.drop_empty_reference:
         yield EMPTY_REFERENCE
@@ -59,22 +58,22 @@ def _rules(settings: Filter, known: FilterContext) -> Iterator[Rule]:
     if not settings.drop_empty_reference:
         yield from rules_without_reference(settings.without_reference)
     if settings.drop_empty_hypothesis:
-        yield _taken_for_silence()
+        yield _classified_as_silence()
     yield wer(settings.max_wer_percent)
     if settings.max_utterance_wer_percent is not None:
         yield wer(settings.max_utterance_wer_percent, of_utterances=True)
 
 
 def wer(max_wer_percent: float, *, of_utterances: bool = False) -> Rule:
-    """More errors than `max_wer_percent`; that very rate is kept.
+    """Drop word error rates above `max_wer_percent`.
 
-    What has no reference words has no rate, and this rule has nothing to say about it. With
-    `of_utterances` it is asked of each utterance of a window (`utterance_wer`).
+    Rows without reference words have no rate and are kept. `of_utterances` applies the rule to each
+    utterance of a window, with the reason `utterance_wer`.
     """
     return Rule(
         reason="utterance_wer" if of_utterances else "wer",
-        of="utterance" if of_utterances else "unit",
-        asks=("wer_percent",),
+        level="utterance" if of_utterances else "unit",
+        columns=("wer_percent",),
         drops=lambda rows: pc.fill_null(
             pc.greater(rows.column("wer_percent"), max_wer_percent), False
         ),
@@ -84,31 +83,31 @@ def wer(max_wer_percent: float, *, of_utterances: bool = False) -> Rule:
 
 NO_REFERENCE: Final = Rule(
     reason="no_reference",
-    of="utterance",
-    asks=("no_reference",),
+    level="utterance",
+    columns=("no_reference",),
     drops=lambda rows: rows.column("no_reference").is_valid(),
     detail=lambda row: str(row["no_reference"]),
 )
 
 EMPTY_REFERENCE: Final = Rule(
     reason="empty_reference",
-    asks=("num_reference_words",),
+    columns=("num_reference_words",),
     drops=lambda rows: pc.equal(rows.column("num_reference_words"), 0),
-    detail=lambda row: f"the teacher heard {row['hypothesis']!r}",
+    detail=lambda row: f"the label is {row['hypothesis']!r}",
 )
 
 EMPTY_HYPOTHESIS: Final = Rule(
     reason="empty_hypothesis",
-    asks=("words_per_s",),
+    columns=("words_per_s",),
     drops=lambda rows: pc.equal(rows.column("words_per_s"), 0),
-    detail=lambda row: f"the teacher heard nothing for {row['reference']!r}",
+    detail=lambda row: f"the label is empty, the reference is {row['reference']!r}",
 )
 
 UPPER_CASE: Final = Rule(
     reason="upper_case",
-    asks=("is_upper_case",),
+    columns=("is_upper_case",),
     drops=lambda rows: rows.column("is_upper_case"),
-    detail=lambda row: f"the label of {row['hypothesis']!r} has no small letter",
+    detail=lambda row: f"the label of {row['hypothesis']!r} has no lower-case letter",
 )
 
 
@@ -118,26 +117,26 @@ def _flagged(reason: str, flags: Sequence[str], detail: Callable[[Row], str]) ->
     def drops(rows: pa.Table) -> pa.ChunkedArray:
         lists = rows.column("flags").combine_chunks()
         hits = pc.list_parent_indices(lists).filter(pc.is_in(lists.flatten(), unwanted))
-        found = np.zeros(rows.num_rows, np.bool_)
-        found[hits.to_numpy(zero_copy_only=False)] = True
-        return pa.chunked_array([pa.array(found)])
+        is_dropped = np.zeros(rows.num_rows, np.bool_)
+        is_dropped[hits.to_numpy(zero_copy_only=False)] = True
+        return pa.chunked_array([pa.array(is_dropped)])
 
-    return Rule(reason=reason, of="window", asks=("flags",), drops=drops, detail=detail)
+    return Rule(reason=reason, level="window", columns=("flags",), drops=drops, detail=detail)
 
 
-def _taken_for_silence() -> Rule:
+def _classified_as_silence() -> Rule:
     return _flagged(
         "empty_hypothesis",
-        ["no_speech"],  # whose text Whisper itself leaves out of what it writes
-        lambda row: f"the teacher took it for silence, no_speech_prob {row['no_speech_prob']:.2f}",
+        ["no_speech"],  # openai/whisper also discards the text of these
+        lambda row: f"classified as silence, no_speech_prob {row['no_speech_prob']:.2f}",
     )
 
 
 def _licence(licence: Licence, lacking: Sequence[str]) -> Rule:
     return Rule(
         reason="licence",
-        of="window",
-        asks=("duration_s",),
+        level="window",
+        columns=("duration_s",),
         drops=lambda rows: pa.chunked_array([pa.repeat(True, rows.num_rows)]),
         detail=lambda row: f"{licence.name} does not allow {', '.join(lacking)}",
     )
@@ -146,15 +145,15 @@ def _licence(licence: Licence, lacking: Sequence[str]) -> Rule:
 def _takedown(settings: Takedown) -> Iterator[Rule]:
     for column, names in (("id", settings.ids), ("speaker_id", settings.speakers)):
         if names:
-            yield _named(column, names)
+            yield _listed(column, names)
 
 
-def _named(column: str, names: Sequence[str]) -> Rule:
+def _listed(column: str, names: Sequence[str]) -> Rule:
     wanted = pa.array(names, pa.string())
     return Rule(
         reason="takedown",
-        of="utterance",
-        asks=(column,),
+        level="utterance",
+        columns=(column,),
         drops=lambda rows: pc.is_in(rows.column(column), wanted),
         detail=lambda row: "its id is listed" if column == "id" else "its speaker is listed",
     )
@@ -164,8 +163,8 @@ def _language(languages: Sequence[str]) -> Rule:
     allowed = pa.array(languages, pa.string())
     return Rule(
         reason="language",
-        of="window",
-        asks=("language",),
+        level="window",
+        columns=("language",),
         drops=lambda rows: pc.invert(pc.is_in(rows.column("language"), allowed)),
         detail=lambda row: f"the label is in {row['language']}, not in {', '.join(languages)}",
     )

@@ -6,14 +6,14 @@ import pyarrow as pa
 
 CUT: Final = pa.struct(
     [
-        pa.field("pseudo_text", pa.string()),  # of what is left
+        pa.field("pseudo_text", pa.string()),  # of the kept utterances
         pa.field("num_prompt_tokens", pa.int32()),
-        pa.field("zero_time_id", pa.int32()),  # the timestamp 0.00; null: labels are without
-        # where in `pseudo_tokens` the text of each utterance that is left stands
+        pa.field("zero_time_id", pa.int32()),  # the token of timestamp 0.00; null: no timestamps
+        # start and end of the text of each kept utterance in `pseudo_tokens`
         pa.field("token_spans", pa.list_(pa.list_(pa.int32(), 2))),
     ]
 )
-"""How a label is cut down to the utterances that are left."""
+"""How a label is cut down to its kept utterances."""
 
 KEPT: Final = pa.schema(
     [
@@ -23,4 +23,4 @@ KEPT: Final = pa.schema(
         pa.field("cut", CUT),  # null: the window is whole
     ]
 )
-"""A row per kept window; what is dropped stands with its reasons in the file beside it."""
+"""One row per kept window. Dropped utterances are in the file of rejected rows beside it."""

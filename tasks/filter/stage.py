@@ -45,7 +45,7 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
     yield Parameter("rights", rights, {})
     takedown = settings.takedown
     num_listed = len(takedown.ids) + len(takedown.speakers)
-    listed = digest(takedown.model_dump(mode="json"))
+    listed = digest(takedown.model_dump(mode="json", exclude_defaults=True))
     yield Parameter("takedown", f"{num_listed} listed, {listed}" if num_listed else None, None)
     if settings.contamination is not None:
         yield Parameter("contamination.index", context.evaluation_index)

@@ -1,7 +1,4 @@
-"""What each threshold would keep of a table of evidence: the rules of `filter`, asked together.
-
-Knows evidence and rules; reads no file.
-"""
+"""How much each threshold would keep of a table of evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import Filter
-from tasks.filter.decide import KEPT, Flags, Members, decide, in_doubt
+from tasks.filter.decide import KEPT, Flags, Members, decide, is_ambiguous
 from tasks.filter.rules import FilterContext, rules, wer
 
 PAPER_FILTERED_PERCENT: Final = {
@@ -23,14 +20,14 @@ PAPER_FILTERED_PERCENT: Final = {
     80.0: 6.2,
     100.0: 0.0,
 }
-"""By threshold in percent, rising, the percentage left out (arXiv 2311.00430, table 10)."""
+"""Percentage of the data dropped by WER threshold in percent (arXiv 2311.00430, Table 10)."""
 
 _NESTED: Final = "utterances.list.element."
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """So many windows with so many utterances and hours; adds up over shards."""
+    """A number of windows, utterances and hours; adds up over shards."""
 
     windows: int = 0
     utterances: int = 0
@@ -51,54 +48,54 @@ class Amount:
         )
 
 
-def columns_asked(settings: Filter, known: FilterContext) -> list[str]:
-    """The columns of a Parquet file of EVIDENCE that `sweep` reads, and no others."""
+def columns_needed(settings: Filter, context: FilterContext) -> list[str]:
+    """The columns of a Parquet file of EVIDENCE that `sweep` needs."""
     of_windows = {"duration_s"}
-    of_utterances = {"is_end_ambiguous"}  # of which there is one for each, and none is smaller
-    for rule in rules(settings, known):
-        asked = of_windows if rule.is_of_windows(settings.unit) else of_utterances
-        asked.update(rule.asks)
+    of_utterances = {"is_end_ambiguous"}  # the smallest column, which counts the utterances
+    for rule in rules(settings, context):
+        columns = of_windows if rule.applies_to_windows(settings.unit) else of_utterances
+        columns.update(rule.columns)
     if settings.unit == "utterance":
         of_utterances.add("duration_s")
     return sorted(of_windows) + [_NESTED + name for name in sorted(of_utterances)]
 
 
 def sweep(
-    evidence: pa.Table, settings: Filter, known: FilterContext, max_wer_percents: Sequence[float]
+    evidence: pa.Table, settings: Filter, context: FilterContext, max_wer_percents: Sequence[float]
 ) -> tuple[Amount, list[Amount]]:
-    """All of `evidence`, and what `settings` keep of it with each threshold in place of their own.
+    """The total of `evidence`, and the amount that each WER threshold keeps with `settings`.
 
-    `evidence` has at least the columns `columns_asked(settings, known)`. The rules beside the
-    threshold are asked once, for no threshold changes what they say.
+    `evidence` has at least the columns `columns_needed(settings, context)`. The other rules do not
+    depend on the threshold and are applied once.
     """
     members = Members.of(evidence)
     unit = settings.unit
-    others = [rule for rule in rules(settings, known) if rule.reason != wer(0).reason]
+    others = [rule for rule in rules(settings, context) if rule.reason != wer(0).reason]
     is_dropped = decide(members, others, unit) != KEPT
     windows_s = members.windows.column("duration_s").to_numpy()
-    heard = Amount(len(windows_s), len(members.parents), float(windows_s.sum()) / 3600)
+    total = Amount(len(windows_s), len(members.parents), float(windows_s.sum()) / 3600)
     if unit == "utterance":
-        return heard, [
-            _cut_down(members, is_dropped | members.asked(wer(percent), unit))
+        return total, [
+            _cut_down(members, is_dropped | members.apply(wer(percent), unit))
             for percent in max_wer_percents
         ]
     counts = np.bincount(members.parents, minlength=len(windows_s))
-    is_left = np.ones(len(windows_s), np.bool_)
-    is_left[members.parents[is_dropped]] = False
-    kept = (is_left & ~members.asked(wer(percent), unit) for percent in max_wer_percents)
-    return heard, [
+    is_kept = np.ones(len(windows_s), np.bool_)
+    is_kept[members.parents[is_dropped]] = False
+    kept_windows = (is_kept & ~members.apply(wer(percent), unit) for percent in max_wer_percents)
+    return total, [
         Amount(
             int(np.count_nonzero(taken)),
             int(counts.sum(where=taken)),
             float(windows_s.sum(where=taken)) / 3600,
         )
-        for taken in kept
+        for taken in kept_windows
     ]
 
 
 def _cut_down(members: Members, is_dropped: Flags) -> Amount:
-    """What is left of windows that are cut down to their good utterances."""
-    taken = ~(is_dropped | in_doubt(members, is_dropped))
+    """The amount in windows that are cut down to their kept utterances."""
+    taken = ~(is_dropped | is_ambiguous(members, is_dropped))
     durations_s = members.utterances.column("duration_s").to_numpy()
     return Amount(
         int(np.count_nonzero(np.diff(members.parents[taken], prepend=-1))),

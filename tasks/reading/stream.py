@@ -56,12 +56,10 @@ def open_manifest(
         name: Name of the manifest.
         number: Number of the manifest; None: the newest.
         seed: Decides the order of the examples.
-        weights: Probability weights by corpus; None: each corpus by its size. Unnamed corpora are
-            left out, and the stream is endless.
+        weights: Weights by corpus, of an endless mixture of these; None: all, by their sizes.
         rank: Rank of this process; None: from `torch.distributed` if initialised, else 0.
         world_size: Number of processes; None: as for `rank`, else 1.
-        uneven: What to do if the windows of an epoch cannot be divided evenly among ranks and
-            workers: "keep" gives some one more, "drop" skips a few, "wrap" repeats a few.
+        uneven: For uneven parts, "keep" gives some one more, "drop" skips and "wrap" repeats a few.
         num_epochs: Number of epochs; None: endless.
         num_threads: Decoding threads per worker.
         num_open: Shards open at a time, plus one.

@@ -51,7 +51,7 @@ def vocabulary(teacher: Teacher) -> Vocabulary:
     Raises `UserError` for a missing or unreadable tokenizer, `TransientError` when the hub is
     unreachable.
     """
-    path = Path(teacher.path) / _FILE if teacher.path is not None else _download(teacher)
+    path = folder / _FILE if (folder := teacher.folder) is not None else _download(teacher)
     try:
         tokenizer: Mapping[str, Any] = json.loads(path.read_bytes())
         ids: Mapping[str, int] = tokenizer["model"]["vocab"]

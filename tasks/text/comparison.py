@@ -1,7 +1,4 @@
-"""Text as Whisper's authors compare it, and the counting of the words and characters that differ.
-
-Knows strings only; knows no corpus, no table and no threshold.
-"""
+"""Text normalisation as in the Whisper paper, word errors and character error rates."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -15,10 +12,10 @@ from rapidfuzz.distance import Levenshtein
 from configs.schema import Label, Score
 
 NORMALISER_VERSION: Final = 1
-"""Raised when a normaliser gives another text than before, by our change or by a library's."""
+"""Raised when a normaliser gives another text than before, because of us or of a library."""
 
 WITHOUT_SPACES: Final = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
-"""Languages that write no spaces between words: their letters are compared, one by one."""
+"""Languages without spaces between words, which are compared letter by letter."""
 
 Normaliser = Literal["english", "basic", "letters"]
 Counts = npt.NDArray[np.int32]
@@ -26,23 +23,23 @@ Counts = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How texts are compared: by which normaliser, and the language that they are written in."""
+    """How texts are compared: the normaliser, and the language of the texts."""
 
     normaliser: Normaliser
     language: str
 
     @property
     def has_spaces(self) -> bool:
-        """Whether words are what stands between spaces; else each letter counts as one."""
+        """Whether words are separated by spaces; otherwise each letter counts as a word."""
         return self.language not in WITHOUT_SPACES
 
 
 def comparison_of(score: Score, label: Label) -> Comparison:
-    """How a run compares: by `score.normaliser`, or by what its labels are written in.
+    """The comparison of a run: `score.normaliser`, or by the language of its labels.
 
-    English has the English one, whoever names the language; a translation is English. Languages
-    `WITHOUT_SPACES` have every letter stand as a word, so that their word error rate is one of
-    characters, as in the Whisper paper (arXiv 2212.04356, appendix C); all others the basic one.
+    `auto` is `english` for English labels, translations included. Languages `WITHOUT_SPACES` are
+    split into letters, so that their word error rate is a character error rate, as in the Whisper
+    paper (arXiv 2212.04356, appendix C). All others use `basic`.
     """
     language = "en" if label.task == "translate" else label.language
     if score.normaliser != "auto":
@@ -56,12 +53,12 @@ def comparison_of(score: Score, label: Label) -> Comparison:
 def normaliser(name: Normaliser) -> Callable[[str], str]:
     """One of the normalisers of the Whisper paper (arXiv 2212.04356, appendix C).
 
-    The English one spells as in American English, writes numbers in digits and contractions in
-    full; `basic` strips case and punctuation, and `letters` puts a space between all letters too.
-    The code is that of transformers, with which the figures of Distil-Whisper were made; it comes
-    without the table of spellings, which is in the package whisper-normalizer.
+    `english` uses American spelling, digits for numbers and expanded contractions. `basic` removes
+    case and punctuation. `letters` also puts a space between all letters. The code is that of
+    transformers, which the authors of Distil-Whisper used; its table of spellings comes from the
+    package whisper-normalizer.
     """
-    # these imports take a second, and most commands normalise nothing
+    # importing them takes a second, and most commands normalise nothing
     from transformers.models.whisper import english_normalizer as whisper
 
     if name == "english":
@@ -77,7 +74,7 @@ def normaliser(name: Normaliser) -> Callable[[str], str]:
 
 @dataclass(frozen=True, slots=True)
 class WordErrors:
-    """How a hypothesis differs from its reference, in words; adds up over utterances."""
+    """Word errors of a hypothesis against its reference; adds up over utterances."""
 
     hits: int = 0
     substitutions: int = 0
@@ -86,12 +83,12 @@ class WordErrors:
 
     @property
     def num_reference_words(self) -> int:
-        """Every word of a reference is hit, substituted or deleted."""
+        """Hits, substitutions and deletions."""
         return self.hits + self.substitutions + self.deletions
 
     @property
     def wer_percent(self) -> float | None:
-        """Word error rate, above 100 where much is inserted; None without reference words."""
+        """Word error rate, above 100 with many insertions; None without reference words."""
         if self.num_reference_words == 0:
             return None
         errors = self.substitutions + self.deletions + self.insertions
@@ -107,18 +104,18 @@ class WordErrors:
 
 
 def count_word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> list[WordErrors]:
-    """The errors of each pair, from the alignment of least edits (Levenshtein, by words).
+    """The word errors of each pair, from a Levenshtein alignment.
 
-    All words of a hypothesis count as inserted where the reference is empty. Raises `ValueError`
-    when there are not as many references as hypotheses.
+    With an empty reference all words are insertions. Raises `ValueError` if the numbers of
+    references and hypotheses differ.
     """
     return [WordErrors(*row) for row in word_edits(references, hypotheses).tolist()]
 
 
 def word_edits(references: Sequence[str], hypotheses: Sequence[str]) -> Counts:
-    """What `count_word_errors` counts, as (pairs, 4) int32: the fields of `WordErrors` in order.
+    """`count_word_errors` as an array: (pairs, 4) int32, the fields of `WordErrors` in order.
 
-    Of several alignments of least edits it is the one that jiwer counts. Raises as it does.
+    Of several optimal alignments it uses the one that jiwer uses.
     """
     _refuse_unequal(references, hypotheses)
     counted = np.zeros((len(references), 4), np.int32)
@@ -127,27 +124,27 @@ def word_edits(references: Sequence[str], hypotheses: Sequence[str]) -> Counts:
         if reference == hypothesis:
             row[0] = len(expected)
             continue
-        heard = hypothesis.split()
+        words = hypothesis.split()
         num_replaced = num_deleted = 0
-        for one in Levenshtein.opcodes(expected, heard):
+        for one in Levenshtein.opcodes(expected, words):
             if one.tag == "replace":
                 num_replaced += one.src_end - one.src_start
             elif one.tag == "delete":
                 num_deleted += one.src_end - one.src_start
         num_hits = len(expected) - num_replaced - num_deleted
-        row[:] = num_hits, num_replaced, num_deleted, len(heard) - num_hits - num_replaced
+        row[:] = num_hits, num_replaced, num_deleted, len(words) - num_hits - num_replaced
     return counted
 
 
 def character_error_percents(
     references: Sequence[str], hypotheses: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """The character error rate of each pair, spaces counted as characters; NaN without reference.
+    """The character error rate of each pair, with spaces; NaN for an empty reference.
 
-    Raises `ValueError` when there are not as many references as hypotheses.
+    Raises `ValueError` if the numbers of references and hypotheses differ.
     """
     _refuse_unequal(references, hypotheses)
-    # the rate needs only how many edits there are, not which
+    # the rate needs the number of edits only
     edits = np.array(list(map(Levenshtein.distance, references, hypotheses)), np.float64)
     lengths = np.array(list(map(len, references)), np.float64)
     return 100 * edits / np.where(lengths > 0, lengths, np.nan)

@@ -33,10 +33,10 @@ def teacher_identity(settings: Teacher) -> str:
     The location and name of the folder and unrelated files in it do not matter. Raises `UserError`
     if the folder is missing or holds no model in safetensors.
     """
-    if settings.path is None:
+    if (folder := settings.folder) is None:
         return f"{settings.hub}@{settings.revision}"
     digest = hashlib.sha256()
-    for file in model_files(Path(settings.path)):
+    for file in model_files(folder):
         digest.update(f"{file.name} {_sha256(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 

@@ -134,9 +134,9 @@ def log_mel(whisper: LoadedWhisper, waveforms: Sequence[Samples]) -> Tensor:
 
 def model_folder(settings: Teacher) -> Path:
     """The model's local folder, downloaded from the hub if needed; raises as `load_whisper`."""
-    if settings.path is not None:
-        model_files(Path(settings.path))
-        return Path(settings.path).resolve()
+    if (folder := settings.folder) is not None:
+        model_files(folder)
+        return folder.resolve()
     return _download(str(settings.hub), str(settings.revision))
 
 

@@ -1,4 +1,4 @@
-"""The page about the filter is true: its keys, its reasons, its commands."""
+"""docs/filter.md: its keys, reasons and commands."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import yaml
 
 from configs.schema import Filter, Takedown
 from tasks.corpora.base import Licence
-from tasks.filter.contamination import Evaluated, EvaluationIndex
+from tasks.filter.contamination import EvaluationIndex, EvaluationSpeech
 from tasks.filter.rules import FilterContext, rules
 from tests.flows.running import REPOSITORY, Run
 
@@ -21,26 +21,26 @@ COMMANDS = re.findall(r"^    (distillery .*?)(?:   .*)?$", PAGE, re.MULTILINE)
 NOTHING = EvaluationIndex.of([], [], [], None)
 STRICT = FilterContext(
     licence=Licence(name="x", commercial_use=False, derivatives=False, redistribution=False),
-    evaluated=Evaluated(index=NOTHING, sounds={}),
+    evaluated=EvaluationSpeech(index=NOTHING, audio_digests={}),
 )
 
 
 def test_every_key_is_shown() -> None:
     settings = Filter.model_validate(SHOWN["filter"])
-    rejected = {"without_reference"}  # which own-audio.md tells
+    rejected = {"without_reference"}  # documented in own-audio.md
     assert SHOWN["filter"].keys() == Filter.model_fields.keys() - rejected
     nested = {"hallucination": settings.hallucination, "takedown": Takedown()}
     for block, values in nested.items():
         assert SHOWN["filter"][block].keys() == type(values).model_fields.keys()
 
 
-def test_reasons_are_told_in_the_order_in_which_they_are_given() -> None:
+def test_reasons_are_documented_in_the_order_of_the_rules() -> None:
     given = [rule.reason for rule in rules(Filter.model_validate(SHOWN["filter"]), STRICT)]
-    told = [reason for row in ROWS for reason in re.findall(r"`(\w+)`", row[2])]
-    assert list(dict.fromkeys(told)) == list(dict.fromkeys(given))
+    documented = [reason for row in ROWS for reason in re.findall(r"`(\w+)`", row[2])]
+    assert list(dict.fromkeys(documented)) == list(dict.fromkeys(given))
 
 
-def test_what_is_default_is_said() -> None:
+def test_the_defaults_are_documented() -> None:
     by_default = {rule.reason for rule in rules(Filter(), STRICT)}
     always = {"no_reference"}
     assert by_default == always | {"empty_reference", "empty_hypothesis", "too_long", "wer"}
@@ -54,7 +54,7 @@ def an_id(run: Run) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_does_what_it_is_shown_for(stricter: Run, command: str) -> None:
+def test_each_command_runs(stricter: Run, command: str) -> None:
     words = shlex.split(command.replace("configs/demo.yaml", "tiny.yaml"))[1:]
     words = [an_id(stricter) if re.fullmatch(r"\d+-\d+-\d+", w) else w for w in words]
     assert stricter.distillery(*words).stdout

@@ -248,12 +248,13 @@ def test_speech_that_is_measured_on_is_found_by_text_and_by_sound(root: Path) ->
     assert made.keys() <= {"index", "filter"}
     store = Store(config.root)
     told = {row.id: row.detail for row in read_rejections(config, store, "contamination")}
-    assert "sounds as librispeech/test-clean 7001-700100-0000" in told.values()
+    assert "same audio as librispeech/test-clean 7001-700100-0000" in told.values()
     [copied] = [name for name, detail in told.items() if detail.startswith("sounds")]
     story = read_story(config, store, copied)
     assert story.decision.reason == "contamination"
     assert all(
-        detail.startswith(("sounds as", "shares 6 words in a row")) for detail in told.values()
+        detail.startswith(("same audio as", "shares 6 consecutive words"))
+        for detail in told.values()
     )
 
 

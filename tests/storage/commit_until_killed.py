@@ -1,4 +1,4 @@
-"""Commits shards in processes that are killed in the middle; run as a script, for it forks."""
+"""Commits shards in processes that are killed; run as a script because it forks."""
 
 import os
 import random
@@ -26,8 +26,8 @@ _SCHEMA = pa.schema(
 _FORMAT = TableFormat(schema=_SCHEMA, row_group_bytes=None)
 
 
-def commit_pending(store: Store, told: Callable[[], object] = lambda: None) -> list[Receipt]:
-    """The receipts of all shards, after those that were missing are made; `told` after each."""
+def commit_pending(store: Store, on_commit: Callable[[], object] = lambda: None) -> list[Receipt]:
+    """Commit the missing shards and return all receipts; `on_commit` is called after each."""
     receipts = []
     for index in range(NUM_SHARDS):
         place = Place(stage="stage", fingerprint="f00d", key=ShardKey("corpus", "train", index))
@@ -41,7 +41,7 @@ def commit_pending(store: Store, told: Callable[[], object] = lambda: None) -> l
                 ids_in=("a", "b", "c"),
                 max_quarantined_percent=0,
             )(iter(_outcomes(index)))
-            told()
+            on_commit()
         receipts.append(receipt)
     return receipts
 
@@ -54,7 +54,7 @@ def _outcomes(index: int) -> list[Outcome]:
 
 
 def main(root: str, seed: int) -> None:
-    """Let one process after another commit at least a shard, then kill it wherever it is."""
+    """Start processes that commit at least one shard, and kill each at a random moment."""
     wait = random.Random(seed)
     for _ in range(NUM_KILLS):
         reader, writer = os.pipe()
@@ -62,7 +62,7 @@ def main(root: str, seed: int) -> None:
         if process == 0:
             commit_pending(Store(root), lambda out=writer: os.write(out, b"."))
             os._exit(0)
-        os.close(writer)  # or a child that finds nothing left to do would be waited for for ever
+        os.close(writer)  # so that reading ends if the child has nothing left to do
         os.read(reader, 1)
         time.sleep(wait.uniform(0, _LONGEST_WAIT_S))
         os.kill(process, signal.SIGKILL)

@@ -15,13 +15,13 @@ FOLDER = "stage/corpus/f00d/train"
 
 @pytest.fixture
 def undisturbed(tmp_path: Path) -> Store:
-    """The same shards made without any kill."""
+    """The same shards committed without kills."""
     store = Store(str(tmp_path / "undisturbed"))
     commit_pending(store)
     return store
 
 
-def test_whatever_is_killed_every_receipt_holds_and_a_rerun_completes(
+def test_after_kills_all_receipts_are_valid_and_a_rerun_completes(
     tmp_path: Path, undisturbed: Store
 ) -> None:
     script = [sys.executable, "-m", commit_until_killed.__name__, str(tmp_path / "killed"), "1"]

@@ -1,4 +1,4 @@
-"""Two publishers started together, again and again: no number is lost, doubled or torn."""
+"""Two concurrent publishers, repeatedly: no number is skipped, duplicated or incomplete."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.storage.publish_together import NAME, content
     ("root", "num_rounds"),
     [("local", 6), ("s3", 6), pytest.param("local", 50, marks=pytest.mark.slow)],
     indirect=["root"],
-    ids=["local", "s3", "local again and again"],
+    ids=["local", "s3", "local repeatedly"],
 )
 def test_two_publishers_started_together(root: str, store: Store, num_rounds: int) -> None:
     script = [sys.executable, "-m", publish_together.__name__, root, str(num_rounds)]
@@ -42,7 +42,7 @@ def test_two_publishers_started_together(root: str, store: Store, num_rounds: in
             wanted.append(content(f"{number} too").digest())
             assert one["is_new"] and other["is_new"]
         assert [one["digest"], other["digest"]] == [wanted[0], wanted[-1]]
-        by_number = {told["number"]: told["digest"] for told in (one, other)}
+        by_number = {result["number"]: result["digest"] for result in (one, other)}
         assert sorted(by_number) == [len(expected) + place + 1 for place in range(len(wanted))]
         expected += [by_number[key] for key in sorted(by_number)]
     assert manifest.numbers(store, NAME) == list(range(1, len(expected) + 1))

@@ -16,7 +16,7 @@ from storage.faults import translated_errors
 from storage.sink import HashingSink
 from storage.store import Store
 
-pytestmark = pytest.mark.timeout(60, func_only=True)  # a fault is told after few retries
+pytestmark = pytest.mark.timeout(60, func_only=True)  # a fault is reported after few retries
 
 NOBODY = 65_534
 

@@ -1,4 +1,4 @@
-"""What a store asks of an S3 server: few connections, one request for a small file or a range."""
+"""Requests to an S3 server: few connections, one request for a small file or a range."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,24 +16,24 @@ MOST_CONNECTIONS = 16
 
 @pytest.fixture
 def requests(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Method and range of each request that the server is sent."""
+    """Method and range of each request to the server."""
     from moto.server import DomainDispatcherApplication
 
-    told: list[tuple[str, str]] = []
-    answer = DomainDispatcherApplication.__call__
+    received: list[tuple[str, str]] = []
+    call = DomainDispatcherApplication.__call__
 
-    def listening(self: Any, environ: dict[str, str], start: Any) -> Any:
-        told.append((environ["REQUEST_METHOD"], environ.get("HTTP_RANGE", "")))
-        return answer(self, environ, start)
+    def recording(self: Any, environ: dict[str, str], start: Any) -> Any:
+        received.append((environ["REQUEST_METHOD"], environ.get("HTTP_RANGE", "")))
+        return call(self, environ, start)
 
-    monkeypatch.setattr(DomainDispatcherApplication, "__call__", listening)
-    return told
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", recording)
+    return received
 
 
 @pytest.mark.parametrize(
     ("kind", "most"),
     [
-        # it closes each connection after its answer, which may not be gone when another is made
+        # it closes connections after each response, so a few can overlap
         ("moto", MOST_CONNECTIONS + 4),
         ("ceph", MOST_CONNECTIONS),
     ],

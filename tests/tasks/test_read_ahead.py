@@ -1,4 +1,4 @@
-"""Results in order, errors in their place, threads that end."""
+"""Prefetching: results and errors in order, bounded, threads that end."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ def test_results_come_in_order() -> None:
         assert list(found) == [number * number for number in range(40)]
 
 
-def test_no_more_than_asked_is_done_ahead() -> None:
+def test_prefetching_is_bounded() -> None:
     drawn: list[int] = []
 
     def numbers():
@@ -35,7 +35,7 @@ def test_no_more_than_asked_is_done_ahead() -> None:
 
 
 @pytest.mark.parametrize("where", ["items", "work"])
-def test_an_error_comes_at_its_place(where) -> None:
+def test_an_error_is_raised_at_its_position(where) -> None:
     def numbers():
         yield from range(3)
         if where == "items":
@@ -53,7 +53,7 @@ def test_an_error_comes_at_its_place(where) -> None:
         next(found)
 
 
-def test_closing_ends_the_threads_and_the_items() -> None:
+def test_closing_stops_the_threads_and_the_iterator() -> None:
     closed = threading.Event()
     before = threading.active_count()
 

@@ -17,7 +17,7 @@ from tests.flows.running import REPOSITORY, Run, tiny
 from tests.processes import environment
 from tests.ray_cluster import two_nodes
 
-pytest.importorskip("ray", reason="needs pip install 'distillery[ray]'")
+pytest.importorskip("ray", reason="needs pip install '.[ray]'")
 
 NUM_SHARDS = 8
 
@@ -58,8 +58,8 @@ def test_what_a_cluster_keeps_is_what_one_machine_keeps(
     settings = yaml.safe_load(run.config.read_text())
     run.config.write_text(yaml.safe_dump({**settings, "root": str(run.root)}))
     run.run("--until", "publish")
-    for file in ("audio", "kept"):
-        assert digests(run, file) == digests(finished, file)
+    for stage in ("normalise", "filter"):
+        assert digests(run, stage) == digests(finished, stage)
     # Ray gives a process one thread, and with that the last bits of log-probabilities are others
     assert tokens(run) == tokens(finished)
 
@@ -70,12 +70,12 @@ def entries(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def digests(run: Run, file: str) -> list[str]:
-    return [entry[file]["sha256"] for entry in entries(run)]
+def digests(run: Run, stage: str) -> list[str]:
+    return [entry["files"][stage]["sha256"] for entry in entries(run)]
 
 
 def tokens(run: Run) -> list[list[int]]:
-    labels = [pq.read_table(run.root / entry["label"]["path"]) for entry in entries(run)]
+    labels = [pq.read_table(run.root / entry["files"]["label"]["path"]) for entry in entries(run)]
     return [row for table in labels for row in table.column("pseudo_tokens").to_pylist()]
 
 

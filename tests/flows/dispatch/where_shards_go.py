@@ -5,7 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.finished_shards import CORPUS, receipt_of, write_config
+from configs.load import load_config
 from flows.commands.local_run import prefect_here
+from storage.receipt import Receipt
+from storage.stage import Place
 
 
 def main(address: str, folder: Path, num_shards: int) -> None:
@@ -16,35 +20,46 @@ def main(address: str, folder: Path, num_shards: int) -> None:
 
 
 def _spread(address: str, folder: Path, num_shards: int) -> None:
-    from flows.dispatch.gather import gather_in_parts
     from prefect import flow, task
 
-    from configs.schema import Runtime
-    from flows.dispatch.progress import progress
-    from storage.shard import ShardKey
+    from benchmarks.overlap import unit
+    from flows.dispatch.advance import FixedUnits
+    from flows.dispatch.runs import Runs
     from tasks.run import with_policy
 
     @task(name="shard")
-    def where(path: Path) -> None:
+    def where(path: Path, place: Place) -> Receipt:
         import ray
 
         context = ray.get_runtime_context()
         found = {"node": context.get_node_id(), "cards": context.get_accelerator_ids()["GPU"]}
         time.sleep(0.5)
         path.write_text(json.dumps(found))
-
-    @flow(name="label")
-    def stage() -> int:
-        runtime = Runtime(runner="ray", ray_address=address, ray_gpus_per_shard=1)
-        keys = [ShardKey("corpus", "train", index) for index in range(num_shards)]
-        work = {key: {"path": folder / f"{key.index}.json"} for key in keys}
-        bar = progress().bar("label", num_shards, "shards")
-        return gather_in_parts(
-            with_policy(where, runtime), "label", work, runtime, bar, lambda: None
-        )
+        return receipt_of(place)
 
     folder.mkdir()
-    assert stage() == num_shards
+    config = write_config(
+        folder.parent, str(folder.parent / "root"), runner="ray", ray_address=address,
+        ray_gpus_per_shard=1,
+    )  # fmt: skip
+    settings = load_config(config)
+    units = [unit("label", CORPUS, index) for index in range(num_shards)]
+    policed = with_policy(where, settings.runtime)
+
+    @flow(name="label")
+    def stage(config: str) -> None:
+        runs = Runs(
+            config=config,
+            settings=settings,
+            source=FixedUnits(units),
+            num_units=lambda corpus, stage: num_shards,
+            task_of=lambda one: (
+                policed, {"path": folder / f"{one.key.index}.json", "place": one.place}
+            ),
+        )  # fmt: skip
+        assert runs.make() == []
+
+    stage(str(config))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ def test_an_invalid_schedule_is_refused(cron: str, interval_s: float | None) -> 
 def test_a_configuration_path_is_relative_to_the_folder_of_the_runs(tmp_path: Path) -> None:
     assert path_in(tmp_path, tmp_path / "configs" / "demo.yaml") == "configs/demo.yaml"
     assert path_in(tmp_path / "other", tmp_path / "demo.yaml") == str(tmp_path / "demo.yaml")
+    assert path_in(tmp_path, Path("demo")) == "demo", "a bundled one has no place"
 
 
 def test_downloads_are_limited_by_host() -> None:

@@ -144,7 +144,7 @@ def expected(split: str, microphones: tuple[str, ...]) -> Iterator[tuple[object,
     no_file = "there is no words file"
     yield split, quarantined(f"{two}_MEE003_0000100_0000200", unreadable, no_file)
     yield split, quarantined(f"{MEETING}.D:1", "unknown_speaker", "not in meetings.xml")
-    declared = "it declares a document type, which no annotation needs"
+    declared = "it declares a document type, which annotations do not need"
     yield split, quarantined(f"{MEETING}.E", unreadable, declared)
 
 

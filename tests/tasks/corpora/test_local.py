@@ -253,3 +253,26 @@ def test_the_revision_depends_on_patterns_and_columns() -> None:
     assert corpus({"train": {"files": ["*.flac"]}}).revision != first.revision
     with pytest.raises(UserError, match=r"corpora\.own has no `local` block"):
         local_corpus("own", CorpusSettings())
+
+
+def test_a_share_of_the_speakers_is_held_out(read_corpus: ReadCorpus) -> None:
+    table = {"files": ["all.jsonl"]}
+    splits = {
+        "dev": {**table, "role": "validation", "percent": 10},
+        "test": {**table, "role": "test", "percent": 20},
+        "train": table,
+    }
+    rows = [{"audio": "1.flac", "text": "x", "who": f"s{n % 50}", "k": str(n)} for n in range(200)]
+    own = corpus(splits, columns={"speaker": "who", "id": "k"}, hours=10)
+    items, _ = read_corpus(own, {"all.jsonl": lines(*rows), "1.flac": flac(FIRST)})
+    by_split: dict[str, set[str]] = {}
+    for item in items:
+        by_split.setdefault(item.split, set()).add(item.speaker_id)
+    assert sum(map(len, by_split.values())) == 50, "no speaker is in two splits"
+    assert len(by_split["dev"]) < len(by_split["test"]) < len(by_split["train"])
+    assert own.hours == {"dev": 1.0, "test": 2.0, "train": 7.0}
+
+
+def test_a_share_whose_rest_nobody_takes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"splits\.dev takes 5 %.*no later split takes the rest"):
+        corpus({"train": {"files": ["a"]}, "dev": {"files": ["a"], "percent": 5}})

@@ -25,7 +25,7 @@ MakeExample = Callable[..., Example]
 
 
 class FolderCheckpoints:
-    """Checkpoints in a local folder, of which the newest two stay."""
+    """Checkpoints in a local folder; the newest two are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,14 +55,14 @@ class FolderCheckpoints:
 
 
 class ListSource:
-    """An `ExampleSource` over a list, in its order, again and again."""
+    """An `ExampleSource` that repeats a list endlessly."""
 
     def __init__(self, examples: list[Example]) -> None:
         self.examples = examples
-        self.entered_at: list[int] = []
+        self.starts: list[int] = []
 
     def stream(self, num_consumed: int) -> Iterator[Example]:
-        self.entered_at.append(num_consumed)
+        self.starts.append(num_consumed)
         position = num_consumed
         while True:
             yield self.examples[position % len(self.examples)]
@@ -71,7 +71,7 @@ class ListSource:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """These models are too small to share among cores: threads would only wait for each other."""
+    """One thread: these models are too small to gain from more."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

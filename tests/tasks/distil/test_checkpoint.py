@@ -1,4 +1,4 @@
-"""A snapshot comes back from its files to the bit, or with a reason why it does not."""
+"""Snapshots are restored from their files bit by bit, or refused with a reason."""
 
 import json
 
@@ -32,7 +32,7 @@ def _snapshot(best: Best | None) -> Snapshot:
 
 
 @pytest.mark.parametrize("has_best", [True, False])
-def test_a_snapshot_comes_back_to_the_bit(has_best) -> None:
+def test_a_snapshot_is_restored_exactly(has_best) -> None:
     best = Best(step=4, score=1 / 7, weights={"a": torch.randn(3, 4)}) if has_best else None
     snapshot = _snapshot(best)
     files = to_files(snapshot, SETTINGS)
@@ -68,7 +68,7 @@ def test_other_settings_are_refused() -> None:
         from_files(files, SETTINGS | {"num_steps": 40})
 
 
-def test_steps_are_numbers_and_not_text() -> None:
+def test_steps_are_compared_as_numbers() -> None:
     steps = [5, 99_999_999, 100_000_000, 20]
     names = [checkpoint_name(step) for step in steps]
     assert [checkpoint_step(name) for name in names] == steps

@@ -27,7 +27,7 @@ def _by_definition(student, teacher, targets, temperature):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 0.5])
-def test_loss_is_its_definition(temperature) -> None:
+def test_the_loss_equals_its_definition(temperature) -> None:
     random = np.random.default_rng(1)
     student, teacher = random.normal(0, 3, (2, 3, 4, 7))
     targets = np.array([[IGNORED, 2, 0, 6], [5, IGNORED, IGNORED, 1], [3, 3, 3, IGNORED]])
@@ -48,7 +48,7 @@ def test_ignored_positions_change_nothing() -> None:
     assert loss_sums(noisy, teacher, targets, 2.0) == loss_sums(student, teacher, targets, 2.0)
 
 
-def test_kl_of_equals_is_nothing_and_the_teacher_learns_nothing() -> None:
+def test_kl_of_equal_logits_is_zero_and_the_teacher_gets_no_gradient() -> None:
     logits = torch.randn(4, 6, requires_grad=True)
     teacher = logits.detach().clone().requires_grad_()
     sums = loss_sums(logits, teacher, torch.tensor([0, 1, 2, 3]), 2.0)

@@ -1,4 +1,4 @@
-"""The schedule, and an optimizer that is put back as it was."""
+"""The learning rate schedule, and restoring the optimizer."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from tasks.distil.optimise import (
 )
 
 
-def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     settings = Distil(num_steps=10, num_warmup_steps=4, peak_learning_rate=8e-4)
     rates = [learning_rate(update, settings) for update in range(1, 11)]
     assert rates[:4] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4])
@@ -47,7 +47,7 @@ def _one_update(model, optimizer) -> None:
     optimizer.step()
 
 
-def test_a_restored_optimizer_goes_on_alike(make_teacher) -> None:
+def test_a_restored_optimizer_gives_the_same_updates(make_teacher) -> None:
     models = [make_teacher(), make_teacher()]
     optimizers = [make_optimizer(model, Distil()) for model in models]
     _one_update(models[0], optimizers[0])

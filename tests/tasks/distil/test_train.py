@@ -1,4 +1,4 @@
-"""Training: what it changes, how it resumes, how it chooses, how it fails."""
+"""Training: updates, resuming, the choice of weights, errors."""
 
 import math
 
@@ -11,7 +11,7 @@ from tasks.distil.train import distil
 
 
 class KilledError(Exception):
-    """Stands for the end of a process."""
+    """Simulates a killed process."""
 
 
 class KillAt:
@@ -51,7 +51,7 @@ def _assert_same(first, second) -> None:
         assert torch.equal(value, _state(second)[name]), name
 
 
-def test_the_loss_falls_and_the_encoder_stays(train, make_teacher) -> None:
+def test_the_loss_falls_and_the_frozen_encoder_is_unchanged(train, make_teacher) -> None:
     teacher = make_teacher()
     before = make_student(teacher, 2).state_dict()
     result = train(settings={"num_steps": 30, "peak_learning_rate": 5e-3})
@@ -68,7 +68,7 @@ def test_the_loss_falls_and_the_encoder_stays(train, make_teacher) -> None:
     assert result.student.proj_out.weight is result.student.model.decoder.embed_tokens.weight
 
 
-def test_an_encoder_that_is_not_frozen_learns_but_keeps_its_positions(train, make_teacher) -> None:
+def test_an_unfrozen_encoder_is_trained_except_its_positions(train, make_teacher) -> None:
     before = make_teacher().state_dict()
     found = _state(train(settings={"freeze_encoder": False}))
     for name in ("model.encoder.conv1.weight", "model.encoder.layers.1.fc2.bias"):
@@ -77,7 +77,7 @@ def test_an_encoder_that_is_not_frozen_learns_but_keeps_its_positions(train, mak
     assert torch.equal(found[positions], before[positions])
 
 
-def test_the_teacher_stays_as_it_is(train, make_teacher) -> None:
+def test_the_teacher_is_unchanged(train, make_teacher) -> None:
     teacher = make_teacher()
     train(teacher=teacher)
     for name, value in make_teacher().state_dict().items():
@@ -85,19 +85,19 @@ def test_the_teacher_stays_as_it_is(train, make_teacher) -> None:
 
 
 @pytest.mark.parametrize("freeze_encoder", [True, False])
-def test_the_encoder_hears_once_if_it_is_shared(train, make_teacher, monkeypatch, freeze_encoder):
+def test_a_shared_encoder_runs_once_per_batch(train, make_teacher, monkeypatch, freeze_encoder):
     teacher = make_teacher()
-    num_heard = []
+    num_encoded = []
     encoder = type(teacher.model.encoder)
     forward = encoder.forward
 
     def counted(self, features, *args, **options):
-        num_heard.append(len(features))
+        num_encoded.append(len(features))
         return forward(self, features, *args, **options)
 
     monkeypatch.setattr(encoder, "forward", counted)
     train(settings={"freeze_encoder": freeze_encoder, "num_steps": 1}, validation=[])
-    assert sum(num_heard) == (4 if freeze_encoder else 8)
+    assert sum(num_encoded) == (4 if freeze_encoder else 8)
 
 
 @pytest.mark.parametrize("freeze_encoder", [True, False])
@@ -111,12 +111,12 @@ def test_a_killed_training_ends_with_the_same_weights(
     saved = max(checkpoints.saved, default=0)
     assert saved == 2 * ((killed_at - 1) // 2)
     resumed = train(settings=settings)
-    assert source.entered_at == [0, saved * 4]
+    assert source.starts == [0, saved * 4]
     checkpoints.folder = checkpoints.folder.with_name("straight")
     _assert_same(resumed, train(settings=settings))
 
 
-def test_resuming_again_and_again_changes_nothing(train, checkpoints) -> None:
+def test_repeated_resuming_changes_nothing(train, checkpoints) -> None:
     for step in range(1, 6):
         with pytest.raises(KilledError):
             train(on_step=KillAt(step + 1), checkpoint_every_steps=1)
@@ -134,7 +134,7 @@ def test_a_finished_training_is_not_repeated(train, source) -> None:
 
 
 def test_the_best_score_survives_a_restart(train, checkpoints) -> None:
-    """The best is before the kill; what comes after must not take its place."""
+    """The best score is before the kill and must not be replaced by later ones."""
     scores = {2: 0.1, 4: 0.5, 6: 0.4}
     seen: list[float] = []
 
@@ -163,7 +163,7 @@ def torch_load(data: bytes) -> dict[str, torch.Tensor]:
     return load(data)
 
 
-def test_a_score_is_taken_without_gradients_on_the_student(train) -> None:
+def test_validation_runs_without_gradients_on_the_student(train) -> None:
     def validate(student) -> float:
         assert not torch.is_grad_enabled()
         assert not student.training
@@ -175,7 +175,7 @@ def test_a_score_is_taken_without_gradients_on_the_student(train) -> None:
     assert result.best_step == 6
 
 
-def test_without_validation_the_last_weights_are_taken(train) -> None:
+def test_without_validation_the_last_weights_are_used(train) -> None:
     result = train(validation=[])
     assert (result.best_step, result.best_score) == (6, None)
     assert all(row.validation is None for row in result.rows)
@@ -194,7 +194,7 @@ def test_the_last_step_is_always_scored_and_saved(train, checkpoints) -> None:
     assert [row.step for row in result.rows if row.validation is not None] == [5]
 
 
-def test_the_micro_batch_changes_rounding_alone(train, checkpoints) -> None:
+def test_the_micro_batch_size_affects_rounding_alone(train, checkpoints) -> None:
     results = []
     for size in (1, 4):
         checkpoints.folder = checkpoints.folder.with_name(f"micro{size}")
@@ -205,22 +205,22 @@ def test_the_micro_batch_changes_rounding_alone(train, checkpoints) -> None:
         assert torch.allclose(value, _state(results[1])[name], rtol=0, atol=2e-5), name
 
 
-def test_every_step_is_told(train) -> None:
-    told: list[tuple] = []
-    result = train(on_step=lambda *values: told.append(values))
-    assert told == [
+def test_every_step_is_reported(train) -> None:
+    reported: list[tuple] = []
+    result = train(on_step=lambda *values: reported.append(values))
+    assert reported == [
         (row.step, 6, row.loss, row.ce, row.kl, row.learning_rate) for row in result.rows
     ]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_readers_do_not_change_the_result(train, checkpoints, threads) -> None:
+def test_read_threads_do_not_change_the_result(train, checkpoints, threads) -> None:
     first = train()
     checkpoints.folder = checkpoints.folder.with_name(f"threads{threads}")
     _assert_same(first, train(num_read_threads=threads))
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(train, make_teacher, checkpoints) -> None:
+def test_a_non_finite_loss_stops_the_training(train, make_teacher, checkpoints) -> None:
     teacher = make_teacher()
     with torch.no_grad():
         teacher.model.decoder.layers[1].fc1.weight[0, 0] = torch.inf
@@ -235,7 +235,7 @@ def test_a_checkpoint_of_other_settings_is_refused(train) -> None:
         train(settings={"temperature": 1.0})
 
 
-def test_bfloat16_learns_and_keeps_float32_weights(train) -> None:
+def test_bfloat16_trains_and_keeps_float32_weights(train) -> None:
     result = train(settings={"dtype": "bfloat16", "num_steps": 20})
     assert result.rows[-1].loss < 0.9 * result.rows[0].loss
     assert {value.dtype for value in _state(result).values()} == {torch.float32}

@@ -1,6 +1,7 @@
 """A data set of the Hub is listed, downloaded, planned and normalised."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 
 from configs.schema import CorpusSettings, Normalise
 from storage.errors import UserError
-from storage.receipt import PlannedShard
+from storage.receipt import PlannedShard, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.base import Corpus
@@ -66,9 +67,9 @@ def download_part(store: Store, corpus: Corpus, settings: CorpusSettings) -> Dow
 
 
 def planned(
-    store: Store, corpus: Corpus, downloads: Downloads, known: set[str], first_shard: int
+    store: Store, corpus: Corpus, archives: Iterable[Receipt], known: set[str], first_shard: int
 ) -> tuple[list[PlannedShard], list[pa.Table]]:
-    raw = RawFiles(store, list(downloads.receipts.values()), None)
+    raw = RawFiles(store, list(archives), None)
     part = plan_part(
         corpus.read(raw),
         split="train",
@@ -86,7 +87,7 @@ TRAIN = CorpusSettings(splits=("train",))
 
 def test_a_data_set_becomes_utterances(store: Store, repo: HubServer, corpus: Corpus) -> None:
     downloads = download_part(store, corpus, TRAIN)
-    _, tables = planned(store, corpus, downloads, set(), 0)
+    _, tables = planned(store, corpus, downloads.receipts.values(), set(), 0)
     files, key = Files(store, None), ShardKey("peoples_speech", "train", 0)
     rows = [
         row
@@ -109,11 +110,12 @@ def test_a_pilot_downloads_few_files_and_its_shards_are_reused(
 ) -> None:
     pilot = download_part(store, corpus, TRAIN.model_copy(update={"limit_hours": 0.0001}))
     assert len(pilot.parts) == 2  # the listing and one file
-    first, tables = planned(store, corpus, pilot, set(), 0)
+    first, tables = planned(store, corpus, pilot.receipts.values(), set(), 0)
     known = {row_id for table in tables for row_id in table.column("id").to_pylist()}
     downloads = download_part(store, corpus, TRAIN)
-    later, _ = planned(store, corpus, downloads, known, len(first))
-    whole, _ = planned(store, corpus, downloads, set(), 0)
+    new = [receipt for key, receipt in downloads.receipts.items() if key not in pilot.receipts]
+    later, _ = planned(store, corpus, new, known, len(first))
+    whole, _ = planned(store, corpus, downloads.receipts.values(), set(), 0)
     assert first + later == whole
     requested = [one.path for one in repo.requests if "train-00000-of-00003" in one.path]
     assert len([path for path in requested if path.startswith("/datasets")]) == 1

@@ -1,4 +1,4 @@
-"""A small published manifest with genuine files: windows of one, two and three utterances."""
+"""A small published manifest with real files: windows of one, two and three utterances."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,12 +21,12 @@ from tasks.label.schema import LABELS
 from tasks.normalise.schema import NORMALISED
 from tasks.score.schema import EVIDENCE
 
-NUM_WINDOWS = 7  # in each shard, of which the last is not kept
+NUM_WINDOWS = 7  # in each shard; the last is not kept
 GAP_SAMPLES = 160
 
 
 def pcm(utterance: str) -> npt.NDArray[np.int16]:
-    """The audio of an utterance, of a length of its own."""
+    """The audio of an utterance; each has another length."""
     number = int(utterance.rpartition("u")[2])
     return np.random.default_rng(number).integers(-9000, 9000, 700 + number).astype(np.int16)
 
@@ -49,7 +49,7 @@ def _offsets_s(shard: str, window: int) -> list[float]:
 
 
 def _filled(row: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """A row with something in every column that must have it."""
+    """A row with a value in every required column."""
     empty = {pa.string(): "", pa.float64(): 0.0, pa.int32(): 0, pa.bool_(): False}
     return {
         field.name: row.get(field.name, None if field.nullable else empty.get(field.type, []))

@@ -1,4 +1,4 @@
-"""Exports, read back by the library or the schema that they are for."""
+"""Exports, read back by the library or the schema they are for."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -31,9 +31,9 @@ NUM_KEPT = NUM_WINDOWS - 1
 def write(
     published: Manifest, store: Store, folder: Path, form: Format, part_bytes: int = 10**9
 ) -> list[int]:
-    told: list[int] = []
-    export(published, store, Store(str(folder)), form, told.append, 2, part_bytes)
-    return told
+    counts: list[int] = []
+    export(published, store, Store(str(folder)), form, counts.append, 2, part_bytes)
+    return counts
 
 
 def names() -> list[tuple[str, int]]:
@@ -51,12 +51,12 @@ def loaded(folder: Path, cache: Path, *config: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("part_bytes", [10**9, 9_000])
-def test_datasets_reads_what_was_published(
+def test_datasets_reads_the_published_windows(
     published: Manifest, store: Store, tmp_path: Path, part_bytes: int
 ) -> None:
     folder = tmp_path / "hf"
-    told = write(published, store, folder, HuggingFace(), part_bytes)
-    assert sum(told) == published.content.num_windows == 3 * NUM_KEPT
+    counts = write(published, store, folder, HuggingFace(), part_bytes)
+    assert sum(counts) == published.content.num_windows == 3 * NUM_KEPT
     rows = {row["id"]: row for row in loaded(folder, tmp_path / "cache")}
     assert sorted(rows) == sorted(f"{shard}/w{window}" for shard, window in names())
     for shard, window in names():
@@ -91,7 +91,7 @@ def test_each_corpus_is_a_configuration_and_the_card_has_the_hubs_metadata(
 
 
 def nemo_items(table: Path) -> Iterator[dict[str, Any]]:
-    """Lines as NeMo's documentation describes them; a relative path is looked for beside them."""
+    """Lines as NeMo's documentation describes them; paths are relative to the manifest."""
     for line in table.read_text().splitlines():
         item = json.loads(line)
         audio = Path(item["audio_filepath"])
@@ -126,7 +126,7 @@ class Stopped(Exception):
 
 
 class StopsInSecondPart:
-    """A format that is killed when it is in the middle of its second part."""
+    """A format that is killed in the middle of its second part."""
 
     def __init__(self, form: Format) -> None:
         self.form = form
@@ -148,7 +148,7 @@ class StopsInSecondPart:
 
 
 @pytest.mark.parametrize("form", [HuggingFace(), Nemo()], ids=["hf", "nemo"])
-def test_an_export_that_was_stopped_goes_on_to_the_same(
+def test_an_interrupted_export_resumes_to_the_same_files(
     published: Manifest, store: Store, tmp_path: Path, form: HuggingFace | Nemo
 ) -> None:
     write(published, store, tmp_path / "whole", form, 9_000)
@@ -164,7 +164,7 @@ def test_an_export_that_was_stopped_goes_on_to_the_same(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
-def test_a_part_that_was_lost_or_cut_is_written_again(
+def test_a_missing_or_truncated_part_is_written_again(
     published: Manifest, store: Store, tmp_path: Path
 ) -> None:
     write(published, store, tmp_path / "hf", HuggingFace(), 9_000)
@@ -181,13 +181,13 @@ def test_a_folder_with_another_export_is_refused(
 ) -> None:
     write(published, store, tmp_path / "out", HuggingFace())
     before = tree(tmp_path / "out")
-    with pytest.raises(UserError, match="holds the export of small 1 as hf"):
+    with pytest.raises(UserError, match="contains the export of small 1 as hf"):
         write(published, store, tmp_path / "out", Nemo())
     assert tree(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize("form", [HuggingFace(), Nemo()], ids=["hf", "nemo"])
-def test_an_object_store_takes_the_same(
+def test_an_object_store_gets_the_same_files(
     published: Manifest, store: Store, tmp_path: Path, s3_store: Store, form: HuggingFace | Nemo
 ) -> None:
     for path in s3_store.list(""):
@@ -197,7 +197,7 @@ def test_an_object_store_takes_the_same(
     assert {path: s3_store.read(path) for path in s3_store.list("")} == tree(tmp_path / "local")
 
 
-def test_parts_hold_every_window_once_and_about_as_much_as_asked(published: Manifest) -> None:
+def test_parts_contain_every_window_once_and_have_the_requested_size(published: Manifest) -> None:
     entries = published.content.entries
     for part_bytes in (1, 5_000, 9_000, 10**9):
         found = parts(entries, part_bytes)
@@ -226,11 +226,9 @@ def test_a_changed_file_is_refused(published: Manifest, store: Store, tmp_path: 
         write(published, store, tmp_path / "out", HuggingFace())
 
 
-def test_another_number_of_windows_than_the_manifest_says_is_refused(
-    published: Manifest, store: Store
-) -> None:
+def test_a_wrong_number_of_windows_is_refused(published: Manifest, store: Store) -> None:
     entry = published.content.entries[0].model_copy(update={"num_windows": NUM_KEPT + 1})
-    with pytest.raises(IntegrityError, match="keeps 6 windows, the manifest says 7"):
+    with pytest.raises(IntegrityError, match="has 6 windows, the manifest states 7"):
         list(entry_rows(entry, store, 0, 1, 1))
 
 
@@ -256,5 +254,5 @@ def test_evidence_of_other_utterances_is_refused(published: Manifest, store: Sto
         ("w" * 300, "w" * 100 + "-67460a0f"),
     ],
 )
-def test_a_window_id_becomes_the_name_of_a_file(window_id: str, name: str) -> None:
+def test_window_ids_become_file_names(window_id: str, name: str) -> None:
     assert file_name(window_id) == name

@@ -1,4 +1,4 @@
-"""Training speech that also stands in an evaluation split, found by its words and by its sound."""
+"""Contamination: training speech that also occurs in an evaluation split, by words or audio."""
 
 import random
 
@@ -8,7 +8,7 @@ import pytest
 
 from configs.schema import Contamination, Filter
 from storage.outcome import Rejected
-from tasks.filter.contamination import Evaluated, EvaluationIndex, grams
+from tasks.filter.contamination import EvaluationIndex, EvaluationSpeech, grams
 from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 from tests.tasks.filter.evidence_rows import FREE, evidence, table, utterance
@@ -18,14 +18,16 @@ HELD_OUT = {
     "libri/test 2": "mister brown saw two horses",
     "ami/dev 3": None,
 }
-SOUNDS = {"libri/test 1": b"1" * 16, "libri/test 2": b"2" * 16, "ami/dev 3": b"3" * 16}
+DIGESTS = {"libri/test 1": b"1" * 16, "libri/test 2": b"2" * 16, "ami/dev 3": b"3" * 16}
 
 
-def known(ngram_words: int | None = 5, **sounds: bytes) -> FilterContext:
+def known(ngram_words: int | None = 5, **digests: bytes) -> FilterContext:
     index = EvaluationIndex.of(
-        list(HELD_OUT), list(HELD_OUT.values()), list(SOUNDS.values()), ngram_words
+        list(HELD_OUT), list(HELD_OUT.values()), list(DIGESTS.values()), ngram_words
     )
-    return FilterContext(licence=FREE, evaluated=Evaluated(index=index, sounds=sounds))
+    return FilterContext(
+        licence=FREE, evaluated=EvaluationSpeech(index=index, audio_digests=digests)
+    )
 
 
 def dropped(rows: list[dict], settings: Contamination, known: FilterContext) -> dict[str, str]:
@@ -38,25 +40,25 @@ def dropped(rows: list[dict], settings: Contamination, known: FilterContext) -> 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("so the boat was very small", "shares 5 words in a row with libri/test 1"),
-        ("mister brown saw two horses", "shares 5 words in a row with libri/test 2"),
+        ("so the boat was very small", "shares 5 consecutive words with libri/test 1"),
+        ("mister brown saw two horses", "shares 5 consecutive words with libri/test 2"),
         ("mister brown saw two", ""),
         ("horses two saw brown mister", ""),
-        ("it mister brown saw two", ""),  # no run goes over the end of an utterance
+        ("it mister brown saw two", ""),  # n-grams do not cross the end of an utterance
         ("", ""),
     ],
 )
-def test_the_same_words_in_a_row_are_found(text: str, found: str) -> None:
+def test_shared_consecutive_words_are_found(text: str, found: str) -> None:
     settings = Contamination(ngram_words=5, audio=False)
     rows = [evidence("a", reference=text), evidence("b")]
     assert dropped(rows, settings, known()) == ({"a": found} if found else {})
 
 
-def test_the_same_sound_is_found_whatever_is_said_of_it() -> None:
+def test_equal_audio_is_found_whatever_its_text() -> None:
     settings = Contamination(ngram_words=None)
-    sounds = {"a": b"3" * 16, "b": b"x" * 16}
+    digests = {"a": b"3" * 16, "b": b"x" * 16}
     rows = [evidence("a", reference="another text"), evidence("b")]
-    assert dropped(rows, settings, known(None, **sounds)) == {"a": "sounds as ami/dev 3"}
+    assert dropped(rows, settings, known(None, **digests)) == {"a": "same audio as ami/dev 3"}
 
 
 def test_an_utterance_in_a_window_is_found_by_its_own_text() -> None:
@@ -65,11 +67,11 @@ def test_an_utterance_in_a_window_is_found_by_its_own_text() -> None:
     found = dropped([evidence("w", utterances=members)], settings, known())
     assert found == {
         "a": "with b: contamination",
-        "b": "shares 5 words in a row with libri/test 1",
+        "b": "shares 5 consecutive words with libri/test 1",
     }
 
 
-def test_hashes_are_equal_where_runs_of_words_are() -> None:
+def test_hashes_are_equal_for_equal_ngrams() -> None:
     chance = random.Random(0)
     texts = [" ".join(chance.choices("abc", k=chance.randint(0, 9))) for _ in range(300)]
     for num_words in (1, 2, 4):
@@ -86,9 +88,9 @@ def test_hashes_are_equal_where_runs_of_words_are() -> None:
         assert counts == [max(0, len(text.split()) - num_words + 1) for text in texts]
 
 
-def test_without_speech_to_measure_on_nothing_is_found() -> None:
+def test_without_evaluation_speech_nothing_is_dropped() -> None:
     nothing = EvaluationIndex.of([], [], [], 5)
-    evaluated = Evaluated(index=nothing, sounds={"a": b"1" * 16})
+    evaluated = EvaluationSpeech(index=nothing, audio_digests={"a": b"1" * 16})
     rows = [evidence("a", reference="mister brown saw two horses")]
     assert dropped(rows, Contamination(), FilterContext(licence=FREE, evaluated=evaluated)) == {}
     outcomes = list(filter_shard(table(rows), Filter(), KNOWN_NOTHING))

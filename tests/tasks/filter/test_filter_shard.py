@@ -18,7 +18,7 @@ def filtered(rows, settings=None, known=KNOWN):
     )
 
 
-def test_only_a_higher_rate_than_the_threshold_is_dropped():
+def test_only_rates_above_the_threshold_are_dropped():
     kept, rejected = filtered([evidence("a", 10.0), evidence("b", 10.01), evidence("c", 0.0)])
     assert kept == ["a", "c"]
     assert rejected == [Rejected("b", "dropped", "wer", "wer 10.0 % > 10 %")]
@@ -52,16 +52,16 @@ def test_the_first_rule_gives_the_reason():
         "empty_reference",
         "empty_hypothesis",
     ]
-    assert rejected[1].detail == "the teacher heard 'a b'"
+    assert rejected[1].detail == "the label is 'a b'"
 
 
-def test_a_window_without_reference_words_is_not_judged_by_a_rate():
+def test_a_window_without_reference_words_has_no_rate():
     rows = [evidence("a", **SILENT)]
     kept, rejected = filtered(rows, Filter(drop_empty_reference=False))
     assert (kept, rejected) == (["a"], [])
 
 
-def test_an_empty_hypothesis_may_be_kept_where_the_threshold_allows_it():
+def test_an_empty_hypothesis_is_kept_if_the_settings_allow_it():
     rows = [evidence("a", 100.0, words_per_s=0.0)]
     settings = Filter(drop_empty_hypothesis=False, max_wer_percent=100)
     assert filtered(rows, settings) == (["a"], [])

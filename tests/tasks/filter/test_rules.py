@@ -1,4 +1,4 @@
-"""Every rule, asked of windows and of utterances: what it drops, why, and what it leaves alone."""
+"""Every rule, applied to windows and to utterances: what it drops, why, and what it keeps."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ NARROW = FilterContext(
 def filtered(
     rows: list[Row], settings: Filter, known: FilterContext = KNOWN
 ) -> tuple[list[list[str]], dict[str, str], dict[str, str]]:
-    """The utterances of each window that is kept; reasons and details of those that are not."""
+    """The utterances of each kept window; the reasons and details of the others."""
     outcomes = list(filter_shard(table(rows), settings, known))
     kept = [
         row["utterance_ids"]
@@ -48,9 +48,14 @@ HALLUCINATION = Hallucination(
         ({}, {"wer_percent": 10.0}, "", ""),
         ({}, {"wer_percent": 10.1}, "wer", "wer 10.1 % > 10 %"),
         ({"max_utterance_wer_percent": 8.0}, {"wer_percent": 9.0}, "utterance_wer", "9.0 % > 8"),
-        ({}, SILENT, "empty_reference", "the teacher heard 'a b'"),
-        ({}, {"words_per_s": 0.0}, "empty_hypothesis", "heard nothing for 'a b'"),
-        ({}, {"flags": ["no_speech"]}, "empty_hypothesis", "took it for silence"),
+        ({}, SILENT, "empty_reference", "the label is 'a b'"),
+        (
+            {},
+            {"words_per_s": 0.0},
+            "empty_hypothesis",
+            "empty, the reference is 'a b'",
+        ),
+        ({}, {"flags": ["no_speech"]}, "empty_hypothesis", "classified as silence"),
         ({"max_duration_s": 30.0}, {"duration_s": 30.0}, "", ""),
         ({"max_duration_s": 30.0}, {"duration_s": 30.5}, "too_long", "duration_s 30.50 > 30"),
         ({}, {"num_tokens": 448}, "", ""),
@@ -71,17 +76,17 @@ HALLUCINATION = Hallucination(
         ({"max_foreign_percent": 50.0}, {"foreign_percent": 50.0}, "", ""),
         ({"max_foreign_percent": 50.0}, {"foreign_percent": 51.0}, "language", "51.00 > 50"),
         ({}, {"is_upper_case": True}, "", ""),
-        ({"drop_upper_case": True}, {"is_upper_case": True}, "upper_case", "no small letter"),
+        ({"drop_upper_case": True}, {"is_upper_case": True}, "upper_case", "no lower-case letter"),
         ({"takedown": Takedown(ids=("a",))}, {}, "takedown", "its id is listed"),
         ({"takedown": Takedown(speakers=("ann",))}, {}, "takedown", "its speaker is listed"),
         ({"takedown": Takedown(ids=("b",), speakers=("bob",))}, {}, "", ""),
     ],
 )
 @pytest.mark.parametrize("unit", ["window", "utterance"])
-def test_each_rule_drops_what_is_beyond_it(
+def test_each_rule_drops_values_beyond_its_limit(
     unit: Any, settings: dict[str, Any], changes: Row, reason: str, detail: str
 ) -> None:
-    """Defect 8: a pack of exactly the limit was dropped by a strict comparison."""
+    """A value of exactly the limit is kept."""
     rows = [evidence("a", **changes), evidence("other", speaker_id="eve", utterances=[
         utterance("other", speaker_id="eve")
     ])]  # fmt: skip
@@ -92,7 +97,7 @@ def test_each_rule_drops_what_is_beyond_it(
 
 
 @pytest.mark.parametrize("unit", ["window", "utterance"])
-def test_a_licence_that_forbids_what_one_wants_drops_the_corpus(unit: Any) -> None:
+def test_a_licence_without_the_demanded_right_drops_the_corpus(unit: Any) -> None:
     wanted = Filter(unit=unit, rights=("commercial_use", "redistribution"))
     rows = [evidence("a"), evidence("b", 50.0)]
     assert filtered(rows, wanted)[0] == [["a"]]
@@ -103,13 +108,12 @@ def test_a_licence_that_forbids_what_one_wants_drops_the_corpus(unit: Any) -> No
 
 
 def pack(**second: Any) -> Row:
-    """A good window of three utterances, of which the second is as given."""
+    """A good window of three utterances, the second with the given values."""
     members = [utterance("a"), utterance("b", **second), utterance("c")]
     return evidence("w", 5.0, members, duration_s=6.0)
 
 
 def test_a_bad_utterance_in_a_good_window_drops_it() -> None:
-    """Defect 10."""
     rows = [pack(wer_percent=60.0)]
     assert filtered(rows, Filter())[0] == [["a", "b", "c"]]
     kept, reasons, details = filtered(rows, Filter(max_utterance_wer_percent=50.0))
@@ -122,7 +126,7 @@ def test_a_bad_utterance_in_a_good_window_drops_it() -> None:
     assert details["c"] == "with b: utterance_wer"
 
 
-def test_who_asks_to_be_taken_down_takes_the_window_along() -> None:
+def test_a_takedown_drops_the_whole_window() -> None:
     rows = [pack(speaker_id="bob")]
     _, reasons, _ = filtered(rows, Filter(takedown=Takedown(speakers=("bob",))))
     assert reasons["b"] == "takedown"
@@ -133,7 +137,7 @@ def test_who_asks_to_be_taken_down_takes_the_window_along() -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"drop_empty_reference": False}])
-def test_an_utterance_of_which_its_corpus_tells_nothing_is_dropped_whatever_is_asked(
+def test_an_utterance_without_a_reference_from_its_corpus_is_always_dropped(
     asked: dict[str, bool],
 ) -> None:
     rows = [pack(no_reference="music: <MUSIC>", **SILENT), evidence("d")]
@@ -166,7 +170,7 @@ def test_a_window_is_cut_down_to_its_good_utterances() -> None:
     ]
 
 
-def test_whole_and_cut_windows_stand_in_their_order() -> None:
+def test_whole_and_cut_windows_keep_their_order() -> None:
     rows = [{**pack(wer_percent=60.0), "window_id": "z"}, evidence("m"), evidence("k", 90.0)]
     kept, _, _ = filtered(rows, Filter(unit="utterance"))
     assert kept == [["a", "c"], ["m"]]
@@ -184,7 +188,7 @@ def test_whole_and_cut_windows_stand_in_their_order() -> None:
         ("xxx.", "", ["a", "b", "c", "d"], []),
     ],
 )
-def test_words_that_may_be_a_dropped_neighbours_go_with_it(
+def test_utterances_with_ambiguous_boundaries_are_dropped_with_their_neighbour(
     doubts: str, bad: str, kept: list[str], ambiguous: list[str]
 ) -> None:
     members = [
@@ -197,13 +201,13 @@ def test_words_that_may_be_a_dropped_neighbours_go_with_it(
     assert reasons.get("b") == ("wer" if bad else None)
 
 
-def test_what_is_wrong_with_a_window_drops_all_that_is_in_it() -> None:
+def test_a_dropped_window_drops_all_its_utterances() -> None:
     rows = [{**pack(), "flags": ["no_end"]}]
     settings = Filter(unit="utterance", hallucination=Hallucination(flags=("no_end",)))
     assert set(filtered(rows, settings)[1].values()) == {"flagged"}
 
 
-def test_no_row_is_lost_or_doubled_in_the_middle_of_a_table() -> None:
+def test_no_row_is_lost_or_duplicated_in_a_sliced_table() -> None:
     rows = [evidence(f"u{place}", 99.0 if place % 3 else 0.0) for place in range(30)]
     part = table(rows).slice(7, 12)
     for unit in ("window", "utterance"):
@@ -217,7 +221,7 @@ def test_no_row_is_lost_or_doubled_in_the_middle_of_a_table() -> None:
         assert sorted(names) == sorted(f"u{place}" for place in range(7, 19))
 
 
-def test_reasons_stand_in_the_documented_order() -> None:
+def test_reasons_are_in_the_documented_order() -> None:
     everything = Filter(
         max_utterance_wer_percent=50.0,
         drop_upper_case=True,

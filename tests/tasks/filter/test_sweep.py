@@ -9,7 +9,7 @@ from configs.schema import Filter, Hallucination, Takedown, WithoutReference
 from storage.outcome import Rejected
 from storage.schema import row_ids
 from tasks.filter.shard import filter_shard
-from tasks.filter.sweep import Amount, columns_asked, sweep
+from tasks.filter.sweep import Amount, columns_needed, sweep
 from tasks.score.schema import EVIDENCE
 from tests.tasks.filter.evidence_rows import KNOWN, evidence, table, utterance
 
@@ -60,7 +60,7 @@ def made_up(seed=0, num_rows=400):
 
 
 def read(rows, columns):
-    """What is read of a Parquet file of these rows."""
+    """The given columns of a Parquet file of these rows."""
     file = pa.BufferOutputStream()
     pq.write_table(rows, file)
     return pq.ParquetFile(pa.BufferReader(file.getvalue())).read(columns=columns)
@@ -86,10 +86,10 @@ SETTINGS += [settings.model_copy(update={"unit": "utterance"}) for settings in S
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_each_threshold_keeps_what_the_filter_keeps_with_it(settings):
+def test_each_threshold_keeps_what_the_filter_would_keep(settings):
     rows = made_up()
-    asked = read(rows, columns_asked(settings, KNOWN))
-    heard, kept = sweep(asked, settings, KNOWN, THRESHOLDS)
+    asked = read(rows, columns_needed(settings, KNOWN))
+    total, kept = sweep(asked, settings, KNOWN, THRESHOLDS)
     for percent, amount in zip(THRESHOLDS, kept, strict=True):
         own = settings.model_copy(update={"max_wer_percent": percent})
         outcomes = list(filter_shard(rows, own, KNOWN))
@@ -102,9 +102,9 @@ def test_each_threshold_keeps_what_the_filter_keeps_with_it(settings):
         rejected = [one.id for one in outcomes if isinstance(one, Rejected)]
         ids = [name for row in passed for name in row["utterance_ids"]] + rejected
         assert sorted(ids) == sorted(row_ids(rows))
-    assert heard.windows == rows.num_rows
-    assert heard.utterances == len(rows["utterance_ids"].combine_chunks().flatten())
-    assert kept[0].windows < kept[2].windows < kept[-1].windows < heard.windows
+    assert total.windows == rows.num_rows
+    assert total.utterances == len(rows["utterance_ids"].combine_chunks().flatten())
+    assert kept[0].windows < kept[2].windows < kept[-1].windows < total.windows
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
@@ -120,19 +120,19 @@ def test_a_table_of_several_chunks_is_one_table(settings):
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
-def test_nothing_gives_nothing(settings):
+def test_an_empty_table_gives_zero(settings):
     empty = EVIDENCE.empty_table()
     assert sweep(empty, settings, KNOWN, [5.0]) == (Amount(), [Amount()])
 
 
-def test_only_the_columns_that_the_rules_ask_are_needed():
-    asked = columns_asked(Filter(), KNOWN)
+def test_only_the_columns_of_the_rules_are_needed():
+    asked = columns_needed(Filter(), KNOWN)
     nested = [name for name in asked if name.startswith("utterances.")]
     assert nested == [
-        "utterances.list.element.is_end_ambiguous",  # which tells how many there are
+        "utterances.list.element.is_end_ambiguous",  # to count the utterances
         "utterances.list.element.no_reference",
     ]
     assert {"reference", "avg_logprob"}.isdisjoint(asked)
-    assert "avg_logprob" in columns_asked(Filter(drop_empty_reference=False), KNOWN)
-    own = columns_asked(Filter(max_utterance_wer_percent=50.0), KNOWN)
+    assert "avg_logprob" in columns_needed(Filter(drop_empty_reference=False), KNOWN)
+    own = columns_needed(Filter(max_utterance_wer_percent=50.0), KNOWN)
     assert "utterances.list.element.wer_percent" in own

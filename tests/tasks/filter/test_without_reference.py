@@ -1,4 +1,4 @@
-"""Labels without a reference are judged by their own signals; those with one never are."""
+"""Labels without a reference are judged by their own signals, others by their error rate."""
 
 from typing import Any
 

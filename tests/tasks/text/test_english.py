@@ -1,4 +1,4 @@
-"""The fast English normaliser gives what Whisper's own gives, for any text at all."""
+"""The cached English normaliser gives the same result as Whisper's own for any text."""
 
 import random
 from collections.abc import Callable
@@ -63,14 +63,14 @@ def text(chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_made_up_texts_come_out_the_same(seed: int) -> None:
+def test_random_texts_give_the_same_result(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(1_500):
         made = text(chance)
         assert FAST(made) == WHOLE(made).strip(), repr(made)
 
 
-def test_the_package_that_has_the_table_of_spellings_says_the_same() -> None:
+def test_the_package_with_the_table_of_spellings_gives_the_same_result() -> None:
     chance, package = random.Random(77), PackagedNormalizer()
     for _ in range(800):
         made = text(chance)
@@ -79,30 +79,30 @@ def test_the_package_that_has_the_table_of_spellings_says_the_same() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40))
-def test_any_text_comes_out_the_same(made: str) -> None:
+def test_any_text_gives_the_same_result(made: str) -> None:
     assert FAST(made) == WHOLE(made).strip()
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(NUMBERS + PLAIN + AMOUNTS + SIGNS), max_size=12).map(" ".join))
-def test_any_row_of_words_comes_out_the_same(made: str) -> None:
+def test_any_sequence_of_words_gives_the_same_result(made: str) -> None:
     assert FAST(made) == WHOLE(made).strip()
 
 
-def test_each_word_of_the_table_of_spellings_comes_out_the_same() -> None:
+def test_each_word_of_the_table_of_spellings_gives_the_same_result() -> None:
     for british in SPELLINGS:
         assert FAST(f"the {british} one") == WHOLE(f"the {british} one").strip()
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.text.english._MANY", 5)
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.text.english._MAX_CACHED", 5)
     fast = EnglishNormaliser(lambda: EnglishTextNormalizer(SPELLINGS))
     made = " ".join(f"word{letter} two" for letter in "abcdefghij")
     assert fast(made) == WHOLE(made).strip()
     assert len(fast._words) <= 5
 
 
-def test_threads_may_share_one() -> None:
+def test_threads_can_share_one() -> None:
     fast: Callable[[str], str] = EnglishNormaliser(lambda: EnglishTextNormalizer(SPELLINGS))
     chance = random.Random(99)
     texts = [text(chance) for _ in range(400)]

@@ -1,0 +1,48 @@
+"""Files that are installed with the packages: the checked-in configurations and the demo's teacher.
+
+Found from any working directory. Reads nothing at import.
+"""
+
+from pathlib import Path
+from typing import Final
+
+INSTALLED: Final = Path(__file__).resolve().parents[1]
+"""The folder of the packages: a checkout, or site-packages."""
+
+_FOLDERS: Final = ("configs", "tasks")
+_SUFFIX: Final = ".yaml"
+
+
+def bundled_names() -> list[str]:
+    """The names of the bundled configurations, in order.
+
+    >>> bundled_names()
+    ['demo', 'full', 'librispeech', 'medium.en', 'tiny']
+    """
+    return sorted(file.stem for file in (INSTALLED / "configs").glob(f"*{_SUFFIX}"))
+
+
+def configuration_file(path: str | Path) -> Path:
+    """The file of a configuration: `path`, or a bundled one that `path` names, such as `demo`.
+
+    A file that exists always wins, and a path that names nothing is returned as it is.
+
+    >>> configuration_file("demo").name, configuration_file("no-such.yaml").name
+    ('demo.yaml', 'no-such.yaml')
+    """
+    given = Path(path)
+    if not given.exists() and given.name in bundled_names() and len(given.parts) == 1:
+        return INSTALLED / "configs" / f"{given.name}{_SUFFIX}"
+    return installed_path(given)
+
+
+def installed_path(path: str | Path) -> Path:
+    """`path`; where it does not exist and is relative, the installed file or folder of that name.
+
+    `tasks/demo/teacher` is thus the demo's teacher in any working directory.
+    """
+    given = Path(path).expanduser()
+    if given.is_absolute() or given.exists() or not given.parts or given.parts[0] not in _FOLDERS:
+        return given
+    bundled = INSTALLED / given
+    return bundled if bundled.exists() else given

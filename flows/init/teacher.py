@@ -1,0 +1,90 @@
+"""The teacher of a new configuration: a folder, or a model of the Hub at a pinned commit."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from configs.bundled import installed_path
+from configs.schema import Teacher
+from storage.errors import TransientError, UserError
+from tasks.download.hub import endpoint
+from tasks.whisper.identity import model_files
+
+DEFAULT: Final = "openai/whisper-large-v2"
+
+_PINNED: Final = {
+    "openai/whisper-large-v2": "ae4642769ce2ad8fc292556ccea8e901f1530655",
+    "openai/whisper-medium.en": "2e98eb6279edf5095af0c8dedb36bdec0acd172b",
+}
+"""Commits of the checked-in configurations, so that the default needs no network."""
+
+_HUB: Final = re.compile(r"^(?P<hub>[\w.-]+/[\w.-]+?)(@(?P<revision>[0-9a-f]{40}))?$")
+_POSITIONS_PER_S: Final = 50  # of the encoder: 10 ms a frame, two frames a position
+WHISPER_WINDOW_S: Final = 30.0
+
+
+@dataclass(frozen=True)
+class TeacherChoice:
+    """A teacher, and the longest audio in seconds that it takes at once."""
+
+    settings: Teacher
+    window_s: float = WHISPER_WINDOW_S
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has Whisper's own window, so that utterances are packed and timed."""
+        return self.window_s == WHISPER_WINDOW_S
+
+
+def choose_teacher(wanted: str | None) -> TeacherChoice:
+    """The teacher that `--teacher` names: a folder, `owner/name` or `owner/name@commit`.
+
+    Without a commit the Hub is asked for that of the day. Raises `UserError` for a folder without
+    a model and for a model that the Hub does not have, `TransientError` if it does not answer.
+    """
+    named = wanted or DEFAULT
+    folder = installed_path(named)
+    if folder.is_dir():
+        model_files(folder)
+        path = named if folder.absolute() != Path(named).absolute() else str(folder.absolute())
+        return TeacherChoice(Teacher(path=path), _window_s(folder))
+    match = _HUB.match(named)
+    if match is None:
+        raise UserError(
+            f"no teacher {named!r}: expected a folder with a Whisper in Hugging Face format, or a"
+            f" model of the Hub such as {DEFAULT}"
+        )
+    revision = match["revision"] or _PINNED.get(match["hub"]) or _newest(match["hub"])
+    return TeacherChoice(Teacher(hub=match["hub"], revision=revision))
+
+
+def _window_s(folder: Path) -> float:
+    described: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
+    positions = described.get("max_source_positions")
+    if not isinstance(positions, int) or positions < 1:
+        return WHISPER_WINDOW_S
+    return positions / _POSITIONS_PER_S
+
+
+def _newest(hub: str) -> str:
+    import httpx
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        found = HfApi(endpoint=endpoint()).model_info(hub).sha
+    except HfHubHTTPError as error:
+        raise UserError(
+            f"the Hub has no model {hub} that you may read; check the name, or give a folder"
+        ) from error
+    except (httpx.HTTPError, httpx2.HTTPError, OSError) as error:
+        raise TransientError(
+            f"the Hub cannot be asked for the newest commit of {hub} ({type(error).__name__});"
+            f" give one as {hub}@COMMIT, or a folder"
+        ) from error
+    if found is None:
+        raise UserError(f"the Hub names no commit of {hub}; give one as {hub}@COMMIT")
+    return found

@@ -1,0 +1,221 @@
+"""What enters a fingerprint: every setting that affects a result, and no default."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, create_model
+
+from configs.load import load_config
+from configs.schema import Contamination, RunConfig
+from tasks.corpora.registry import corpus_of_run
+from tasks.distil.stage import DISTIL, distil_parameters
+from tasks.stage import Stage, StageContext
+from tasks.stages import (
+    STAGES,
+    evaluation_fingerprint,
+    fingerprints,
+    stage_named,
+    student_fingerprint,
+)
+
+ROOT = Path(__file__).parents[2]
+CORPUS = "librispeech"
+
+GOLDEN = {
+    "tiny": {
+        "plan": "034e895d53d77045",
+        "normalise": "e261339a4d3d2b89",
+        "label": "6bddd00e2e5996d6",
+        "score": "525e8de20c12e588",
+        "index": "b8e2c4ae8440f790",
+        "filter": "df4adb5e287b53b4",
+        "distil": "b7978828ce2974aa",
+        "evaluate": "ac024cdd068fc7f6",
+    },
+    "demo": {
+        "plan": "bd834aade28e4e89",
+        "normalise": "c74643b172de0655",
+        "label": "a9376d4ba1575d2c",
+        "score": "b0afd96ffab9f886",
+        "index": "d4f18a7118bab05a",
+        "filter": "47955c89cf91071b",
+        "distil": "671fac6a6c6b849f",
+        "evaluate": "749de302af0cdb69",
+    },
+}
+"""Configuration to what `all_fingerprints` gives for LibriSpeech."""
+
+AFTER_PLAN = {"plan", "normalise", "label", "score", "index", "filter", "evaluate"}
+AFTER_NORMALISE = AFTER_PLAN - {"plan"}
+AFTER_LABEL = {"label", "score", "filter"}
+CHANGED_BY = {
+    "plan": AFTER_PLAN,
+    "normalise": AFTER_NORMALISE,
+    "label": AFTER_LABEL,
+    "label.dtype": AFTER_LABEL | {"evaluate"},
+    "label.task": AFTER_LABEL | {"evaluate"},
+    "label.max_new_tokens": AFTER_LABEL | {"evaluate"},
+    # labels of another language are compared by another normaliser
+    "label.language": AFTER_LABEL | {"index", "evaluate"},
+    "score": {"score", "index", "filter", "evaluate"},
+    "filter": {"filter"},
+    "publish.name": {"distil"},
+    "publish": set(),
+    "distil": {"distil"},
+    "evaluate": set(),
+    "runtime": set(),
+    "root": set(),
+    "licence": set(),
+}
+"""Setting, or the block it is in, to the fingerprints that another value changes."""
+
+
+def configuration(name: str) -> RunConfig:
+    return load_config(ROOT / "configs" / f"{name}.yaml")
+
+
+def all_fingerprints(config: RunConfig) -> dict[str, str]:
+    """Every fingerprint that a configuration decides, for one corpus."""
+    corpus = corpus_of_run(config, CORPUS)
+    return {
+        **fingerprints(config, corpus, "0" * 64),
+        "distil": student_fingerprint(config, "0" * 64, ["1" * 64]),
+        "evaluate": evaluation_fingerprint(config, corpus, "model"),
+    }
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_fingerprints_of_the_checked_in_configurations(name: str) -> None:
+    assert all_fingerprints(configuration(name)) == GOLDEN[name], (
+        "results would be computed again: raise the version of a stage if its meaning changed,"
+        " then put what was found here"
+    )
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_new_key_with_a_default_changes_no_fingerprint(name: str) -> None:
+    config = configuration(name)
+    extended = with_added_key(config)
+    assert "added" in type(extended.label).model_fields
+    assert "added" in type(extended.filter.without_reference).model_fields
+    assert all_fingerprints(extended) == all_fingerprints(config)
+
+
+def with_added_key(value: Any) -> Any:
+    """The same settings, of classes that all have one more key with a default."""
+    if isinstance(value, Mapping):
+        return {name: with_added_key(one) for name, one in value.items()}
+    if not isinstance(value, BaseModel):
+        return value
+    kind = create_model(type(value).__name__, __base__=type(value), added=(int, 7))
+    values = {name: with_added_key(getattr(value, name)) for name in type(value).model_fields}
+    return kind.model_construct(**values, added=7)
+
+
+def test_another_value_of_the_new_key_changes_its_stage() -> None:
+    extended = with_added_key(configuration("tiny"))
+    other = extended.model_copy(update={"filter": extended.filter.model_copy(update={"added": 8})})
+    assert changed(extended, other) == {"filter"}
+
+
+def settings_of(value: BaseModel, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all settings, those of corpora and the teacher left out."""
+    for name in type(value).model_fields:
+        one, dotted = getattr(value, name), f"{prefix}{name}"
+        if dotted in ("corpora", "synthetic", "label.teacher", "runtime.label_draft"):
+            continue
+        if isinstance(one, BaseModel):
+            yield from settings_of(one, f"{dotted}.")
+        else:
+            yield dotted
+
+
+def with_contamination() -> RunConfig:
+    """A configuration in which every optional block of the filter is given."""
+    config = configuration("tiny")
+    filter_ = config.filter.model_copy(update={"contamination": Contamination()})
+    return config.model_copy(update={"filter": filter_})
+
+
+@pytest.mark.parametrize("setting", list(settings_of(with_contamination())))
+def test_another_value_changes_exactly_the_fingerprints_that_it_affects(setting: str) -> None:
+    config = with_contamination()
+    assert changed(config, with_other_value(config, setting.split("."))) == expected(setting)
+
+
+def changed(one: RunConfig, other: RunConfig) -> set[str]:
+    before, after = all_fingerprints(one), all_fingerprints(other)
+    return {name for name in before if before[name] != after[name]}
+
+
+def expected(setting: str) -> set[str]:
+    """By the longest entry of `CHANGED_BY` that the setting begins with."""
+    names = setting.split(".")
+    blocks = (".".join(names[:length]) for length in range(len(names), 0, -1))
+    return next(CHANGED_BY[block] for block in blocks if block in CHANGED_BY)
+
+
+def with_other_value(settings: Any, path: list[str]) -> Any:
+    name, *rest = path
+    value = getattr(settings, name)
+    return settings.model_copy(
+        update={name: with_other_value(value, rest) if rest else other_value(name, value)}
+    )
+
+
+def other_value(name: str, value: Any) -> Any:
+    """A value that differs; it need not be a valid one."""
+    if name == "rights":
+        return ("derivatives",)
+    if name == "normaliser":
+        return "basic"
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return f"{value}x"
+        case tuple():
+            return (*value, "x")
+        case _:
+            return 1
+
+
+def test_giving_an_optional_block_differs_from_leaving_it_out() -> None:
+    assert changed(configuration("tiny"), with_contamination()) == {"filter"}
+
+
+def contexts() -> Iterator[tuple[Stage, StageContext]]:
+    config = with_contamination()
+    context = StageContext(config=config, corpus=corpus_of_run(config, CORPUS))
+    yield from ((stage, context) for stage in STAGES)
+
+
+def test_every_default_is_pinned_by_the_version_of_its_stage() -> None:
+    unpinned = {
+        f"{stage.name}: {one.name}"
+        for stage, context in contexts()
+        for one in stage.parameters(context)
+        if one.has_default and one.name not in stage.defaults
+    }
+    unpinned |= {
+        f"distil: {one.name}"
+        for one in distil_parameters(configuration("tiny"))
+        if one.has_default and one.name not in DISTIL.defaults
+    }
+    assert not unpinned, "add them to `defaults` in the stage.py of the stage"
+
+
+def test_a_default_that_changes_after_its_version_changes_the_fingerprint() -> None:
+    config = configuration("tiny")
+    context = StageContext(config=config, corpus=corpus_of_run(config, CORPUS))
+    label = stage_named("label")
+    pinned = dict(label.defaults)
+    assert pinned["max_compression_ratio"] == config.label.max_compression_ratio
+    other = config.label.model_copy(update={"max_compression_ratio": 3.0})
+    later = StageContext(config=config.model_copy(update={"label": other}), corpus=context.corpus)
+    assert "max_compression_ratio" not in label.identity(label.parameters(context))
+    assert label.identity(label.parameters(later))["max_compression_ratio"] == 3.0
