@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from flows.dispatch.gather import ShardsFailed
-from flows.shards import refuse_without_index
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import corpus_states
+from flows.state.frontier import Frontier
 from flows.state.publication import find_current, publish_manifest
 from flows.state.rejections import read_rejections
 from flows.state.status import read_status
@@ -273,8 +272,11 @@ def test_half_an_index_filters_nothing(root: Path, tmp_path: Path) -> None:
         state = corpus_states(config, Store(config.root))[0]
         assert state.evaluation.missing and state.index_digest == "incomplete"
         pending = [shard for shard in state.shards("train") if shard.next_stage == "filter"]
-        with pytest.raises(ShardsFailed, match="1 shards are missing: index "):
-            refuse_without_index(state, pending)
+        frontier = Frontier([state], "filter", ("filter",))
+        assert frontier.start() == []
+        reasons = {key: reason for _, key, reason in frontier.blocked()}
+        assert reasons.keys() == {shard.key for shard in pending}
+        assert all("1 shards of it are missing: index " in reason for reason in reasons.values())
         with pytest.raises(UserError, match="until index"):
             read_sweep(config, Store(config.root), [5.0])
         assert (
