@@ -59,7 +59,7 @@ class ShardFailed(DistilleryError):
 
 
 class _WithoutAdvice(logging.Filter):
-    """Drops the warning, for each task in a thread, that a timeout cannot interrupt a blocking call."""
+    """Drops the warning of each task that its timeout cannot interrupt a blocking call."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("Timeout of %s seconds configured for this task")
@@ -120,7 +120,7 @@ def shard_task(config: RunConfig, job: Job) -> Receipt:
 
 
 def _run_on_device(config: RunConfig, job: Job) -> Receipt:
-    """Run a job in the process of a free device if its stage needs one and devices are configured."""
+    """Run a job, in the process of a free device if its stage needs one and there are any."""
     devices = config.runtime.devices
     if not devices or stage_named(job.place.stage).resource is not Resource.DEVICE:
         return run_job(config, job)

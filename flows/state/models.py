@@ -63,7 +63,7 @@ def find_student(
 
 
 def validation_audio(states: Sequence[CorpusState]) -> list[tuple[str, FileRef]]:
-    """The normalised validation shards, each with its corpus; raises `HolesError` if one is missing."""
+    """Normalised validation shards, each with its corpus; raises `HolesError` if any is missing."""
     return [
         (state.corpus.name, shard.receipts["normalise"].output)
         for state in states
