@@ -31,7 +31,7 @@ import psutil
 from benchmarks.finished_shards import CORPUS, write_config, write_finished
 from configs.load import load_config
 from configs.schema import Runtime
-from flows.commands.local_run import prefect_here
+from flows.server.session import prefect_session
 from flows.state.corpus_state import CorpusState
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
@@ -99,7 +99,7 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
         folder = Path(made)
         config = write_config(folder, str(folder / "root"), tasks_per_flow_run=num_most)
         write_finished(config, num_shards, _put_into(folder / "root"), "normalise")
-        with prefect_here(folder / "prefect") as wait_until_up:
+        with prefect_session(folder / "prefect") as wait_until_up:
             wait_until_up()
             return _measured(config, num_shards, folder / "prefect")
 

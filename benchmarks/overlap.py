@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.finished_shards import receipt_of, write_config
 from configs.load import load_config
 from configs.schema import RunConfig
-from flows.commands.local_run import prefect_here
+from flows.server.session import prefect_session
 from flows.state.frontier import Unit
 from storage.receipt import Receipt
 from storage.shard import ShardKey
@@ -80,7 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         config = write_config(folder, str(folder / "root"))
-        with prefect_here(folder / "prefect") as wait_until_up:
+        with prefect_session(folder / "prefect") as wait_until_up:
             wait_until_up()
             found = _measured(config)
     sys.stdout.write(json.dumps(found) + "\n")

@@ -1,5 +1,6 @@
 """A run of the pipeline, as the command `distillery run` starts it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -50,7 +51,8 @@ def run(
             fail, for example because a corpus is not where the configuration says.
         DistilleryError: shards failed; the message names each, with the command to make it again.
     """
-    from flows.commands.local_run import run_locally
+    from flows.commands.screen import on_screen
+    from flows.local_run import run_locally
     from flows.server.credentials import load_run
     from flows.state.models import find_report, find_student
     from flows.state.publication import find_current
@@ -62,7 +64,8 @@ def run(
     settings = load_run(path)
     store = Store(settings.root, settings.runtime.scratch)
     store.check()
-    states = run_locally(path, settings, store, stage, PREFECT_HOME, quiet=not progress)
+    with on_screen() if progress else nullcontext():
+        states = run_locally(path, settings, store, stage, PREFECT_HOME)
     manifest = find_current(settings, store, states)
     if manifest is None or STAGE_NAMES.index(stage) < STAGE_NAMES.index("distil"):
         return RunResult(manifest=manifest, report=None, student=None)

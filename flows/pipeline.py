@@ -15,7 +15,7 @@ from flows.server.credentials import load_run
 from flows.stages import MODEL_FLOWS, blocked, open_store, publish
 from flows.state.corpus_state import corpus_states
 from flows.state.frontier import Frontier
-from flows.state.rerun import command_again
+from flows.state.rerun import repair_command
 from flows.state.status import is_pending
 from flows.synthetic import synthesise
 from storage.errors import DistilleryError
@@ -32,7 +32,7 @@ class RunFailed(DistilleryError):
         self, config: str, failures: Sequence[ShardFailed], consequence: str | None
     ) -> None:
         shown = [
-            f"failed: {one}; again: {command_again(config, one.stage, one.key)}"
+            f"failed: {one}; again: {repair_command(config, one.stage, one.key)}"
             for one in failures[:NUM_SHOWN]
         ]
         more = len(failures) - len(shown)

@@ -28,7 +28,7 @@ from flows.state.models import (
     validation_audio,
 )
 from flows.state.publication import HolesError, find_current, publish_manifest
-from flows.state.rerun import find_again
+from flows.state.rerun import find_rerun
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
@@ -181,7 +181,7 @@ def rerun(
     `archives`. What depends on it is made again by the next run if and only if its digest changed.
     """
     settings = load_run(config)
-    state, again = find_again(settings, stage, ShardKey(corpus, split, shard))
+    state, again = find_rerun(settings, stage, ShardKey(corpus, split, shard))
     for path in again.stale:
         state.store.delete(path)
     resource = str(stage_named(stage).resource)

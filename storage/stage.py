@@ -1,4 +1,4 @@
-"""What a stage promises, where its shards are kept, and whether one is done."""
+"""The format of a stage's tables, where its shards are stored, and whether one is done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from storage.shard import ShardKey
 from storage.store import Store
 
 ROW_GROUP_BYTES: Final = 16 << 20
-"""So that one row group can be read alone without much of the file."""
+"""Small enough to read one row group without much of the file."""
 
 
 _FOLDERS: Final = {"download": "raw"}
-"""Stages whose results are kept under another name than their own."""
+"""Stages whose results are stored under another name than their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class TableFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one shard of one stage is kept; `model` where a stage is done once for each model."""
+    """Where one shard of one stage is stored; with `model` for stages that run once per model."""
 
     stage: str
     fingerprint: str
@@ -47,7 +47,7 @@ class Place:
         return f"{above}/{self.key.corpus}/{self.fingerprint}/{self.key.split}"
 
     def receipt_path(self, source_digest: str) -> str:
-        """Named by key and source, so that a listing tells what is done."""
+        """Named by key and source, so that a listing shows what is done."""
         return f"{self.folder}/{self.key.index:05d}.{source_digest[:8]}.receipt.json"
 
     def file_path(self, sha256: str, suffix: str) -> str:
@@ -55,12 +55,12 @@ class Place:
         return f"{self.folder}/{self.key.index:05d}.{sha256[:8]}.{suffix}"
 
     def failure_path(self) -> str:
-        """Where the last failure is told; ignored once a receipt stands."""
+        """Where the last failure is described; ignored once there is a receipt."""
         return f"{self.folder}/{self.key.index:05d}.failure.json"
 
 
 def combined_digest(sources: Sequence[str]) -> str:
-    """One digest for several inputs; that of the only one stands for itself."""
+    """One digest for several inputs; a single one is returned as it is."""
     return sources[0] if len(sources) == 1 else digest(list(sources))
 
 

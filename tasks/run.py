@@ -1,4 +1,4 @@
-"""The page of Prefect policy: what is retried, how long it may take, what a task is called.
+"""Prefect policy on one page: what is retried, time limits, and names of tasks.
 
 Receipts are the truth and Prefect schedules and shows, so nothing is cached and no result is
 persisted: a task that finds its receipt returns it, and a retried flow redoes only what has none.
@@ -38,7 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 OnStep = Callable[[int, int, float, float, float, float], None]
-"""Is told of each update of a training: step, steps, loss, ce, kl, learning rate."""
+"""Called after each training step with: step, steps, loss, ce, kl, learning rate."""
 
 _JITTER: Final = 0.3
 _BACK_OFF: Final = 3
@@ -59,7 +59,7 @@ class ShardFailed(DistilleryError):
 
 
 class _WithoutAdvice(logging.Filter):
-    """Prefect says with each task of a thread that its timeout waits for a call that blocks."""
+    """Drops the warning of each task that its timeout cannot interrupt a blocking call."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("Timeout of %s seconds configured for this task")
@@ -69,7 +69,7 @@ _WITHOUT_ADVICE: Final = _WithoutAdvice()
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same attempt may succeed later."""
+    """Whether the same call may succeed later."""
     return isinstance(error, _TRANSIENT) or (
         error.__cause__ is not None and is_transient(error.__cause__)
     )
@@ -120,7 +120,7 @@ def shard_task(config: RunConfig, job: Job) -> Receipt:
 
 
 def _run_on_device(config: RunConfig, job: Job) -> Receipt:
-    """By the process of a free device where the stage wants one and the run names some."""
+    """Run a job, in the process of a free device if its stage needs one and there are any."""
     devices = config.runtime.devices
     if not devices or stage_named(job.place.stage).resource is not Resource.DEVICE:
         return run_job(config, job)
@@ -134,7 +134,7 @@ def _limit(host: str) -> str:
 
 
 def download_limits(config: RunConfig) -> dict[str, int]:
-    """Global concurrency limits, one for each host: at most so many downloads of all workers."""
+    """Global concurrency limits: the most downloads from each host by all workers together."""
     hosts = {
         host_of(settings, source)
         for name, settings in config.corpora.items()
@@ -147,7 +147,7 @@ def download_limits(config: RunConfig) -> dict[str, int]:
 def download_task(
     config: RunConfig, part: Part, place: Place, on_bytes: OnBytes | None = None
 ) -> Receipt:
-    """Bring one part of a corpus; raises `ShardFailed` with the reason in one line."""
+    """Download one part of a corpus; raises `ShardFailed` with the reason in one line."""
     store = Store(config.root, config.runtime.scratch)
     corpus, settings = corpus_of_run(config, part.key.corpus), config.corpora[part.key.corpus]
     num_per_host = config.runtime.downloads_per_host
@@ -177,10 +177,10 @@ def distil_task(
     validation: Sequence[tuple[str, FileRef]],
     on_step: OnStep | None = None,
 ) -> Receipt:
-    """Train the student of a manifest; a retry goes on at the last checkpoint."""
+    """Train the student of a manifest; a retry continues from the last checkpoint."""
     from tasks.distil.make import make_student_of
 
-    device_pool(config.runtime.devices).close()  # the training takes their memory
+    device_pool(config.runtime.devices).close()  # training needs their memory
     store = Store(config.root, config.runtime.scratch)
     return make_student_of(config, store, published, receipt_path, validation, on_step)
 
@@ -192,22 +192,21 @@ def report_task(
     audio: Sequence[FileRef],
     student: Receipt,
 ) -> None:
-    """Sum up and time teacher and student side by side."""
+    """Summarise the results of teacher and student, and time them side by side."""
     from tasks.evaluate.report import make_report
     from tasks.evaluate.stage import load_model
 
-    device_pool(config.runtime.devices).close()  # nothing else is at work while time is taken
+    device_pool(config.runtime.devices).close()  # nothing else may run during the timing
     store = Store(config.root, config.runtime.scratch)
     models = (load_model(config, store, None), load_model(config, store, student))
     make_report(config, store, models, measured, audio, student)
 
 
 def with_policy(policed: Task[P, R], runtime: Runtime, *, is_shard: bool = True) -> Task[P, R]:
-    """A task as it is to be run: nothing cached, transient faults retried, a shard's time bounded.
+    """A task with the policy of a run: no caching, retries of transient errors, a time limit.
 
-    The bound ends what runs in Python; a call that blocks is ended by its own limits, as those of
-    downloads, and only then by this one.
-    A training takes as long as it takes, and goes on at a checkpoint when it is stopped.
+    The time limit interrupts Python code; a blocking call first has to end by a limit of its own,
+    such as that of a download. Training has no limit, and continues from a checkpoint.
     """
     get_logger("prefect.task_runs").addFilter(_WITHOUT_ADVICE)
     delays = [runtime.retry_delay_s * _BACK_OFF**attempt for attempt in range(runtime.retries)]

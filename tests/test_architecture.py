@@ -18,6 +18,14 @@ ONE_MODULE_PER_CORPUS = {"tasks/corpora", "tasks/demo"}
 USES_PREFECT = ("flows/dispatch/", "flows/server/", "flows/pipeline.py", "flows/stages.py",
                 "tasks/run.py")  # fmt: skip
 USES_DEMO = ("tasks/demo/",)
+PARTS_OF_FLOWS = {"state": 0, "doctor": 1, "dispatch": 1, "server": 1, "": 2, "commands": 3}
+"""Packages of flows, each below those of a higher number; "" has the pipeline and its stages."""
+SIDEWAYS = {
+    ("doctor", "server"),  # credentials of the storage, checks of the server
+    ("server", "doctor"),  # the value of a check
+    ("server", "dispatch"),  # names of work pools
+}
+PRINTS = {"rich", "typer", "click"}
 AUDIO_AND_MODELS = {"av", "soundfile", "soxr", "torch", "transformers", "tokenizers"}
 RUNS_CODE = {"pickle", "dill", "joblib", "shelve", "marshal"}
 
@@ -74,6 +82,38 @@ def test_imports_point_left_only() -> None:
 def test_only_what_talks_to_prefect_imports_it() -> None:
     users = [module for module in MODULES if "prefect" in imported_packages(module)]
     assert [module for module in users if not module.startswith(USES_PREFECT)] == []
+
+
+def part_of_flows(name: str) -> str:
+    """The package of flows that a dotted name is in, "" for flows itself."""
+    part = name.split(".")[1]
+    return part if part in PARTS_OF_FLOWS else ""
+
+
+def test_imports_inside_flows_point_down_only() -> None:
+    modules = {
+        module: module.replace("/", ".") for module in MODULES if layer_of(module) == "flows"
+    }
+    assert {part_of_flows(name) for name in modules.values()} == set(PARTS_OF_FLOWS)
+    wrong = set()
+    for module, name in modules.items():
+        part = part_of_flows(name)
+        for other in (part_of_flows(one) for one in imported(module) if one.startswith("flows.")):
+            is_down = other == part or PARTS_OF_FLOWS[other] < PARTS_OF_FLOWS[part]
+            if not is_down and (part, other) not in SIDEWAYS:
+                wrong.add((module, other))
+    assert sorted(wrong) == []
+
+
+def test_state_and_doctor_print_nothing() -> None:
+    modules = [one for one in MODULES if one.startswith(("flows/state/", "flows/doctor/"))]
+    assert [one for one in modules if PRINTS & imported_packages(one)] == []
+    calls = {
+        one: [node.func.id for node in ast.walk(tree(one))
+              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+        for one in modules
+    }  # fmt: skip
+    assert [one for one, names in calls.items() if "print" in names] == []
 
 
 def test_only_the_demo_imports_the_demo() -> None:

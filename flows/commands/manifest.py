@@ -1,50 +1,46 @@
-"""The commands of `distillery manifest`: what was published, and what can be done with it."""
+"""The command `manifest` with its subcommands: list, show, verify, diff, export."""
 
-import json
 from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.commands import screen
+from flows.commands.failures import FAILED
 from flows.commands.options import AsJson, Config, open_run
+from flows.commands.render import say, show
+from flows.commands.screen import complain, on_screen
+from flows.commands.views.manifest import (
+    difference_view,
+    manifest_view,
+    manifests_view,
+    verification_view,
+)
 from flows.dispatch.progress import progress
-from flows.state.corpus_state import CorpusState
+from flows.state.verification import files_of, verify
 from storage import manifest
 from storage.difference import difference
 from storage.errors import UserError
-from storage.manifest import Checked, Manifest
 from storage.store import Store
 from tasks.card import read_card
 
 if TYPE_CHECKING:
     from tasks.export.parts import Format
 
-_FAILED: Final = 1
-
 app = typer.Typer(help="The published manifests.", no_args_is_help=True)
 
-Number = Annotated[int | None, typer.Argument(help="The newest when left out.")]
+Number = Annotated[int | None, typer.Argument(help="The newest by default.")]
 
 
 @app.command("list")
 def list_manifests(config: Config, as_json: AsJson = False) -> None:
-    """What is published under the root of a configuration."""
-    from flows.commands.render import print_manifests
-
+    """List what is published under the root of a configuration."""
     _, store = open_run(config)
     found = [
         manifest.load(store, name, number)
         for name in manifest.names(store)
         for number in manifest.numbers(store, name)
     ]
-    if as_json:
-        keys = ("name", "number", "digest", "published_at", "totals")
-        values = [_as_value(one) for one in found]
-        typer.echo(json.dumps([{key: value[key] for key in keys} for value in values], indent=1))
-    else:
-        print_manifests(found)
+    show(manifests_view(found), as_json=as_json)
 
 
 @app.command("show")
@@ -52,71 +48,31 @@ def show_manifest(
     config: Config,
     number: Number = None,
     as_json: AsJson = False,
-    card: Annotated[bool, typer.Option("--card", help="Its card, in Markdown.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Print its card, in Markdown.")] = False,
 ) -> None:
-    """One manifest: its totals by corpus, with --json all of it."""
-    from flows.commands.render import print_manifest
-
+    """Show the totals of a manifest by corpus; with --json all of it."""
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
-    if as_json:
-        typer.echo(json.dumps(_as_value(found), indent=1))
-    elif card:
+    if card and not as_json:
         typer.echo(read_card(store, found), nl=False)
     else:
-        print_manifest(found)
+        show(manifest_view(found), as_json=as_json)
 
 
 @app.command("verify")
 def verify_manifest(config: Config, number: Number = None, as_json: AsJson = False) -> None:
-    """Hash every file that a manifest names; exit status 1 when one is not what it was."""
+    """Hash every file that a manifest names; exit status 1 when one is missing or damaged."""
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
-    files = manifest.all_files(found.content.entries)
-    wrong: list[Checked] = []
-    with nullcontext() if as_json else screen.on_screen():
-        bar = progress().bar("verify", len(files), "files")
-        for one in manifest.verify(store, found):
-            bar.advance()
-            if one.wrong is not None:
-                wrong.append(one)
-    mending = {one.file.path: _mending(config, found, one) for one in wrong}
-    if as_json:
-        value = {
-            **{key: _as_value(found)[key] for key in ("name", "number", "digest")},
-            "files": len(files),
-            "bytes": sum(file.size_bytes for file in files),
-            "wrong": [
-                {
-                    "path": one.file.path,
-                    "stage": one.stage,
-                    "shard": str(one.key),
-                    "problem": one.wrong,
-                    "again": mending[one.file.path],
-                }
-                for one in wrong
-            ],
-        }
-        typer.echo(json.dumps(value, indent=1))
-    for one in () if as_json else wrong:
-        screen.complain(str(one.wrong))
-        screen.complain(f"  again: {mending[one.file.path]}")
-    if wrong:
-        raise typer.Exit(_FAILED)
-    if not as_json:
-        screen.OUT.print(f"{found.name} {found.number}: all {len(files)} files are what they were")
-
-
-def _mending(config: Path, found: Manifest, wrong: Checked) -> str:
-    """The command that makes a file again, where CONFIG is of the settings that made it."""
-    command = f"distillery rerun {config} {wrong.stage} {wrong.key}"
-    settings, store = open_run(config)
-    made_by = found.content.fingerprints.get(wrong.stage, {}).get(wrong.key.corpus)
-    if wrong.key.corpus in settings.corpora:
-        state = CorpusState(settings, store, wrong.key.corpus)
-        if state.fingerprints[wrong.stage] == made_by:
-            return command
-    return f"{command}, with the configuration that published {found.number}: this one has changed"
+    with nullcontext() if as_json else on_screen():
+        bar = progress().bar("verify", len(files_of(found)), "files")
+        verification = verify(config, settings, store, found, bar.advance)
+    show(verification_view(verification), as_json=as_json)
+    for one in () if as_json else verification.wrong:
+        complain(one.problem)
+        complain(f"  again: {one.again}")
+    if verification.wrong:
+        raise typer.Exit(FAILED)
 
 
 @app.command("diff")
@@ -126,16 +82,10 @@ def diff_manifests(
     after: Annotated[int, typer.Argument(help="The number of the other.")],
     as_json: AsJson = False,
 ) -> None:
-    """Which hours and rows came or went from one manifest to another, and why."""
-    from flows.commands.render import print_difference
-
+    """Show which hours and rows were added or removed between two manifests, and why."""
     settings, store = open_run(config)
     one, other = (manifest.load(store, settings.publish.name, n) for n in (before, after))
-    found = difference(one, other)
-    if as_json:
-        typer.echo(found.model_dump_json(indent=1))
-    else:
-        print_difference(found)
+    show(difference_view(difference(one, other)), as_json=as_json)
 
 
 @app.command("export")
@@ -143,14 +93,17 @@ def export_manifest(
     config: Config,
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[NUMBER] DEST", help="The newest or that number; a folder or URL."),
+        typer.Argument(
+            metavar="[NUMBER] DEST",
+            help="The number of a manifest, by default the newest; and a folder or URL.",
+        ),
     ],
     to: Annotated[
         Literal["hf", "nemo"],
-        typer.Option("--to", help="A data set of Hugging Face, or audio and a NeMo manifest."),
+        typer.Option("--to", help="A Hugging Face data set, or audio with a NeMo manifest."),
     ],
 ) -> None:
-    """Write what a manifest holds for another library; goes on where it was stopped."""
+    """Write the data of a manifest for another library; continues where it was interrupted."""
     settings, store = open_run(config)
     number, folder = _number_and_folder(words)
     found = manifest.load(store, settings.publish.name, number)
@@ -158,13 +111,12 @@ def export_manifest(
     dest.check()
     from tasks.export.parts import export
 
-    with screen.on_screen():
+    with on_screen():
         bar = progress().bar(f"export to {to}", found.content.num_windows, "windows")
         export(found, store, dest, _format(to), bar.advance, settings.runtime.workers)
-    screen.OUT.print(f"{found.name} {found.number} is in {folder}", markup=False, soft_wrap=True)
+    say(f"{found.name} {found.number} is in {folder}")
     if closed := [name for name, terms in found.licences.items() if not terms.redistribution]:
-        names = ", ".join(closed)
-        screen.OUT.print(f"not to be passed on, by their terms: {names}", markup=False)
+        say(f"not to be redistributed, by their terms: {', '.join(closed)}")
 
 
 def _number_and_folder(words: list[str]) -> tuple[int | None, str]:
@@ -182,7 +134,3 @@ def _format(name: Literal["hf", "nemo"]) -> "Format":
     from tasks.export.nemo import Nemo
 
     return Nemo()
-
-
-def _as_value(found: Manifest) -> dict[str, Any]:
-    return {"name": found.name, **found.model_dump(mode="json")}

@@ -1,7 +1,7 @@
 """The arguments that several commands take, and the run that they name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,9 @@ from storage.store import Store
 
 Config = Annotated[Path, typer.Argument(help="A configuration, or a bundled one such as demo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+PREFECT_HOME: Final = Path(".prefect")
+"""The folder of the Prefect server that a run starts for itself."""
 
 
 def open_run(config: Path) -> tuple[RunConfig, Store]:

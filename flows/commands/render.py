@@ -1,211 +1,166 @@
-"""The tables that a person reads: what a run did, where it stands, what was published."""
+"""The one renderer: shows what a command found as text on a terminal, or as JSON for programs."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from rich.markup import escape
+import typer
+from pydantic_core import to_json
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
-from configs.schema import RunConfig
-from flows.commands.screen import OUT, complain, table
-from flows.state.corpus_state import CorpusState
-from flows.state.keep_rate import remarks
-from flows.state.models import find_report
-from flows.state.publication import find_current
-from flows.state.rerun import command_again
-from flows.state.status import Status, read_status
-from storage.difference import Difference
-from storage.errors import DistilleryError, UserError
-from storage.manifest import Manifest
-from storage.store import Store
-from tasks.evaluate.result import Report
+from flows.commands.screen import OUT
 
-if TYPE_CHECKING:
-    from tasks.run import ShardFailed
-
-_CAUSE_WORDS: Final = ("kind", "before", "after", "corpora")
-_MANY_CORPORA: Final = 3
+_ANY_WIDTH: Final = 10_000
 
 
-def print_summary(settings: RunConfig, store: Store, states: Sequence[CorpusState]) -> None:
-    """What came of a run: its manifest by corpus, then teacher and student."""
-    published = find_current(settings, store, states)
-    if published is None:
-        print_status(read_status(settings, store, states))
+@dataclass(frozen=True)
+class Command:
+    """A shell command after some words; where it is too long it continues after a backslash."""
+
+    before: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """A table of figures. Where the screen is too narrow, its columns go into several blocks.
+
+    The first `num_keys` columns name a row and are repeated in each block. `footer` has rows of
+    totals.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Text]]
+    footer: Sequence[Sequence[str | Text]] = ()
+    num_keys: int = 1
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for number, chosen in enumerate(self._blocks(console, options)):
+            if number > 0:
+                yield ""
+            yield self._table(chosen, self.title if number == 0 else None)
+
+    def _blocks(self, console: Console, options: ConsoleOptions) -> Iterator[list[int]]:
+        """The columns of each block, as many as fit side by side."""
+        keys = list(range(self.num_keys))
+        block = list(keys)
+        for column in range(self.num_keys, len(self.columns)):
+            table = self._table([*block, column], None)
+            wide = options.update(width=_ANY_WIDTH)
+            if Measurement.get(console, wide, table).maximum > options.max_width and block != keys:
+                yield block
+                block = list(keys)
+            block.append(column)
+        yield block
+
+    def _table(self, chosen: Sequence[int], title: str | None) -> Table:
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        for column in chosen:
+            table.add_column(
+                self.columns[column],
+                justify="left" if column < self.num_keys else "right",
+                overflow="fold",
+            )
+        for rows in (self.rows, self.footer):
+            for number, row in enumerate(rows, start=1):
+                cells = (row[column] for column in chosen)
+                table.add_row(
+                    *(cell if isinstance(cell, Text) else Text(cell) for cell in cells),
+                    end_section=number == len(rows),
+                )
+        return table
+
+
+Part = str | Text | Command | Figures
+"""What a view consists of. A string is a line, or several with their own line breaks."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a command found: `data` is printed as JSON, `parts` are printed on a terminal."""
+
+    data: Any
+    parts: Iterable[Part]
+
+
+def show(view: View, *, as_json: bool = False) -> None:
+    """Print a view as JSON, or as lines and tables."""
+    if as_json:
+        typer.echo(to_json(view.data, indent=1, inf_nan_mode="null").decode())
     else:
-        print_manifest(published)
-    for remark in remarks(settings, store, states):
-        OUT.print(remark, markup=False, soft_wrap=True)
-    if published is None:
-        return
-    report = find_report(settings, store, states, published)
-    if report is not None:
-        print_report(report)
-        where = f"{settings.root}/{report.student_folder}"
-        OUT.print(f"The student is in {where}", markup=False, soft_wrap=True)
+        print_parts(OUT, view.parts)
 
 
-def current_report(settings: RunConfig, store: Store, states: Sequence[CorpusState]) -> Report:
-    """The report on the manifest of the shards as they are; raises `UserError` without one."""
-    report = find_report(settings, store, states, find_current(settings, store, states))
-    if report is None:
-        raise UserError("nothing is evaluated yet; `distillery run` does that")
-    return report
+def say(text: str) -> None:
+    """Print a line."""
+    print_parts(OUT, [text])
 
 
-def print_status(status: Status) -> None:
-    """A line for each stage, corpus and split, then every failure with its mending command."""
-    made = table(
-        "Status",
-        "stage",
-        "corpus/split",
-        "done",
-        "missing",
-        "failed",
-        "in",
-        "out",
-        "hours",
-        "left out",
-        words=("corpus/split", "left out"),
+def print_parts(console: Console, parts: Iterable[Part]) -> None:
+    """Print lines and tables on a console.
+
+    On a terminal, lines are broken between words. For files and other programs they are not broken.
+    """
+    for number, part in enumerate(parts):
+        if isinstance(part, Figures):
+            if number > 0:
+                console.print()
+            console.print(part)
+        else:
+            for line in _lines(part, console.width) if console.is_terminal else [_unbroken(part)]:
+                console.print(line, highlight=False, soft_wrap=True)
+
+
+def _unbroken(part: str | Text | Command) -> Text:
+    if isinstance(part, Command):
+        return Text(f"{part.before}{part.command}")
+    return Text(part) if isinstance(part, str) else part
+
+
+def _lines(part: str | Text | Command, width: int) -> Iterator[Text]:
+    """A part as lines of at most `width` characters, unless a word alone is longer."""
+    if isinstance(part, Command):
+        whole = _unbroken(part)
+        if len(whole) <= width:
+            yield whole
+        else:
+            *lines, last = _wrapped(whole, width - len(" \\"))
+            yield from (line + Text(" \\") for line in lines)
+            yield last
+    else:
+        for line in _unbroken(part).split(allow_blank=True):
+            yield from _wrapped(line, width)
+
+
+def _wrapped(text: Text, width: int) -> Iterator[Text]:
+    """A line broken between words; the further lines are indented by two more characters."""
+    plain = text.plain
+    indent = " " * (len(plain) - len(plain.lstrip()) + 2)
+    wrapper = textwrap.TextWrapper(
+        width,
+        subsequent_indent=indent,
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    stage = ""
-    for line in status.stages:
-        made.add_row(
-            line.stage if line.stage != stage else "",
-            f"{line.corpus}/{line.split}",
-            str(line.shards.done),
-            str(line.shards.missing or ""),
-            f"[red]{line.shards.failed}[/red]" if line.shards.failed else "",
-            str(line.rows_in + line.created),
-            str(line.rows_out),
-            f"{line.hours:.2f}",
-            _reasons({**line.dropped, **line.quarantined}),
-        )
-        stage = line.stage
-    OUT.print(made)
-    for failure in status.failures:
-        OUT.print(f"failed: {failure.stage} {failure.key}: {failure.reason}", markup=False)
-
-
-def print_manifest(published: Manifest) -> None:
-    """The totals of a manifest by corpus."""
-    made = table(
-        f"Manifest {published.name} {published.number}  {published.digest[:16]}",
-        "corpus",
-        "shards",
-        "hours",
-        "windows",
-        "kept",
-        "hours kept",
-        "dropped",
-        "quarantined",
-        words=("dropped", "quarantined"),
-    )
-    for corpus, totals in published.totals.items():
-        made.add_row(
-            corpus,
-            str(totals.shards),
-            f"{totals.hours_heard:.2f}",
-            str(totals.windows_heard),
-            str(totals.windows),
-            f"{totals.hours:.2f}",
-            _reasons(totals.dropped),
-            _reasons(totals.quarantined),
-            end_section=corpus == list(published.totals)[-2],
-        )
-    OUT.print(made)
-
-
-def print_manifests(found: Sequence[Manifest]) -> None:
-    """A line for each manifest."""
-    made = table("Manifests", "name", "number", "published", "shards", "hours", "digest")
-    for one in found:
-        totals = one.totals["all"]
-        made.add_row(
-            one.name,
-            str(one.number),
-            one.published_at,
-            str(totals.shards),
-            f"{totals.hours:.2f}",
-            one.digest[:16],
-        )
-    OUT.print(made)
-
-
-def print_difference(found: Difference) -> None:
-    """What came and went by split, then why, then what else is left out than before."""
-    _print_amounts(found)
-    causes = table("Why", "what", "kind", "before", "after", "corpora", words=_CAUSE_WORDS)
-    for cause in found.causes:
-        values = ("-" if value is None else str(value) for value in (cause.before, cause.after))
-        causes.add_row(escape(cause.what), cause.kind, *map(escape, values), _names(cause.corpora))
-    if not found.causes:
-        causes.add_row("nothing that decides a result is another")
-    OUT.print(causes)
-    if found.left_out:
-        made = table(
-            "Left out, rows more or less than before", "corpus", "reasons", words=["reasons"]
-        )
-        for corpus, deltas in found.left_out.items():
-            made.add_row(corpus, ", ".join(f"{name} {delta:+}" for name, delta in deltas.items()))
-        OUT.print(made)
-    OUT.print(
-        f"{len(found.only_before)} shards went, {len(found.only_after)} came and"
-        f" {len(found.changed)} have other files; --json lists them",
-        markup=False,
-    )
-
-
-def _print_amounts(found: Difference) -> None:
-    title = f"Manifest {found.name} {found.before} \N{RIGHTWARDS ARROW} {found.after}"
-    figures = ("hours", "went", "came", "hours now", "rows", "went", "came", "rows now")
-    made = table(title, "corpus/split", *figures)
-    for line in found.splits:
-        parts = (line.before, line.went, line.came, line.after)
-        made.add_row(
-            f"{line.corpus}/{line.split}",
-            *(f"{part.hours:.2f}" for part in parts),
-            *(str(part.utterances) for part in parts),
-        )
-    OUT.print(made)
-
-
-def print_report(report: Report) -> None:
-    """Teacher and student side by side."""
-    made = table("Evaluation on held-out speech", "", "teacher", "student")
-    pair = (report.teacher, report.student)
-    made.add_row("parameters", *(f"{one.num_parameters:,}" for one in pair))
-    made.add_row("decoder layers", *(str(one.decoder_layers) for one in pair))
-    made.add_row("WER %", *(_percent(one.wer_percent) for one in pair))
-    for corpus, rates in report.by_corpus.items():
-        made.add_row(f"  {corpus}", *(_percent(rates[name]) for name in ("teacher", "student")))
-    made.add_row("insertions %", *(_percent(one.insertion_percent) for one in pair))
-    made.add_row("repeated 5-grams", *(str(one.num_repeated_5grams) for one in pair))
-    made.add_row("seconds", *(f"{one.seconds or 0:.2f}" for one in pair))
-    made.add_row("relative speed", "1.00", f"{report.relative_speed:.2f}")
-    OUT.print(made)
-
-
-def print_failures(error: DistilleryError, config: Path) -> bool:
-    """Each shard that failed, with the command that makes it again; whether there were any."""
-    failures: Sequence[ShardFailed] = getattr(error, "failures", ())
-    for failure in failures:
-        complain(f"failed: {failure}")
-        complain(f"  again: {command_again(config, failure.stage, failure.key)}")
-    if failures and (consequence := getattr(error, "consequence", None)):
-        complain(consequence)
-    return bool(failures)
-
-
-def _names(corpora: Sequence[str]) -> str:
-    shown = ", ".join(corpora[:_MANY_CORPORA])
-    more = len(corpora) - _MANY_CORPORA
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in counts.items())
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    end = 0
+    for number, line in enumerate(wrapper.wrap(plain) or [""]):
+        words = line if number == 0 else line.removeprefix(indent)
+        start = plain.index(words, end)
+        end = start + len(words)
+        yield text[start:end] if number == 0 else Text(indent) + text[start:end]

@@ -3,6 +3,7 @@
 There are no barriers: what a finished unit opens waits for a slot of its resource and nothing else.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from queue import SimpleQueue
@@ -38,7 +39,7 @@ class Source(Protocol):
         """Nothing follows from a unit that failed."""
 
     def may_open(self, corpus: str, stage: str) -> bool:
-        """Whether further units of a stage may still come."""
+        """Whether units of a stage may still come, or have not ended."""
 
 
 class FixedUnits:
@@ -46,6 +47,7 @@ class FixedUnits:
 
     def __init__(self, units: Sequence[Unit]) -> None:
         self._units = units
+        self._open = Counter((unit.corpus, unit.stage) for unit in units)
 
     def start(self) -> Sequence[Unit]:
         """All of them."""
@@ -53,14 +55,16 @@ class FixedUnits:
 
     def finished(self, unit: Unit, receipt: Receipt) -> Sequence[Unit]:
         """Nothing more."""
+        self.failed(unit)
         return ()
 
     def failed(self, unit: Unit) -> None:
         """Nothing follows."""
+        self._open[unit.corpus, unit.stage] -= 1
 
     def may_open(self, corpus: str, stage: str) -> bool:
-        """Nothing more comes."""
-        return False
+        """Whether some of them have not ended."""
+        return self._open[corpus, stage] > 0
 
 
 def capacity(runtime: Runtime, resource: str) -> int:

@@ -1,6 +1,6 @@
-"""What the UI shows beside the runs: progress while a stage goes on, tables, where the results are.
+"""Prefect artifacts: progress of a stage, tables, and where the results are.
 
-All of it is for the eye alone: when the server does not take it, the work goes on without.
+Nothing depends on them: if the server does not accept one, the run goes on without it.
 """
 
 import json
@@ -145,11 +145,11 @@ class RunTables:
 
 
 def show_failures(failures: Sequence[Failed]) -> None:
-    """A table of the shards that failed in this flow run, with what makes them again."""
+    """A table of the shards that failed in this flow run, with the commands that repair them."""
     if config := flow_run.parameters.get("config"):
         with optional():
             rows = failure_rows(config, failures)
-            about = f"{flow_run.name}: the shards that failed, and what makes them again."
+            about = f"{flow_run.name}: the shards that failed, and the commands that repair them."
             create_table_artifact(rows, _key("failed", flow_run.name), about)
 
 

@@ -1,10 +1,10 @@
-"""The rows of what the UI shows of a run: those of `distillery status`, by stage and by corpus."""
+"""The tables that the UI shows for a run, from the same values as `distillery status`."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from flows.state.rerun import command_again
+from flows.state.rerun import repair_command
 from flows.state.status import StageStatus, Status
 from storage.shard import ShardKey
 from tasks.stages import CORPUS_STAGES
@@ -32,7 +32,7 @@ def status_rows(lines: Sequence[StageStatus]) -> list[Row]:
 
 
 def hours_rows(status: Status) -> list[Row]:
-    """A row for each corpus: its hours after each stage that it has come through."""
+    """A row for each corpus: its hours after each stage."""
     hours: dict[str, dict[str, float]] = {}
     for line in status.stages:
         if line.corpus != "all" and line.stage in CORPUS_STAGES[1:]:
@@ -45,7 +45,7 @@ def hours_rows(status: Status) -> list[Row]:
 
 
 def reason_rows(status: Status) -> list[Row]:
-    """A row for each corpus, stage and reason for which rows were left out, the most first."""
+    """A row for each corpus, stage and reason for rejected rows, the most frequent first."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for line in status.stages:
         for outcome, reasons in (("dropped", line.dropped), ("quarantined", line.quarantined)):
@@ -62,7 +62,7 @@ class Failed(Protocol):
 
     @property
     def stage(self) -> str:
-        """Of which it is not made."""
+        """The stage that failed."""
 
     @property
     def key(self) -> ShardKey:
@@ -74,12 +74,12 @@ class Failed(Protocol):
 
 
 def failure_rows(config: str, failures: Iterable[Failed]) -> list[Row]:
-    """A row for each shard that failed, with the command that mends it."""
+    """A row for each shard that failed, with the command that repairs it."""
     return [
         {
             "stage": failure.stage,
             "shard": str(failure.key),
-            "again": command_again(config, failure.stage, failure.key),
+            "again": repair_command(config, failure.stage, failure.key),
             "reason": failure.reason,
         }
         for failure in failures

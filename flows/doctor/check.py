@@ -1,4 +1,4 @@
-"""What a check found, and what to do next."""
+"""The result of a check, and what to do next."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
@@ -11,7 +11,7 @@ State = Literal["ok", "warning", "problem"]
 
 
 class Check(BaseModel):
-    """One thing that was looked at; `next_step` is empty where nothing is to be done."""
+    """The result of one check; `next_step` is empty if there is nothing to do."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,15 +22,15 @@ class Check(BaseModel):
 
 
 def problem(subject: str, error: Exception) -> Check:
-    """A check that an error ended, its message parted where the next step begins."""
+    """The result of a check that raised an error. In its message, `; ` begins the next step."""
     text = " ".join(str(error).split()) or type(error).__name__
     found, _, next_step = text.partition("; ")
     return Check(subject=subject, state="problem", found=found, next_step=next_step)
 
 
-def guarded(subject: str, look: Callable[[], Iterable[Check]]) -> Iterator[Check]:
-    """What `look` finds; an error of the user, the network or the disk ends it as a problem."""
+def guarded(subject: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """The results of `check`; an error of the user, the network or the disk becomes a problem."""
     try:
-        yield from look()
+        yield from check()
     except (DistilleryError, OSError) as error:
         yield problem(subject, error)

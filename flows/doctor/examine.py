@@ -1,4 +1,4 @@
-"""What stands in the way of a run: keys, storage, disk, device, teacher, server, sources."""
+"""Preflight checks of a run: keys, storage, disk, device, teacher, server, sources."""
 
 import importlib.util
 import json
@@ -12,10 +12,8 @@ from uuid import uuid4
 
 import httpx
 from huggingface_hub import hf_hub_url, try_to_load_from_cache
-from rich.markup import escape
 
 from configs.schema import RunConfig, Teacher
-from flows.commands.screen import OUT, table
 from flows.doctor.check import Check, guarded, problem
 from flows.doctor.sources import TIMEOUT_S, source_checks
 from flows.server.credentials import use_credentials
@@ -30,11 +28,10 @@ from tasks.stages import STAGE_NAMES
 from tasks.whisper.identity import model_files
 
 _NUM_AT_ONCE: Final = 8
-_COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-class HopelessError(UserError):
-    """A run that cannot come to its end as things are; `problems` are in one line each."""
+class ImpossibleRunError(UserError):
+    """A run that is known to fail; `problems` has one line for each reason."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; also: ".join(problems))
@@ -42,13 +39,13 @@ class HopelessError(UserError):
 
 
 def examine(config: RunConfig, path: str) -> list[Check]:
-    """Every check that there is, within seconds and without a download; raises nothing.
+    """The results of all checks. They take seconds and download nothing; no error is raised.
 
-    `path` is where the configuration was read from.
+    `path` is the path of the configuration.
     """
     keys = list(guarded("credentials", lambda: _credentials(config)))
     store, storage = _storage(config)
-    looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+    named_checks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("disk", lambda: _disk(config, store)),
         ("scratch", lambda: _scratch(store)),
         ("device", lambda: _device(config)),
@@ -60,64 +57,64 @@ def examine(config: RunConfig, path: str) -> list[Check]:
         *((name, _sources_of(config, store, name)) for name in config.corpora),
     ]
     with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
-        found = list(pool.map(lambda look: list(guarded(*look)), looks))
-    return [*keys, *storage, *(check for checks in found for check in checks)]
+        results = list(pool.map(lambda named: list(guarded(*named)), named_checks))
+    return [*keys, *storage, *(check for checks in results for check in checks)]
 
 
-def refuse_hopeless(config: RunConfig, store: Store, until: str = STAGE_NAMES[-1]) -> None:
-    """Raise `HopelessError` for a run up to `until` that is known to fail; asks no server.
+def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-1]) -> None:
+    """Raise `ImpossibleRunError` if a run up to `until` is known to fail.
 
-    Looks at licences, at what must be brought by hand, at mirrors in folders and, where something
-    is to be labelled, at the device.
+    Without network access, this checks licences, sources that must be provided by hand, mirrors in
+    folders and, if something is to be labelled, the device.
     """
-    looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+    named_checks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("licence", lambda: _licence(config)),
         *((name, _sources_of(config, store, name, thorough=False)) for name in config.corpora),
     ]
     if STAGE_NAMES.index(until) >= STAGE_NAMES.index("label") and config.runtime.device == "cuda":
-        looks.append(("device", lambda: _device(config)))
-    checks = [check for look in looks for check in guarded(*look)]
+        named_checks.append(("device", lambda: _device(config)))
+    checks = [check for named in named_checks for check in guarded(*named)]
     if problems := [
         f"{check.subject}: {check.found}{f'; {check.next_step}' if check.next_step else ''}"
         for check in checks
         if check.state == "problem"
     ]:
-        raise HopelessError(problems)
+        raise ImpossibleRunError(problems)
 
 
 def _credentials(config: RunConfig) -> Iterator[Check]:
-    """Whether the keys of the storage can be had, where a block of the server holds them."""
+    """Whether the Prefect block with the keys of the storage can be read, if one is configured."""
     if (name := config.runtime.s3_credentials) is not None:
         use_credentials(name)
-        yield Check(subject="credentials", state="ok", found=f"the block {name} holds keys")
+        yield Check(subject="credentials", state="ok", found=f"the block {name} has keys")
 
 
 def _storage(config: RunConfig) -> tuple[Store, list[Check]]:
-    """The store; where it cannot be used, an empty one that has everything still to do."""
+    """The store; if it cannot be used, an empty one, in which nothing is done yet."""
     try:
         store = Store(config.root, config.runtime.scratch)
         store.check()
     except (DistilleryError, OSError) as error:
         empty = Store(f"memory://{uuid4().hex}", config.runtime.scratch)
         return empty, [problem("storage", error)]
-    return store, [Check(subject="storage", state="ok", found=f"{store.root} can be written to")]
+    return store, [Check(subject="storage", state="ok", found=f"{store.root} is writable")]
 
 
 def _disk(config: RunConfig, store: Store) -> Iterator[Check]:
-    """Room for what is still to be written; an object store has no end that can be seen."""
+    """Whether there is space for what is still to be written; unknown for an object store."""
     free_bytes = store.free_bytes()
     if free_bytes is None:
         return
     try:
         needed = sum(one.terabytes_to_write for one in estimate(config, store))
     except UserError:
-        found = f"{free_bytes / 1e12:.3f} TB free; what is needed is not known"
-        next_step = "mend the corpora first"
+        found = f"{free_bytes / 1e12:.3f} TB free; the space needed is unknown"
+        next_step = "fix the problems of the corpora first"
         yield Check(subject="disk", state="warning", found=found, next_step=next_step)
         return
-    found = f"{free_bytes / 1e12:.3f} TB free, about {needed:.3f} TB to be written"
+    found = f"{free_bytes / 1e12:.3f} TB free, about {needed:.3f} TB needed"
     if free_bytes / 1e12 < needed:
-        next_step = "make room, set limit_hours, or take a root of s3://"
+        next_step = "free space, set limit_hours, or use a root on s3://"
         yield Check(subject="disk", state="problem", found=found, next_step=next_step)
     else:
         yield Check(subject="disk", state="ok", found=found)
@@ -127,19 +124,19 @@ def _scratch(store: Store) -> Iterator[Check]:
     folder = store.scratch_folder()
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"written")
-    yield Check(subject="scratch", state="ok", found=f"{folder} can be written to")
+    yield Check(subject="scratch", state="ok", found=f"{folder} is writable")
 
 
 def _device(config: RunConfig) -> Iterator[Check]:
-    wanted = config.runtime.device
-    if wanted == "cpu":
-        yield Check(subject="device", state="ok", found="the processor, as configured")
+    device = config.runtime.device
+    if device == "cpu":
+        yield Check(subject="device", state="ok", found="the CPU, as configured")
         return
     import torch
 
     if torch.cuda.is_available():
         yield Check(subject="device", state="ok", found=torch.cuda.get_device_name())
-    elif wanted == "cuda":
+    elif device == "cuda":
         yield Check(
             subject="device",
             state="problem",
@@ -147,19 +144,19 @@ def _device(config: RunConfig) -> Iterator[Check]:
             next_step="set it to auto or cpu, or install the driver and a torch built for it",
         )
     else:
-        yield Check(subject="device", state="ok", found="no GPU: the processor")
+        yield Check(subject="device", state="ok", found="no GPU; the CPU is used")
 
 
 def _teacher(config: RunConfig) -> Iterator[Check]:
     teacher = config.label.teacher
     if (folder := teacher.folder) is not None:
         model_files(folder)
-        yield Check(subject="teacher", state="ok", found=f"{teacher.path} holds a model")
+        yield Check(subject="teacher", state="ok", found=f"{teacher.path} contains a model")
         yield from _language(config, folder / "generation_config.json")
         return
     name = f"{teacher.hub}@{teacher.revision}"
     if (cached := _cached(teacher, "config.json")) is not None:
-        yield Check(subject="teacher", state="ok", found=f"{name} is in the cache of the Hub")
+        yield Check(subject="teacher", state="ok", found=f"{name} is in the local Hub cache")
         yield from _language(config, cached.with_name("generation_config.json"))
     else:
         yield _on_hub(teacher, name)
@@ -172,53 +169,53 @@ def _cached(teacher: Teacher, file: str) -> Path | None:
 
 def _on_hub(teacher: Teacher, name: str) -> Check:
     url = hf_hub_url(str(teacher.hub), "config.json", revision=teacher.revision)
-    mend = "or copy the model to a folder and give its `path`"
+    alternative = "or copy the model to a folder and give its `path`"
     try:
-        answer = httpx.head(url, headers=auth_headers(), timeout=TIMEOUT_S, follow_redirects=True)
+        response = httpx.head(url, headers=auth_headers(), timeout=TIMEOUT_S, follow_redirects=True)
     except httpx.HTTPError as error:
-        found = f"the Hub cannot be reached for {name} ({type(error).__name__})"
-        next_step = f"check the network, {mend}"
+        found = f"cannot reach the Hub for {name} ({type(error).__name__})"
+        next_step = f"check the network, {alternative}"
         return Check(subject="teacher", state="problem", found=found, next_step=next_step)
-    if answer.is_success:
+    if response.is_success:
         return Check(subject="teacher", state="ok", found=f"{name} is on the Hub")
-    found = f"the Hub answers {answer.status_code} for {name}"
-    next_step = f"check `hub`, `revision` and HF_TOKEN, {mend}"
+    found = f"the Hub answers {response.status_code} for {name}"
+    next_step = f"check `hub`, `revision` and HF_TOKEN, {alternative}"
     return Check(subject="teacher", state="problem", found=found, next_step=next_step)
 
 
 def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
-    """Whether the teacher has a token for the language, as far as its files say."""
+    """Whether the teacher has a token for the language, according to its generation settings."""
     try:
         values: dict[str, Any] = json.loads(generation.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
     language, known = config.label.language, values.get("lang_to_id") or {}
     if known and f"<|{language}|>" not in known:
-        found = f"the teacher does not know the language {language!r}"
+        found = f"the teacher does not support the language {language!r}"
     elif not known and values.get("is_multilingual") is False and language != "en":
-        found = f"the teacher knows English alone, and label.language is {language!r}"
+        found = f"the teacher supports only English, and label.language is {language!r}"
     else:
         return
-    next_step = "change label.language, or take another teacher"
+    next_step = "change label.language, or use another teacher"
     yield Check(subject="teacher", state="problem", found=found, next_step=next_step)
 
 
 def _voice_activity(config: RunConfig) -> Iterator[Check]:
-    """What cutting recordings without texts needs."""
+    """Whether segmentation by voice activity is installed, if it is configured."""
     if config.normalise.segment == "vad" and importlib.util.find_spec("silero_vad") is None:
         found, next_step = "silero-vad is not installed", "pip install '.[vad]' in the checkout"
         yield Check(subject="voice activity", state="problem", found=found, next_step=next_step)
 
 
 def _voices(config: RunConfig) -> Iterator[Check]:
-    """What a synthetic configuration needs to speak."""
+    """Whether the voices of a synthetic configuration are installed."""
     if config.synthetic is None:
         return
-    made_here = [name for name, settings in config.corpora.items() if settings.local is None]
-    for name in made_here:
+    synthetic = [name for name, settings in config.corpora.items() if settings.local is None]
+    for name in synthetic:
         if name not in SYNTHETIC_CORPORA:
             found = f"there is no synthetic form of {name}"
-            next_step = f"take one of {', '.join(sorted(SYNTHETIC_CORPORA))}"
+            next_step = f"use one of {', '.join(sorted(SYNTHETIC_CORPORA))}"
             yield Check(subject="voices", state="problem", found=found, next_step=next_step)
     if importlib.util.find_spec("espeakng_loader") is None:
         found, next_step = "espeak-ng is not installed", "pip install espeakng-loader"
@@ -229,7 +226,7 @@ def _voices(config: RunConfig) -> Iterator[Check]:
 
 def _server(config: RunConfig, path: str) -> Iterator[Check]:
     if not os.environ.get("PREFECT_API_URL"):
-        found = "PREFECT_API_URL names none: a run starts one of its own"
+        found = "PREFECT_API_URL is not set: a run starts its own server"
         yield Check(subject="server", state="ok", found=found)
         return
     from flows.server.checks import server_checks
@@ -239,24 +236,12 @@ def _server(config: RunConfig, path: str) -> Iterator[Check]:
 
 def _licence(config: RunConfig) -> Iterator[Check]:
     refuse_unlicensed(config)
-    yield Check(subject="licence", state="ok", found=f"{config.licence} is what is demanded")
+    yield Check(
+        subject="licence", state="ok", found=f"every licence satisfies `licence: {config.licence}`"
+    )
 
 
 def _sources_of(
     config: RunConfig, store: Store, name: str, *, thorough: bool = True
 ) -> Callable[[], Iterable[Check]]:
     return lambda: source_checks(CorpusState(config, store, name), thorough=thorough)
-
-
-def print_checks(checks: Sequence[Check]) -> None:
-    """A line for each check: state, subject, what was found, what to do next."""
-    made = table(
-        "Doctor", "", "subject", "found", "next step", words=["subject", "found", "next step"]
-    )
-    for check in checks:
-        colour = _COLOURS[check.state]
-        made.add_row(
-            f"[{colour}]{check.state}[/{colour}]",
-            *map(escape, (check.subject, check.found, check.next_step)),
-        )
-    OUT.print(made)

@@ -1,29 +1,38 @@
-"""Files that nothing names: left behind by writers that were killed, or by shards made again."""
+"""Files that nothing names: left behind by killed writers, or by shards that were reprocessed."""
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from configs.schema import RunConfig
-from flows.commands.screen import OUT
 from storage import manifest
 from storage.receipt import FileRef
 from storage.receipts import read_receipts
 from storage.store import Store
+from tasks.stages import STAGE_NAMES
 
 _RECORDS = (".receipt.json", ".failure.json", ".summary.json")
-_FOLDERS = ("raw", "plan", "normalise", "label", "score", "index", "filter", "evaluate", "distil")
+_DOWNLOADS = "raw"
+_FOLDERS = (_DOWNLOADS, *STAGE_NAMES)
 
 
-def garbage(store: Store, grace_hours: float) -> Iterator[tuple[str, int]]:
-    """Paths and sizes of what may go: partial files, and files that no receipt or manifest names.
+@dataclass(frozen=True)
+class Garbage:
+    """A file that can be deleted. The size of an unfinished file counts as 0."""
 
-    Younger files than the grace time stay, for a writer that is still at work commits its receipt
-    last; so does whatever any manifest names, and the checkpoints of a training under way.
+    path: str
+    size_bytes: int
+
+
+def find_garbage(store: Store, grace_hours: float) -> Iterator[Garbage]:
+    """The unfinished files, and the files that no receipt and no manifest names.
+
+    Files younger than the grace time are kept, because a writer that is still at work commits its
+    receipt last. Files of any manifest, and the checkpoints of a training in progress, are kept.
     """
-    oldest_kept = time.time() - grace_hours * 3600
+    newest_deleted = time.time() - grace_hours * 3600
     for path, written_at in store.unfinished().items():
-        if written_at < oldest_kept:
-            yield path, 0
+        if written_at < newest_deleted:
+            yield Garbage(path, 0)
     named = {file.path for file in _named_by_manifests(store)}
     for folder in _FOLDERS:
         listing = store.list(folder)
@@ -32,23 +41,11 @@ def garbage(store: Store, grace_hours: float) -> Iterator[tuple[str, int]]:
             named.update(file.path for file in files if file is not None)
         for path, entry in listing.items():
             is_record = path.endswith(_RECORDS) or "/checkpoints/" in path
-            if path not in named and not is_record and entry.written_at < oldest_kept:
-                yield path, entry.size_bytes
+            if path not in named and not is_record and entry.written_at < newest_deleted:
+                yield Garbage(path, entry.size_bytes)
 
 
 def _named_by_manifests(store: Store) -> Iterator[FileRef]:
     for name in manifest.names(store):
         for number in manifest.numbers(store, name):
             yield from manifest.all_files(manifest.load(store, name, number).content.entries)
-
-
-def collect(settings: RunConfig, store: Store, grace_hours: float, *, delete: bool) -> None:
-    """List what may go, and remove it if asked to."""
-    num_files = num_bytes = 0
-    for path, size_bytes in garbage(store, grace_hours):
-        OUT.print(path, markup=False, highlight=False)
-        num_files, num_bytes = num_files + 1, num_bytes + size_bytes
-        if delete:
-            store.delete(path)
-    verb = "removed" if delete else "may go; --delete removes them"
-    OUT.print(f"{num_files} files, {num_bytes / 1e6:.1f} MB {verb}", markup=False)

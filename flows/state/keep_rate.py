@@ -1,4 +1,4 @@
-"""Whether a corpus keeps an unusual share of its hours, which should be said aloud."""
+"""Warnings about corpora that keep an unusual share of their hours."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from storage.store import Store
 from tasks.filter.sweep import PAPER_FILTERED_PERCENT
 
 _ENOUGH_CORPORA: Final = 3
-_NUM_PAST: Final = 5  # manifests that are looked back on
+_NUM_PAST: Final = 5  # manifests
 _POINTS: Final = 10.0
-"""A corpus that keeps so many per cent more or less than it did has changed."""
+"""A change of the kept share by more percentage points than this is unusual."""
 
 _THRESHOLD: Final = "filter.max_wer_percent"
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a corpus keeps of the hours that were heard, at its threshold."""
+    """The share of its labelled hours that a corpus keeps, at its threshold."""
 
     corpus: str
     kept_percent: float
@@ -33,14 +33,14 @@ class Share:
 
 
 def kept_shares(states: Sequence[CorpusState]) -> list[Share]:
-    """The share of each corpus of which shards went through the filter, as receipts tell."""
+    """The share of each corpus that has filtered shards, from their receipts."""
     found: list[Share] = []
     for state, shards in training_shards(states).items():
         done = [shard.receipts for shard in shards if shard.is_complete]
-        heard_hours = sum(receipts["label"].hours for receipts in done)
-        if heard_hours:
+        labelled_hours = sum(receipts["label"].hours for receipts in done)
+        if labelled_hours:
             kept_hours = sum(receipts["filter"].hours for receipts in done)
-            percent = 100 * kept_hours / heard_hours
+            percent = 100 * kept_hours / labelled_hours
             found.append(Share(state.corpus.name, percent, state.filter.max_wer_percent))
     return found
 
@@ -48,7 +48,7 @@ def kept_shares(states: Sequence[CorpusState]) -> list[Share]:
 def past_shares(
     config: RunConfig, store: Store, states: Sequence[CorpusState]
 ) -> Mapping[str, list[float]]:
-    """What each corpus kept in earlier manifests of the run's name, at the threshold it has now."""
+    """The percentages that each corpus kept in earlier manifests, at its current threshold."""
     name = config.publish.name
     current = find_current(config, store, states)
     numbers = [n for n in manifest.numbers(store, name) if current is None or n < current.number]
@@ -68,11 +68,12 @@ def _kept(past: Iterable[Manifest], corpus: str, config: RunConfig) -> Iterable[
 
 
 def abnormal(shares: Sequence[Share], past: Mapping[str, Sequence[float]]) -> list[str]:
-    """A line for each corpus whose share is not what is usual.
+    """A line for each corpus whose share is unusual.
 
-    Usual is what it kept before, within 10 points. Without a past it is at least half and at most
-    twice of the median share of the run's corpora where there are three or more, else of the
-    paper's share at that threshold, between those of its table on a straight line.
+    A share is compared with the median of the corpus's earlier ones, from which it may differ by
+    10 percentage points. A corpus without earlier shares is compared with the median of the run's
+    corpora if there are at least three, else with the paper's share at that threshold (linearly
+    interpolated); half to twice of that is usual.
     """
     remarks: list[str] = []
     for share in shares:
@@ -83,20 +84,20 @@ def abnormal(shares: Sequence[Share], past: Mapping[str, Sequence[float]]) -> li
             continue
         if len(shares) >= _ENOUGH_CORPORA:
             usual = median(one.kept_percent for one in shares)
-            of_whom = "the median of the run's corpora"
+            compared_with = "the median of the run's corpora"
         else:
-            usual, of_whom = _paper_percent(share.max_wer_percent), "the paper's share"
+            usual, compared_with = _paper_percent(share.max_wer_percent), "the paper's share"
         if not usual / 2 <= share.kept_percent <= 2 * usual:
-            is_little = share.kept_percent < usual
-            how_much = "less than half of" if is_little else "more than twice"
-            remarks.append(_remark(share, f"{how_much} {of_whom}, {usual:.1f} %"))
+            is_low = share.kept_percent < usual
+            relation = "less than half of" if is_low else "more than twice"
+            remarks.append(_remark(share, f"{relation} {compared_with}, {usual:.1f} %"))
     return remarks
 
 
-def _remark(share: Share, beside: str) -> str:
+def _remark(share: Share, comparison: str) -> str:
     return (
         f"abnormal: {share.corpus} keeps {share.kept_percent:.1f} % of its hours at"
-        f" {share.max_wer_percent:g} %, {beside}"
+        f" {share.max_wer_percent:g} %, {comparison}"
     )
 
 
@@ -106,5 +107,5 @@ def _paper_percent(max_wer_percent: float) -> float:
 
 
 def remarks(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> list[str]:
-    """What a person should know about the shares that the shards as they are now keep."""
+    """Warnings about the share that each corpus keeps with its current shards."""
     return abnormal(kept_shares(states), past_shares(config, store, states))

@@ -1,4 +1,4 @@
-"""The models of a run, as receipts tell: the student, and what both were measured on."""
+"""The models of a run, from receipts: the student, and the evaluations of both models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ STUDENT: Final = "student"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One shard of held-out speech for one model: how it is made, and its receipt if it is."""
+    """One shard of held-out speech and one model: the job, and its receipt if it is done."""
 
     model: str
     job: Job
@@ -34,7 +34,7 @@ class Measurement:
 
     @property
     def key(self) -> ShardKey:
-        """The shard that the model is measured on."""
+        """The shard that the model is evaluated on."""
         return self.job.place.key
 
     @property
@@ -46,7 +46,7 @@ class Measurement:
 def student_receipt_path(
     config: RunConfig, published: Manifest, validation: Sequence[tuple[str, FileRef]]
 ) -> str:
-    """Where the receipt of a manifest's student stands, whose weights `validation` chose."""
+    """The path of the receipt of a manifest's student, selected on `validation`."""
     digests = [file.sha256 for _, file in validation]
     return f"distil/{student_fingerprint(config, published.digest, digests)}/student.receipt.json"
 
@@ -63,7 +63,7 @@ def find_student(
 
 
 def validation_audio(states: Sequence[CorpusState]) -> list[tuple[str, FileRef]]:
-    """The normalised validation shards, each with its corpus; raises `HolesError` for a hole."""
+    """Normalised validation shards, each with its corpus; raises `HolesError` if any is missing."""
     return [
         (state.corpus.name, shard.receipts["normalise"].output)
         for state in states
@@ -93,7 +93,7 @@ def measurements(
 def find_report(
     config: RunConfig, store: Store, states: Sequence[CorpusState], published: Manifest | None
 ) -> Report | None:
-    """The report on teacher and student of a manifest, or None while it is not made."""
+    """The report on the teacher and the student of a manifest, or None if there is none yet."""
     student = find_student(config, store, states, published) if published else None
     if student is None:
         return None
@@ -107,7 +107,7 @@ def find_report(
 def _held_out(
     state: CorpusState, role: str, consequence: str, limit_hours: float | None = None
 ) -> list[ShardState]:
-    """The normalised shards of a role; raises `HolesError` naming what is missing of them."""
+    """The normalised shards of a role; raises `HolesError` naming those that are missing."""
     shards = state.shards(role)
     taken = shards[: len(within([shard.planned for shard in shards], limit_hours))]
     missing = state.unready(role) + [

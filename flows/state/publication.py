@@ -1,4 +1,4 @@
-"""What a manifest of the complete shards holds; a hole is refused unless it is allowed."""
+"""Publishing a manifest of the complete shards; missing shards are refused unless allowed."""
 
 import platform
 from collections import Counter
@@ -34,7 +34,7 @@ _LIBRARIES: Final = (
 
 
 class HolesError(DistilleryError):
-    """Planned shards are not done, so that a manifest would not hold what it says."""
+    """Planned shards are not complete, so that a manifest would be incomplete."""
 
 
 def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
@@ -66,7 +66,7 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
 
 
 def find_current(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Manifest | None:
-    """The newest manifest if it is of the shards as they are now, else None."""
+    """The newest manifest if it describes the current shards, else None."""
     if not manifest.numbers(store, config.publish.name):
         return None
     newest = manifest.load(store, config.publish.name)
@@ -80,7 +80,7 @@ def training_shards(states: Sequence[CorpusState]) -> dict[CorpusState, list[Sha
 
 
 def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState]]) -> Content:
-    """What a manifest of the complete shards holds, and what it lacks."""
+    """The content of a manifest of the complete shards, and the shards that are missing."""
     shards = [shard for found in by_state.values() for shard in found]
     unready = [name for state in by_state for name in state.unready("train")]
     waiting = [f"{shard.next_stage} {shard.key}" for shard in shards if not shard.is_complete]
@@ -94,7 +94,7 @@ def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of what made a result."""
+    """The versions of Python and of the libraries that affect results."""
     found = {"python": platform.python_version(), "distillery": installed_version()}
     for name in _LIBRARIES:
         try:
@@ -124,7 +124,7 @@ def _fingerprints(by_state: Iterable[CorpusState]) -> dict[str, dict[str, str]]:
 
 
 def _parameters(config: RunConfig, state: CorpusState) -> dict[str, Any]:
-    """What is needed to make the same of a corpus again; neither URLs nor paths."""
+    """What is needed to reproduce a corpus; neither URLs nor paths."""
     return {
         "splits": list(state.splits("train")),
         "limit_hours": state.settings.limit_hours,

@@ -1,4 +1,4 @@
-"""Where a run stands: for each stage, corpus and split the shards, the rows and the reasons."""
+"""The status of a run: shards, rows and reasons for each stage, corpus and split."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -18,7 +18,7 @@ from tasks.stages import STAGE_NAMES
 
 
 class ShardCounts(BaseModel):
-    """How many shards are done, still to do, and to do after a failure."""
+    """How many shards are done, not done yet, and failed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,7 +28,7 @@ class ShardCounts(BaseModel):
 
 
 class StageStatus(BaseModel):
-    """One line of the status; rows_in + created = rows_out + dropped + quarantined."""
+    """One stage of one split; rows_in + created = rows_out + dropped + quarantined."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,7 +45,7 @@ class StageStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """The whole state of a run, and the failures with their reasons."""
+    """The stages of a run, and the failed shards with their reasons."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,7 +54,7 @@ class Status(BaseModel):
 
 
 def read_status(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Status:
-    """The status as the receipts tell it; reads no data and imports no model."""
+    """The status according to the receipts; reads no data and imports no model."""
     found = [one for state in states for one in _corpus(state)]
     found += _models(config, store, states)
     lines = sorted((line for line, _ in found), key=lambda line: STAGE_NAMES.index(line.stage))
@@ -80,9 +80,9 @@ _Line = tuple[StageStatus, list[Failure]]
 
 def _corpus(state: CorpusState) -> Iterator[_Line]:
     name = state.corpus.name
-    here = state.downloads
-    brought = Split(tuple(here.receipts.values()), here.failures)
-    yield _line("download", name, ARCHIVES, here.parts, brought)
+    downloads = state.downloads
+    downloaded = Split(tuple(downloads.receipts.values()), downloads.failures)
+    yield _line("download", name, ARCHIVES, downloads.parts, downloaded)
     pending = state.unplanned_splits()
     for split in state.splits():
         parts = state.split("plan", split)
@@ -93,12 +93,12 @@ def _corpus(state: CorpusState) -> Iterator[_Line]:
         shards = state.shards_of(split)
         for stage in state.stages(split):
             receipts = tuple(shard.receipts[stage] for shard in shards if stage in shard.receipts)
-            made = Split(receipts, state.split(stage, split).failures)
-            yield _line(stage, name, split, {shard.key for shard in shards}, made)
+            done = Split(receipts, state.split(stage, split).failures)
+            yield _line(stage, name, split, {shard.key for shard in shards}, done)
 
 
 def _models(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Iterator[_Line]:
-    """What comes after the corpora: one manifest, one student, and what both models are heard."""
+    """The stages after all corpora: the manifest, the student, and both models' evaluation."""
     name = config.publish.name
     content = content_of(config, training_shards(states))
     published = find_current(config, store, states)

@@ -1,4 +1,4 @@
-"""What each threshold would keep of a run, from its evidence: nothing is labelled or scored."""
+"""What each threshold of the filter would keep, computed from the evidence of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,9 @@ from tasks.filter.sweep import PAPER_FILTERED_PERCENT, Amount, columns_needed, s
 
 _NUM_READERS: Final = 4
 ALL: Final = "all"
-"""Stands for all corpora together."""
+"""The name of all corpora together."""
 
-
-LINES: Final = pa.schema(
+SCHEMA: Final = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("max_wer_percent", pa.float64(), nullable=False),
@@ -39,7 +38,7 @@ LINES: Final = pa.schema(
                 ("windows", pa.int64()), ("utterances", pa.int64()), ("hours", pa.float64()),
             ]
         ),
-        pa.field("kept_percent", pa.float64()),  # of hours; null: none were heard
+        pa.field("kept_percent", pa.float64()),  # of the labelled hours; null: there are none
         pa.field("paper_kept_percent", pa.float64()),  # null: not in the paper's table
         pa.field("is_configured", pa.bool_(), nullable=False),
     ]
@@ -47,8 +46,8 @@ LINES: Final = pa.schema(
 
 
 @dataclass(frozen=True)
-class Line:
-    """What one threshold keeps and drops of a corpus, or of `all`."""
+class SweepLine:
+    """What one threshold keeps and drops of a corpus, or of all corpora."""
 
     corpus: str
     max_wer_percent: float
@@ -58,18 +57,18 @@ class Line:
 
     @property
     def kept_percent(self) -> float | None:
-        """Of the hours heard; None without any."""
+        """The percentage of the labelled hours that is kept; None if there are none."""
         hours = self.kept.hours + self.dropped.hours
         return 100 * self.kept.hours / hours if hours else None
 
     @property
     def paper_kept_percent(self) -> float | None:
-        """What the paper kept of all its corpora with this threshold, where it says so."""
+        """The percentage that the paper kept with this threshold; None if it does not report it."""
         filtered = PAPER_FILTERED_PERCENT.get(self.max_wer_percent)
         return None if filtered is None else round(100 - filtered, 1)
 
     def value(self) -> dict[str, Any]:
-        """A row of the Parquet file, and an object of the JSON."""
+        """The line as a row of the Parquet file and an object of the JSON."""
         return {
             "corpus": self.corpus,
             "max_wer_percent": self.max_wer_percent,
@@ -82,19 +81,19 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Swept:
-    """Lines by corpus, those of `all` last; shards whose evidence is still to come.
+class Sweep:
+    """Lines by corpus with those of `all` last, and the shards that have no evidence yet.
 
-    `past` is what each corpus kept before, in per cent of its hours.
+    `past` has the percentages of its hours that each corpus kept in earlier manifests.
     """
 
-    lines: list[Line]
+    lines: list[SweepLine]
     waiting: list[str]
     past: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def remarks(self) -> list[str]:
-        """What a person should know about these figures."""
+        """Warnings about these figures."""
         shares = [
             Share(line.corpus, line.kept_percent, line.max_wer_percent)
             for line in self.lines
@@ -109,15 +108,15 @@ class Swept:
         return found
 
 
-def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> Swept:
+def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> Sweep:
     """What `config` would publish with each threshold and with its own, by its evidence so far.
 
-    Raises `UserError` where there is no evidence at all.
+    Raises `UserError` if there is no evidence at all.
     """
     states = corpus_states(config, store)
     by_state = training_shards(states)
     own = {name: config.filter_of(name).max_wer_percent for name in config.corpora}
-    asked = sorted({*thresholds, *own.values()})
+    percents = sorted({*thresholds, *own.values()})
     amounts: dict[str, tuple[Amount, list[Amount]]] = {}
     waiting: list[str] = []
     for state, shards in by_state.items():
@@ -125,33 +124,34 @@ def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> 
         waiting += [str(shard.key) for shard in shards if not has_evidence(shard)]
         waiting += state.unready("train")
         if shards:
-            amounts[state.corpus.name] = _swept(state, ready, asked)
-    if not any(heard.windows for heard, _ in amounts.values()):
-        raise UserError("nothing is scored yet; `distillery run CONFIG --until score` does that")
-    amounts[ALL] = _summed(list(amounts.values()), len(asked))
+            amounts[state.corpus.name] = _swept(state, ready, percents)
+    if not any(labelled.windows for labelled, _ in amounts.values()):
+        raise UserError("nothing is scored yet; run `distillery run CONFIG --until score` first")
+    amounts[ALL] = _summed(list(amounts.values()), len(percents))
     own[ALL] = min(own.values()) if len(set(own.values())) == 1 else math.nan
     lines = [
-        Line(corpus, percent, kept, heard - kept, percent == own[corpus])
-        for corpus, (heard, by_threshold) in amounts.items()
-        for percent, kept in zip(asked, by_threshold, strict=True)
+        SweepLine(corpus, percent, kept, labelled - kept, percent == own[corpus])
+        for corpus, (labelled, by_threshold) in amounts.items()
+        for percent, kept in zip(percents, by_threshold, strict=True)
     ]
-    return Swept(lines, waiting, past_shares(config, store, states))
+    return Sweep(lines, waiting, past_shares(config, store, states))
 
 
 def has_evidence(shard: ShardState) -> bool:
-    """Whether all is there that the rules ask of a shard."""
+    """Whether a shard has everything that the filter reads."""
     return all(stage in shard.receipts for stage in shard.stages if stage != "filter")
 
 
 def _swept(
     state: CorpusState, shards: Sequence[ShardState], thresholds: Sequence[float]
 ) -> tuple[Amount, list[Amount]]:
-    """All of the evidence on a corpus's shards, and what is kept of it with each threshold."""
+    """The amount of evidence on a corpus's shards, and what each threshold keeps of it."""
     if state.index_digest is not None and state.evaluation.missing:
         raise UserError(
-            "contamination asks for all speech to measure on, and some of it is not indexed yet;"
-            " `distillery run CONFIG --until index` does that"
+            "filter.contamination needs the index of all evaluation speech, and part of it is"
+            " missing; run `distillery run CONFIG --until index` first"
         )
+    index = () if state.index_digest is None else state.evaluation.files
     settings, licence = state.filter, state.corpus.licence
     evidence = [
         (
@@ -161,7 +161,7 @@ def _swept(
                 evaluated=evaluated_speech(
                     state.config,
                     settings,
-                    state.evaluation.files,
+                    index,
                     shard.receipts["index"].output if "index" in shard.receipts else None,
                 ),
             ),
@@ -177,14 +177,14 @@ def swept_files(
     settings: Filter,
     thresholds: Sequence[float],
 ) -> tuple[Amount, list[Amount]]:
-    """All of the evidence in files, and what is kept of it with each threshold."""
+    """The amount of evidence in files, and what each threshold keeps of it."""
 
     def one(shard: tuple[FileRef, FilterContext]) -> tuple[Amount, list[Amount]]:
-        file, known = shard
-        # nothing is made from what is read here, so it is not hashed
+        file, context = shard
+        # No stage output depends on what is read here, so the file need not be verified.
         with store.fetch(file, verify=False) as path, pq.ParquetFile(path) as parquet:
-            evidence = parquet.read(columns=columns_needed(settings, known))
-        return sweep(evidence, settings, known, thresholds)
+            evidence = parquet.read(columns=columns_needed(settings, context))
+        return sweep(evidence, settings, context, thresholds)
 
     with ThreadPoolExecutor(_NUM_READERS) as readers:
         return _summed(list(readers.map(one, shards)), len(thresholds))
@@ -193,8 +193,9 @@ def swept_files(
 def _summed(
     parts: Sequence[tuple[Amount, list[Amount]]], num_thresholds: int
 ) -> tuple[Amount, list[Amount]]:
-    heard = reduce(add, (heard for heard, _ in parts), Amount())
+    labelled = reduce(add, (labelled for labelled, _ in parts), Amount())
     kept = [
-        reduce(add, (kept[place] for _, kept in parts), Amount()) for place in range(num_thresholds)
+        reduce(add, (kept[number] for _, kept in parts), Amount())
+        for number in range(num_thresholds)
     ]
-    return heard, kept
+    return labelled, kept

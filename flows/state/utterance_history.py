@@ -1,4 +1,4 @@
-"""One utterance's whole story, from its source to the decision, as the store tells it."""
+"""The history of one utterance, from its source to the decision of the filter."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,32 +20,26 @@ from storage.schema import REJECTED
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.base import NoReference
-from tasks.filter.schema import KEPT
-from tasks.label.schema import LABELS
-from tasks.normalise.schema import NORMALISED
 from tasks.plan.schema import PLAN
 from tasks.score.alignment import align
-from tasks.score.schema import EVIDENCE
+from tasks.stages import stage_named
 
-_COLUMNS: Final = {
-    # hours of audio are not read to say a few words about it
-    "normalise": [name for name in NORMALISED.names if name != "audio"],
-    "label": LABELS.names,
-    "score": EVIDENCE.names,
-    "filter": KEPT.names,
-}
+_OWN_FIELDS: Final = ("normalise", "label", "score", "filter")
+"""Stages whose rows have fields of their own in an `UtteranceHistory`."""
+
 _SOURCE: Final = ("file", "offset", "size", "column", "row", "channel", "start_s", "end_s")
 _MORE: Final = re.compile(r"\+\d+$")
-_NUM_CLOSE: Final = 3
-_MANY_CLOSE: Final = 1_000
+_NUM_SUGGESTIONS: Final = 3
+_NUM_CANDIDATES: Final = 1_000
 
 Row = dict[str, Any]
 
 
 class Decision(BaseModel):
-    """What became of an utterance, and at which stage.
+    """The outcome of an utterance, and the stage that decided it.
 
-    kept | dropped | quarantined | waiting | held_out: measured on, never learnt from | not_taken.
+    `outcome` is kept, dropped, quarantined, waiting, held_out (used only for evaluation), or
+    not_taken (beyond `limit_hours`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,29 +50,30 @@ class Decision(BaseModel):
     detail: str = ""
 
 
-class Story(BaseModel):
-    """All that the store knows of an utterance; None: it did not come so far."""
+class UtteranceHistory(BaseModel):
+    """What is stored about an utterance; None: it did not reach that stage."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     corpus: str
     split: str
-    shard: str | None  # None: the plan left it out
+    shard: str | None  # None: rejected by the plan
     source: Row | None
     utterance: Row | None
-    reference: str | None  # by the corpus's text rules
-    no_reference: str | None  # the text rule that gave none
+    reference: str | None  # by the text rules of the corpus
+    no_reference: str | None  # the text rule that rejected it
     label: Row | None
     evidence: Row | None  # of its window
-    own_evidence: Row | None  # of itself, beside others in its window
-    alignment: list[Row] | None  # of its own texts
+    own_evidence: Row | None  # of the utterance itself, which may share its window
+    alignment: list[Row] | None  # of its own reference and hypothesis
+    stages: dict[str, Row]  # its row in each other stage
     decision: Decision
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Where the plan has an id: `row` is None where the plan left it out itself."""
+class _PlannedUtterance:
+    """An id in a part of a plan; `row` is None if the plan rejected it."""
 
     state: CorpusState
     split: str
@@ -91,11 +86,13 @@ class _Found:
         return f"{self.state.corpus.name}/{self.split}"
 
 
-def read_story(config: RunConfig, store: Store, id: str, split: str | None = None) -> Story:
-    """The story of an utterance, of a piece that was cut from one, or of a window's first one.
+def read_history(
+    config: RunConfig, store: Store, id: str, split: str | None = None
+) -> UtteranceHistory:
+    """The history of an utterance, of a segment cut from one, or of the first one of a window.
 
-    `split` as `corpus/split` chooses among several that have the id. Raises `UserError` for an id
-    that is not there, naming those like it, and for one that stands in several splits.
+    `split`, as `corpus/split`, selects one of several splits that have the id. Raises `UserError`
+    for an unknown id, with similar ones, and for an id that several splits have.
     """
     states = corpus_states(config, store)
     parts = [
@@ -106,55 +103,55 @@ def read_story(config: RunConfig, store: Store, id: str, split: str | None = Non
         for part in state.plan_receipts(name)
     ]
     ids = {id, _MORE.sub("", id)}
-    found = [one for at in parts for one in _planned(store, *at, ids)]
+    found = [one for part in parts for one in _planned(store, *part, ids)]
     if not found:
-        found = [one for at in parts for one in _pieces(store, *at, _MORE.sub("", id))]
+        found = [one for part in parts for one in _segments(store, *part, _MORE.sub("", id))]
     if not found:
         raise UserError(_unknown(store, [part for _, _, part in parts], id, split))
     if len(found) > 1:
         names = ", ".join(one.name for one in found)
-        raise UserError(f"{id!r} stands in {names}; choose one with --split")
-    return _story(config, store, found[0])
+        raise UserError(f"{id!r} is in {names}; choose one with --split")
+    return _history(config, store, found[0])
 
 
 def _planned(
     store: Store, state: CorpusState, split: str, part: Receipt, ids: set[str]
-) -> Iterator[_Found]:
+) -> Iterator[_PlannedUtterance]:
     """Those of `ids` in one part of a split's plan."""
     for row in _rows(store, part.output, "id", ids, PLAN.names):
-        yield _Found(state, split, part, row["id"], row)
+        yield _PlannedUtterance(state, split, part, row["id"], row)
     for row in _rows(store, part.rejected, "id", ids, REJECTED.names):
-        yield _Found(state, split, part, row["id"], None)
+        yield _PlannedUtterance(state, split, part, row["id"], None)
 
 
-def _pieces(
+def _segments(
     store: Store, state: CorpusState, split: str, part: Receipt, id: str
-) -> Iterator[_Found]:
-    """Where `id` is of a piece that was cut from an utterance: its id begins with that one's."""
-    begins = {id[:length] for length in range(1, len(id))}
+) -> Iterator[_PlannedUtterance]:
+    """The utterance that a segment `id` was cut from: its id is a prefix of that of the segment."""
+    prefixes = {id[:length] for length in range(1, len(id))}
     shards = {shard.key.index: shard for shard in state.shards_of(split)}
-    for row in _rows(store, part.output, "id", begins, PLAN.names):
+    for row in _rows(store, part.output, "id", prefixes, PLAN.names):
         shard = shards.get(row["shard"])
-        made = shard.receipts.get("normalise") if shard else None
-        if made is not None and any(
-            _rows(store, file, "id", {id}, ["id"]) for file in (made.output, made.rejected)
+        receipt = shard.receipts.get("normalise") if shard else None
+        if receipt is not None and any(
+            _rows(store, file, "id", {id}, ["id"]) for file in (receipt.output, receipt.rejected)
         ):
-            yield _Found(state, split, part, id, row)
+            yield _PlannedUtterance(state, split, part, id, row)
 
 
 def _unknown(store: Store, parts: Sequence[Receipt], id: str, split: str | None) -> str:
-    begin = id[: max(1, len(id) // 2)]
-    alike: list[str] = []
+    prefix = id[: max(1, len(id) // 2)]
+    candidates: list[str] = []
     for part in parts:
         with store.fetch(part.output) as path:
             ids = pq.read_table(path, columns=["id"]).column("id")
-        alike += ids.filter(pc.starts_with(ids, begin)).slice(0, _MANY_CLOSE).to_pylist()
-    close = get_close_matches(id, alike, _NUM_CLOSE)
-    hint = f"did you mean {', '.join(close)}?" if close else "nothing is like it"
-    return f"no utterance {id!r} in {split or 'the run'}, among its planned ones; {hint}"
+        candidates += ids.filter(pc.starts_with(ids, prefix)).slice(0, _NUM_CANDIDATES).to_pylist()
+    close = get_close_matches(id, candidates, _NUM_SUGGESTIONS)
+    hint = f"did you mean {', '.join(close)}?" if close else "no id is similar"
+    return f"no planned utterance {id!r} in {split or 'the run'}; {hint}"
 
 
-def _story(config: RunConfig, store: Store, found: _Found) -> Story:
+def _history(config: RunConfig, store: Store, found: _PlannedUtterance) -> UtteranceHistory:
     state, plan = found.state, found.row
     shards = {shard.key.index: shard for shard in state.shards_of(found.split)}
     shard = None if plan is None else shards.get(plan["shard"])
@@ -165,50 +162,60 @@ def _story(config: RunConfig, store: Store, found: _Found) -> Story:
     evidence = rows.get("score")
     own = evidence and next(one for one in evidence["utterances"] if one["id"] == found.id)
     key = None if plan is None else ShardKey(state.corpus.name, found.split, plan["shard"])
-    told = utterance or {
+    planned = utterance or {
         name: (plan or {}).get(name) for name in ("recording_id", "speaker_id", "raw_text")
     }
-    return Story(
+    return UtteranceHistory(
         id=found.id,
         corpus=state.corpus.name,
         split=found.split,
         shard=None if key is None else str(key),
         source=None if plan is None else {name: plan[name] for name in _SOURCE},
-        utterance=None if plan is None else told,
+        utterance=None if plan is None else planned,
         reference=reference if isinstance(reference, str) else None,
         no_reference=reference.reason if isinstance(reference, NoReference) else None,
         label=rows.get("label"),
         evidence=evidence and {name: evidence[name] for name in evidence if name != "utterances"},
         own_evidence=own,
         alignment=None if own is None else _aligned(own),
+        stages={stage: row for stage, row in rows.items() if stage not in _OWN_FIELDS},
         decision=_decision(config, store, found, shard, rows),
     )
 
 
 def _aligned(evidence: Mapping[str, Any]) -> list[Row]:
     return [
-        {"kind": one.kind, "reference": one.reference, "hypothesis": one.hypothesis}
-        for one in align(evidence["reference"], evidence["hypothesis"])
+        {"kind": chunk.kind, "reference": chunk.reference, "hypothesis": chunk.hypothesis}
+        for chunk in align(evidence["reference"], evidence["hypothesis"])
     ]
 
 
 def _by_stage(store: Store, shard: ShardState, id: str) -> dict[str, Row]:
-    """The row of each stage that the utterance came through."""
+    """The output row of each stage that has one for the utterance."""
     found: dict[str, Row] = {}
-    for stage, columns in _COLUMNS.items():
+    for stage in shard.stages:
         if (receipt := shard.receipts.get(stage)) is None:
             break
-        column = "id" if stage == "normalise" else "utterance_ids"
+        schema = stage_named(stage).table.schema
+        # The audio of a whole shard is not read to describe one utterance.
+        columns = [field.name for field in schema if not _holds_bytes(field.type)]
+        column = "id" if "id" in schema.names else "utterance_ids"
         rows = _rows(store, receipt.output, column, {id}, columns)
         if rows:
             found[stage] = rows[0]
     return found
 
 
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_holds_bytes(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
 def _decision(
     config: RunConfig,
     store: Store,
-    found: _Found,
+    found: _PlannedUtterance,
     shard: ShardState | None,
     rows: Mapping[str, Row],
 ) -> Decision:
@@ -220,7 +227,7 @@ def _decision(
             outcome="not_taken", stage="plan", reason="limit_hours", detail=f"beyond {limit:g} h"
         )
     for stage, receipt in shard.receipts.items():
-        if stage in _COLUMNS and stage not in rows:
+        if stage not in rows:
             return _rejected(store, stage, receipt, found.id)
     if shard.next_stage is not None:
         failures = found.state.split(shard.next_stage, found.split).failures
@@ -232,8 +239,8 @@ def _decision(
             detail=detail,
         )
     if "filter" in rows:
-        left, all_of_it = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))
-        cut = f"its window is cut down to {left} of {all_of_it} utterances"
+        num_kept, num_all = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))
+        cut = f"its window is cut down to {num_kept} of {num_all} utterances"
         detail = cut if rows["filter"]["cut"] is not None else ""
         return Decision(outcome="kept", stage="filter", detail=detail)
     return Decision(
@@ -247,7 +254,7 @@ def _rejected(store: Store, stage: str, receipt: Receipt, id: str) -> Decision:
             outcome=row["outcome"], stage=stage, reason=row["reason"], detail=row["detail"]
         )
     raise UserError(
-        f"{id!r} went into {stage} {receipt.key} and neither comes out nor is left out;"
+        f"{id!r} is neither in the output nor in the rejected rows of {stage} {receipt.key};"
         " run `distillery manifest verify`"
     )
 
@@ -255,19 +262,19 @@ def _rejected(store: Store, stage: str, receipt: Receipt, id: str) -> Decision:
 def _rows(
     store: Store, file: FileRef | None, column: str, ids: set[str], columns: Sequence[str]
 ) -> list[Row]:
-    """The rows of a stored table that have one of `ids` in `column`, which may be of lists."""
+    """The rows of a stored table that have one of `ids` in `column`, a column of ids or lists."""
     if file is None:
         return []
-    # nothing is made from what is read, and audio in the same file is not read: nothing is hashed
+    # No stage output depends on what is read, and the audio is not read, so nothing is verified.
     with store.fetch(file, verify=False) as path:
         names = pq.read_table(path, columns=[column]).column(column).combine_chunks()
-        wanted = pa.array(sorted(ids), pa.string())
+        id_array = pa.array(sorted(ids), pa.string())
         if pa.types.is_list(names.type):
             parents = pc.list_parent_indices(names)
-            places = parents.filter(pc.is_in(pc.list_flatten(names), wanted)).unique()
+            indices = parents.filter(pc.is_in(pc.list_flatten(names), id_array)).unique()
         else:
-            places = pc.indices_nonzero(pc.is_in(names, wanted))
-        if not len(places):
+            indices = pc.indices_nonzero(pc.is_in(names, id_array))
+        if not len(indices):
             return []
-        rows: list[Row] = pq.read_table(path, columns=list(columns)).take(places).to_pylist()
+        rows: list[Row] = pq.read_table(path, columns=list(columns)).take(indices).to_pylist()
         return rows

@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from configs.schema import RunConfig
-from flows.commands.local_run import synthesise
 from flows.state.corpus_state import corpus_states
 from flows.state.frontier import Frontier
 from flows.state.publication import find_current, publish_manifest
 from flows.state.rejections import read_rejections
 from flows.state.status import read_status
 from flows.state.sweep import read_sweep
-from flows.state.utterance_history import read_story
+from flows.state.utterance_history import read_history
+from flows.synthetic import synthesise
 from storage.errors import UserError
 from storage.manifest import Manifest
 from storage.receipt import Receipt
@@ -203,7 +203,7 @@ def test_a_cut_window_is_learnt_with_its_own_sound_and_text(root: Path) -> None:
         assert sample.previous_text is None
     assert seen == len(cuts)
     first = next(iter(cuts.values()))["utterance_ids"][0]
-    told = read_story(config, Store(config.root), first)
+    told = read_history(config, Store(config.root), first)
     assert told.decision.outcome == "kept" and "is cut down to" in told.decision.detail
     assert told.own_evidence is not None and told.own_evidence["id"] == first
     exported = {
@@ -250,7 +250,7 @@ def test_speech_that_is_measured_on_is_found_by_text_and_by_sound(root: Path) ->
     told = {row.id: row.detail for row in read_rejections(config, store, "contamination")}
     assert "same audio as librispeech/test-clean 7001-700100-0000" in told.values()
     [copied] = [name for name, detail in told.items() if detail.startswith("same audio")]
-    story = read_story(config, store, copied)
+    story = read_history(config, store, copied)
     assert story.decision.reason == "contamination"
     assert all(
         detail.startswith(("same audio as", "shares 6 consecutive words"))

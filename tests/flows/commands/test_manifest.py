@@ -1,4 +1,4 @@
-"""What `distillery manifest` tells and mends, by the command line on a run that is finished."""
+"""`distillery manifest` by the command line on a finished run."""
 
 import json
 import re
@@ -17,7 +17,7 @@ KEY = "librispeech/train-clean-100/0000"
 
 
 @pytest.mark.parametrize("stage", ["normalise", "label", "filter"])
-def test_a_damaged_file_is_named_with_the_command_that_heals_it(
+def test_a_damaged_file_is_named_with_the_command_that_repairs_it(
     finished: Run, tmp_path: Path, stage: str
 ) -> None:
     run = copied(finished, tmp_path)
@@ -27,30 +27,30 @@ def test_a_damaged_file_is_named_with_the_command_that_heals_it(
     damaged[len(damaged) // 2] ^= 1
     victim.write_bytes(damaged)
     path = str(victim.relative_to(run.root))
-    told = run.distillery("manifest", "verify", "tiny.yaml", expect=1).stderr
-    assert path in told
+    result = run.distillery("manifest", "verify", "tiny.yaml", expect=1).stderr
+    assert path in result
     found = json.loads(run.distillery("manifest", "verify", "tiny.yaml", "--json", expect=1).stdout)
     [wrong] = found["wrong"]
     assert (wrong["path"], wrong["stage"]) == (path, stage)
-    assert f"again: {wrong['again']}" in told
+    assert f"again: {wrong['again']}" in result
     assert re.fullmatch(rf"distillery rerun tiny.yaml {stage} {KEY}\d", wrong["again"])
     run.distillery(*shlex.split(wrong["again"])[1:])
     assert victim.read_bytes() == whole
-    healed = run.json("manifest", "verify")
-    assert (healed["wrong"], healed["digest"]) == ([], finished.digest)
-    assert healed["files"] == 8
+    repaired = run.json("manifest", "verify")
+    assert (repaired["wrong"], repaired["digest"]) == ([], finished.digest)
+    assert repaired["files"] == 8
 
 
-def test_what_other_settings_made_is_not_promised_to_heal(finished: Run, tmp_path: Path) -> None:
+def test_no_repair_is_promised_with_other_settings(finished: Run, tmp_path: Path) -> None:
     copied(finished, tmp_path)
     other = tiny(tmp_path, filter={"max_wer_percent": 0})
     for victim in (other.root / "filter").rglob("*train*/?????.????????.parquet"):
         victim.write_bytes(victim.read_bytes()[:-1])
-    told = other.distillery("manifest", "verify", "tiny.yaml", expect=1).stderr
-    assert "with the configuration that published 1: this one has changed" in told
+    result = other.distillery("manifest", "verify", "tiny.yaml", expect=1).stderr
+    assert "with the configuration that published 1: this one has changed" in result
 
 
-def test_a_difference_is_told_with_its_cause(stricter: Run) -> None:
+def test_a_difference_has_its_cause(stricter: Run) -> None:
     words = ("manifest", "diff", "tiny.yaml", "1", "2")
     found = json.loads(stricter.distillery(*words, "--json").stdout)
     [cause] = found["causes"]
@@ -69,7 +69,7 @@ def test_a_difference_is_told_with_its_cause(stricter: Run) -> None:
     assert f"wer +{rows[0] - rows[1]}" in shown
 
 
-def test_the_card_is_there_and_stays(finished: Run, tmp_path: Path) -> None:
+def test_the_card_is_stored_and_recreated(finished: Run, tmp_path: Path) -> None:
     run = copied(finished, tmp_path)
     card = run.root / "manifests" / "tiny" / "00001.md"
     text = card.read_text()
@@ -80,7 +80,7 @@ def test_the_card_is_there_and_stays(finished: Run, tmp_path: Path) -> None:
     assert run.distillery("manifest", "show", "tiny.yaml", "--card").stdout == text
 
 
-def test_exports_hold_what_was_published(finished: Run, tmp_path: Path) -> None:
+def test_exports_contain_what_was_published(finished: Run, tmp_path: Path) -> None:
     totals = finished.json("manifest", "show")["totals"]["all"]
     hf, nemo = tmp_path / "hf", tmp_path / "nemo"
     finished.distillery("manifest", "export", "tiny.yaml", "--to", "hf", str(hf))
@@ -88,8 +88,8 @@ def test_exports_hold_what_was_published(finished: Run, tmp_path: Path) -> None:
     assert rows.num_rows == totals["windows"]
     assert sum(rows["duration_s"]) / 3600 == pytest.approx(totals["hours"])
     assert max(rows["wer_percent"]) <= 10
-    told = finished.distillery("manifest", "export", "tiny.yaml", "1", "--to", "nemo", str(nemo))
-    assert f"tiny 1 is in {nemo}" in told.stdout
+    result = finished.distillery("manifest", "export", "tiny.yaml", "1", "--to", "nemo", str(nemo))
+    assert f"tiny 1 is in {nemo}" in result.stdout
     lines = (nemo / "train_manifest.jsonl").read_text().splitlines()
     pairs = {row["id"]: (row["text"], row["pseudo_text"]) for row in rows}
     items = {item["id"]: (item["text"], item["pred_text"]) for item in map(json.loads, lines)}
@@ -97,7 +97,7 @@ def test_exports_hold_what_was_published(finished: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "result"),
     [
         (("export", "tiny.yaml", "x", "y", "--to", "hf"), "expected [NUMBER] DEST"),
         (("export", "tiny.yaml", "9", "y", "--to", "hf"), "no manifest tiny 9"),
@@ -105,14 +105,14 @@ def test_exports_hold_what_was_published(finished: Run, tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_with_manifests_is_one_line(
-    finished: Run, words: tuple[str, ...], told: str
+    finished: Run, words: tuple[str, ...], result: str
 ) -> None:
     done = finished.distillery("manifest", *words, expect=2)
-    assert told in done.stderr
+    assert result in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_what_only_reads_imports_no_torch(finished: Run) -> None:
+def test_read_only_commands_import_neither_torch_nor_prefect(finished: Run) -> None:
     code = (
         "import sys, flows.commands.app\n"
         "for words in ['list', 'show', 'show --card', 'verify', 'diff 1 1']:\n"

@@ -12,8 +12,8 @@ import pytest
 
 from configs.load import load_config
 from flows.state.keep_rate import Share, abnormal
-from flows.state.sweep import Line, Swept
-from flows.state.utterance_history import read_story
+from flows.state.sweep import Sweep, SweepLine
+from flows.state.utterance_history import read_history
 from storage.store import Store
 from tasks.filter.sweep import Amount
 from tests.flows.running import Run, copied, tiny
@@ -32,54 +32,56 @@ def files(run: Run, stage: str, *, rejected: bool = False) -> list[Path]:
     return sorted(path for path in found if ("quarantine" in path.name) == rejected)
 
 
-def swept(run: Run, thresholds: str) -> dict[tuple[str, float], dict[str, Any]]:
-    told = run.distillery("sweep", "tiny.yaml", "--thresholds", thresholds, "--json").stdout
-    return {(line["corpus"], line["max_wer_percent"]): line for line in json.loads(told)["lines"]}
+def sweep_of(run: Run, thresholds: str) -> dict[tuple[str, float], dict[str, Any]]:
+    result = run.distillery("sweep", "tiny.yaml", "--thresholds", thresholds, "--json").stdout
+    return {(line["corpus"], line["max_wer_percent"]): line for line in json.loads(result)["lines"]}
 
 
 def explained(run: Run, id: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(run.distillery("explain", "tiny.yaml", id, "--json").stdout)
-    return told
+    result: dict[str, Any] = json.loads(run.distillery("explain", "tiny.yaml", id, "--json").stdout)
+    return result
 
 
-def assert_told_is_published(told: dict[str, Any], totals: dict[str, Any]) -> None:
+def assert_line_is_published(result: dict[str, Any], totals: dict[str, Any]) -> None:
     """Check a line of a sweep against the totals of the manifest that its threshold gives."""
     for name in ("windows", "utterances"):
-        assert told[f"kept_{name}"] == totals[name]
-    assert told["kept_hours"] == pytest.approx(totals["hours"])
-    assert told["kept_windows"] + told["dropped_windows"] == totals["windows_heard"]
+        assert result[f"kept_{name}"] == totals[name]
+    assert result["kept_hours"] == pytest.approx(totals["hours"])
+    assert result["kept_windows"] + result["dropped_windows"] == totals["windows_heard"]
 
 
-def test_a_sweep_tells_what_is_published_at_a_threshold(finished: Run, stricter: Run) -> None:
-    told = swept(finished, "0,30,250")
+def test_a_sweep_predicts_what_is_published_at_a_threshold(finished: Run, stricter: Run) -> None:
+    result = sweep_of(finished, "0,30,250")
     for number, percent in ((1, OWN), (2, 0.0)):
         words = ("manifest", "show", "tiny.yaml", str(number), "--json")
         totals = json.loads(stricter.distillery(*words).stdout)["totals"]
         for corpus in ("librispeech", "all"):
-            assert_told_is_published(told[corpus, percent], totals[corpus])
-    for (_, percent), line in told.items():
+            assert_line_is_published(result[corpus, percent], totals[corpus])
+    for (_, percent), line in result.items():
         assert line["is_configured"] == (percent == OWN)
-    kept = [told["all", percent]["kept_windows"] for percent in (0.0, OWN, 30.0, 250.0)]
+    kept = [result["all", percent]["kept_windows"] for percent in (0.0, OWN, 30.0, 250.0)]
     assert kept == sorted(kept) and kept[0] < kept[-1]
 
 
 @pytest.mark.slow
-def test_a_sweep_tells_what_a_run_at_each_threshold_publishes(
+def test_a_sweep_predicts_what_a_run_at_each_threshold_publishes(
     finished: Run, tmp_path: Path
 ) -> None:
     copied(finished, tmp_path)
-    told = swept(finished, "30,250")
-    dearly = {stage: finished.receipts(stage) for stage in ("normalise", "label", "score")}
+    result = sweep_of(finished, "30,250")
+    expensive = {stage: finished.receipts(stage) for stage in ("normalise", "label", "score")}
     for percent in (30.0, 250.0):
         other = tiny(tmp_path, filter={"max_wer_percent": percent})
         other.run("--until", "publish")
         totals = other.json("manifest", "show")["totals"]
         for corpus in ("librispeech", "all"):
-            assert_told_is_published(told[corpus, percent], totals[corpus])
-        assert {stage: other.receipts(stage) for stage in dearly} == dearly
+            assert_line_is_published(result[corpus, percent], totals[corpus])
+        assert {stage: other.receipts(stage) for stage in expensive} == expensive
 
 
-def test_a_sweep_stands_beside_the_paper_and_in_files(finished: Run, tmp_path: Path) -> None:
+def test_a_sweep_has_the_paper_s_figures_and_is_written_to_files(
+    finished: Run, tmp_path: Path
+) -> None:
     parquet, plot = tmp_path / "sweep.parquet", tmp_path / "sweep.svg"
     words = ("sweep", "tiny.yaml", "--parquet", str(parquet), "--plot", str(plot))
     shown = finished.distillery(*words).stdout
@@ -93,11 +95,11 @@ def test_a_sweep_stands_beside_the_paper_and_in_files(finished: Run, tmp_path: P
     assert {"librispeech", "all", "paper"} <= set(names)
 
 
-def test_a_sweep_says_what_it_cannot_do(finished: Run, tmp_path: Path) -> None:
+def test_a_sweep_reports_mistakes(finished: Run, tmp_path: Path) -> None:
     for words, problem in [
         (("--thresholds", "5,many"), "thresholds are '5,many'"),
-        (("--thresholds", "-1"), "expected percentages from 0 on"),
-        (("--plot", "sweep.png"), "drawn as .svg"),
+        (("--thresholds", "-1"), "expected percentages of at least 0"),
+        (("--plot", "sweep.png"), "must name an .svg file"),
     ]:
         assert problem in finished.distillery("sweep", "tiny.yaml", *words, expect=2).stderr
     assert (
@@ -105,22 +107,22 @@ def test_a_sweep_says_what_it_cannot_do(finished: Run, tmp_path: Path) -> None:
     )
 
 
-def shares(**kept_percents: float) -> Swept:
+def shares(**kept_percents: float) -> Sweep:
     lines = [
-        Line(corpus, 10.0, Amount(1, 1, percent), Amount(1, 1, 100 - percent), True)
+        SweepLine(corpus, 10.0, Amount(1, 1, percent), Amount(1, 1, 100 - percent), True)
         for corpus, percent in kept_percents.items()
     ]
-    return Swept([*lines, Line("all", 10.0, Amount(1, 1, 1.0), Amount(9, 9, 99.0), True)], [])
+    return Sweep([*lines, SweepLine("all", 10.0, Amount(1, 1, 1.0), Amount(9, 9, 99.0), True)], [])
 
 
-def test_an_abnormal_share_is_said_aloud() -> None:
+def test_an_abnormal_share_is_reported() -> None:
     assert shares(ami=31, fisher=60, tedlium=62, voxpopuli=100).remarks == []
-    [told] = shares(ami=30, fisher=60, tedlium=64, voxpopuli=99).remarks
-    assert "ami keeps 30.0 %" in told and "less than half of the median" in told
-    [told] = shares(ami=41, fisher=20, tedlium=18).remarks
-    assert "ami keeps 41.0 %" in told and "more than twice the median" in told
-    [told] = shares(ami=27).remarks
-    assert "less than half of the paper's share, 54.6 %" in told
+    [result] = shares(ami=30, fisher=60, tedlium=64, voxpopuli=99).remarks
+    assert "ami keeps 30.0 %" in result and "less than half of the median" in result
+    [result] = shares(ami=41, fisher=20, tedlium=18).remarks
+    assert "ami keeps 41.0 %" in result and "more than twice the median" in result
+    [result] = shares(ami=27).remarks
+    assert "less than half of the paper's share, 54.6 %" in result
     assert shares(ami=28, fisher=100).remarks == []
 
 
@@ -140,60 +142,60 @@ def test_neither_imports_a_model(finished: Run, command: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_a_share_is_held_against_what_it_was() -> None:
+def test_a_share_is_compared_with_earlier_ones() -> None:
     share = Share("ami", 60.0, 10.0)
     assert abnormal([share], {"ami": [55.0, 65.0, 52.0]}) == []
-    [told] = abnormal([share], {"ami": [80.0, 82.0]})
-    assert told == "abnormal: ami keeps 60.0 % of its hours at 10 %, before it was 81.0 %"
+    [result] = abnormal([share], {"ami": [80.0, 82.0]})
+    assert result == "abnormal: ami keeps 60.0 % of its hours at 10 %, before it was 81.0 %"
     assert abnormal([Share("ami", 0.0, 10.0)], {"ami": [0.0]}) == []
     assert abnormal([Share("ami", 0.0, 10.0)], {}) != []
 
 
-def test_a_corpus_that_keeps_less_than_before_is_told_after_a_run(
+def test_a_corpus_that_keeps_less_than_before_is_reported_after_a_run(
     finished: Run, tmp_path: Path
 ) -> None:
     run = copied(finished, tmp_path)
     victim = table_of(files(run, "filter")[0], "window_id")
     listed = {"ids": [row["window_id"] for row in victim]}
     taken = tiny(tmp_path, filter={"takedown": listed})
-    told = taken.run("--until", "publish").stdout
-    assert "abnormal: librispeech keeps" in told and "before it was" in told
+    result = taken.run("--until", "publish").stdout
+    assert "abnormal: librispeech keeps" in result and "before it was" in result
     assert "abnormal: librispeech keeps" in taken.distillery("sweep", "tiny.yaml").stdout
     rejected = json.loads(
         taken.distillery("explain", "tiny.yaml", "--reason", "takedown", "--json").stdout
     )
     assert {row["id"] for row in rejected} == set(listed["ids"])
-    dearly = ("normalise", "label", "score")
-    assert {stage: taken.receipts(stage) for stage in dearly} == {
-        stage: finished.receipts(stage) for stage in dearly
+    expensive = ("normalise", "label", "score")
+    assert {stage: taken.receipts(stage) for stage in expensive} == {
+        stage: finished.receipts(stage) for stage in expensive
     }
     manifest = sorted((taken.root / "manifests").rglob("00002.json"))[0].read_text()
     assert not any(name in manifest for name in listed["ids"])
 
 
-def test_a_kept_utterance_is_told_from_source_to_decision(finished: Run) -> None:
+def test_a_kept_utterance_is_explained_from_source_to_decision(finished: Run) -> None:
     [name] = table_of(files(finished, "filter")[0], "utterance_ids")[0]["utterance_ids"]
-    story = explained(finished, name)
-    assert story["decision"] == {"outcome": "kept", "stage": "filter", "reason": "", "detail": ""}
-    assert story["corpus"] == "librispeech" and story["shard"].startswith("librispeech/train-")
-    assert story["source"]["size"] > 0
-    assert story["utterance"]["duration_s"] == story["label"]["duration_s"]
-    assert story["reference"] and story["label"]["window_id"] == name
-    parts = [one["reference"] for one in story["alignment"] if one["reference"]]
-    assert " ".join(parts) == story["evidence"]["reference"]
+    history = explained(finished, name)
+    assert history["decision"] == {"outcome": "kept", "stage": "filter", "reason": "", "detail": ""}
+    assert history["corpus"] == "librispeech" and history["shard"].startswith("librispeech/train-")
+    assert history["source"]["size"] > 0
+    assert history["utterance"]["duration_s"] == history["label"]["duration_s"]
+    assert history["reference"] and history["label"]["window_id"] == name
+    parts = [one["reference"] for one in history["alignment"] if one["reference"]]
+    assert " ".join(parts) == history["evidence"]["reference"]
     shown = finished.distillery("explain", "tiny.yaml", name).stdout
-    assert story["utterance"]["raw_text"] in shown and "kept at filter" in shown
+    assert history["utterance"]["raw_text"] in shown and "kept at filter" in shown
 
 
-def test_what_is_left_out_is_told_with_stage_and_reason(finished: Run) -> None:
+def test_a_rejected_utterance_is_explained_with_stage_and_reason(finished: Run) -> None:
     store, settings = Store(str(finished.root)), load_config(finished.config)
     settings = settings.model_copy(update={"root": str(finished.root)})
     reasons = set()
     for stage in ("plan", "normalise", "label", "score", "filter"):
         for path in files(finished, stage, rejected=True):
             for row in table_of(path):
-                told = read_story(settings, store, row["id"]).decision
-                assert told.model_dump() == {
+                result = read_history(settings, store, row["id"]).decision
+                assert result.model_dump() == {
                     "stage": stage, **{key: row[key] for key in ("outcome", "reason", "detail")},
                 }  # fmt: skip
                 reasons.add(row["reason"])
@@ -202,20 +204,20 @@ def test_what_is_left_out_is_told_with_stage_and_reason(finished: Run) -> None:
 
 def test_all_rows_of_a_reason_are_listed(finished: Run) -> None:
     counted = sum(line["dropped"].get("wer", 0) for line in finished.json("status")["stages"])
-    told = finished.distillery("explain", "tiny.yaml", "--reason", "wer", "--json").stdout
-    rows = json.loads(told)
+    result = finished.distillery("explain", "tiny.yaml", "--reason", "wer", "--json").stdout
+    rows = json.loads(result)
     assert len(rows) == counted > 1
     assert {row["stage"] for row in rows} == {"filter"}
     shown = finished.distillery("explain", "tiny.yaml", "--reason", "wer", "--limit", "1").stdout
     assert rows[0]["id"] in shown and f"{counted} rows: wer, {counted - 1} more" in shown
     early = finished.distillery("explain", "tiny.yaml", "--reason", "no_audio").stdout
     assert "plan: " in early
-    told = finished.distillery("explain", "tiny.yaml", "--reason", "we", expect=2).stderr
-    assert "nothing was left out for 'we'; there is" in told and "wer " in told
+    result = finished.distillery("explain", "tiny.yaml", "--reason", "we", expect=2).stderr
+    assert "nothing was rejected for 'we'; the reasons are" in result and "wer " in result
     assert "give the id" in finished.distillery("explain", "tiny.yaml", expect=2).stderr
 
 
-def test_a_wrong_word_is_seen_without_colour(finished: Run) -> None:
+def test_a_wrong_word_is_marked_without_colour(finished: Run) -> None:
     dropped = [row for path in files(finished, "filter", rejected=True) for row in table_of(path)]
     name = next(row["id"] for row in dropped if row["reason"] == "wer")
     shown = finished.distillery("explain", "tiny.yaml", name).stdout
@@ -223,29 +225,33 @@ def test_a_wrong_word_is_seen_without_colour(finished: Run) -> None:
     assert "dropped at filter: wer (wer " in shown
 
 
-def test_held_out_speech_is_told_as_such(finished: Run) -> None:
+def test_held_out_speech_is_explained_as_such(finished: Run) -> None:
     path = next(path for path in files(finished, "normalise") if "/test-clean/" in str(path))
-    story = explained(finished, table_of(path, "id")[0]["id"])
-    assert story["decision"]["outcome"] == "held_out"
-    assert story["label"] is None
+    history = explained(finished, table_of(path, "id")[0]["id"])
+    assert history["decision"]["outcome"] == "held_out"
+    assert history["label"] is None
 
 
-def test_what_is_not_there_yet_is_told_as_waiting(finished: Run, tmp_path: Path) -> None:
+def test_what_is_not_filtered_yet_is_waiting(finished: Run, tmp_path: Path) -> None:
     run = copied(finished, tmp_path)
     path = files(run, "filter")[0]
     name = table_of(path, "window_id")[0]["window_id"]
     for receipt in (run.root / "filter").rglob("*.json"):
         receipt.unlink()
-    told = explained(run, name)["decision"]
-    assert (told["outcome"], told["stage"]) == ("waiting", "filter")
+    result = explained(run, name)["decision"]
+    assert (result["outcome"], result["stage"]) == ("waiting", "filter")
 
 
-def test_packed_utterances_and_window_are_found_by_any_name(finished: Run) -> None:
+def test_an_utterance_is_found_by_the_name_of_its_window(finished: Run) -> None:
     name = table_of(files(finished, "label")[0], "window_id")[0]["window_id"]
     assert explained(finished, f"{name}+3")["id"] == name
 
 
-def test_an_id_that_is_not_there_is_answered_by_those_like_it(finished: Run) -> None:
+def test_an_unknown_id_is_answered_by_similar_ones(finished: Run) -> None:
     name = table_of(files(finished, "label")[0], "window_id")[0]["window_id"]
-    told = finished.distillery("explain", "tiny.yaml", f"{name}x", expect=2).stderr
-    assert f"no utterance '{name}x' in the run" in told and "did you mean" in told and name in told
+    result = finished.distillery("explain", "tiny.yaml", f"{name}x", expect=2).stderr
+    assert (
+        f"no planned utterance '{name}x' in the run" in result
+        and "did you mean" in result
+        and name in result
+    )

@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from configs.schema import Runtime
-from flows.dispatch.advance import advance
+from flows.dispatch.advance import FixedUnits, advance
 from flows.dispatch.lane import Ended
 from flows.dispatch.progress import StageBars
 from flows.state.frontier import Unit
@@ -175,6 +175,14 @@ def test_lanes_are_closed_as_soon_as_nothing_more_comes() -> None:
     run(Chains("a"), lanes)
     assert lanes.closed == [("download", "a"), ("normalise", "a"), ("label", "a")]
     assert lanes.opened == lanes.closed
+
+
+def test_units_known_from_the_start_share_one_lane() -> None:
+    units = [unit("label", "a", index) for index in range(NUM_SHARDS)]
+    lanes = Lanes(receipt)
+    assert advance(FixedUnits(units), Runtime(), lanes.open, StageBars()) == []
+    assert lanes.started == units
+    assert lanes.opened == lanes.closed == [("label", "a")]
 
 
 def test_lanes_are_closed_when_the_source_fails() -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from benchmarks.finished_shards import CORPUS, receipt_of, write_config
 from configs.load import load_config
-from flows.commands.local_run import prefect_here
+from flows.server.session import prefect_session
 from storage.receipt import Receipt
 from storage.stage import Place
 
 
 def main(address: str, folder: Path, num_shards: int) -> None:
     """Through the flows of real stages, with a server of their own."""
-    with prefect_here(folder / "prefect") as wait_until_up:
+    with prefect_session(folder / "prefect") as wait_until_up:
         wait_until_up()
         _spread(address, folder / "where", num_shards)
 

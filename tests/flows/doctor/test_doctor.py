@@ -1,4 +1,4 @@
-"""What the doctor finds, and what a run refuses to begin with; nothing is downloaded."""
+"""The preflight checks, and the runs that are refused because of them; nothing is downloaded."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from configs.schema import RunConfig
 from flows.commands.app import app
 from flows.doctor.check import Check
-from flows.doctor.examine import HopelessError, examine, refuse_hopeless
+from flows.doctor.examine import ImpossibleRunError, examine, require_possible
 from storage.store import Store
 from tests.builders import flac, noise
 from tests.file_server import serving
@@ -60,7 +60,7 @@ def check_of(found: RunConfig, subject: str) -> Check:
     return check
 
 
-def test_nothing_is_wrong_with_what_is_whole(tmp_path: Path, folder: Path) -> None:
+def test_every_check_of_a_complete_configuration_is_ok(tmp_path: Path, folder: Path) -> None:
     found = examine(config(tmp_path, {"own": {"mirror": str(folder), "local": LOCAL}}), CONFIG)
     assert {check.state for check in found} == {"ok"}
     assert {check.subject for check in found} >= {"storage", "disk", "scratch", "teacher", "own"}
@@ -68,7 +68,7 @@ def test_nothing_is_wrong_with_what_is_whole(tmp_path: Path, folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("blocks", "subject", "told"),
+    ("blocks", "subject", "expected"),
     [
         ({"root": "memroy://x"}, "storage", "memroy"),
         ({"root": "/proc/nowhere"}, "storage", "/proc/nowhere"),
@@ -83,22 +83,22 @@ def test_nothing_is_wrong_with_what_is_whole(tmp_path: Path, folder: Path) -> No
         ({"corpora": {"librispeach": {}}}, "librispeach", "no corpus 'librispeach'"),
         ({"corpora": {"tedlium": {"splits": ["dv"]}}}, "tedlium", "no split 'dv'"),
         ({"corpora": {"fisher": {}}}, "fisher", "LDC2004S13"),
-        ({"corpora": {"common_voice": {}}}, "common_voice", "brought by hand"),
-        ({"corpora": {"fisher": {"mirror": UNREACHABLE}}}, "fisher", "is read where it lies"),
+        ({"corpora": {"common_voice": {}}}, "common_voice", "provided by hand"),
+        ({"corpora": {"fisher": {"mirror": UNREACHABLE}}}, "fisher", "is read in place"),
         ({"corpora": {"tedlium": {"mirror": UNREACHABLE}}}, "tedlium", "cannot reach"),
     ],
 )
 def test_each_fault_is_a_problem_with_a_next_step(
-    tmp_path: Path, blocks: dict[str, Any], subject: str, told: str
+    tmp_path: Path, blocks: dict[str, Any], subject: str, expected: str
 ) -> None:
     found = config(tmp_path, **{"corpora": {"tedlium": {"mirror": UNREACHABLE}}, **blocks})
     problems = [check for check in checks_of(found, subject) if check.state == "problem"]
     assert problems
-    assert told in problems[0].found
+    assert expected in problems[0].found
     assert problems[0].next_step or subject in ("storage", "scratch", "tedlium")
 
 
-def test_a_gpu_that_is_not_there_is_a_problem(
+def test_a_missing_gpu_is_a_problem(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -109,9 +109,9 @@ def test_a_gpu_that_is_not_there_is_a_problem(
     assert check_of(wanted, "device").state == "problem"
     assert check_of(config(tmp_path, own, runtime={"device": "auto"}), "device").state == "ok"
     store = Store(wanted.root)
-    refuse_hopeless(wanted, store, until="normalise")
-    with pytest.raises(HopelessError, match="finds no GPU"):
-        refuse_hopeless(wanted, store, until="label")
+    require_possible(wanted, store, until="normalise")
+    with pytest.raises(ImpossibleRunError, match="finds no GPU"):
+        require_possible(wanted, store, until="label")
 
 
 def test_a_disk_that_is_too_small_is_a_problem(tmp_path: Path, folder: Path) -> None:
@@ -121,15 +121,15 @@ def test_a_disk_that_is_too_small_is_a_problem(tmp_path: Path, folder: Path) -> 
     assert "limit_hours" in found.next_step
 
 
-def test_what_is_missing_of_a_delivery_is_named(tmp_path: Path) -> None:
+def test_missing_parts_of_a_delivery_are_named(tmp_path: Path) -> None:
     disc = tmp_path / "fisher" / "fe_03_p1_sph1" / "audio" / "000"
     disc.mkdir(parents=True)
     (disc / "fe_03_00001.sph").write_bytes(b"")
     found = checks_of(config(tmp_path, {"fisher": {"mirror": str(tmp_path / "fisher")}}), "fisher")
-    told = [check.found for check in found]
-    assert not any("speech disc 1 of 7, part 1" in one for one in told)
-    assert any("missing: speech disc 2 of 7, part 1" in one for one in told)
-    assert any("nothing of LDC2005T19" in one for one in told)
+    expected = [check.found for check in found]
+    assert not any("speech disc 1 of 7, part 1" in one for one in expected)
+    assert any("missing: speech disc 2 of 7, part 1" in one for one in expected)
+    assert any("nothing of LDC2005T19" in one for one in expected)
     assert all(check.next_step for check in found)
 
 
@@ -140,7 +140,7 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, folder: Path) -
     assert (check.state, "held/*.flac" in check.found) == ("warning", True)
 
 
-def test_the_files_on_a_mirror_have_their_names_and_sizes(tmp_path: Path) -> None:
+def test_files_on_a_mirror_are_compared_by_name_and_size(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     chosen = {"mirror": str(mirror), "splits": ["train-clean-100", "dev-clean"]}
@@ -149,7 +149,7 @@ def test_the_files_on_a_mirror_have_their_names_and_sizes(tmp_path: Path) -> Non
     assert "train-clean-100.tar.gz, dev-clean.tar.gz" in check.found
     for name in ("train-clean-100.tar.gz", "dev-clean.tar.gz"):
         (mirror / name).write_bytes(b"small")
-    assert "published are 6,387,309,499" in check_of(published, "librispeech").found
+    assert "expected 6,387,309,499" in check_of(published, "librispeech").found
     own = config(tmp_path, {"librispeech": {**chosen, "checksums": "sha256sums"}})
     assert "SHA256SUMS" in check_of(own, "librispeech").found
     (mirror / "SHA256SUMS").write_text("")
@@ -173,39 +173,39 @@ def server() -> Iterator[tuple[str, dict[str, int], list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("status", "state", "told"),
+    ("status", "state", "expected"),
     [
-        (200, "ok", "is there, the first of 2"),
+        (200, "ok", "exists, the first of 2"),
         (401, "problem", "is gated"),
         (403, "problem", "is gated"),
         (404, "problem", "is not found"),
         (503, "warning", "answers 503"),
     ],
 )
-def test_a_server_is_asked_for_the_first_file_alone(
+def test_only_the_first_file_of_a_server_is_requested(
     tmp_path: Path,
     server: tuple[str, dict[str, int], list[str]],
     status: int,
     state: str,
-    told: str,
+    expected: str,
 ) -> None:
     url, statuses, asked = server
     statuses["train-clean-360.tar.gz"] = status
     chosen = {"mirror": url, "splits": ["train-clean-360", "dev-other"]}
     check = check_of(config(tmp_path, {"librispeech": chosen}), "librispeech")
     assert check.state == state
-    assert told in check.found
+    assert expected in check.found
     assert asked == ["HEAD"]
 
 
-def test_a_file_of_another_size_is_another_release(
+def test_an_unexpected_size_is_another_release(
     tmp_path: Path, server: tuple[str, dict[str, int], list[str]]
 ) -> None:
     url, statuses, _ = server
     statuses["dev-clean.tar.gz"] = 200
     chosen = {"mirror": url, "splits": ["dev-clean"]}
     check = check_of(config(tmp_path, {"librispeech": chosen}), "librispeech")
-    assert "has 1,000 bytes, published are 337,926,286" in check.found
+    assert "has 1,000 bytes, expected 337,926,286" in check.found
 
 
 @pytest.fixture
@@ -243,23 +243,23 @@ def test_a_gated_data_set_needs_a_token(
     assert check_of(on_hub(tmp_path), "own").state == "ok"
 
 
-def test_a_hub_that_is_out_of_reach_is_a_problem(
+def test_an_unreachable_hub_is_a_problem(
     tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", UNREACHABLE)
     assert "cannot reach" in check_of(on_hub(tmp_path), "own").found
 
 
-def test_a_gated_corpus_without_a_token_is_told_without_asking(
+def test_a_gated_corpus_without_a_token_is_refused_without_a_request(
     tmp_path: Path, hub: HubServer
 ) -> None:
     gated = config(tmp_path, {"gigaspeech": {"form": "hub"}})
-    with pytest.raises(HopelessError, match="gigaspeech is gated"):
-        refuse_hopeless(gated, Store(gated.root))
+    with pytest.raises(ImpossibleRunError, match="gigaspeech is gated"):
+        require_possible(gated, Store(gated.root))
     assert hub.requests == []
 
 
-def test_a_run_without_hope_is_refused_with_all_of_its_problems(tmp_path: Path) -> None:
+def test_an_impossible_run_is_refused_with_all_of_its_problems(tmp_path: Path) -> None:
     found = config(
         tmp_path,
         {
@@ -270,15 +270,15 @@ def test_a_run_without_hope_is_refused_with_all_of_its_problems(tmp_path: Path) 
         },
         licence="commercial",
     )
-    with pytest.raises(HopelessError) as raised:
-        refuse_hopeless(found, Store(found.root))
-    told = raised.value.problems
-    subjects = {one.partition(":")[0] for one in told}
+    with pytest.raises(ImpossibleRunError) as raised:
+        require_possible(found, Store(found.root))
+    expected = raised.value.problems
+    subjects = {one.partition(":")[0] for one in expected}
     assert subjects == {"licence", "fisher", "common_voice", "tedlium"}
-    assert all("\n" not in one for one in told)
+    assert all("\n" not in one for one in expected)
 
 
-def test_a_run_with_what_it_needs_is_not_refused(tmp_path: Path, folder: Path) -> None:
+def test_a_possible_run_is_not_refused(tmp_path: Path, folder: Path) -> None:
     own = {"own": {"mirror": str(folder), "local": LOCAL}}
     made = {"folder": "unused", "num_train_utterances": 1, "num_eval_utterances": 1}
     for found in (
@@ -286,10 +286,10 @@ def test_a_run_with_what_it_needs_is_not_refused(tmp_path: Path, folder: Path) -
         config(tmp_path, {"librispeech": {}, "voxpopuli": {"mirror": UNREACHABLE}}),
         config(tmp_path, {"fisher": {"mirror": "not-yet-made"}}, synthetic=made),
     ):
-        refuse_hopeless(found, Store(found.root))
+        require_possible(found, Store(found.root))
 
 
-def test_the_command_says_it_in_a_table_and_by_its_status(tmp_path: Path, folder: Path) -> None:
+def test_the_command_prints_checks_and_sets_the_exit_status(tmp_path: Path, folder: Path) -> None:
     file = tmp_path / "run.yaml"
     own = {"own": {"mirror": str(folder), "local": LOCAL}}
     file.write_text(yaml.safe_dump(settings(tmp_path, own)))
@@ -302,7 +302,7 @@ def test_the_command_says_it_in_a_table_and_by_its_status(tmp_path: Path, folder
     assert states == {"problem"}
 
 
-def test_what_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+def test_markup_in_messages_is_printed_literally(tmp_path: Path) -> None:
     (tmp_path / "fe_03_p1_sph1").mkdir()
     (tmp_path / "fe_03_p1_sph1" / "fe_03_00001.sph").write_bytes(b"")
     file = tmp_path / "run.yaml"

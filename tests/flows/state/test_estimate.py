@@ -1,4 +1,4 @@
-"""What a run would take, told from the ledger before anything is downloaded, or from its plan."""
+"""What a run would process, estimated from published figures before a download, or from a plan."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.flows.running import REPOSITORY, TEACHER, Run
 approx = pytest.approx
 
 
-def told(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
+def estimates(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
     """The estimates of a configuration on an empty root, by corpus."""
     config = RunConfig.model_validate(
         {
@@ -32,7 +32,7 @@ def told(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
 
 
 def test_hours_are_those_of_the_chosen_splits() -> None:
-    one = told({"librispeech": {"splits": ["train-clean-100", "dev-clean"]}})["librispeech"]
+    one = estimates({"librispeech": {"splits": ["train-clean-100", "dev-clean"]}})["librispeech"]
     assert (one.hours, one.held_out_hours) == approx((100.6, 5.4))
     assert one.basis == "published"
     assert one.gpu_hours == approx(100.6 / 144.5)
@@ -42,13 +42,13 @@ def test_hours_are_those_of_the_chosen_splits() -> None:
 
 def test_a_limit_is_one_for_each_split() -> None:
     settings = {"splits": ["train-clean-100", "train-clean-360", "dev-clean"], "limit_hours": 10}
-    one = told({"librispeech": settings}, plan={"target_shard_hours": 4})["librispeech"]
+    one = estimates({"librispeech": settings}, plan={"target_shard_hours": 4})["librispeech"]
     assert (one.hours, one.held_out_hours) == approx((20, 5.4))
     assert one.shards == 3 + 3 + 2
 
 
 def test_published_sizes_are_taken_where_all_are_known() -> None:
-    one = told({"librispeech": {"splits": ["train-clean-100", "dev-clean"]}})["librispeech"]
+    one = estimates({"librispeech": {"splits": ["train-clean-100", "dev-clean"]}})["librispeech"]
     raw = (6_387_309_499 + 337_926_286) / 1e12
     assert one.terabytes_to_download == approx(raw)
     assert not one.is_size_estimated
@@ -58,34 +58,36 @@ def test_published_sizes_are_taken_where_all_are_known() -> None:
 
 
 def test_a_share_of_the_published_size_is_that_of_the_hours() -> None:
-    one = told({"librispeech": {"splits": ["train-other-500"]}})["librispeech"]
+    one = estimates({"librispeech": {"splits": ["train-other-500"]}})["librispeech"]
     corpus = CORPORA["librispeech"][""]
     share = 496.7 / sum(corpus.hours.values())
     assert one.terabytes_to_download == approx((corpus.distributed_gb or 0) * share / 1e3)
 
 
-def test_an_archive_of_all_splits_comes_whole() -> None:
-    some, whole = (told({"tedlium": settings})["tedlium"] for settings in ({"splits": ["dev"]}, {}))
+def test_an_archive_of_all_splits_is_downloaded_whole() -> None:
+    some, whole = (
+        estimates({"tedlium": settings})["tedlium"] for settings in ({"splits": ["dev"]}, {})
+    )
     assert some.terabytes_to_download == whole.terabytes_to_download > 0
     assert (some.hours, some.gpu_hours, some.shards_to_do["label"]) == (0, 0, 0)
 
 
-def test_what_is_delivered_is_not_downloaded(tmp_path: Path) -> None:
-    one = told({"fisher": {"mirror": str(tmp_path)}})["fisher"]
+def test_a_delivery_is_not_downloaded(tmp_path: Path) -> None:
+    one = estimates({"fisher": {"mirror": str(tmp_path)}})["fisher"]
     assert one.terabytes_to_download == 0
     assert one.terabytes_to_keep == approx((one.hours + one.held_out_hours) * 60e6 / 1e12)
 
 
 def test_the_files_of_the_hub_are_not_counted_before_they_are_listed() -> None:
-    one = told({"peoples_speech": {"form": "hub"}})["peoples_speech"]
+    one = estimates({"peoples_speech": {"form": "hub"}})["peoples_speech"]
     assert (one.files_to_download, one.has_unlisted_files) == (1, True)
-    pilot = told({"peoples_speech": {"form": "hub", "limit_hours": 10}})["peoples_speech"]
+    pilot = estimates({"peoples_speech": {"form": "hub", "limit_hours": 10}})["peoples_speech"]
     assert pilot.terabytes_to_download < one.terabytes_to_download / 100
 
 
-def test_a_corpus_of_ones_own_has_the_hours_that_are_stated(tmp_path: Path) -> None:
+def test_a_local_corpus_has_the_configured_hours(tmp_path: Path) -> None:
     splits = {"train": {"files": ["*.wav"]}}
-    found = told(
+    found = estimates(
         {
             "stated": {"mirror": str(tmp_path), "local": {"splits": splits, "hours": 20}},
             "silent": {"mirror": str(tmp_path), "local": {"splits": splits}},
@@ -97,15 +99,15 @@ def test_a_corpus_of_ones_own_has_the_hours_that_are_stated(tmp_path: Path) -> N
     assert found["silent"].shards == 0
 
 
-def test_made_up_speech_has_no_published_hours() -> None:
+def test_synthetic_speech_has_no_published_hours() -> None:
     made = {"folder": "unused", "num_train_utterances": 720, "num_eval_utterances": 36}
-    one = told({"librispeech": {}}, synthetic=made)["librispeech"]
+    one = estimates({"librispeech": {}}, synthetic=made)["librispeech"]
     assert one.basis == "made up here"
     assert (one.hours, one.held_out_hours) == approx((0.7, 0.07))
     assert one.is_size_estimated
 
 
-def test_the_paper_s_recipe_takes_what_the_ledger_says() -> None:
+def test_the_paper_s_recipe_has_the_hours_of_the_catalogue() -> None:
     config = load_config(REPOSITORY / "configs" / "full.yaml")
     here = config.model_copy(update={"root": f"memory://{uuid4().hex}"})
     found = estimate(here, Store(here.root))
@@ -120,7 +122,7 @@ def test_the_paper_s_recipe_takes_what_the_ledger_says() -> None:
     assert sum(one.hours for one in others) == approx(paper_hours, rel=0.02)
 
 
-def test_a_plan_is_exact_and_what_is_done_is_not_to_be_done(finished: Run) -> None:
+def test_a_plan_is_exact_and_finished_work_is_not_counted(finished: Run) -> None:
     [one] = finished.json("run", "--plan")["corpora"]
     lines = finished.json("status")["stages"]
     planned = {line["split"]: line for line in lines if line["stage"] == "plan"}
@@ -134,11 +136,11 @@ def test_a_plan_is_exact_and_what_is_done_is_not_to_be_done(finished: Run) -> No
     assert one["gpu_hours"] == one["files_to_download"] == one["terabytes_to_write"] == 0
 
 
-def test_a_person_reads_a_table_with_its_sum(finished: Run) -> None:
-    told = finished.run("--plan").stdout
-    assert "in all" in told
-    assert "planned" in told
-    assert "Nothing was run." in told
+def test_the_plan_is_printed_with_its_sum(finished: Run) -> None:
+    text = finished.run("--plan").stdout
+    assert "in all" in text
+    assert "planned" in text
+    assert "Nothing was run." in text
     both = json.loads(finished.run("--plan", "--json").stdout)
     assert both.keys() == {"corpora", "total"}
 

@@ -1,0 +1,46 @@
+"""The command `run`: all stages up to one, with progress; or an estimate of what they would do."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.failures import failures_reported
+from flows.commands.options import PREFECT_HOME, Config, open_run
+from flows.commands.render import show
+from flows.commands.screen import complain, on_screen
+from flows.commands.views.estimate import estimate_view
+from flows.commands.views.run import run_view
+from flows.local_run import run_locally
+from flows.state.estimate import estimate_anywhere
+from flows.state.summary import read_summary
+from tasks.stages import stage_named
+
+
+def command(
+    config: Config,
+    until: Annotated[str, typer.Option(help="The last stage to run.")] = "evaluate",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be done, without doing it.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --plan: print JSON for programs.")
+    ] = False,
+) -> None:
+    """Run all stages, with progress; what is already done is skipped."""
+    last = stage_named(until).name
+    if plan:
+        _print_plan(config, as_json=as_json)
+        return
+    settings, store = open_run(config)
+    store.check()
+    with failures_reported(config), on_screen():
+        states = run_locally(config, settings, store, last, PREFECT_HOME)
+    show(run_view(read_summary(settings, store, states), str(config)))
+
+
+def _print_plan(config: Path, *, as_json: bool) -> None:
+    found, problem = estimate_anywhere(*open_run(config))
+    if problem:
+        complain(f"{problem}; estimated as if nothing were done")
+    show(estimate_view(found), as_json=as_json)

@@ -1,0 +1,14 @@
+"""The command `status`: how far each corpus is, what was rejected, and what failed."""
+
+from flows.commands.options import AsJson, Config, open_run
+from flows.commands.render import show
+from flows.commands.views.status import status_view
+from flows.state.corpus_state import corpus_states
+from flows.state.status import read_status
+
+
+def command(config: Config, as_json: AsJson = False) -> None:
+    """Show the shards done in each stage, the hours, the rejected rows, and the failures."""
+    settings, store = open_run(config)
+    status = read_status(settings, store, corpus_states(settings, store))
+    show(status_view(status, str(config)), as_json=as_json)

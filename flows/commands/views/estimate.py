@@ -1,0 +1,72 @@
+"""The view of what a run would do."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from flows.commands.render import Figures, Part, View
+from flows.commands.views.words import hours_text
+from flows.state.estimate import LABEL_SPEED, Estimate, total
+from tasks.stages import SHARD_STAGES
+
+_LEGEND: Final = (
+    "hours: training speech to be labelled; held out: validation and test speech, only"
+    " normalised.\n"
+    "~: estimated from the hours, since no size is published; +: a listing will add more files.\n"
+    f"GPU hours at {LABEL_SPEED}x real time (large-v2, one A100). Nothing was run."
+)
+
+
+def estimate_view(estimates: Sequence[Estimate]) -> View:
+    """What each corpus takes, and how many shards each stage has to process."""
+    return View({"corpora": estimates, "total": total(estimates)}, _estimate_parts(estimates))
+
+
+def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
+    together = total(estimates)
+    yield Figures(
+        title="What a run would process",
+        columns=(
+            "corpus", "hours", "held\nout", "shards", "files to\ndownload", "TB to\ndownload",
+            "TB to\nkeep", "GPU\nhours",
+        ),
+        rows=[_amounts(one) for one in estimates],
+        footer=[_amounts(together)],
+    )  # fmt: skip
+    to_do = together.shards_to_do
+    stages = [stage for stage in SHARD_STAGES if stage != "index" or to_do[stage]]
+    yield Figures(
+        title="Shards to do, and where the hours are from",
+        columns=("corpus", "hours", *stages),
+        rows=[
+            (one.corpus, one.basis, *(f"{one.shards_to_do[stage]:,}" for stage in stages))
+            for one in estimates
+        ],
+        footer=[(together.corpus, "", *(f"{to_do[stage]:,}" for stage in stages))],
+        num_keys=2,
+    )
+    yield from _paper(estimates)
+    yield _LEGEND
+
+
+def _paper(estimates: Sequence[Estimate]) -> Iterator[str]:
+    published = [one for one in estimates if one.paper_hours and one.basis == "published"]
+    if published:
+        hours = total(published).paper_hours or 0.0
+        by_corpus = ", ".join(f"{one.corpus} {one.paper_hours:,.0f}" for one in published)
+        yield (
+            f"Hours used in the paper: {by_corpus}; {hours:,.0f} in all, which would take"
+            f" {hours / LABEL_SPEED:,.0f} GPU hours."
+        )
+
+
+def _amounts(one: Estimate) -> Sequence[str]:
+    return (
+        one.corpus,
+        hours_text(one.hours),
+        hours_text(one.held_out_hours),
+        f"{one.shards:,}",
+        f"{one.files_to_download:,}{'+' if one.has_unlisted_files else ''}",
+        f"{'~' if one.is_size_estimated else ''}{one.terabytes_to_download:.3f}",
+        f"{one.terabytes_to_keep:.3f}",
+        f"{one.gpu_hours:,.2f}",
+    )

@@ -1,0 +1,25 @@
+"""The view of what a run resulted in."""
+
+from collections.abc import Iterator
+
+from flows.commands.render import Part, View
+from flows.commands.views.evaluate import report_parts
+from flows.commands.views.manifest import manifest_parts
+from flows.commands.views.status import status_parts
+from flows.state.summary import RunSummary
+
+
+def run_view(summary: RunSummary, config: str) -> View:
+    """The published manifest and the report on both models; the status where none is published."""
+    return View(summary, _run_parts(summary, config))
+
+
+def _run_parts(summary: RunSummary, config: str) -> Iterator[Part]:
+    if summary.status is not None:
+        yield from status_parts(summary.status, config)
+    if summary.published is not None:
+        yield from manifest_parts(summary.published)
+    yield from summary.remarks
+    if summary.report is not None:
+        yield from report_parts(summary.report)
+        yield f"The student is in {summary.student}"

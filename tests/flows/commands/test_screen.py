@@ -1,0 +1,43 @@
+"""Progress on the screen: a bar for each piece of work, and nothing where there is no work."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from flows.commands import screen
+from flows.commands.screen import on_screen
+from flows.dispatch.progress import progress
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What is written to a pipe of 80 columns."""
+    file = StringIO()
+    monkeypatch.setattr(screen, "OUT", Console(file=file, width=80, force_terminal=False))
+    return file
+
+
+def test_a_pipe_gets_the_final_bars(output: StringIO) -> None:
+    with on_screen():
+        label, score = (progress().bar(stage, 0, "shards") for stage in ("label", "score"))
+        label.extend(3)
+        score.extend(2)
+        label.advance(2)
+        label.say("librispeech/train-clean-100/00002")
+        label.advance()
+        score.advance_to(1)
+    lines = [line for line in output.getvalue().splitlines() if line.strip()]
+    assert len(lines) == 2
+    assert lines[0].startswith("label") and "3/3" in lines[0] and "00002" in lines[0]
+    assert lines[1].startswith("score") and "1/2" in lines[1]
+    assert max(map(len, lines)) <= 80
+
+
+def test_no_work_shows_nothing(output: StringIO) -> None:
+    with on_screen():
+        pass
+    assert output.getvalue() == ""
+    with on_screen():
+        progress().bar("verify", 0, "files")
+    assert not output.getvalue().strip()
