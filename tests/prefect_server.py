@@ -3,6 +3,7 @@
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from tests.processes import environment, free_port, is_up, kill, running, wait_f
 PREFECT = Path(sys.executable).with_name("prefect")
 USER = "admin"
 _STARTUP_LIMIT_S = 240.0
+_BUSY_LIMIT_S = 60.0
 
 
 @dataclass
@@ -73,16 +75,22 @@ class Server:
         kill(self.running, patiently=patiently)
 
     def ask(self, path: str, body: Any = None, method: str = "POST") -> Any:
-        """Send a request and return the JSON of the response."""
-        response = httpx.request(
-            method,
-            f"{self.url}/api/{path}",
-            json=body if method != "GET" else None,
-            auth=(USER, self.password),
-            timeout=60,
-        )
-        response.raise_for_status()
-        return response.json() if response.content else None
+        """What the server answers, as JSON; it is asked again while its database is busy."""
+        deadline_s = time.monotonic() + _BUSY_LIMIT_S
+        while True:
+            answer = httpx.request(
+                method,
+                f"{self.url}/api/{path}",
+                json=body if method != "GET" else None,
+                auth=(USER, self.password),
+                timeout=60,
+            )
+            is_busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            if not is_busy or time.monotonic() > deadline_s:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
 
     def all(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """All objects of a kind, such as `flow_runs`."""

@@ -249,7 +249,7 @@ def test_speech_that_is_measured_on_is_found_by_text_and_by_sound(root: Path) ->
     store = Store(config.root)
     told = {row.id: row.detail for row in read_rejections(config, store, "contamination")}
     assert "same audio as librispeech/test-clean 7001-700100-0000" in told.values()
-    [copied] = [name for name, detail in told.items() if detail.startswith("sounds")]
+    [copied] = [name for name, detail in told.items() if detail.startswith("same audio")]
     story = read_history(config, store, copied)
     assert story.decision.reason == "contamination"
     assert all(
