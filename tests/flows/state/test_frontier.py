@@ -7,13 +7,21 @@ import yaml
 
 from benchmarks.finished_shards import CORPUS, SPLIT, receipt_of, write_config, write_finished
 from configs.load import load_config
+from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.frontier import Frontier, Unit
 from storage.receipt import Receipt
-from storage.stage import combined_digest
+from storage.shard import ShardKey
+from storage.stage import Place, combined_digest
 from storage.store import Store
+from tasks.corpora.sources import HubFiles
+from tasks.download.fetch import Digest
+from tasks.download.hub import HubFile
+from tasks.download.parts import ARCHIVES, Downloads, Part
+from tests.flows.running import TEACHER
 
 NUM_SHARDS = 4
+DIGEST = Digest(algorithm="sha256", hexadecimal="0" * 64)
 
 
 @pytest.fixture
@@ -101,6 +109,60 @@ def test_a_lane_may_open_as_long_as_an_earlier_stage_is_under_way(config: Path) 
     assert not ahead.may_open(CORPUS, "filter")
 
 
+def hub_state(tmp_path: Path, num_files: int, num_here: int) -> CorpusState:
+    """A corpus of Parquet files on the Hub, of which the first `num_here` are downloaded."""
+    source = HubFiles(repo="o/d", revision="main", patterns={"train": ("*.parquet",)})
+    settings = RunConfig.model_validate(
+        {
+            "root": str(tmp_path / "root"),
+            "corpora": {
+                "hub": {"local": {"hub": "o/d", "splits": {"train": {"files": ["*.parquet"]}}}}
+            },
+            "label": {"teacher": {"path": str(TEACHER)}},
+            "publish": {"name": "hub"},
+        }
+    )
+    state = CorpusState.open(settings, "hub")
+    listing = Part(key=ShardKey("hub", ARCHIVES, 0), name="listing.json", source=source)
+    files = [
+        Part(
+            key=ShardKey("hub", ARCHIVES, number), name=f"{number}.parquet", source=source,
+            splits=("train",), file=HubFile(path=f"{number}.parquet", size_bytes=1, digest=DIGEST),
+        )
+        for number in range(1, num_files + 1)
+    ]  # fmt: skip
+    parts = {part.key: part for part in (listing, *files)}
+    receipts = {key: downloaded(key) for key in list(parts)[: num_here + 1]}
+    state.downloads = Downloads(parts, receipts, ())
+    return state
+
+
+def downloaded(key: ShardKey) -> Receipt:
+    receipt = receipt_of(Place(stage="download", fingerprint="r", key=key))
+    output = receipt.output.model_copy(update={"sha256": f"{key.index:064d}"})
+    return receipt.model_copy(update={"key": key, "output": output})
+
+
+def planned_files(state: CorpusState) -> list[int]:
+    return [one.key.index for files in state.unplanned_splits().values() for one in files]
+
+
+@pytest.mark.parametrize(("num_here", "files"), [(0, []), (1, [0, 1]), (3, [0, 1, 2, 3])])
+def test_files_of_the_hub_are_planned_as_they_arrive(
+    tmp_path: Path, num_here: int, files: list[int]
+) -> None:
+    assert planned_files(hub_state(tmp_path, 8, num_here)) == files
+
+
+def test_each_part_of_a_plan_takes_as_many_files_as_all_before_it(tmp_path: Path) -> None:
+    planned = [f"{number:064d}" for number in range(3)]  # the listing and two files
+    part = receipt_of(Place(stage="plan", fingerprint="f", key=ShardKey("hub", "train", 0)))
+    for num_here, files in [(3, []), (4, [0, 3, 4]), (5, [0, 3, 4, 5]), (8, [0, *range(3, 9)])]:
+        state = hub_state(tmp_path, 8, num_here)
+        state.plan_receipts = lambda split: (part.model_copy(update={"sources": tuple(planned)}),)
+        assert planned_files(state) == files
+
+
 def with_contamination(config: Path) -> Path:
     settings = yaml.safe_load(config.read_text())
     settings["corpora"][CORPUS]["splits"] = [SPLIT, "test-clean"]
@@ -118,3 +180,27 @@ def test_contamination_waits_for_all_evaluation_speech(config: Path) -> None:
     reasons = {reason for _, _, reason in ahead.blocked()}
     assert len(list(ahead.blocked())) == NUM_SHARDS
     assert all("needs all evaluation speech" in reason for reason in reasons)
+
+
+def test_training_data_is_complete_before_evaluation_speech_is(config: Path) -> None:
+    settings = yaml.safe_load(config.read_text())
+    settings["corpora"][CORPUS]["splits"] = [SPLIT, "test-clean"]
+    config.write_text(yaml.safe_dump(settings))
+    write_finished(config, NUM_SHARDS, last_stage="score")
+    ahead = frontier(config)
+    units = ahead.start()
+    last_stage = [one for one in units if one.stage == "filter"]
+    assert {one.stage for one in units} == {"download", "filter"}
+    for one in last_stage:
+        assert not ahead.is_training_complete
+        ahead.finished(one, made(one))
+    assert ahead.is_training_complete
+    assert ahead.may_open(CORPUS, "normalise")
+
+
+def test_training_data_with_a_failed_shard_is_not_complete(config: Path) -> None:
+    write_finished(config, 1, last_stage="score")
+    ahead = frontier(config)
+    (unit,) = ahead.start()
+    ahead.failed(unit)
+    assert not ahead.is_training_complete

@@ -1,5 +1,6 @@
 """Planning is deterministic and append-only."""
 
+import dataclasses
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -188,13 +189,41 @@ def test_files_with_their_own_annotations_are_planned_one_by_one() -> None:
 
     pilot = planned(items[:12], file_digests=digests, self_contained=True)
     rest = planned(
-        items,
+        items[12:],
         known_ids={item.id for item in items[:12]},
         first_shard=len(pilot.shards),
         file_digests=digests,
         self_contained=True,
     )
     assert pilot.shards + rest.shards == whole.shards
+
+
+def joined(files: list[list[Segment]]) -> list[Segment]:
+    return [item for file in files for item in file]
+
+
+@pytest.mark.parametrize("num_first", [1, 2, 3, 4])
+def test_files_planned_as_they_arrive_give_the_same_plan_as_all_at_once(num_first: int) -> None:
+    """Whichever files are planned together, also where ids occur twice and three times."""
+    digests = {f"{number}.parquet": str(number) * 64 for number in range(5)}
+    files = [[in_parquet(file, row) for row in range(3)] for file in digests]
+    twice = files[0][1].id
+    for file in files[2:4]:
+        file.append(dataclasses.replace(file[0], id=twice))
+    whole = planned(joined(files), file_digests=digests, self_contained=True)
+    assert [row.id for row in rejected(whole)] == [f"{twice}#2", f"{twice}#3"]
+
+    first = planned(joined(files[:num_first]), file_digests=digests, self_contained=True)
+    known = {item.id for item in joined(files[:num_first])} | {row.id for row in rejected(first)}
+    rest = planned(
+        joined(files[num_first:]),
+        known_ids=known,
+        first_shard=len(first.shards),
+        file_digests=digests,
+        self_contained=True,
+    )
+    assert first.shards + rest.shards == whole.shards
+    assert rejected(first) + rejected(rest) == rejected(whole)
 
 
 def test_segments_of_a_recording_are_sorted_by_time() -> None:
