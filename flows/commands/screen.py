@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from threading import Event, Thread
 from typing import Final
 
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -19,6 +22,8 @@ from flows.dispatch.progress import Bar, watched_by
 
 _PIPE_WIDTH: Final = 150
 """Columns of output that goes to a file or to another program."""
+
+_LOG_INTERVAL_S: Final = 30.0
 
 OUT: Final = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -57,7 +62,11 @@ class Screen:
 
 @contextmanager
 def on_screen() -> Iterator[None]:
-    """Show the progress of what runs inside. Output that is no terminal gets the final bars."""
+    """Show the progress of what runs inside.
+
+    Without a terminal the final bars are printed, and until then a line for each unfinished bar on
+    standard error every half minute.
+    """
     columns = (
         TextColumn("{task.description:<16}"),
         BarColumn(bar_width=16),
@@ -68,11 +77,41 @@ def on_screen() -> Iterator[None]:
     )
     bars = Progress(*columns, console=OUT)
     try:
-        with watched_by(Screen(bars)):
+        with watched_by(Screen(bars)), nullcontext() if OUT.is_terminal else _logged(bars):
             yield
     finally:
         if bars.live.is_started:
             bars.stop()
+
+
+@contextmanager
+def _logged(bars: Progress) -> Iterator[None]:
+    """Log the progress of unfinished bars at regular intervals."""
+    ended = Event()
+
+    def log() -> None:
+        while not ended.wait(_LOG_INTERVAL_S):
+            for task in bars.tasks:
+                if task.total and not task.finished:
+                    ERR.print(_log_line(task), markup=False)
+
+    thread = Thread(target=log, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _log_line(task: Task) -> str:
+    """Such as `12:30:00 label: 5/10 shards, 2.5 per minute, 2 min left; ami/train/00005`."""
+    done, total, minutes = task.completed, task.total or 0, (task.elapsed or 0) / 60
+    text = f"{datetime.now():%H:%M:%S} {task.description}: {done:g}/{total:g} {task.fields['unit']}"
+    if done and minutes:
+        text += f", {done / minutes:.3g} per minute, {(total - done) * minutes / done:.0f} min left"
+    remark = task.fields["remark"]
+    return f"{text}; {remark}" if remark else text
 
 
 def complain(message: str) -> None:

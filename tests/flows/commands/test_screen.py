@@ -1,5 +1,6 @@
 """Progress on the screen: a bar for each piece of work, and nothing where there is no work."""
 
+import re
 from io import StringIO
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 from flows.commands import screen
 from flows.commands.screen import on_screen
 from flows.dispatch.progress import progress
+from tests.processes import wait_for
 
 
 @pytest.fixture
@@ -32,6 +34,26 @@ def test_a_pipe_gets_the_final_bars(output: StringIO) -> None:
     assert lines[0].startswith("label") and "3/3" in lines[0] and "00002" in lines[0]
     assert lines[1].startswith("score") and "1/2" in lines[1]
     assert max(map(len, lines)) <= 80
+
+
+def test_without_a_terminal_progress_is_logged_at_intervals(
+    output: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StringIO()
+    monkeypatch.setattr(screen, "ERR", Console(file=log, width=200, force_terminal=False))
+    monkeypatch.setattr(screen, "_LOG_INTERVAL_S", 0.01)
+    with on_screen():
+        label, done = progress().bar("label", 10, "shards"), progress().bar("score", 2, "shards")
+        done.advance(2)
+        label.advance(5)
+        label.say("ami/train/00005")
+        wait_for(lambda: "min left" in log.getvalue(), 10, "a line in the log")
+    line = log.getvalue().splitlines()[-1]
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d label: 5/10 shards, [\d.e+]+ per minute, \d+ min left; ami/train/00005",
+        line,
+    )
+    assert "score" not in log.getvalue()
 
 
 def test_no_work_shows_nothing(output: StringIO) -> None:
