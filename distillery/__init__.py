@@ -14,6 +14,7 @@ Every error that a user can mend is a `ConfigError` or a `UserError`; all errors
 purpose, but for `ConfigError`, are `DistilleryError`s.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from configs.load import ConfigError, load_config
@@ -21,7 +22,6 @@ from configs.schema import RunConfig
 from configs.version import installed_version
 from distillery.evidence import evidence_batches, read_evidence, read_kept
 from distillery.pipeline import RunResult, run
-from distillery.reading import open_manifest
 from storage.errors import (
     DistilleryError,
     IntegrityError,
@@ -32,7 +32,7 @@ from storage.errors import (
 
 if TYPE_CHECKING:
     from tasks.reading.sample import Sample
-    from tasks.reading.stream import ManifestStream
+    from tasks.reading.stream import ManifestStream, open_manifest
 
 __all__ = [
     "ConfigError",
@@ -57,14 +57,15 @@ __all__ = [
 __version__: Final = installed_version()
 
 
+_NEED_TORCH: Final = {
+    "ManifestStream": "tasks.reading.stream",
+    "Sample": "tasks.reading.sample",
+    "open_manifest": "tasks.reading.stream",
+}
+
+
 def __getattr__(name: str) -> object:
-    """The types of a stream of training examples, whose modules import torch."""
-    if name == "ManifestStream":
-        from tasks.reading.stream import ManifestStream
-
-        return ManifestStream
-    if name == "Sample":
-        from tasks.reading.sample import Sample
-
-        return Sample
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """What reads training examples: its modules import torch, so they are imported when asked."""
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEED_TORCH[name]), name)

@@ -50,7 +50,7 @@ class Lane(Protocol):
     """Where the units of one stage and corpus are made."""
 
     def put(self, unit: Unit) -> None:
-        """Make a unit; its end is reported to whoever opened the lane."""
+        """Make a unit; its end is reported by the callback that the lane was opened with."""
 
     def close(self) -> None:
         """Finish once everything that was put in has ended; returns at once."""
