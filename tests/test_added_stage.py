@@ -59,11 +59,12 @@ class Added:
     folder: Path
 
     def command(self, *words: str) -> str:
-        return self.python("from flows.commands.app import main; main()", "tiny.yaml", *words)
+        """A command line, in which CONFIG stands for the configuration."""
+        return self.python("from flows.commands.app import main; main()", *words)
 
-    def python(self, code: str, config: str, *words: str) -> str:
+    def python(self, code: str, *words: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", code, *words[:1], config, *words[1:]],
+            [sys.executable, "-c", code, *("tiny.yaml" if w == "CONFIG" else w for w in words)],
             cwd=self.folder,
             env=environment(
                 **SHARED.started().client_settings, PYTHONPATH=str(self.code), COLUMNS="200"
@@ -100,7 +101,7 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> Added:
     settings["label"]["teacher"]["path"] = str(TEACHER)
     (folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
     found = Added(code, folder)
-    found.command("run", "--until", "publish")
+    found.command("run", "CONFIG", "--until", "publish")
     return found
 
 
@@ -108,7 +109,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_it_runs_and_status_counts_it(added: Added) -> None:
-    lines = [line for line in added.json("status")["stages"] if line["stage"] == "loudness"]
+    lines = [
+        line for line in added.json("status", "CONFIG")["stages"] if line["stage"] == "loudness"
+    ]
     assert [(line["split"], line["shards"]["missing"]) for line in lines] == [
         ("train-clean-100", 0)
     ]
@@ -116,11 +119,11 @@ def test_it_runs_and_status_counts_it(added: Added) -> None:
 
 
 def test_the_plan_counts_it(added: Added) -> None:
-    assert added.json("run", "--plan")["total"]["shards_to_do"]["loudness"] == 0
+    assert added.json("run", "CONFIG", "--plan")["total"]["shards_to_do"]["loudness"] == 0
 
 
 def test_the_manifest_names_its_files_and_its_fingerprint(added: Added) -> None:
-    content = added.json("manifest", "show")["content"]
+    content = added.json("manifest", "show", "CONFIG")["content"]
     assert all("loudness" in entry["files"] for entry in content["entries"])
     assert content["fingerprints"]["loudness"].keys() == {"librispeech"}
     assert content["parameters"]["librispeech"]["loudness"] == {"version": 1}
@@ -130,26 +133,26 @@ def test_a_shard_of_it_can_be_made_again(added: Added) -> None:
     (receipt,) = (added.folder / "tiny-data" / "loudness").rglob("00000.*.receipt.json")
     before = json.loads(receipt.read_text())["output"]
     receipt.unlink()
-    added.command("rerun", "loudness", SHARD)
+    added.command("rerun", "CONFIG", "loudness", SHARD)
     assert json.loads(receipt.read_text())["output"] == before
 
 
 def test_gc_knows_its_files(added: Added) -> None:
-    assert "0 files" in added.command("gc", "--grace-hours", "0")
+    assert "0 files" in added.command("gc", "CONFIG", "--grace-hours", "0")
     folder = next((added.folder / "tiny-data" / "loudness").rglob("*.parquet")).parent
     garbage = folder / "00000.deadbeef.parquet"
     garbage.write_bytes(b"left by a writer that was killed")
     assert str(garbage.relative_to(added.folder / "tiny-data")) in added.command(
-        "gc", "--grace-hours", "0"
+        "gc", "CONFIG", "--grace-hours", "0"
     )
     garbage.unlink()
 
 
 def test_explain_shows_its_row(added: Added) -> None:
-    ids = added.json("explain", "--reason", "wer")
-    story = added.json("explain", ids[0]["id"])
+    ids = added.json("explain", "CONFIG", "--reason", "wer")
+    story = added.json("explain", "CONFIG", ids[0]["id"])
     assert 0 < story["stages"]["loudness"]["peak"] <= 1
-    assert "peak" in added.command("explain", ids[0]["id"])
+    assert "peak" in added.command("explain", "CONFIG", ids[0]["id"])
 
 
 def test_it_is_deployed_and_offered_in_the_forms(added: Added) -> None:
@@ -160,7 +163,7 @@ def test_it_is_deployed_and_offered_in_the_forms(added: Added) -> None:
         "found = deployments_of(sys.argv[1], load_config(sys.argv[1]), None)\n"
         "print(json.dumps({one.flow.name: one.form['properties'] for one in found}))\n"
     )
-    forms = json.loads(added.python(code, "tiny.yaml"))
+    forms = json.loads(added.python(code, "CONFIG"))
     assert forms["loudness"]["corpus"]["enum"] == ["librispeech"]
     assert "loudness" in forms["distillery"]["until"]["enum"]
     assert "loudness" in forms["rerun-shard"]["stage"]["enum"]

@@ -66,7 +66,7 @@ def test_a_run_in_a_bucket_equals_one_in_a_folder_and_reveals_no_key(
 
     told = run.run()
     assert (
-        f"the block {BLOCK} holds keys"
+        f"the block {BLOCK} has keys"
         in run.distillery("doctor", run.config.name, expect=None).stdout
     )
     assert run.json("manifest", "show")["digest"] == finished.digest
