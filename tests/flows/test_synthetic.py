@@ -115,6 +115,8 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Proces
     """A process that calls `synthesise`, and the demo that it has started, halfway through."""
     values = configuration(folder, num_train_utterances=2_000)
     program = (
+        # programs started in the background of a shell ignore it
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from configs.schema import RunConfig; from flows.synthetic import synthesise\n"
         "from storage.store import Store\n"
         f"config = RunConfig.model_validate({values!r})\n"
