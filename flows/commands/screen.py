@@ -24,6 +24,7 @@ _PIPE_WIDTH: Final = 150
 """Columns of output that goes to a file or to another program."""
 
 _LOG_INTERVAL_S: Final = 30.0
+_FAST: Final = 10  # per minute, from where on digits after the point say nothing
 
 OUT: Final = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -109,7 +110,9 @@ def _log_line(task: Task) -> str:
     done, total, minutes = task.completed, task.total or 0, (task.elapsed or 0) / 60
     text = f"{datetime.now():%H:%M:%S} {task.description}: {done:g}/{total:g} {task.fields['unit']}"
     if done and minutes:
-        text += f", {done / minutes:.3g} per minute, {(total - done) * minutes / done:.0f} min left"
+        rate = done / minutes
+        shown = f"{rate:,.0f}" if rate >= _FAST else f"{rate:.2g}"
+        text += f", {shown} per minute, {(total - done) / rate:.0f} min left"
     remark = task.fields["remark"]
     return f"{text}; {remark}" if remark else text
 

@@ -50,7 +50,7 @@ def test_without_a_terminal_progress_is_logged_at_intervals(
         wait_for(lambda: "min left" in log.getvalue(), 10, "a line in the log")
     line = log.getvalue().splitlines()[-1]
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d label: 5/10 shards, [\d.e+]+ per minute, \d+ min left; ami/train/00005",
+        r"\d\d:\d\d:\d\d label: 5/10 shards, [\d.,]+ per minute, \d+ min left; ami/train/00005",
         line,
     )
     assert "score" not in log.getvalue()
