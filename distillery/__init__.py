@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from configs.load import ConfigError, load_config
-from configs.schema import RunConfig
+from configs.schema import Label, RunConfig, Teacher
 from configs.version import installed_version
 from distillery.evidence import evidence_batches, read_evidence, read_kept
 from distillery.pipeline import RunResult, run
@@ -31,22 +31,28 @@ from storage.errors import (
 )
 
 if TYPE_CHECKING:
+    from tasks.label.shard import label_shard
     from tasks.reading.sample import Sample
     from tasks.reading.stream import ManifestStream, open_manifest
+    from tasks.whisper.engine import DecodingResult
 
 __all__ = [
     "ConfigError",
+    "DecodingResult",
     "DistilleryError",
     "IntegrityError",
+    "Label",
     "ManifestStream",
     "RunConfig",
     "RunResult",
     "Sample",
     "ShardError",
+    "Teacher",
     "TransientError",
     "UserError",
     "__version__",
     "evidence_batches",
+    "label_shard",
     "load_config",
     "open_manifest",
     "read_evidence",
@@ -57,15 +63,17 @@ __all__ = [
 __version__: Final = installed_version()
 
 
-_NEED_TORCH: Final = {
+_LAZY: Final = {
+    "DecodingResult": "tasks.whisper.engine",
     "ManifestStream": "tasks.reading.stream",
     "Sample": "tasks.reading.sample",
+    "label_shard": "tasks.label.shard",
     "open_manifest": "tasks.reading.stream",
 }
 
 
 def __getattr__(name: str) -> object:
-    """What reads training examples: its modules import torch, so they are imported when asked."""
-    if name not in _NEED_TORCH:
+    """Names whose modules import torch or audio libraries: imported when they are first used."""
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_NEED_TORCH[name]), name)
+    return getattr(import_module(_LAZY[name]), name)
