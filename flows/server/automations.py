@@ -45,7 +45,8 @@ _TRIGGER_FIELDS: Final = {
     "threshold": True,
     "within": True,
 }
-_MAX_SILENCE: Final = timedelta(seconds=90)
+_MAX_SILENCE: Final = timedelta(seconds=150)
+"""Heartbeats come every 30 s; a run that is retried soon after it failed must not be overtaken."""
 
 
 def register_automations(
