@@ -66,7 +66,7 @@ class Window:
 
 
 def windows(num_windows: int, prefix: str) -> Iterator[Window]:
-    """Windows of one utterance each, of 5 to 35 words of which one in ten was heard otherwise."""
+    """Windows of one utterance each, of 5 to 35 words; one word in ten is labelled wrongly."""
     chance = random.Random(prefix)
     for number in range(num_windows):
         words = chance.choices(_WORDS, k=chance.randint(5, 35))

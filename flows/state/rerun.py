@@ -16,7 +16,7 @@ from tasks.job import Job
 from tasks.stages import SHARD_STAGES
 
 RERUN_STAGES: Final = (DOWNLOAD.name, *SHARD_STAGES)
-"""The stages that process shards, of which one can be processed again."""
+"""Stages with shards that can be made again one by one."""
 
 
 @dataclass(frozen=True)
