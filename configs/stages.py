@@ -87,9 +87,10 @@ class Teacher(Settings):
 class Label(Settings):
     """How the teacher transcribes: greedily, without previous text as a prompt.
 
-    Three checks, with the limits of openai/whisper, find failed labels: `compression_ratio`,
-    `avg_logprob`, and `no_end` for a label that reaches the token limit. A failed label is decoded
-    again at the next of the `temperatures` until one passes; if none does, the last is kept.
+    Four checks find failed labels: `compression_ratio` and `avg_logprob`, with the limits of
+    openai/whisper, `no_end` for a label that reaches the token limit, and `early_end` for one whose
+    last timestamp leaves more than a second of speech over. A failed label is decoded again at the
+    next of the `temperatures` until one passes; if none does, the last is kept.
     """
 
     engine: Literal["whisper", "ctranslate2", "ctc"] = "whisper"
@@ -102,7 +103,10 @@ class Label(Settings):
     task: Literal["transcribe", "translate"] = "transcribe"
     """`translate`: labels are English whatever the language of the audio."""
     timestamps: bool = False
-    """Whether labels contain timestamp tokens."""
+    """Whether labels contain timestamp tokens.
+
+    Decoding then continues after the last complete segment until all audio is covered.
+    """
     pack: Literal["none", "speaker", "any"] = "speaker"
     """Which consecutive utterances share a window of 30 s, which is several times faster.
 

@@ -86,6 +86,8 @@ def _labels(
             "no_speech_prob": transcript.no_speech_prob,
             "compression_ratio": transcript.compression_ratio,
             "temperature": transcript.temperature,
+            "num_segments": transcript.num_segments,
+            "last_segment_end_s": transcript.end_s,
             "flags": transcript.flags,
             "language": language,
         }
