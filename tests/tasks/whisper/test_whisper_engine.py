@@ -8,13 +8,13 @@ import threading
 import numpy as np
 import pytest
 import torch
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from configs.schema import Label, Teacher
 from storage.errors import ShardError, UserError
 from tasks.whisper import features
 from tasks.whisper.decoding import cache
 from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.encoder import EncoderLayers
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
@@ -192,7 +192,7 @@ class Memory:
 STEPS = {
     "caches": (cache.KVCache, "__init__"),
     "features": (features.LogMel, "__call__"),
-    "encoder": (WhisperEncoder, "forward"),
+    "encoder": (EncoderLayers, "__call__"),
     "projection": (DecoderLayers, "prefill"),
     "decoder": (DecoderLayers, "__call__"),
     "logits": (DecoderLayers, "logits"),
