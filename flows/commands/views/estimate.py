@@ -5,14 +5,14 @@ from typing import Final
 
 from flows.commands.render import Figures, Part, View
 from flows.commands.views.words import hours_text
-from flows.state.estimate import LABEL_SPEED, Estimate, total
+from flows.state.estimate import LABEL_SPEED, WINDOWS_PER_S, Estimate, total
 from tasks.stages import SHARD_STAGES
 
 _LEGEND: Final = (
-    "hours: training speech to be labelled; held out: validation and test speech, only"
-    " normalised.\n"
+    "hours: training speech to be labelled; windows: the teacher's inputs, each one utterance or"
+    " several.\nheld out: validation and test speech, only normalised.\n"
     "~: estimated from the hours, since no size is published; +: a listing will add more files.\n"
-    f"GPU hours at {LABEL_SPEED}x real time (large-v2, one A100). Nothing was run."
+    f"GPU hours at {WINDOWS_PER_S:.0f} windows a second (large-v2, one A100). Nothing was run."
 )
 
 
@@ -26,8 +26,8 @@ def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
     yield Figures(
         title="What a run would process",
         columns=(
-            "corpus", "hours", "held\nout", "shards", "files to\ndownload", "TB to\ndownload",
-            "TB to\nkeep", "GPU\nhours",
+            "corpus", "hours", "windows", "held\nout", "shards", "files\nto get", "TB\nto get",
+            "TB\nto keep", "GPU\nhours",
         ),
         rows=[_amounts(one) for one in estimates],
         footer=[_amounts(together)],
@@ -55,7 +55,7 @@ def _paper(estimates: Sequence[Estimate]) -> Iterator[str]:
         by_corpus = ", ".join(f"{one.corpus} {one.paper_hours:,.0f}" for one in published)
         yield (
             f"Hours used in the paper: {by_corpus}; {hours:,.0f} in all, which would take"
-            f" {hours / LABEL_SPEED:,.0f} GPU hours."
+            f" {hours / LABEL_SPEED:,.0f} GPU hours in single utterances."
         )
 
 
@@ -63,6 +63,7 @@ def _amounts(one: Estimate) -> Sequence[str]:
     return (
         one.corpus,
         hours_text(one.hours),
+        _count_text(one.windows),
         hours_text(one.held_out_hours),
         f"{one.shards:,}",
         f"{one.files_to_download:,}{'+' if one.has_unlisted_files else ''}",
@@ -70,3 +71,12 @@ def _amounts(one: Estimate) -> Sequence[str]:
         f"{one.terabytes_to_keep:.3f}",
         f"{one.gpu_hours:,.2f}",
     )
+
+
+def _count_text(count: int) -> str:
+    """A count, in thousands if it is large.
+
+    >>> _count_text(9_999), _count_text(767_320)
+    ('9,999', '767k')
+    """
+    return f"{count:,}" if count < 10_000 else f"{count / 1000:,.0f}k"

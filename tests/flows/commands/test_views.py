@@ -244,6 +244,7 @@ def estimate(corpus: str) -> Estimate:
         corpus=corpus,
         basis="as configured",
         hours=5_754.9,
+        windows=1_767_320,
         held_out_hours=205.2,
         paper_hours=12_000.0,
         shards=1_746,
