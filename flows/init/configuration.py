@@ -144,7 +144,7 @@ def _label(source: Source, teacher: TeacherChoice, language: str) -> Iterator[st
     if teacher.is_whole:
         yield "  timestamps: true"
     if teacher.is_whole and source.columns.speaker is not None:
-        yield "  pack: speaker  # utterances of one speaker fill windows of 30 s, as in the paper"
+        yield "  pack: speaker  # utterances of one speaker fill windows of 30 s"
     else:
         why = "no speaker is known" if teacher.is_whole else "its window is short"
         yield f"  pack: none  # {why}"

@@ -26,7 +26,7 @@ def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
     yield Figures(
         title="What a run would process",
         columns=(
-            "corpus", "hours", "windows", "held\nout", "shards", "files\nto get", "TB\nto get",
+            "corpus", "hours", "windows", "shards", "files\nto get", "TB\nto get",
             "TB\nto keep", "GPU\nhours",
         ),
         rows=[_amounts(one) for one in estimates],
@@ -35,13 +35,25 @@ def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
     to_do = together.shards_to_do
     stages = [stage for stage in SHARD_STAGES if stage != "index" or to_do[stage]]
     yield Figures(
-        title="Shards to do, and where the hours are from",
-        columns=("corpus", "hours", *stages),
+        title="Where the hours are from, hours held out, and shards to do",
+        columns=("corpus", "hours", "held\nout", *stages),
         rows=[
-            (one.corpus, one.basis, *(f"{one.shards_to_do[stage]:,}" for stage in stages))
+            (
+                one.corpus,
+                one.basis,
+                hours_text(one.held_out_hours),
+                *(f"{one.shards_to_do[stage]:,}" for stage in stages),
+            )
             for one in estimates
         ],
-        footer=[(together.corpus, "", *(f"{to_do[stage]:,}" for stage in stages))],
+        footer=[
+            (
+                together.corpus,
+                "",
+                hours_text(together.held_out_hours),
+                *(f"{to_do[stage]:,}" for stage in stages),
+            )
+        ],
         num_keys=2,
     )
     yield from _paper(estimates)
@@ -64,12 +76,11 @@ def _amounts(one: Estimate) -> Sequence[str]:
         one.corpus,
         hours_text(one.hours),
         _count_text(one.windows),
-        hours_text(one.held_out_hours),
         f"{one.shards:,}",
         f"{one.files_to_download:,}{'+' if one.has_unlisted_files else ''}",
         f"{'~' if one.is_size_estimated else ''}{one.terabytes_to_download:.3f}",
         f"{one.terabytes_to_keep:.3f}",
-        f"{one.gpu_hours:,.2f}",
+        hours_text(one.gpu_hours),
     )
 
 
