@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from configs.schema import RunConfig, Teacher
+from configs.schema import Columns, RunConfig, Teacher
 from flows.state.corpus_state import CorpusState
 from storage.receipt import Receipt
 
@@ -69,6 +69,11 @@ class WindowEstimate:
         return min(num_utterances, math.ceil(hours * 3600 / (self._fill * self._window_s)))
 
 
+def has_voices(columns: Columns) -> bool:
+    """Whether a table says which utterances have a speaker or at least a recording in common."""
+    return any((columns.speaker, columns.recording, columns.start_s))
+
+
 def _window_s(teacher: Teacher) -> float:
     """That of Whisper for a model of the Hub and for a folder that is not there."""
     folder = teacher.folder
@@ -81,6 +86,4 @@ def _are_packed(config: RunConfig, corpus: str) -> bool:
     local = config.corpora[corpus].local
     if config.label.pack != "speaker" or local is None:
         return config.label.pack != "none"
-    columns = local.columns
-    has_voices = any((columns.speaker, columns.recording, columns.start_s))
-    return has_voices or config.normalise.segment == "vad"
+    return has_voices(local.columns) or config.normalise.segment == "vad"
