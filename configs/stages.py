@@ -108,10 +108,11 @@ class Label(Settings):
     Decoding then continues after the last complete segment until all audio is covered.
     """
     pack: Literal["none", "speaker", "any"] = "speaker"
-    """Which consecutive utterances share a window of 30 s, which is several times faster.
+    """Which utterances share a window of 30 s, which is several times faster.
 
-    `none`: one utterance per window. `speaker`: only those of one speaker in one recording. `any`:
-    no restriction.
+    `none`: one utterance per window. `speaker`: only those of one voice: a known speaker, or the
+    unknown speakers of one recording. `any`: the same, but what is left over at the end of a voice
+    shares windows with other voices, which fills those of short voices.
     """
     max_new_tokens: Count | None = None
     """Longest label in tokens; null: half of the decoder's positions, as in openai/whisper."""

@@ -88,6 +88,7 @@ LIBRISPEECH: Final = Corpus(
         "test-other": 5.1,
     },
     distributed_gb=61.8,
+    mean_utterance_s=12.1,
     paper_hours=960,
     licence=Licence(name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True),
     revision="openslr-12",

@@ -116,6 +116,23 @@ def status_of(num_planned: int = 4, num_failures: int = 0, num_done: int = 2) ->
     return Status(stages=lines, failures=failures)
 
 
+def test_the_status_says_how_full_windows_are() -> None:
+    lines = [
+        stage_line("label", corpus, 1, 0, 1).model_copy(
+            update={"split": split, "hours": hours, "window_fill": fill}
+        )
+        for corpus, split, hours, fill in [
+            ("ami", "ihm-train", 3.0, 0.75),
+            ("ami", "sdm-train", 1.0, 0.25),
+            ("fisher", "train", 2.0, 0.937),
+            ("voxpopuli", "train", 0.0, None),
+        ]
+    ]
+    text = printed(list(status_view(Status(stages=lines, failures=[]), CONFIG).parts))
+    assert "audio: ami 50%, fisher 94%" in text.replace("\n", " ")
+    assert "Window fill" not in printed(list(status_view(status_of(), CONFIG).parts))
+
+
 @pytest.mark.parametrize("num_failures", [0, 1, 500])
 def test_status_of_nine_corpora_fits_a_page(num_failures: int) -> None:
     text = assert_readable(status_view(status_of(num_failures=num_failures), CONFIG))
@@ -244,6 +261,7 @@ def estimate(corpus: str) -> Estimate:
         corpus=corpus,
         basis="as configured",
         hours=5_754.9,
+        windows=1_767_320,
         held_out_hours=205.2,
         paper_hours=12_000.0,
         shards=1_746,
