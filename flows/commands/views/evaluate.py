@@ -39,7 +39,7 @@ def report_parts(report: Report) -> Iterator[Part]:
                 for corpus, coverage in report.coverage_by_corpus.items()
             ),
             ("insertions %", *(percent_text(one.insertion_percent) for one in models), ""),
-            ("repeated 5-grams", *(str(one.num_repeated_5grams) for one in models), ""),
+            ("repeated 5-grams", *(f"{one.num_repeated_5grams:,}" for one in models), ""),
             ("seconds", *(f"{one.seconds or 0:.2f}" for one in models), ""),
             ("relative speed", "1.00", f"{report.relative_speed:.2f}", ""),
         ],
