@@ -32,9 +32,13 @@ class Normalise(Settings):
     """Conversion of audio to FLAC: mono, 16 bit, 16 kHz."""
 
     max_duration_s: Positive = 30.0
-    """Longest utterance, in seconds; longer ones are dropped, or cut with `segment: vad`."""
+    """Longest training utterance, in seconds; longer ones are dropped.
+
+    With `segment: vad`, recordings without a transcript are cut instead. Utterances of validation
+    and test splits are kept whatever their length.
+    """
     min_duration_s: Annotated[float, Field(ge=0)] = 0.1
-    """Shortest utterance, in seconds; shorter ones are dropped."""
+    """Shortest training utterance, in seconds; shorter ones are dropped."""
     segment: Literal["none", "vad"] = "none"
     """`vad`: cut recordings without a transcript into segments of speech.
 
@@ -203,7 +207,10 @@ class Distil(Settings):
     evaluate_every_steps: Count = 5_000
     """Updates between validations and checkpoints; the weights with the best score are kept."""
     num_validation_windows: Count = 1_000
-    """Utterances to validate on, over all corpora together."""
+    """Windows to validate on, over all corpora together: the first utterances of each.
+
+    An utterance longer than the teacher's window counts as several.
+    """
     seed: int = 0
     """Decides the order of the examples and the random choices above."""
 
