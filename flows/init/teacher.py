@@ -15,6 +15,7 @@ from tasks.whisper.identity import model_files
 DEFAULT: Final = "openai/whisper-large-v2"
 
 _PINNED: Final = {
+    "openai/whisper-base.en": "911407f4214e0e1d82085af863093ec0b66f9cd6",
     "openai/whisper-large-v2": "ae4642769ce2ad8fc292556ccea8e901f1530655",
     "openai/whisper-medium.en": "2e98eb6279edf5095af0c8dedb36bdec0acd172b",
 }

@@ -170,7 +170,6 @@ class Corpus:
     distributed_gb: float | None = None  # None if not published
     self_contained: bool = False  # each file has its own annotations: no shard spans files
     speaker_ids: SpeakerIds = "corpus"  # `recording`: the same id may be another person elsewhere
-    whole_recordings: bool = False  # for long-form evaluation: no length limit
     read_version: int = 1
     clean_version: int = 1
     notes: tuple[str, ...] = field(default=())  # printed by `distillery corpora`

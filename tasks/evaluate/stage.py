@@ -62,7 +62,7 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
 
 EVALUATE: Final = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     scope=Scope.RUN,
     resource=Resource.DEVICE,
     inputs=("normalise",),

@@ -53,7 +53,7 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
 
 LABEL: Final = Stage(
     name="label",
-    version=2,
+    version=3,
     scope=Scope.SHARD,
     resource=Resource.DEVICE,
     inputs=("normalise",),

@@ -43,7 +43,7 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
 
 NORMALISE: Final = Stage(
     name="normalise",
-    version=2,
+    version=3,
     scope=Scope.SHARD,
     resource=Resource.CPU,
     inputs=("plan",),
