@@ -52,7 +52,7 @@ class EncoderLayers:
         """The output for features (windows, mels, 2 x frames), as (windows, frames, width)."""
         if features.device.type == "cpu" and len(features) > 1:
             # the activations of a single window stay in the cache of a core
-            return torch.cat([self(one) for one in features.split(1)])
+            return torch.cat([self(one[None]) for one in features])
         hidden = functional.gelu(self._conv1(features))
         hidden = functional.gelu(self._conv2(hidden)).transpose(1, 2) + self._positions
         for layer in self._layers:
