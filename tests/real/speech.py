@@ -58,8 +58,12 @@ class Speech:
             "normalise": {"segment": "vad"},
             "label": {"teacher": {"path": str(teacher)}, "timestamps": True},
             "publish": {"name": "real"},
+            # with all layers the student begins as its teacher; with fewer, so few updates leave
+            # one that repeats itself up to the token limit
             "distil": {
+                "decoder_layers": _num_decoder_layers(teacher),
                 "num_steps": 4,
+                "peak_learning_rate": 1e-6,
                 "batch_size": 4,
                 "num_warmup_steps": 1,
                 "evaluate_every_steps": 4,
@@ -136,6 +140,11 @@ class Speech:
         """The rows of a corpus in JSON Lines."""
         lines = (self.folder / corpus / "train.jsonl").read_text().splitlines()
         return [loads(line) for line in lines]
+
+
+def _num_decoder_layers(model: Path) -> int:
+    layers: int = loads((model / "config.json").read_text())["decoder_layers"]
+    return layers
 
 
 def utterances_in(archive: Path) -> set[str]:
