@@ -12,11 +12,13 @@ import distillery
 from configs.load import load_config
 from configs.schema import Normalise, RunConfig, VoiceActivity
 from flows.state.corpus_state import CorpusState, corpus_states
-from flows.state.models import TEACHER, find_student, measurements
+from flows.state.models import TEACHER, find_report, find_student, measurements
 from flows.state.publication import find_current
+from storage.manifest import Manifest
 from storage.receipt import FileRef
 from storage.store import Store
 from tasks.audio import SAMPLE_RATE_HZ, Samples, decode_flac
+from tasks.evaluate.result import Report
 from tasks.normalise.segment import speech_segments
 from tasks.text.comparison import WordErrors, count_word_errors, normaliser
 from tasks.whisper.tokens import SpecialTokens
@@ -113,9 +115,7 @@ class Results:
     def measured(self) -> list[MeasuredUtterance]:
         """The held-out utterances as the teacher transcribed them."""
         states, store = self._states, self._store
-        published = find_current(self.config, store, states)
-        assert published is not None
-        student = find_student(self.config, store, states, published)
+        student = find_student(self.config, store, states, self._published)
         found = measurements(self.config, store, states, student)
         return [
             MeasuredUtterance(
@@ -129,6 +129,18 @@ class Results:
             for audio in [self._audio(one.audio)]
             for row in self._rows(one.receipt.output)
         ]
+
+    def report(self) -> Report:
+        """Teacher and student on the held-out speech."""
+        found = find_report(self.config, self._store, self._states, self._published)
+        assert found is not None
+        return found
+
+    @property
+    def _published(self) -> Manifest:
+        published = find_current(self.config, self._store, self._states)
+        assert published is not None
+        return published
 
     @property
     def _store(self) -> Store:

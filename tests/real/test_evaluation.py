@@ -56,6 +56,16 @@ def test_the_word_error_rate_is_that_of_transformers(
     assert ours == pytest.approx(theirs, abs=_MAX_WER_DIFFERENCE)
 
 
+def test_a_student_with_all_layers_is_as_good_as_its_teacher(
+    name: str, finished: Callable[[str], Results]
+) -> None:
+    report = finished(name).report()
+    assert report.student.num_utterances == report.teacher.num_utterances
+    assert report.student.wer_percent == pytest.approx(
+        report.teacher.wer_percent, abs=_MAX_WER_DIFFERENCE
+    )
+
+
 def test_the_command_prints_what_was_measured(
     name: str, finished: Callable[[str], Results], measured: list[MeasuredUtterance]
 ) -> None:

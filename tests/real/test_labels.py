@@ -23,7 +23,8 @@ pytestmark = pytest.mark.real
 _NUM_PLAIN: Final = 24
 _MAX_DIFFERENT_PERCENT: Final = 1.0
 _MAX_WER_DIFFERENCE: Final = 0.3  # points
-_MIN_KEPT_PERCENT: Final = {"books": 88.0, "learners": 40.0}
+_MIN_KEPT_PERCENT: Final = {"books": 88.0, "learners": 15.0}
+_MIN_KEPT_OF_SAMPLE_PERCENT: Final = {"books": 80.0, "learners": 15.0}
 
 
 def of_corpus(corpus: str, windows: Sequence[LabelledWindow]) -> list[LabelledWindow]:
@@ -79,8 +80,12 @@ def test_labels_state_their_segments_and_where_they_end(
 
 
 @pytest.mark.parametrize("corpus", _MIN_KEPT_PERCENT)
-def test_most_hours_are_kept(windows: Sequence[LabelledWindow], corpus: str) -> None:
-    assert kept_percent(of_corpus(corpus, windows)) >= _MIN_KEPT_PERCENT[corpus]
+def test_the_expected_share_of_the_hours_is_kept(
+    speech: Speech, windows: Sequence[LabelledWindow], corpus: str
+) -> None:
+    """The sampled speakers of `books` are among the harder ones; most of `learners` is dropped."""
+    expected = _MIN_KEPT_PERCENT if speech.is_full else _MIN_KEPT_OF_SAMPLE_PERCENT
+    assert kept_percent(of_corpus(corpus, windows)) >= expected[corpus]
 
 
 def test_recordings_without_transcripts_are_cut_at_pauses(
