@@ -82,6 +82,7 @@ def test_each_rule_can_be_left_out() -> None:
     assert {rule.reason for rule in rules(settings, KNOWN)} == {
         "no_reference",
         "empty_hypothesis",
+        "flagged",
         "wer",
     }
 
@@ -91,6 +92,7 @@ def test_rules_stand_in_the_documented_order() -> None:
         "no_reference",
         "empty_hypothesis",
         "too_long",
+        "flagged",
         "no_speech",
         "repetition",
         "repetition",

@@ -95,6 +95,7 @@ def _write_entry(
                 "avg_logprob": 0.0,
                 "no_speech_prob": 0.0,
                 "compression_ratio": 1.0,
+                "num_segments": 1,
                 "temperature": 0.0,
                 "language": "en",
             }
