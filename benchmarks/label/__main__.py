@@ -3,6 +3,7 @@
     python -m benchmarks.label [--json] [--windows 96] [--rounds 5]
     python -m benchmarks.label --teacher FOLDER --audio TABLE.jsonl --windows 48 --rounds 3
     python -m benchmarks.label --geometry large-v2 --random-weights --dtype bfloat16 --device cuda
+    python -m benchmarks.label --mlperf --geometry large-v3 --random-weights --device cuda
     python -m benchmarks.label --memory stub
 
 All contenders label the same shard with the same weights, alternating; figures are medians over
@@ -16,6 +17,8 @@ the encoder alone, features not included, at the first precision on all cores, i
 implementations; otherwise the bare matrix products of encoder and decoder. `best_vs_...` compares
 each engine at its fastest precision whose WER is at most 0.1 points above that at the first.
 
+`--mlperf` has the shape of MLPerf Inference v5.1's Whisper; see `benchmarks.label.mlperf`.
+
 Uses neither Prefect nor the network.
 """
 
@@ -28,13 +31,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.label import mlperf
 from benchmarks.label.figures import value
 from benchmarks.label.memory import peaks_mb
 from benchmarks.label.random_weights import GEOMETRIES
 from benchmarks.label.rounds import measure
 
 _MEMORY_COUNTS = (1_000, 10_000)
-_DEMO_WINDOW_S, _WINDOW_S = 8.0, 30.0
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -91,7 +94,7 @@ def _options() -> argparse.Namespace:
         dest="dtypes",
         type=lambda text: text.split(","),
         help="comma-separated precisions, the first to compare at; default float32, with --teacher"
-        " float32,bfloat16",
+        " float32,bfloat16; with --mlperf on a GPU float16",
     )
     parser.add_argument(
         "--windows", type=int, default=96, help="approximate number of packed windows"
@@ -115,6 +118,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--memory", choices=["stub", "engine"], help="measure peak memory instead of speed"
     )
+    parser.add_argument(
+        "--mlperf", action="store_true", help="shaped like MLPerf Inference's Whisper"
+    )
     parser.add_argument("--json", action="store_true")
     return _completed(parser, parser.parse_args())
 
@@ -126,17 +132,20 @@ def _completed(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     is_real = options.teacher is not None
     if is_real != (options.audio is not None):
         parser.error("--teacher and --audio belong together")
-    options.dtypes = options.dtypes or (["float32", "bfloat16"] if is_real else ["float32"])
+    if options.device == "auto":
+        options.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.dtypes is None:
+        several = ["float32", "bfloat16"] if is_real else ["float32"]
+        options.dtypes = ["float16"] if options.mlperf and options.device == "cuda" else several
     if unknown := set(options.dtypes) - set(_DTYPES):
         parser.error(f"--dtype {', '.join(sorted(unknown))}: expected some of {', '.join(_DTYPES)}")
     if options.random_weights and len(options.dtypes) > 1:
         parser.error("random weights have one precision")
-    options.window_s = _DEMO_WINDOW_S if options.geometry == "demo" and not is_real else _WINDOW_S
-    options.unpacked = not is_real
-    if options.in_memory is None:
-        options.in_memory = not is_real
-    if options.device == "auto":
-        options.device = "cuda" if torch.cuda.is_available() else "cpu"
+    options.unpacked = not is_real and not options.mlperf
+    options.in_memory = not is_real if options.in_memory is None else options.in_memory
+    options.in_memory |= options.mlperf
+    if options.mlperf:
+        options.only = options.only or ["engine"]
     options.batch_size = options.batch_size or (64 if options.device == "cpu" else 512)
     return options
 
@@ -160,7 +169,12 @@ def main() -> None:
         return
     with TemporaryDirectory() as folder:
         found = value(options, measure(options, Path(folder)))
-    sys.stdout.write(json.dumps(found, indent=1) + "\n" if options.json else _table(found))
+    if options.mlperf:
+        found["mlperf"] = mlperf.rates(found)
+    if options.json:
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    else:
+        sys.stdout.write(mlperf.table(found) if options.mlperf else _table(found))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Real speech as a shard: a table of audio files, or LibriSpeech as an archive or a folder.
 
-Corpora are read by the pipeline's own adapters and normalised as it does; the shard has whole
-recordings in a fixed random order, so that a few windows come from many speakers.
+Corpora are read by the pipeline's own adapters and normalised as it does; the shard has recordings
+in a fixed random order, so that a few windows come from many speakers.
 """
 
 import gzip
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +31,7 @@ from tasks.normalise.shard import normalise_shard
 from tasks.plan.shard import plan_part
 
 _SPLIT = "train"
+_WHOLE_HOURS = 1_000.0  # more than any recording has
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,18 @@ def read_speech(path: Path, audio: Path, audio_s: float, window_s: float) -> Spe
         texts: dict[str, str] = {}
         total_s = 0.0
         with pq.ParquetWriter(path, NORMALISED, compression="zstd") as writer:
-            for recording in recordings:
+            for batch in _normalised(recordings, files, corpus, settings):
+                num_rows = 0
+                for row in batch.select(["id", "raw_text", "duration_s"]).to_pylist():
+                    if total_s >= audio_s:
+                        break
+                    text = corpus.clean(row["raw_text"])
+                    texts[row["id"]] = text if isinstance(text, str) else ""
+                    total_s += row["duration_s"]
+                    num_rows += 1
+                writer.write_batch(batch.slice(0, num_rows))
                 if total_s >= audio_s:
                     break
-                for batch in _normalised(recording, files, corpus, settings):
-                    writer.write_batch(batch)
-                    total_s += sum(batch.column("duration_s").to_pylist())
-                    for row in batch.select(["id", "raw_text"]).to_pylist():
-                        text = corpus.clean(row["raw_text"])
-                        texts[row["id"]] = text if isinstance(text, str) else ""
     return Speech(path, texts, total_s)
 
 
@@ -121,19 +125,24 @@ def _below(folder: Path) -> list[Member]:
 
 
 def _normalised(
-    segments: Sequence[Segment], files: LocalFiles, corpus: Corpus, settings: Normalise
+    recordings: Iterable[Sequence[Segment]],
+    files: LocalFiles,
+    corpus: Corpus,
+    settings: Normalise,
 ) -> Iterator[pa.RecordBatch]:
-    split = segments[0].split
-    part = plan_part(
-        segments,
-        split=split,
-        known_ids=(),
-        first_shard=0,
-        target_shard_hours=1000.0,
-        file_digests={segment.audio.file: segment.audio.name for segment in segments},
-    )
-    planned = [one for one in part.outcomes if isinstance(one, pa.RecordBatch)]
-    key = ShardKey(corpus.name, split, 0)
-    for outcome in normalise_shard(pa.Table.from_batches(planned), files.audio, key, settings):
-        if isinstance(outcome, pa.RecordBatch):
-            yield outcome
+    for segments in recordings:
+        split = segments[0].split
+        part = plan_part(
+            segments,
+            split=split,
+            known_ids=(),
+            first_shard=0,
+            target_shard_hours=_WHOLE_HOURS,
+            file_digests={segment.audio.file: segment.audio.name for segment in segments},
+        )
+        planned = [one for one in part.outcomes if isinstance(one, pa.RecordBatch)]
+        key = ShardKey(corpus.name, split, 0)
+        table = pa.Table.from_batches(planned)
+        for outcome in normalise_shard(table, files.audio, key, settings):
+            if isinstance(outcome, pa.RecordBatch):
+                yield outcome

@@ -44,10 +44,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts by window id, and the tokens generated for them, end tokens included."""
+    """Texts by window id, and the tokens of each, end token included and prompt not."""
 
     texts: dict[str, str]
-    num_tokens: int
+    tokens: dict[str, tuple[int, ...]]
+
+    @property
+    def num_tokens(self) -> int:
+        """All generated tokens."""
+        return sum(map(len, self.tokens.values()))
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,12 @@ class Job:
         return self._labelled((window.id, result.text, result.tokens) for window, result in results)
 
     def _labelled(self, labels: Iterable[tuple[str, str, Sequence[int]]]) -> Labelled:
-        texts: dict[str, str] = {}
-        num_tokens = 0
+        found = Labelled({}, {})
         for window_id, text, tokens in labels:
-            texts[window_id] = text
+            found.texts[window_id] = text
             # the tokens of the prompt are above the end token
-            num_tokens += sum(token <= self.end_id for token in tokens)
-        return Labelled(texts, num_tokens)
+            found.tokens[window_id] = tuple(token for token in tokens if token <= self.end_id)
+        return found
 
 
 def prepared(speech: Speech, window_samples: int, packing: Packing) -> list[Prepared]:

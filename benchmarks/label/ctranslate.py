@@ -136,21 +136,20 @@ def ctranslate2_engine(
     return CTranslate2Engine(model, whisper, batch_size, layout)
 
 
-def fastest(
+def fastest_layout(
     make: Callable[[Layout], Engine],
     choices: Sequence[Layout],
     windows: Sequence[AudioWindow],
     settings: Label,
-) -> Engine:
-    """The engine of the layout that is fastest on `windows`, after a first time unmeasured."""
+) -> Layout:
+    """The layout whose engine transcribes `windows` fastest, after a few of them unmeasured."""
     if len(choices) == 1:
-        return make(choices[0])
+        return choices[0]
     took_s: dict[Layout, float] = {}
     for layout in choices:
         engine = make(layout)
-        for _ in range(2):
-            started_s = perf_counter()
-            for _ in engine.transcribe(windows, settings):
-                pass
-            took_s[layout] = perf_counter() - started_s
-    return make(min(choices, key=lambda layout: took_s[layout]))
+        list(engine.transcribe(windows[: layout.num_workers], settings))
+        started_s = perf_counter()
+        list(engine.transcribe(windows, settings))
+        took_s[layout] = perf_counter() - started_s
+    return min(choices, key=lambda layout: took_s[layout])

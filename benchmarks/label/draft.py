@@ -1,8 +1,17 @@
-"""What the engine's log says about its draft."""
+"""How good a draft is: by its tokens, and by what the engine measures."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
+
+from benchmarks.label.contender import Labelled, Prepared
+from benchmarks.label.models import DEMO
+from configs.schema import Label, Teacher
+from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.model import LoadedWhisper, log_mel
 
 
 @dataclass(eq=False)
@@ -37,3 +46,22 @@ class DraftTrial(logging.Handler):
             "verification_ms": float(verified_ms),
             "plain_step_ms": float(plain_ms),
         }
+
+
+@torch.inference_mode()
+def agreement(draft: LoadedWhisper, windows: Sequence[Prepared], labelled: Labelled) -> float:
+    """The share of tokens that the draft predicts after the teacher's own tokens before them."""
+    model: Any = draft.model
+    settings = Label(teacher=Teacher(path=DEMO))
+    prompt = decoding_rules(model.generation_config, model.config, settings).prompt
+    num_agreed = num_tokens = 0
+    for window in windows:
+        tokens = torch.tensor(labelled.tokens[window.audio.id], device=model.device)
+        inputs = torch.cat([tokens.new_tensor(prompt), tokens[:-1]])
+        logits = model(
+            log_mel(draft, [window.audio.samples]), decoder_input_ids=inputs[None]
+        ).logits
+        predicted = logits[0, len(prompt) - 1 :].argmax(dim=-1)
+        num_agreed += int((predicted == tokens).sum())
+        num_tokens += len(tokens)
+    return num_agreed / num_tokens

@@ -15,6 +15,7 @@ from benchmarks.label.encoder import Run
 from benchmarks.label.generate import GenerateEngine
 from benchmarks.label.models import Models
 from configs.schema import Label
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.engine import Engine
 from tasks.whisper.whisper import WhisperEngine
 
@@ -115,12 +116,18 @@ def _add_ctranslate2(
         if key == "faster_whisper" and find_spec(key) is None:
             found.skipped[key] = "not installed"
             continue
-        for dtype in dtypes:
-            if not wanted(key, dtype):
-                continue
-            converted = ctranslate.converted(models.folder, folder / "ctranslate2")
-            load = partial(make, converted, models.teacher, dtype, batch_size)
-            engine = ctranslate.fastest(load, layouts, tried, settings)
+        if key == "faster_whisper" and models.teacher.window_samples != 30 * SAMPLE_RATE_HZ:
+            found.skipped[key] = "its windows have 30 s, those of this teacher have not"
+            continue
+        if not (chosen := [dtype for dtype in dtypes if wanted(key, dtype)]):
+            continue
+        converted = ctranslate.converted(models.folder, folder / "ctranslate2")
+        load = partial(make, converted, models.teacher)
+        layout = ctranslate.fastest_layout(
+            partial(load, chosen[0], batch_size), layouts, tried, settings
+        )
+        for dtype in chosen:
+            engine = load(dtype, batch_size, layout)
             found.contenders.append(Contender(key, title, dtype, engine))
             if dtype == options.dtypes[0] and isinstance(engine, ctranslate.CTranslate2Engine):
                 found.encoders["CTranslate2"] = engine.encode

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from benchmarks.label.contender import Contender
+from benchmarks.label.draft import agreement
 from benchmarks.label.rounds import Results, Times
 from tasks.text.comparison import WordErrors, count_word_errors, normaliser
 
 MAX_WER_LOSS = 0.1  # percentage points that an engine's fastest precision may lose
+_AGREEMENT_WINDOWS = 24
 _RATIOS = {
     "engine_vs_generate": ("generate", "engine"),
     "engine_vs_generate_packed": ("generate_packed", "engine"),
@@ -56,7 +58,7 @@ def value(options: argparse.Namespace, results: Results) -> dict[str, Any]:
         "figures": figures,
         "best": best,
         "rows": rows,
-        "draft": {"agreement": results.models.agreement, **results.trial.figures()},
+        "draft": {"agreement": _draft_agreement(options, results), **results.trial.figures()},
         "skipped": found.skipped,
         "teacher": str(options.teacher or options.geometry),
         "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
@@ -67,6 +69,16 @@ def value(options: argparse.Namespace, results: Results) -> dict[str, Any]:
             weight.numel() for weight in results.models.teacher.model.parameters()
         ),
     }
+
+
+def _draft_agreement(options: argparse.Namespace, results: Results) -> float | None:
+    """The share of the engine's tokens that the draft predicts; None without a draft."""
+    dtype = options.dtypes[0]
+    labelled = results.labelled.get(f"speculative.{dtype}")
+    if results.models.agreement is not None or labelled is None:
+        return results.models.agreement
+    windows = results.windows["speaker"][:_AGREEMENT_WINDOWS]
+    return agreement(results.models.drafts[dtype], windows, labelled)
 
 
 def _ratios(

@@ -30,7 +30,10 @@ from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.model import Dtype, LoadedWhisper, log_mel
+from tasks.whisper.model import Dtype, LoadedWhisper, log_mel, silent_transformers
+
+RANDOM_WINDOW_S: Final = 30.0
+"""The window of every geometry, in seconds."""
 
 _NUM_TEXT: Final = 50_257
 _NUM_AFTER_LANGUAGES: Final = 6 + 1501  # tokens of tasks and control, and timestamps
@@ -101,9 +104,10 @@ def random_models(
 
 
 def _save(teacher: LoadedWhisper, folder: Path) -> None:
-    teacher.model.save_pretrained(folder)
-    teacher.tokenizer.save_pretrained(folder)
-    teacher.feature_extractor.save_pretrained(folder)
+    with silent_transformers():
+        teacher.model.save_pretrained(folder)
+        teacher.tokenizer.save_pretrained(folder)
+        teacher.feature_extractor.save_pretrained(folder)
 
 
 def _config(shape: Geometry) -> WhisperConfig:

@@ -13,10 +13,12 @@ from benchmarks.label.draft import DraftTrial
 from benchmarks.label.encoder import EncoderAlone, encoder_alone
 from benchmarks.label.field import Field, default_threads, load_field
 from benchmarks.label.floor import Floor, Work, counted, measured
+from benchmarks.label.mlperf import LIBRISPEECH_FILLED
 from benchmarks.label.models import DEMO, Models, folder_models
-from benchmarks.label.random_weights import random_models
-from benchmarks.label.speech import Speech, write_speech
+from benchmarks.label.random_weights import RANDOM_WINDOW_S, random_models
+from benchmarks.label.speech import CORPORA, Speech, write_speech
 from configs.schema import Label, Teacher
+from tasks.audio import SAMPLE_RATE_HZ
 
 _NUM_TAUGHT = 192  # windows on which random weights are fitted to end
 _FILLED = 0.9  # the share of a window that packing fills
@@ -49,8 +51,7 @@ class Results:
 
 def measure(options: argparse.Namespace, folder: Path) -> Results:
     """Run all contenders, alternating."""
-    speech = _speech(options, folder)
-    models = _models(options, speech, folder)
+    models, speech = _inputs(options, folder)
     window_samples = models.teacher.window_samples
     windows: dict[Packing, list[Prepared]] = {
         "speaker": prepared(speech, window_samples, "speaker")
@@ -106,22 +107,29 @@ def _timed(work: Callable[[], Labelled]) -> tuple[float, Labelled]:
     return perf_counter() - started_s, labelled
 
 
-def _speech(options: argparse.Namespace, folder: Path) -> Speech:
-    path, audio_s = folder / "speech.parquet", options.windows * options.window_s * _FILLED
-    if options.audio is not None:
-        return read_speech(path, options.audio, audio_s, options.window_s)
-    return write_speech(path, audio_s, options.window_s, spoken=options.geometry == "demo")
+def _inputs(options: argparse.Namespace, folder: Path) -> tuple[Models, Speech]:
+    """The weights of a folder and speech for their window, or noise and weights fitted to it."""
+    path = folder / "speech.parquet"
+    if options.geometry == "demo":
+        name = str(options.teacher or DEMO)
+        models = folder_models(name, options.dtypes, options.device, options.draft)
+        window_s = models.teacher.window_samples / SAMPLE_RATE_HZ
+        audio_s = options.windows * window_s * _FILLED
+        if options.audio is not None:
+            return models, read_speech(path, options.audio, audio_s, window_s)
+        return models, write_speech(path, audio_s, window_s, spoken=True)
+    audio_s = (
+        options.windows * RANDOM_WINDOW_S * (LIBRISPEECH_FILLED if options.mlperf else _FILLED)
+    )
+    corpora = ("librispeech",) if options.mlperf else tuple(CORPORA)
+    speech = write_speech(path, audio_s, RANDOM_WINDOW_S, spoken=False, corpora=corpora)
+    return _random_models(options, speech, folder), speech
 
 
-def _models(options: argparse.Namespace, speech: Speech, folder: Path) -> Models:
-    if options.teacher is not None or options.geometry == "demo":
-        return folder_models(
-            str(options.teacher or DEMO), options.dtypes, options.device, options.draft
-        )
-    window_samples = round(options.window_s * 16_000)
+def _random_models(options: argparse.Namespace, speech: Speech, folder: Path) -> Models:
     taught: list[Prepared] = []
     for packing in ("none", "speaker"):
-        found = prepared(speech, window_samples, packing)
+        found = prepared(speech, round(RANDOM_WINDOW_S * SAMPLE_RATE_HZ), packing)
         taught += found[:: max(1, len(found) * 2 // _NUM_TAUGHT)]
     return random_models(
         options.geometry,

@@ -5,7 +5,7 @@ tokens, which the models of `benchmarks.label.models` read from it.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,17 +67,23 @@ class Speech:
 
 
 def write_speech(
-    path: Path, audio_s: float, window_s: float, *, spoken: bool, max_s: float | None = None
+    path: Path,
+    audio_s: float,
+    window_s: float,
+    *,
+    spoken: bool,
+    max_s: float | None = None,
+    corpora: Sequence[str] = tuple(CORPORA),
 ) -> Speech:
     """Write a shard of at least `audio_s` seconds, one recording per speaker.
 
-    About half of the rows come from one corpus, as in the paper's 22,000 hours. `max_s` limits the
-    length of utterances; the default is a window.
+    Of all `corpora`, about half of the rows come from one, as in the paper's 22,000 hours. `max_s`
+    limits the length of utterances; the default is a window.
     """
     random = np.random.default_rng(0)
     voice = _Sentences(random) if spoken else None
-    names = list(CORPORA)
-    shares = np.array([hours / mean_s for hours, mean_s, _ in CORPORA.values()])
+    names = list(corpora)
+    shares = np.array([CORPORA[name][0] / CORPORA[name][1] for name in names])
     num_tokens: dict[str, int] = {}
     texts: dict[str, str] = {}
     total_s = 0.0
