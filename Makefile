@@ -15,7 +15,7 @@ PYTEST_WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-all nightly check bench teacher clean
+.PHONY: help install demo deploy test test-all nightly real check bench teacher clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,13 +35,19 @@ deploy: $(STAMP)  ## register CONFIG with the Prefect server that PREFECT_API_UR
 	$(BIN)/distillery deploy $(CONFIG)
 
 test: $(STAMP)  ## the tests that a change needs, in a few minutes
-	$(PYTEST) -m 'not slow and not nightly'
+	$(PYTEST) -m 'not slow and not nightly and not real'
 
 test-all: $(STAMP)  ## every test but those of `make nightly`
-	$(PYTEST) -m 'not nightly' --durations 15
+	$(PYTEST) -m 'not nightly and not real' --durations 15
 
 nightly: $(STAMP)  ## the tests that take many minutes: the demo, deployed on its schedule
 	$(BIN)/python -m pytest -m nightly
+
+# SPEECH is a folder as CONTRIBUTING.md describes it; FULL=1 uses all of it, which takes hours.
+real: $(STAMP)  ## real speech and real Whisper weights: make real SPEECH=DIR
+	@test -n '$(SPEECH)' || { echo 'name the folder of real speech: make real SPEECH=DIR'; exit 2; }
+	DISTILLERY_SPEECH='$(abspath $(SPEECH))' DISTILLERY_SPEECH_FULL='$(FULL)' \
+	  $(BIN)/python -m pytest -m real --timeout 14400 tests/real
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .

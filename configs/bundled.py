@@ -17,7 +17,7 @@ def bundled_names() -> list[str]:
     """The names of the bundled configurations, in order.
 
     >>> bundled_names()
-    ['demo', 'full', 'librispeech', 'medium.en', 'tiny']
+    ['demo', 'full', 'laptop', 'librispeech', 'medium.en', 'paper', 'tiny']
     """
     return sorted(file.stem for file in (INSTALLED / "configs").glob(f"*{_SUFFIX}"))
 

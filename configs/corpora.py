@@ -18,7 +18,8 @@ class LocalSplit(Settings):
     percent: Annotated[float, Field(gt=0, lt=100)] | None = None
     """Percentage of the speakers in the files, by the hash of their names; null: all.
 
-    Recordings stand in for speakers where no speaker is known. The rest goes to a later split.
+    Recordings stand in for speakers where no speaker is known, or where `speaker_ids` is
+    `recording`. The rest goes to a later split.
     """
 
 
@@ -69,6 +70,11 @@ class LocalCorpus(Settings):
     splits: Annotated[dict[Name, LocalSplit], Field(min_length=1)]
     """The splits by name."""
     columns: Columns = Columns()
+    speaker_ids: Literal["corpus", "recording"] = "corpus"
+    """Where a speaker id names one person: in all recordings, or only within one of them.
+
+    Set `recording` for ids such as `speaker_0` that mean another person in each recording.
+    """
     hours: Annotated[float, Field(ge=0)] = 0.0
     """Approximate hours of audio, for `--plan`; 0: unknown."""
     licence: LocalLicence = LocalLicence()

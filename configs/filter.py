@@ -31,7 +31,10 @@ class WithoutReference(Settings):
 
 
 class Hallucination(Settings):
-    """Rules against invented text, applied whatever the reference says. All are off by default."""
+    """Rules against invented and missing text, applied whatever the reference says.
+
+    By default only labels that end early are dropped.
+    """
 
     max_repeats: Count | None = None
     """How often a phrase of up to 8 words may occur in a row, the first time included."""
@@ -39,8 +42,13 @@ class Hallucination(Settings):
     """Highest ratio of text length to its zlib-compressed length."""
     max_chars_per_s: Positive | None = None
     """Most characters of the normalised label per second of audio, spaces not counted."""
-    flags: tuple[Literal["compression_ratio", "avg_logprob", "no_end", "no_speech"], ...] = ()
-    """Checks of the decoder that a label must not fail; see `label`."""
+    flags: tuple[
+        Literal["compression_ratio", "avg_logprob", "no_end", "early_end", "no_speech"], ...
+    ] = ("early_end",)
+    """Checks of the decoder that a label must not fail; see `label`.
+
+    A label that ends early would teach the student to stop before its audio does.
+    """
 
 
 class Contamination(Settings):

@@ -32,9 +32,13 @@ class Normalise(Settings):
     """Conversion of audio to FLAC: mono, 16 bit, 16 kHz."""
 
     max_duration_s: Positive = 30.0
-    """Longest utterance, in seconds; longer ones are dropped, or cut with `segment: vad`."""
+    """Longest training utterance, in seconds; longer ones are dropped.
+
+    With `segment: vad`, recordings without a transcript are cut instead. Utterances of validation
+    and test splits are kept whatever their length.
+    """
     min_duration_s: Annotated[float, Field(ge=0)] = 0.1
-    """Shortest utterance, in seconds; shorter ones are dropped."""
+    """Shortest training utterance, in seconds; shorter ones are dropped."""
     segment: Literal["none", "vad"] = "none"
     """`vad`: cut recordings without a transcript into segments of speech.
 
@@ -87,9 +91,10 @@ class Teacher(Settings):
 class Label(Settings):
     """How the teacher transcribes: greedily, without previous text as a prompt.
 
-    Three checks, with the limits of openai/whisper, find failed labels: `compression_ratio`,
-    `avg_logprob`, and `no_end` for a label that reaches the token limit. A failed label is decoded
-    again at the next of the `temperatures` until one passes; if none does, the last is kept.
+    Four checks find failed labels: `compression_ratio` and `avg_logprob`, with the limits of
+    openai/whisper, `no_end` for a label that reaches the token limit, and `early_end` for one whose
+    last timestamp leaves more than a second of speech over. A failed label is decoded again at the
+    next of the `temperatures` until one passes; if none does, the last is kept.
     """
 
     engine: Literal["whisper", "ctranslate2", "ctc"] = "whisper"
@@ -102,12 +107,16 @@ class Label(Settings):
     task: Literal["transcribe", "translate"] = "transcribe"
     """`translate`: labels are English whatever the language of the audio."""
     timestamps: bool = False
-    """Whether labels contain timestamp tokens."""
-    pack: Literal["none", "speaker", "any"] = "speaker"
-    """Which consecutive utterances share a window of 30 s, which is several times faster.
+    """Whether labels contain timestamp tokens.
 
-    `none`: one utterance per window. `speaker`: only those of one speaker in one recording. `any`:
-    no restriction.
+    Decoding then continues after the last complete segment until all audio is covered.
+    """
+    pack: Literal["none", "speaker", "any"] = "speaker"
+    """Which utterances share a window of 30 s, which is several times faster.
+
+    `none`: one utterance per window. `speaker`: only those of one voice: a known speaker, or the
+    unknown speakers of one recording. `any`: the same, but what is left over at the end of a voice
+    shares windows with other voices, which fills those of short voices.
     """
     max_new_tokens: Count | None = None
     """Longest label in tokens; null: half of the decoder's positions, as in openai/whisper."""
@@ -198,7 +207,10 @@ class Distil(Settings):
     evaluate_every_steps: Count = 5_000
     """Updates between validations and checkpoints; the weights with the best score are kept."""
     num_validation_windows: Count = 1_000
-    """Utterances to validate on, over all corpora together."""
+    """Windows to validate on, over all corpora together: the first utterances of each.
+
+    An utterance longer than the teacher's window counts as several.
+    """
     seed: int = 0
     """Decides the order of the examples and the random choices above."""
 

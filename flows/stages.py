@@ -21,6 +21,7 @@ from flows.state.models import (
     TEACHER,
     Measurement,
     by_corpus,
+    evaluation_coverage,
     find_report,
     find_student,
     measurements,
@@ -31,7 +32,6 @@ from flows.state.publication import HolesError, find_current, publish_manifest
 from flows.state.rerun import find_rerun
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.corpora.registry import corpus_of_run
 from tasks.run import ShardFailed, distil_task, report_task, with_policy
 from tasks.stages import CORPUS_STAGES, stage_named
 
@@ -153,7 +153,8 @@ def evaluate(config: str) -> int:
     with_policy(report_task, settings.runtime, is_shard=False)(
         settings,
         (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
-        [one.audio for one in found if one.model == TEACHER and _is_short(settings, one.key)],
+        evaluation_coverage(settings, states, found),
+        [one.audio for one in found if one.model == TEACHER],
         student,
     )
     return len(pending)
@@ -206,11 +207,6 @@ def _units(pending: Iterable[Measurement]) -> list[Unit]:
         Unit(stage="evaluate", place=one.job.place, resource=resource, job=one.job)
         for one in pending
     ]
-
-
-def _is_short(settings: RunConfig, key: ShardKey) -> bool:
-    """Whether a shard has utterances on which models can be timed side by side."""
-    return not corpus_of_run(settings, key.corpus).whole_recordings
 
 
 def __getattr__(name: str) -> Flow[..., Any]:

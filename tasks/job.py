@@ -86,6 +86,16 @@ class Inputs:
         """
         return pq.ParquetFile(self.path(stage), pre_buffer=False)
 
-    def batches(self, file: pq.ParquetFile, num_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows of a file, `num_rows` at a time."""
-        yield from file.iter_batches(num_rows)
+    def batches(self, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        """The rows of a file, `BATCH_ROWS` at a time; see `row_batches`."""
+        return row_batches(file)
+
+
+def row_batches(file: pq.ParquetFile, num_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, at most `num_rows` at a time.
+
+    No batch spans row groups, whose size in bytes is limited, so memory is bounded however long the
+    audio in the rows is.
+    """
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(num_rows, row_groups=[group])

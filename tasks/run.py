@@ -29,6 +29,8 @@ from tasks.device_pool import device_pool
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
+from tasks.evaluate.coverage import Coverage
+from tasks.evaluate.result import Measured
 from tasks.job import Job
 from tasks.stage import Resource
 from tasks.stages import stage_named
@@ -188,7 +190,8 @@ def distil_task(
 @task(name="report", task_run_name="report {config.publish.name}")
 def report_task(
     config: RunConfig,
-    measured: tuple[Mapping[str, Sequence[Receipt]], Mapping[str, Sequence[Receipt]]],
+    measured: tuple[Measured, Measured],
+    coverage: Mapping[str, Coverage],
     audio: Sequence[FileRef],
     student: Receipt,
 ) -> None:
@@ -199,7 +202,7 @@ def report_task(
     device_pool(config.runtime.devices).close()  # nothing else may run during the timing
     store = Store(config.root, config.runtime.scratch)
     models = (load_model(config, store, None), load_model(config, store, student))
-    make_report(config, store, models, measured, audio, student)
+    make_report(config, store, models, measured, coverage, audio, student)
 
 
 def with_policy(policed: Task[P, R], runtime: Runtime, *, is_shard: bool = True) -> Task[P, R]:

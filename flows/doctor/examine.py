@@ -51,7 +51,6 @@ def examine(config: RunConfig, path: str) -> list[Check]:
         ("device", lambda: _device(config)),
         ("teacher", lambda: _teacher(config)),
         ("voices", lambda: _voices(config)),
-        ("voice activity", lambda: _voice_activity(config)),
         ("licence", lambda: _licence(config)),
         ("server", lambda: _server(config, path)),
         *((name, _sources_of(config, store, name)) for name in config.corpora),
@@ -198,13 +197,6 @@ def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
         return
     next_step = "change label.language, or use another teacher"
     yield Check(subject="teacher", state="problem", found=found, next_step=next_step)
-
-
-def _voice_activity(config: RunConfig) -> Iterator[Check]:
-    """Whether segmentation by voice activity is installed, if it is configured."""
-    if config.normalise.segment == "vad" and importlib.util.find_spec("silero_vad") is None:
-        found, next_step = "silero-vad is not installed", "pip install '.[vad]' in the checkout"
-        yield Check(subject="voice activity", state="problem", found=found, next_step=next_step)
 
 
 def _voices(config: RunConfig) -> Iterator[Check]:

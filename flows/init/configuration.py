@@ -11,9 +11,10 @@ from flows.init.held_out import HeldOut, hold_out
 from flows.init.source import Source
 from flows.init.teacher import TeacherChoice
 from flows.init.training import PAPER_EPOCHS, TrainingPlan, plan_training
+from flows.state.windows import has_voices
 
 _FILLED: Final = 0.85
-"""How full a window of 30 s is, roughly, into which utterances of one speaker are packed."""
+"""How full a window of 30 s is, roughly, into which utterances are packed."""
 
 _UNKNOWN_S: Final = 10.0
 """What an utterance lasts where nothing says so."""
@@ -67,7 +68,7 @@ def can_be_trained_on(source: Source, parts: HeldOut) -> bool:
 def window_s(source: Source, teacher: TeacherChoice) -> float:
     """What a window of training lasts, roughly, in seconds."""
     mean_s = source.mean_duration_s or _UNKNOWN_S
-    if teacher.is_whole and source.columns.speaker is not None:
+    if teacher.is_whole and _are_packed(source, teacher):
         return max(mean_s, _FILLED * teacher.window_s)
     return min(mean_s, teacher.window_s)
 
@@ -124,8 +125,7 @@ def _shards(source: Source) -> Iterator[str]:
 
 
 def _normalise(source: Source, teacher: TeacherChoice) -> Iterator[str]:
-    longest_s = source.longest_s or 0.0
-    is_cut = not source.has_texts and longest_s > teacher.window_s
+    is_cut = _is_cut(source, teacher)
     if teacher.is_whole and not is_cut:
         return
     yield "normalise:"
@@ -133,6 +133,16 @@ def _normalise(source: Source, teacher: TeacherChoice) -> Iterator[str]:
         yield f"  max_duration_s: {_value(teacher.window_s)}  # what this teacher takes at once"
     if is_cut:
         yield "  segment: vad  # long recordings are cut at pauses; needs the extra `vad`"
+
+
+def _is_cut(source: Source, teacher: TeacherChoice) -> bool:
+    """Whether recordings are cut by voice activity."""
+    return not source.has_texts and (source.longest_s or 0.0) > teacher.window_s
+
+
+def _are_packed(source: Source, teacher: TeacherChoice) -> bool:
+    """Whether it is known which utterances may share a window."""
+    return has_voices(source.columns) or _is_cut(source, teacher)
 
 
 def _label(source: Source, teacher: TeacherChoice, language: str) -> Iterator[str]:
@@ -143,10 +153,15 @@ def _label(source: Source, teacher: TeacherChoice, language: str) -> Iterator[st
     yield _line(1, "language", language)
     if teacher.is_whole:
         yield "  timestamps: true"
-    if teacher.is_whole and source.columns.speaker is not None:
-        yield "  pack: speaker  # utterances of one speaker fill windows of 30 s, as in the paper"
+    if teacher.is_whole and _are_packed(source, teacher):
+        whose = "speaker" if source.columns.speaker else "recording"
+        yield f"  pack: speaker  # utterances of one {whose} fill windows of 30 s"
     else:
-        why = "no speaker is known" if teacher.is_whole else "its window is short"
+        why = (
+            "no speaker is known; `any` joins them all"
+            if teacher.is_whole
+            else "its window is short"
+        )
         yield f"  pack: none  # {why}"
     yield "  dtype: float32  # bfloat16 is faster on a GPU"
 

@@ -1,13 +1,13 @@
 """The teacher of a new configuration: a folder, or a model of the Hub at a pinned commit."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from configs.bundled import installed_path
 from configs.schema import Teacher
+from flows.state.windows import WHISPER_WINDOW_S, window_s
 from storage.errors import TransientError, UserError
 from tasks.download.hub import endpoint
 from tasks.whisper.identity import model_files
@@ -15,14 +15,13 @@ from tasks.whisper.identity import model_files
 DEFAULT: Final = "openai/whisper-large-v2"
 
 _PINNED: Final = {
+    "openai/whisper-base.en": "911407f4214e0e1d82085af863093ec0b66f9cd6",
     "openai/whisper-large-v2": "ae4642769ce2ad8fc292556ccea8e901f1530655",
     "openai/whisper-medium.en": "2e98eb6279edf5095af0c8dedb36bdec0acd172b",
 }
 """Commits of the checked-in configurations, so that the default needs no network."""
 
 _HUB: Final = re.compile(r"^(?P<hub>[\w.-]+/[\w.-]+?)(@(?P<revision>[0-9a-f]{40}))?$")
-_POSITIONS_PER_S: Final = 50  # of the encoder: 10 ms a frame, two frames a position
-WHISPER_WINDOW_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def choose_teacher(wanted: str | None) -> TeacherChoice:
     if folder.is_dir():
         model_files(folder)
         path = named if folder.absolute() != Path(named).absolute() else str(folder.absolute())
-        return TeacherChoice(Teacher(path=path), _window_s(folder))
+        return TeacherChoice(Teacher(path=path), window_s(folder))
     match = _HUB.match(named)
     if match is None:
         raise UserError(
@@ -58,14 +57,6 @@ def choose_teacher(wanted: str | None) -> TeacherChoice:
         )
     revision = match["revision"] or _PINNED.get(match["hub"]) or _newest(match["hub"])
     return TeacherChoice(Teacher(hub=match["hub"], revision=revision))
-
-
-def _window_s(folder: Path) -> float:
-    described: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
-    positions = described.get("max_source_positions")
-    if not isinstance(positions, int) or positions < 1:
-        return WHISPER_WINDOW_S
-    return positions / _POSITIONS_PER_S
 
 
 def _newest(hub: str) -> str:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.shard_state import ShardState
+from flows.state.windows import WindowEstimate
 from storage.errors import TransientError, UserError
 from storage.store import Store
 from tasks.corpora.base import Role
@@ -24,8 +26,12 @@ _DISTRIBUTED_BYTES_PER_HOUR: Final = 57.6e6
 """Where the distributor publishes no size: 16 kB for each second."""
 
 LABEL_SPEED: Final = 144.5
-"""Hours of audio labelled in an hour: the RTFx of the Open ASR Leaderboard for large-v2 in
-transformers, batch size 64, on an A100."""
+"""Hours of single utterances labelled in an hour: the RTFx of the Open ASR Leaderboard for large-v2
+in transformers, batch size 64, on an A100."""
+
+WINDOWS_PER_S: Final = LABEL_SPEED / 7.3
+"""Windows labelled in a second, full or not. The test sets of the leaderboard have about 168 hours
+in 82,000 utterances, 7.3 s each, and every utterance is padded to a window."""
 
 _UTTERANCE_S: Final = 3.5
 """The mean duration of a synthetic utterance, roughly."""
@@ -37,8 +43,8 @@ _LABEL: Final = "label"
 class Estimate(BaseModel):
     """What one corpus contains, what it costs, and how much of it is still to do.
 
-    `hours` are labelled, `held_out_hours` only normalised. `terabytes_to_write` are not in the
-    store yet. `basis` says where the hours come from.
+    `hours` are labelled, in `windows`; `held_out_hours` are only normalised. `terabytes_to_write`
+    are not in the store yet. `basis` says where the hours come from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +52,7 @@ class Estimate(BaseModel):
     corpus: str
     basis: str
     hours: float
+    windows: int
     held_out_hours: float
     paper_hours: float | None
     shards: int
@@ -81,6 +88,7 @@ def total(found: Sequence[Estimate]) -> Estimate:
         corpus="in all",
         basis="",
         hours=sum(one.hours for one in found),
+        windows=sum(one.windows for one in found),
         held_out_hours=sum(one.held_out_hours for one in found),
         paper_hours=sum(one.paper_hours or 0.0 for one in found),
         shards=sum(one.shards for one in found),
@@ -99,7 +107,11 @@ def total(found: Sequence[Estimate]) -> Estimate:
 
 def _estimate(state: CorpusState) -> Estimate:
     hours_of = _hours_by_split(state)
-    work = [one for split in state.splits() for one in _work(state, split, hours_of[split])]
+    mean_s = _UTTERANCE_S if _is_synthetic(state) else state.corpus.mean_utterance_s
+    windows = WindowEstimate(state, mean_s)
+    work = [
+        one for split in state.splits() for one in _work(state, windows, split, hours_of[split])
+    ]
     train = [one for one in work if _LABEL in one.stages]
     hours = sum(one.hours for one in work)
     raw, is_published = _raw_bytes(state, hours_of)
@@ -109,6 +121,7 @@ def _estimate(state: CorpusState) -> Estimate:
         corpus=state.corpus.name,
         basis=_basis(state),
         hours=sum(one.hours for one in train),
+        windows=sum(one.num_windows for one in train),
         held_out_hours=sum(one.hours for one in work if _LABEL not in one.stages),
         paper_hours=state.corpus.paper_hours,
         shards=sum(one.num_shards for one in work),
@@ -120,7 +133,7 @@ def _estimate(state: CorpusState) -> Estimate:
             + sum(one.hours for one in _pending(work, "normalise")) * _FLAC_BYTES_PER_HOUR
         )
         / _TERABYTE,
-        gpu_hours=sum(one.hours for one in _pending(work, _LABEL)) / LABEL_SPEED,
+        gpu_hours=sum(one.num_windows for one in _pending(work, _LABEL)) / WINDOWS_PER_S / 3600,
         files_to_download=len(missing),
         has_unlisted_files=any(
             isinstance(part.source, HubFiles) and part.file is None for part in missing.values()
@@ -136,29 +149,45 @@ class _Work:
     """A planned shard; or all shards that a split without a plan is expected to have."""
 
     hours: float
+    num_windows: int
     num_shards: int
     stages: Collection[str]
     done: Collection[str] = ()
 
 
-def _work(state: CorpusState, split: str, hours_of_split: float) -> list[_Work]:
+def _work(
+    state: CorpusState, windows: WindowEstimate, split: str, hours_of_split: float
+) -> list[_Work]:
     """The shards of a split."""
     if state.plan_receipts(split):
-        shards = state.shards_of(split)
-        return [_Work(shard.planned.hours, 1, shard.stages, shard.receipts) for shard in shards]
+        return [_planned(shard, windows) for shard in state.shards_of(split)]
     hours = min(hours_of_split, state.settings.limit_hours or hours_of_split)
     num_shards = math.ceil(hours / state.config.plan.target_shard_hours)
-    return [_Work(hours, num_shards, state.stages(split))]
+    return [_Work(hours, windows.num_windows(hours), num_shards, state.stages(split))]
+
+
+def _planned(shard: ShardState, windows: WindowEstimate) -> _Work:
+    hours, label = shard.planned.hours, shard.receipts.get(_LABEL)
+    num_windows = (
+        windows.num_windows(hours, shard.planned.num_rows)
+        if label is None
+        else label.output.num_rows
+    )
+    return _Work(hours, num_windows, 1, shard.stages, shard.receipts)
 
 
 def _pending(work: Iterable[_Work], stage: str) -> list[_Work]:
     return [one for one in work if stage in one.stages and stage not in one.done]
 
 
+def _is_synthetic(state: CorpusState) -> bool:
+    return state.config.synthetic is not None and state.settings.local is None
+
+
 def _hours_by_split(state: CorpusState) -> Mapping[str, float]:
     """Hours by split: as published, or of the synthetic utterances to be created."""
     synthetic = state.config.synthetic
-    if synthetic is None or state.settings.local is not None:
+    if synthetic is None or not _is_synthetic(state):
         return state.corpus.hours
     hours = dict.fromkeys(state.corpus.splits, 0.0)
     for role in get_args(Role):

@@ -14,6 +14,7 @@ from storage.receipts import Split
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from storage.store import Store
+from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.result import Report, load_report, report_path
 from tasks.job import Job
 from tasks.plan.shard import within
@@ -100,8 +101,9 @@ def find_report(
     found = measurements(config, store, states, student)
     if any(one.receipt is None for one in found):
         return None
-    path = report_path(config.publish.name, by_corpus(found, TEACHER), by_corpus(found, STUDENT))
-    return load_report(store, path)
+    measured = by_corpus(found, TEACHER), by_corpus(found, STUDENT)
+    coverage = evaluation_coverage(config, states, found)
+    return load_report(store, report_path(config.publish.name, *measured, coverage))
 
 
 def _held_out(
@@ -127,6 +129,33 @@ def by_corpus(found: Sequence[Measurement], model: str) -> Mapping[str, list[Rec
     return grouped
 
 
+def evaluation_coverage(
+    config: RunConfig, states: Sequence[CorpusState], found: Sequence[Measurement]
+) -> Mapping[str, Coverage]:
+    """How much was measured of each corpus with splits to evaluate on.
+
+    The teacher's receipts stand for both models, since nothing that excludes an utterance depends
+    on the model.
+    """
+    role = config.evaluate.split_role
+    measured = by_corpus(found, TEACHER)
+    return {
+        state.name: Coverage.of(
+            [part for split in state.splits(role) for part in state.plan_receipts(split)],
+            [shard.receipts["normalise"] for shard in _evaluated(config, state)],
+            measured.get(state.name, ()),
+        )
+        for state in states
+        if state.splits(role)
+    }
+
+
+def _evaluated(config: RunConfig, state: CorpusState) -> list[ShardState]:
+    """The shards of a corpus to evaluate on; raises as `_held_out`."""
+    settings = config.evaluate
+    return _held_out(state, settings.split_role, "not evaluated", settings.limit_hours)
+
+
 def _of_model(
     config: RunConfig, store: Store, state: CorpusState, model: str, student: Receipt | None
 ) -> list[Measurement]:
@@ -134,9 +163,7 @@ def _of_model(
     name = f"{model}-{identity.removeprefix('sha256:')[:8].replace('/', '-')}"
     found: list[Measurement] = []
     splits: dict[str, Split] = {}
-    for shard in _held_out(
-        state, config.evaluate.split_role, "not evaluated", config.evaluate.limit_hours
-    ):
+    for shard in _evaluated(config, state):
         place = Place(
             stage="evaluate",
             fingerprint=evaluation_fingerprint(config, state.corpus, identity),

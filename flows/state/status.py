@@ -9,6 +9,7 @@ from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
 from flows.state.models import find_report, find_student, measurements
 from flows.state.publication import HolesError, content_of, find_current, training_shards
+from flows.state.windows import window_fill
 from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
@@ -28,7 +29,11 @@ class ShardCounts(BaseModel):
 
 
 class StageStatus(BaseModel):
-    """One stage of one split; rows_in + created = rows_out + dropped + quarantined."""
+    """One stage of one split; rows_in + created = rows_out + dropped + quarantined.
+
+    For `label`, `num_windows` is the number of windows, and `window_fill` the share of their length
+    that holds audio.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,6 +47,8 @@ class StageStatus(BaseModel):
     dropped: dict[str, int]
     quarantined: dict[str, int]
     hours: float
+    num_windows: int | None = None
+    window_fill: float | None = None
 
 
 class Status(BaseModel):
@@ -175,4 +182,6 @@ def _summed(
         dropped=dict(sorted(dropped.items())),
         quarantined=dict(sorted(quarantined.items())),
         hours=sum(receipt.hours for receipt in receipts),
+        num_windows=sum(one.output.num_rows for one in receipts) if stage == "label" else None,
+        window_fill=window_fill(receipts) if stage == "label" else None,
     )

@@ -196,6 +196,7 @@ AMI: Final = Corpus(
     ),
     splits=SPLITS,
     hours={split: _HOURS[split.partition("-")[2]] for split in SPLITS},
+    mean_utterance_s=2.6,
     paper_hours=100,
     read=read,
     clean=clean,

@@ -66,6 +66,7 @@ AMI_HUB: Final = Corpus(
     ),
     splits=AMI.splits,
     hours=AMI.hours,
+    mean_utterance_s=AMI.mean_utterance_s,
     paper_hours=AMI.paper_hours,
     self_contained=True,
     read=read,

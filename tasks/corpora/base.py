@@ -11,6 +11,9 @@ from tasks.corpora.sources import Source
 
 Role = Literal["train", "validation", "test"]
 
+SpeakerIds = Literal["corpus", "recording"]
+"""Where a speaker id names one person: in all recordings of the corpus, or within one of them."""
+
 UNDECODABLE: Final = "\N{REPLACEMENT CHARACTER}"
 """Replaces bytes that are not UTF-8 when text is decoded."""
 
@@ -145,7 +148,8 @@ class Corpus:
 
     `read` yields one value per annotated segment, in an order that new files do not change. `clean`
     converts a transcript to a reference, or returns why there is none; `examples` documents and
-    tests it. `hours` gives the hours of each split, published or estimated. `read_version` and
+    tests it. `hours` gives the hours of each split, published or estimated, and `mean_utterance_s`
+    the mean duration of an utterance in training. `read_version` and
     `clean_version` are raised when the meaning of `read` or `clean` changes.
     """
 
@@ -161,10 +165,11 @@ class Corpus:
     clean: Clean
     examples: Mapping[str, str | NoReference]
     form: str = ""  # if there are several: hub, release
+    mean_utterance_s: float | None = None  # Table 2 of the paper, unless published elsewhere
     paper_hours: float | None = None  # in the training data of the Distil-Whisper paper
     distributed_gb: float | None = None  # None if not published
     self_contained: bool = False  # each file has its own annotations: no shard spans files
-    whole_recordings: bool = False  # for long-form evaluation: no length limit
+    speaker_ids: SpeakerIds = "corpus"  # `recording`: the same id may be another person elsewhere
     read_version: int = 1
     clean_version: int = 1
     notes: tuple[str, ...] = field(default=())  # printed by `distillery corpora`

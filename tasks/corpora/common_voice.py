@@ -99,6 +99,7 @@ COMMON_VOICE: Final = Corpus(
     # the published numbers of clips times the mean length of all, 5.17 s
     hours={"train": 1456.0, "validated": 923.0, "dev": 23.5, "test": 23.5},
     distributed_gb=82.0,
+    mean_utterance_s=5.17,
     paper_hours=2400,
     licence=Licence(
         name="CC0-1.0",

@@ -103,7 +103,6 @@ def _earnings(number: int, hours: float, notes: tuple[str, ...]) -> Corpus:
         ),
         splits={_SPLIT: "test"},
         hours={_SPLIT: hours},
-        whole_recordings=True,
         read=read,
         clean=clean,
         examples={

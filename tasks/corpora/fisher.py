@@ -171,6 +171,7 @@ FISHER: Final = Corpus(
     ),
     splits=SPLITS,
     hours={"train": 1862.0, "dev": 49.0, "test": 49.0},
+    mean_utterance_s=3.3,
     paper_hours=1960,
     read=read,
     clean=clean,

@@ -168,6 +168,7 @@ GIGASPEECH: Final = Corpus(
     title="GigaSpeech (L)",
     homepage="https://github.com/SpeechColab/GigaSpeech",
     hours={"l": 2_500.0, "dev": 12.0, "test": 40.0},
+    mean_utterance_s=4.0,
     paper_hours=2_500,
     licence=Licence(
         name="GigaSpeech terms of access",
@@ -193,6 +194,7 @@ GIGASPEECH: Final = Corpus(
     ),
     splits=_SPLITS,
     self_contained=True,
+    speaker_ids="recording",  # nearly all are unknown, and nothing is published about the others
     read=read_hub,
     clean=clean,
     examples=_EXAMPLES,

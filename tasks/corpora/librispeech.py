@@ -1,7 +1,11 @@
-"""LibriSpeech (OpenSLR 12): read audiobooks, whole FLAC files, upper-case transcripts."""
+"""LibriSpeech (OpenSLR 12) and its excerpt Mini LibriSpeech (OpenSLR 31).
+
+Read audiobooks as whole FLAC files, with upper-case transcripts.
+"""
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -20,7 +24,7 @@ from tasks.corpora.base import (
 )
 from tasks.corpora.sources import Archive
 
-_BASE: Final = "https://www.openslr.org/resources/12"
+_RESOURCES: Final = "https://www.openslr.org/resources"
 _ID: Final = re.compile(r"([^-]+)-([^-]+)-[^-]+")
 _DEPTH: Final = 4  # <split>/<speaker>/<chapter>/<file>
 
@@ -70,8 +74,9 @@ def clean(raw_text: str) -> str:
     return raw_text.lower()
 
 
-def _archive(split: str, md5: str, size_bytes: int | None = None) -> Archive:
-    return Archive(url=f"{_BASE}/{split}.tar.gz", md5=md5, size_bytes=size_bytes, splits=(split,))
+def _archive(split: str, md5: str, size_bytes: int | None = None, resource: int = 12) -> Archive:
+    url = f"{_RESOURCES}/{resource}/{split}.tar.gz"
+    return Archive(url=url, md5=md5, size_bytes=size_bytes, splits=(split,))
 
 
 LIBRISPEECH: Final = Corpus(
@@ -88,6 +93,7 @@ LIBRISPEECH: Final = Corpus(
         "test-other": 5.1,
     },
     distributed_gb=61.8,
+    mean_utterance_s=12.1,
     paper_hours=960,
     licence=Licence(name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True),
     revision="openslr-12",
@@ -112,4 +118,25 @@ LIBRISPEECH: Final = Corpus(
     read=read,
     clean=clean,
     examples={"IT'S A FERRY": "it's a ferry", "THE LAMP WAS LIT": "the lamp was lit"},
+)
+
+MINI_LIBRISPEECH: Final = replace(
+    LIBRISPEECH,
+    name="mini_librispeech",
+    title="Mini LibriSpeech",
+    homepage="https://www.openslr.org/31",
+    # estimated from the sizes of the archives
+    hours={"train-clean-5": 5.3, "dev-clean-2": 2.0},
+    distributed_gb=0.5,
+    paper_hours=None,
+    revision="openslr-31",
+    sources=(
+        _archive("train-clean-5", "5df7d4e78065366204ca6845bb08f490", 332_954_390, resource=31),
+        _archive("dev-clean-2", "6d7ab67ac6a1d2c993d050e16d61080d", 126_046_265, resource=31),
+    ),
+    splits={"train-clean-5": "train", "dev-clean-2": "validation"},
+    notes=(
+        "An excerpt of train-clean-100 and dev-clean of librispeech: do not train on both.",
+        "It has no test split; evaluate on test-clean of librispeech.",
+    ),
 )

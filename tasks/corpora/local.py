@@ -21,6 +21,7 @@ from tasks.corpora.base import (
     Member,
     Raw,
     Segment,
+    SpeakerIds,
     Unplanned,
     split_by_hash,
 )
@@ -40,15 +41,17 @@ _TEXT: Final = ".txt"
 def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
     """The corpus described by the `local` block of `corpora.{name}`.
 
-    Its revision covers patterns and columns; files are identified by their digests. Raises
-    `UserError` if there is no such block.
+    Its revision covers what decides the plan: patterns, columns and, where shares of the speakers
+    are taken, `speaker_ids`. Files are identified by their digests. Raises `UserError` if there is
+    no such block.
     """
     local = settings.local
     if local is None:
         raise UserError(f"corpora.{name} has no `local` block")
-    values = local.model_dump(
-        mode="json", include={"hub", "splits", "columns"}, exclude_defaults=True
-    )
+    planned_by = {"hub", "splits", "columns"}
+    if any(split.percent is not None for split in local.splits.values()):
+        planned_by.add("speaker_ids")
+    values = local.model_dump(mode="json", include=planned_by, exclude_defaults=True)
     return Corpus(
         name=name,
         title=local.title or name,
@@ -62,6 +65,7 @@ def local_corpus(name: str, settings: CorpusSettings) -> Corpus:
         clean=clean,
         examples={" two  words\n": "two words", "As  it is [laughs].": "As it is [laughs]."},
         self_contained=local.hub is not None,
+        speaker_ids=local.speaker_ids,
     )
 
 
@@ -121,7 +125,8 @@ def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
         tables = [member for member in members if suffix_of(member.name) in TABLE_SUFFIXES]
         items = [] if tables else [_with_texts(raw, split, members, local.columns)]
         items += [table_items(raw, table, split, local.columns, files) for table in tables]
-        yield from (_shared(item, percents) for item in chain.from_iterable(items))
+        named_by = local.speaker_ids
+        yield from (_shared(item, percents, named_by) for item in chain.from_iterable(items))
 
 
 def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[tuple[str, ...], list[Member]]:
@@ -145,11 +150,13 @@ def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[tuple[str, 
     return by_split
 
 
-def _shared(item: Segment | Unplanned, percents: Mapping[str, float]) -> Segment | Unplanned:
+def _shared(
+    item: Segment | Unplanned, percents: Mapping[str, float], speaker_ids: SpeakerIds
+) -> Segment | Unplanned:
     """The segment in the split that the hash of its speaker, or else its recording, selects."""
     if isinstance(item, Unplanned) or not percents:
         return item
-    name = item.speaker_id or item.recording_id
+    name = (item.speaker_id if speaker_ids == "corpus" else None) or item.recording_id
     return replace(item, split=split_by_hash(name, percents, item.split))
 
 

@@ -145,6 +145,7 @@ PEOPLES_SPEECH: Final = Corpus(
     homepage="https://mlcommons.org/datasets/peoples-speech/",
     # number of rows on the Hub times the mean length of an utterance
     hours={"train": round(1_501_271 * _MEAN_S / 3600, 1), **_HELD_OUT_HOURS},
+    mean_utterance_s=_MEAN_S,
     paper_hours=12_000,
     distributed_gb=401.6,
     licence=_LICENCE,

@@ -15,7 +15,7 @@ from tasks.corpora.fisher import FISHER
 from tasks.corpora.fleurs import FLEURS
 from tasks.corpora.gigaspeech import GIGASPEECH, GIGASPEECH_RELEASE
 from tasks.corpora.hub5_2000 import HUB5_2000
-from tasks.corpora.librispeech import LIBRISPEECH
+from tasks.corpora.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
 from tasks.corpora.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
 from tasks.corpora.sources import HubFiles
 from tasks.corpora.spgispeech import SPGISPEECH
@@ -47,6 +47,8 @@ CORPORA: Final = _by_name(
         SWITCHBOARD,
         AMI,
         AMI_HUB,
+        # small enough for a laptop
+        MINI_LIBRISPEECH,
         # for evaluation only
         EARNINGS21,
         EARNINGS22,

@@ -147,6 +147,7 @@ SWITCHBOARD: Final = Corpus(
     ),
     splits=SPLITS,
     hours={"train": 247.0, "dev": 6.5, "test": 6.5},
+    mean_utterance_s=4.8,
     paper_hours=260,
     read=read,
     clean=clean,

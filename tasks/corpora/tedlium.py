@@ -112,6 +112,7 @@ TEDLIUM: Final = Corpus(
     homepage="https://www.openslr.org/51",
     hours={"train": 452.0, "dev": 1.6, "test": 2.6},
     distributed_gb=50,
+    mean_utterance_s=6.1,
     paper_hours=450,
     licence=Licence(
         name="CC-BY-NC-ND-3.0", commercial_use=False, derivatives=False, redistribution=True

@@ -61,7 +61,6 @@ TEDLIUM_LONG_FORM: Final = Corpus(
     splits=_SPLITS,
     hours={split: TEDLIUM.hours[split] for split in _SPLITS},
     distributed_gb=TEDLIUM.distributed_gb,
-    whole_recordings=True,
     read=read,
     clean=TEDLIUM.clean,
     examples=TEDLIUM.examples,

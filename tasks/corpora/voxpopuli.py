@@ -110,6 +110,7 @@ VOXPOPULI: Final = Corpus(
     homepage="https://github.com/facebookresearch/voxpopuli",
     # 543 published in total; dev and test: rows on the Hub times the mean length, 10.3 s
     hours={"train": 533.0, "dev": 5.0, "test": 5.0},
+    mean_utterance_s=10.3,
     paper_hours=540,
     licence=Licence(
         name="CC0-1.0",

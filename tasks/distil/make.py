@@ -1,34 +1,26 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import RunConfig
 from storage.checkpoints import StoreCheckpoints
 from storage.manifest import Manifest
-from storage.outcome import Outcome
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.corpora.registry import corpus_of_run
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
-from tasks.evaluate.metrics import summarise
-from tasks.evaluate.shard import measure_shard
+from tasks.distil.validation import Validation, read_validation_speech, validate
 from tasks.reading.reader import ManifestReader
-from tasks.whisper.engine import Engine
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
@@ -36,7 +28,6 @@ from tasks.whisper.whisper import WhisperEngine
 
 _WEIGHTS: Final = "model.safetensors"
 _METRICS: Final = "training.jsonl"
-_BATCH_ROWS: Final = 16
 
 
 def make_student_of(
@@ -68,7 +59,13 @@ def make_student_of(
     )
     folder = receipt_path.rsplit("/", 1)[0]
     checkpoints = StoreCheckpoints(store, f"{folder}/checkpoints")
-    held_out = _held_out(config, store, validation)
+    speech = read_validation_speech(
+        store,
+        validation,
+        num_windows=config.distil.num_validation_windows,
+        window_samples=teacher.window_samples,
+    )
+    validations: list[Validation] = []
 
     def word_error_rate(student: WhisperForConditionalGeneration) -> float:
         as_heard = LoadedWhisper(
@@ -77,7 +74,8 @@ def make_student_of(
             tokenizer=teacher.tokenizer,
         )
         engine = WhisperEngine(as_heard, config.runtime.label_batch_size)
-        return _word_error_rate(config, engine, held_out)
+        validations.append(validate(config, engine, speech))
+        return validations[-1].wer_percent
 
     result = distil(
         teacher.model,
@@ -89,62 +87,11 @@ def make_student_of(
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
         on_step=on_step,
-        validate=word_error_rate if held_out else None,
+        validate=word_error_rate if speech else None,
     )
-    receipt = _keep(store, published, receipt_path, result, processor)
+    receipt = _keep(store, published, receipt_path, result, validations, processor)
     checkpoints.clear()
     return receipt
-
-
-def _held_out(
-    config: RunConfig, store: Store, validation: Sequence[tuple[str, FileRef]]
-) -> list[tuple[str, list[pa.RecordBatch]]]:
-    """The first utterances of each corpus, equally many per corpus."""
-    by_corpus: dict[str, list[FileRef]] = {}
-    for corpus, file in validation:
-        by_corpus.setdefault(corpus, []).append(file)
-    num_per_corpus = -(-config.distil.num_validation_windows // max(1, len(by_corpus)))
-    found: list[tuple[str, list[pa.RecordBatch]]] = []
-    for corpus, files in by_corpus.items():
-        batches: list[pa.RecordBatch] = []
-        for file in files:
-            missing = num_per_corpus - sum(batch.num_rows for batch in batches)
-            if missing > 0:
-                with store.fetch(file) as path:
-                    rows = pq.ParquetFile(path).iter_batches(_BATCH_ROWS)
-                    wanted = islice(rows, -(-missing // _BATCH_ROWS))
-                    batches += [batch.slice(0, missing) for batch in wanted]
-        found.append((corpus, batches))
-    return found
-
-
-def _word_error_rate(
-    config: RunConfig,
-    student: Engine,
-    held_out: Sequence[tuple[str, list[pa.RecordBatch]]],
-) -> float:
-    """Macro-average over the corpora in percent, by which the paper chooses its checkpoints."""
-    rates: list[float] = []
-    for corpus, batches in held_out:
-        outcomes = measure_shard(
-            batches,
-            student,
-            corpus_of_run(config, corpus).clean,
-            config.label,
-            config.score,
-            num_threads=config.runtime.workers,
-        )
-        measured = [
-            _as_table(outcome) for outcome in outcomes if isinstance(outcome, pa.RecordBatch)
-        ]
-        result = summarise(measured, model="student", num_parameters=0, decoder_layers=0)
-        if result.wer_percent is not None:
-            rates.append(result.wer_percent)
-    return sum(rates) / len(rates) if rates else math.nan
-
-
-def _as_table(outcome: Outcome) -> pa.Table:
-    return pa.Table.from_batches([outcome])
 
 
 def _keep(
@@ -152,9 +99,13 @@ def _keep(
     published: Manifest,
     receipt_path: str,
     result: TrainingResult,
+    validations: Sequence[Validation],
     processor: WhisperProcessor,
 ) -> Receipt:
-    """Store the student in a folder named by the digest of its weights, then the receipt."""
+    """Store the student in a folder named by the digest of its weights, then the receipt.
+
+    All `validations` are of the same utterances; there is none if training was resumed at its end.
+    """
     above = receipt_path.rsplit("/", 1)[0]
     with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
         folder = Path(temporary)
@@ -180,12 +131,20 @@ def _keep(
             "best_step": result.best_step,
             "validation_wer_percent": result.best_score,
             "manifest": f"{published.name}/{published.number}",
+            **(_validated_on(validations[-1]) if validations else {}),
         },
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if store.put_if_absent(receipt_path, receipt.model_dump_json(indent=1).encode()):
         return receipt
     return Receipt.model_validate_json(store.read(receipt_path))
+
+
+def _validated_on(validation: Validation) -> Mapping[str, Any]:
+    return {
+        "num_validation_utterances": validation.num_utterances,
+        "validation_excluded": validation.excluded,
+    }
 
 
 def _put(store: Store, local: Path, folder: str, *, by_digest: bool) -> FileRef:

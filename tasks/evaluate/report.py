@@ -1,6 +1,7 @@
 """The report that compares teacher and student: their errors and their speed."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Final
 
@@ -10,9 +11,12 @@ from configs.schema import RunConfig
 from storage.receipt import FileRef, Receipt
 from storage.store import Store
 from tasks.audio import Samples, decode_flac
+from tasks.evaluate.coverage import Coverage
+from tasks.evaluate.long_form import cut_at_pauses
 from tasks.evaluate.metrics import ModelResult, summarise
 from tasks.evaluate.result import Measured, Report, load_report, report_path
 from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters
+from tasks.job import row_batches
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
 
@@ -25,15 +29,17 @@ def make_report(
     store: Store,
     models: tuple[LoadedWhisper, LoadedWhisper],
     measured: tuple[Measured, Measured],
+    coverage: Mapping[str, Coverage],
     audio: Sequence[FileRef],
     student: Receipt,
 ) -> Report:
     """Summarise the measurements of both models, time them, and store the report.
 
-    `audio` are the normalised shards that were measured. If a report on the same measurements
-    exists it is returned instead, because timings differ from run to run.
+    `coverage` is that of each corpus, `audio` are the normalised shards that were measured. If a
+    report on the same measurements exists it is returned instead, because timings differ from run
+    to run.
     """
-    path = report_path(config.publish.name, *measured)
+    path = report_path(config.publish.name, *measured, coverage)
     if (existing := load_report(store, path)) is not None:
         return existing
     # batch size 1 as in the paper's table 5; in larger batches the encoder dominates
@@ -41,7 +47,7 @@ def make_report(
     timing = compare_speed(
         teacher,
         student_model,
-        _first_waveforms(store, audio),
+        _first_windows(store, audio, teacher.window_samples),
         config.label,
         num_rounds=config.evaluate.num_timing_rounds,
     )
@@ -65,6 +71,8 @@ def make_report(
             }
             for corpus in measured[0]
         },
+        coverage=Coverage.total(coverage.values()),
+        coverage_by_corpus=coverage,
         student_folder=student.output.path.rsplit("/", 1)[0],
     )
     if store.put_if_absent(path, report.model_dump_json(indent=1).encode()):
@@ -88,13 +96,20 @@ def _result(
     )
 
 
-def _first_waveforms(store: Store, audio: Sequence[FileRef]) -> list[Samples]:
-    waveforms: list[Samples] = []
+def _first_windows(store: Store, audio: Sequence[FileRef], window_samples: int) -> list[Samples]:
+    """The first windows to transcribe, of recordings cut at pauses where they are longer."""
+    with closing(_waveforms(store, audio)) as waveforms:
+        windows = (
+            waveform[start:end]
+            for waveform in waveforms
+            for start, end in cut_at_pauses(waveform, window_samples)
+        )
+        return list(islice(windows, _NUM_TIMED))
+
+
+def _waveforms(store: Store, audio: Sequence[FileRef]) -> Generator[Samples, None, None]:
     for file in audio:
-        if len(waveforms) < _NUM_TIMED:
-            with store.fetch(file) as path:
-                batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=["audio"])
-                rows = (row for batch in batches for row in batch.column("audio").to_pylist())
-                wanted = islice(rows, _NUM_TIMED - len(waveforms))
-                waveforms += [decode_flac(row["bytes"]) for row in wanted]
-    return waveforms
+        with store.fetch(file) as path:
+            for batch in row_batches(pq.ParquetFile(path, pre_buffer=False), _BATCH_ROWS):
+                for row in batch.column("audio").to_pylist():
+                    yield decode_flac(row["bytes"])

@@ -6,28 +6,43 @@ from typing import Final
 from storage.fingerprint import digest
 from storage.receipt import Receipt, Record
 from storage.store import Store
+from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
 
 Measured = Mapping[str, Sequence[Receipt]]
 """Receipts of evaluated shards, by corpus."""
 
 
-METRICS: Final = (*ModelResult.model_fields, "relative_speed", "by_corpus")
+METRICS: Final = (
+    *ModelResult.model_fields,
+    "relative_speed",
+    "by_corpus",
+    "coverage",
+    "coverage_by_corpus",
+)
 """What a report contains. It is part of its path, so that a new metric makes a new report."""
 
 
 class Report(Record):
-    """Both models on the same held-out speech; `by_corpus` is the WER in percent."""
+    """Both models on the same held-out speech; `by_corpus` is the WER in percent.
+
+    `coverage` states how many utterances that is of those in the evaluated splits, and for which
+    reasons the others are excluded; it is the same for both models.
+    """
 
     metrics: tuple[str, ...] = METRICS
     teacher: ModelResult
     student: ModelResult
     relative_speed: float  # of the student, teacher = 1
     by_corpus: Mapping[str, Mapping[str, float | None]]
+    coverage: Coverage
+    coverage_by_corpus: Mapping[str, Coverage]
     student_folder: str
 
 
-def report_path(name: str, teacher: Measured, student: Measured) -> str:
+def report_path(
+    name: str, teacher: Measured, student: Measured, coverage: Mapping[str, Coverage]
+) -> str:
     """The path of the report on exactly these measurements, with exactly these `METRICS`."""
     outputs = [
         [
@@ -37,7 +52,8 @@ def report_path(name: str, teacher: Measured, student: Measured) -> str:
         ]
         for measured in (teacher, student)
     ]
-    return f"reports/{name}/{digest([METRICS, outputs])[:16]}.json"
+    covered = {corpus: one.model_dump() for corpus, one in coverage.items()}
+    return f"reports/{name}/{digest([METRICS, outputs, covered])[:16]}.json"
 
 
 def load_report(store: Store, path: str) -> Report | None:

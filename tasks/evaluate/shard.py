@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import pyarrow as pa
@@ -21,7 +22,6 @@ from tasks.whisper.streaming import (
     decode_utterances,
     in_batches,
     prefetch,
-    reject_too_long,
 )
 from tasks.whisper.transcribe import transcribe_all
 
@@ -57,25 +57,21 @@ def measure_shard(
     label: Label,
     score: Score,
     *,
-    whole_recordings: bool = False,
     num_threads: int = 2,
 ) -> Outcomes:
     """Yield transcripts and word errors (MEASURED) for normalised batches, in their order.
 
     Each utterance is transcribed by itself, with the engine and settings used for labelling so that
-    teacher and student are comparable, but greedily and without timestamps. With
-    `whole_recordings`, an utterance longer than a window is split at pauses and its transcript is
-    the concatenation; otherwise it is dropped (`longer_than_window`). Dropped: for the reason that
-    `clean` gives if there is no reference, `empty_reference` if nothing remains of it; quarantined:
-    `unreadable_audio`. `num_threads` and errors as in `label_shard`.
+    teacher and student are comparable, but greedily and without timestamps. An utterance longer
+    than a window is split at pauses and its transcript is the concatenation. Dropped: for the
+    reason that `clean` gives if there is no reference, `empty_reference` if nothing remains of it;
+    quarantined: `unreadable_audio`. `num_threads` and errors as in `label_shard`.
     """
     normalise = normaliser(comparison_of(score, label).normaliser)
     with (
-        closing(_utterances(batches, num_threads, whole_recordings)) as utterances,
+        closing(_utterances(batches, num_threads, engine.window_samples)) as utterances,
         closing(
-            prefetch(
-                _segments(utterances, clean, normalise, engine.window_samples, whole_recordings)
-            )
+            prefetch(_segments(utterances, clean, normalise, engine.window_samples))
         ) as segments,
     ):
         transcripts = transcribe_all(engine, segments, evaluation_settings(label))
@@ -89,11 +85,20 @@ def evaluation_settings(settings: Label) -> Label:
 
 
 def _utterances(
-    batches: Iterable[pa.RecordBatch], num_threads: int, whole_recordings: bool
+    batches: Iterable[pa.RecordBatch], num_threads: int, window_samples: int
 ) -> Generator[Utterance | Rejected, None, None]:
-    if whole_recordings:  # a decoded hour is 230 MB
-        return decode_utterances(batches, num_threads=1, num_ahead=1)
-    return decode_utterances(batches, num_threads)
+    """Decode ahead; those longer than a window one at a time, since a decoded hour is 230 MB."""
+
+    def is_long(row: pa.RecordBatch) -> bool:
+        duration_s: float = row.column("duration_s")[0].as_py()
+        return duration_s * SAMPLE_RATE_HZ > window_samples
+
+    rows = (batch.slice(index, 1) for batch in batches for index in range(batch.num_rows))
+    for long_rows, group in groupby(rows, key=is_long):
+        if long_rows:
+            yield from decode_utterances(group, num_threads=1, num_ahead=1)
+        else:
+            yield from decode_utterances(group, num_threads)
 
 
 def _segments(
@@ -101,7 +106,6 @@ def _segments(
     clean: Clean,
     normalise: Callable[[str], str],
     window_samples: int,
-    whole_recordings: bool,
 ) -> Iterator[tuple[_Segment, AudioWindow] | Rejected]:
     for utterance in utterances:
         if isinstance(utterance, Rejected):
@@ -110,8 +114,6 @@ def _segments(
             yield dropped(utterance.id, text.reason, utterance.raw_text)
         elif not (reference := normalise(text)):
             yield dropped(utterance.id, "empty_reference", utterance.raw_text)
-        elif not whole_recordings and (rejected := reject_too_long(utterance, window_samples)):
-            yield rejected
         else:
             without_audio = _ReferenceUtterance(utterance.id, utterance.num_samples, reference)
             for start, end in cut_at_pauses(utterance.samples, window_samples):

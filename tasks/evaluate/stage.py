@@ -8,7 +8,7 @@ from storage.receipt import Receipt
 from storage.schema import row_ids
 from storage.store import Store
 from tasks.evaluate.schema import MEASURED
-from tasks.job import BATCH_ROWS, Inputs, Output
+from tasks.job import Inputs, Output
 from tasks.score.stage import text_parameters
 from tasks.stage import Parameter, Resource, Scope, Stage, StageContext, settings_parameters
 
@@ -22,16 +22,15 @@ def _make(inputs: Inputs) -> Output:
     from tasks.evaluate.shard import measure_shard
     from tasks.whisper.engines import whisper_engine
 
-    config, corpus = inputs.config, inputs.corpus
+    config = inputs.config
     audio = inputs.parquet("normalise")
     model = load_model(config, inputs.store, inputs.job.student)
     outcomes = measure_shard(
-        inputs.batches(audio, 1 if corpus.whole_recordings else BATCH_ROWS),
+        inputs.batches(audio),
         whisper_engine(model, config.runtime.label_batch_size),
-        corpus.clean,
+        inputs.corpus.clean,
         config.label,
         config.score,
-        whole_recordings=corpus.whole_recordings,
         num_threads=config.runtime.workers,
     )
     return Output(row_ids(audio.read(columns=["id"])), outcomes)
@@ -63,7 +62,7 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
 
 EVALUATE: Final = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     scope=Scope.RUN,
     resource=Resource.DEVICE,
     inputs=("normalise",),

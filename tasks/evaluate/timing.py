@@ -50,18 +50,13 @@ def compare_speed(
 ) -> Timing:
     """Time both models on the same `waveforms`, from waveforms to text, features included.
 
-    Each waveform is (samples,) float32 at 16 kHz; those longer than a window are skipped. The
+    Each waveform is (samples,) float32 at 16 kHz, at most as long as the windows of both. The
     models alternate, in changing order, so that a slowdown of the machine affects both; an untimed
     warm-up precedes. Raises as `transcribe_all`.
     """
     models = (teacher, student)
     settings = evaluation_settings(settings)
-    max_samples = min(model.window_samples for model in models)
-    windows = [
-        AudioWindow(str(index), waveform)
-        for index, waveform in enumerate(waveforms)
-        if len(waveform) <= max_samples
-    ]
+    windows = [AudioWindow(str(index), waveform) for index, waveform in enumerate(waveforms)]
     for model in models:
         _seconds(model, windows[:_NUM_WARM_UP], settings)
     rounds_s: tuple[list[float], list[float]] = ([], [])

@@ -57,7 +57,7 @@ def _needs_evaluation_index(config: RunConfig, corpus: str) -> bool:
 
 FILTER: Final = Stage(
     name="filter",
-    version=3,
+    version=4,
     scope=Scope.SHARD,
     resource=Resource.CPU,
     inputs=("score", "index"),
@@ -80,7 +80,7 @@ FILTER: Final = Stage(
         "hallucination.max_repeats": None,
         "hallucination.max_compression_ratio": None,
         "hallucination.max_chars_per_s": None,
-        "hallucination.flags": [],
+        "hallucination.flags": ["early_end"],
         "contamination": None,
         "contamination.ngram_words": 10,
         "contamination.audio": True,

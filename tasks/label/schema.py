@@ -17,6 +17,9 @@ LABELS: Final = pa.schema(
         pa.field("no_speech_prob", pa.float64(), nullable=False),
         pa.field("compression_ratio", pa.float64(), nullable=False),
         pa.field("temperature", pa.float64(), nullable=False),  # of the final decoding attempt
+        # segments between timestamps, 1 without timestamps
+        pa.field("num_segments", pa.int32(), nullable=False),
+        pa.field("last_segment_end_s", pa.float64()),  # null: no timestamp closes the label
         # the quality checks that the final attempt fails, and `no_speech` for silence
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("language", pa.string(), nullable=False),

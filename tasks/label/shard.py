@@ -11,8 +11,9 @@ import pyarrow as pa
 from configs.schema import Label
 from storage.outcome import Outcomes, Rejected
 from tasks.audio import SAMPLE_RATE_HZ
+from tasks.corpora.base import SpeakerIds
 from tasks.label.schema import LABELS
-from tasks.label.windows import Window, pack
+from tasks.label.windows import Policy, Window, pack
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.quality import Transcript
 from tasks.whisper.streaming import Utterance, decode_utterances, in_batches, prefetch
@@ -33,28 +34,38 @@ class _WindowMetadata:
 
 
 def label_shard(
-    batches: Iterable[pa.RecordBatch], engine: Engine, settings: Label, *, num_threads: int = 2
+    batches: Iterable[pa.RecordBatch],
+    engine: Engine,
+    settings: Label,
+    *,
+    num_threads: int = 2,
+    speaker_ids: SpeakerIds = "corpus",
 ) -> Outcomes:
-    """Yield labels (LABELS) for normalised batches (NORMALISED), in their order.
+    """Yield labels (LABELS) for normalised batches (NORMALISED), as their windows are filled.
 
-    Utterances are packed by `settings.pack` into windows of the engine's length. `num_threads`
-    threads decode and pack at most `NUM_AHEAD` windows ahead of the engine, so memory does not grow
-    with the shard; see `transcribe_all`. Dropped: `longer_than_window`; quarantined:
-    `unreadable_audio`. Raises `UserError` for a language that the teacher does not support,
-    `ShardError` when the device cannot hold a single window.
+    Utterances are packed by `settings.pack` and `speaker_ids` into windows of the engine's length;
+    see `pack`. `num_threads` threads decode and pack at most `NUM_AHEAD` windows ahead of the
+    engine, so memory does not grow with the shard; see `transcribe_all`. Dropped:
+    `longer_than_window`; quarantined: `unreadable_audio`. Raises `UserError` for a language that
+    the teacher does not support, `ShardError` when the device cannot hold a single window.
     """
     with (
         closing(decode_utterances(batches, num_threads)) as utterances,
-        closing(prefetch(_audio_windows(utterances, engine.window_samples, settings))) as windows,
+        closing(
+            prefetch(_audio_windows(utterances, engine.window_samples, settings.pack, speaker_ids))
+        ) as windows,
     ):
         for batch in in_batches(transcribe_all(engine, windows, settings), _BATCH_WINDOWS):
             yield batch if isinstance(batch, Rejected) else _labels(batch, settings.language)
 
 
 def _audio_windows(
-    utterances: Iterable[Utterance | Rejected], window_samples: int, settings: Label
+    utterances: Iterable[Utterance | Rejected],
+    window_samples: int,
+    policy: Policy,
+    speaker_ids: SpeakerIds,
 ) -> Iterator[tuple[_WindowMetadata, AudioWindow] | Rejected]:
-    for window in pack(utterances, window_samples, settings.pack):
+    for window in pack(utterances, window_samples, policy, speaker_ids):
         yield window if isinstance(window, Rejected) else _audio_window(window)
 
 
@@ -86,6 +97,8 @@ def _labels(
             "no_speech_prob": transcript.no_speech_prob,
             "compression_ratio": transcript.compression_ratio,
             "temperature": transcript.temperature,
+            "num_segments": transcript.num_segments,
+            "last_segment_end_s": transcript.end_s,
             "flags": transcript.flags,
             "language": language,
         }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from storage.schema import row_ids
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.job import Inputs, Output
 from tasks.label.schema import LABELS
 from tasks.stage import (
@@ -25,14 +26,17 @@ def _make(inputs: Inputs) -> Output:
 
     settings, runtime = inputs.config.label, inputs.config.runtime
     audio = inputs.parquet("normalise")
+    engine = load_engine(settings, runtime)
     outcomes = label_shard(
         inputs.batches(audio),
-        load_engine(settings, runtime),
+        engine,
         settings,
         num_threads=runtime.workers,
+        speaker_ids=inputs.corpus.speaker_ids,
     )
     draft = runtime.label_draft
     recorded: dict[str, float | int | str] = {
+        "window_s": engine.window_samples / SAMPLE_RATE_HZ,
         "most_at_once": runtime.label_batch_size,
         "draft": teacher_identity(draft) if draft else "none",
     }
@@ -43,11 +47,13 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
     settings = context.config.label
     yield Parameter("teacher", teacher_identity(settings.teacher))
     yield from settings_parameters(settings, exclude=frozenset({"teacher"}))
+    if settings.pack != "none":
+        yield Parameter("speaker_ids", context.corpus.speaker_ids)
 
 
 LABEL: Final = Stage(
     name="label",
-    version=2,
+    version=3,
     scope=Scope.SHARD,
     resource=Resource.DEVICE,
     inputs=("normalise",),
@@ -62,6 +68,7 @@ LABEL: Final = Stage(
         "task": "transcribe",
         "timestamps": False,
         "pack": "speaker",
+        "speaker_ids": "corpus",
         "max_new_tokens": None,
         "temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
         "max_compression_ratio": 2.4,

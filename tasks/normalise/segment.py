@@ -1,27 +1,19 @@
 """Finds the speech in recordings without annotated times, by voice activity detection (VAD).
 
-Works on samples only, not on rows or files. The model is Silero VAD, an ONNX file that is part of
-its package: nothing is downloaded or unpickled.
+Works on samples only, not on rows or files.
 """
 
-import functools
-from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from configs.schema import Normalise
-from storage.errors import UserError
 from tasks.audio import SAMPLE_RATE_HZ, Pcm
+from tasks.audio.voice_activity import speech_probabilities
 
-if TYPE_CHECKING:
-    from silero_vad import SileroVADSequence
-
-_FRAME_SAMPLES: Final = 512  # the frame size of the model
-_BLOCK_SAMPLES: Final = _FRAME_SAMPLES << 15  # 17 minutes: 64 MB as floats
+_BLOCK_SAMPLES: Final = 1 << 24  # 17 minutes: 64 MB as floats
 _MIN_SPEECH_S: Final = 0.25
 _MAX_CORRELATION: Final = 0.9
-_LOADING = Lock()
 
 
 def speech_segments(samples: Pcm, settings: Normalise) -> list[tuple[int, int]]:
@@ -30,9 +22,9 @@ def speech_segments(samples: Pcm, settings: Normalise) -> list[tuple[int, int]]:
     `samples` is (frames,) int16 at 16 kHz. A segment ends at a pause longer than
     `voice_activity.max_pause_s`. If it would exceed the maximum, it ends at the last pause of more
     than 0.1 s before that, or at the maximum if there is none. Speech under 0.25 s is ignored.
-    Raises `UserError` if silero-vad is not installed.
     """
-    probabilities = _speech_probabilities(samples)
+    probabilities = speech_probabilities(samples)
+    # the package imports torch, which takes seconds
     from silero_vad import get_speech_timestamps_from_probs
 
     vad = settings.voice_activity
@@ -73,38 +65,3 @@ def _correlation(samples: Pcm, first: int, second: int) -> float:
     energy = float(products[0, 0] * products[1, 1])
     # two silent channels count as equal
     return abs(float(products[0, 1])) / energy**0.5 if energy else float(not products.any())
-
-
-def _speech_probabilities(samples: Pcm) -> list[float]:
-    """One probability for each frame of 32 ms; the last frame is padded with silence."""
-    model = _model()
-    probabilities: list[float] = []
-    for start in range(0, len(samples), _BLOCK_SAMPLES):
-        block = samples[start : start + _BLOCK_SAMPLES].astype(np.float32) / 32768.0
-        probabilities += model.audio_forward(block).tolist()
-    return probabilities
-
-
-def _model() -> "SileroVADSequence":
-    with _LOADING:  # threads that start together load one copy
-        return _loaded()
-
-
-@functools.cache
-def _loaded() -> "SileroVADSequence":
-    import torch
-
-    num_threads = torch.get_num_threads()
-    try:
-        from silero_vad import load_silero_vad
-
-        model: SileroVADSequence = load_silero_vad(sequence=True)
-    except ImportError as error:
-        raise UserError(
-            f"normalise.segment is vad, but silero-vad is not installed ({error}); run:"
-            " pip install 'silero-vad[onnx-cpu]', or set normalise.segment to none"
-        ) from error
-    finally:
-        # the package sets it to 1 for the whole process, in which the teacher may run too
-        torch.set_num_threads(num_threads)
-    return model

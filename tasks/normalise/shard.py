@@ -1,5 +1,6 @@
 """Converts planned segments to utterances: decode, cut, one channel, 16 kHz, FLAC."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from string import ascii_uppercase
@@ -36,20 +37,30 @@ ReadAudio = Callable[[AudioPlace], bytes]
 
 
 def normalise_shard(
-    segments: pa.Table, read: ReadAudio, key: ShardKey, settings: Normalise
+    segments: pa.Table,
+    read: ReadAudio,
+    key: ShardKey,
+    settings: Normalise,
+    *,
+    limits_duration: bool = True,
 ) -> Outcomes:
     """Yield the utterances of one shard, in batches of schema `NORMALISED`.
 
     `segments` has the schema `PLAN`; `read` returns the encoded audio at a place. Each recording is
-    decoded once; if that fails, its segments are quarantined. A recording cut by voice activity
+    decoded once; if that fails, its segments are quarantined. Utterances are dropped as `too_short`
+    or `too_long` if their duration is outside the limits of `settings`; without `limits_duration`,
+    as for held-out speech, only those without any samples are. A recording cut by voice activity
     detection is dropped as `segmented` and its segments count as created; without speech it is
     dropped as `no_speech`.
     """
+    limits_s = (0.0, math.inf)
+    if limits_duration:
+        limits_s = (settings.min_duration_s, settings.max_duration_s)
     pending: list[Row] = []
     pending_bytes = 0
     rows = segments.to_pylist()
     for place, group in groupby(rows, key=_place):
-        for outcome in _utterances(read, place, list(group), key, settings):
+        for outcome in _utterances(read, place, list(group), key, settings, limits_s):
             if isinstance(outcome, Rejected | Created):
                 yield outcome
                 continue
@@ -67,7 +78,12 @@ def _place(row: Row) -> AudioPlace:
 
 
 def _utterances(
-    read: ReadAudio, place: AudioPlace, rows: list[Row], key: ShardKey, settings: Normalise
+    read: ReadAudio,
+    place: AudioPlace,
+    rows: list[Row],
+    key: ShardKey,
+    settings: Normalise,
+    limits_s: tuple[float, float],
 ) -> Iterator[Row | Rejected | Created]:
     try:
         data = read(place)
@@ -84,13 +100,13 @@ def _utterances(
         row |= {"corpus": key.corpus, "split": key.split}
         try:
             if channels := _channels_to_segment(row, recording, settings):
-                yield from _segmented(row, recording, channels, settings)
+                yield from _segmented(row, recording, channels, settings, limits_s)
             else:
                 times_s = row["pieces_s"] or [(row["start_s"], end_s)]
                 piece = _concatenated(
                     [cut(recording, row["channel"], *start_end) for start_end in times_s]
                 )
-                yield _too_short_or_long(row, piece, settings) or _whole(
+                yield _too_short_or_long(row, piece, limits_s) or _whole(
                     row, piece, data, recording
                 )
         except AudioError as error:
@@ -119,7 +135,11 @@ def _channels_to_segment(row: Row, recording: Audio, settings: Normalise) -> lis
 
 
 def _segmented(
-    row: Row, recording: Audio, channels: Sequence[int], settings: Normalise
+    row: Row,
+    recording: Audio,
+    channels: Sequence[int],
+    settings: Normalise,
+    limits_s: tuple[float, float],
 ) -> Iterator[Row | Rejected | Created]:
     """One row per speech segment, with id `{id}-{start}-{end}`; times in centiseconds."""
     pieces: list[tuple[Row, Pcm]] = []
@@ -143,7 +163,7 @@ def _segmented(
     yield dropped(row["id"], "segmented", f"into {len(pieces)}")
     for piece, samples in pieces:
         audio = Audio(samples[:, None], SAMPLE_RATE_HZ)
-        yield _too_short_or_long(piece, audio, settings) or _utterance(
+        yield _too_short_or_long(piece, audio, limits_s) or _utterance(
             piece, encode_flac(samples), len(samples)
         )
 
@@ -152,12 +172,13 @@ def _letter(channel: int) -> str:
     return ascii_uppercase[channel] if channel < len(ascii_uppercase) else str(channel + 1)
 
 
-def _too_short_or_long(row: Row, piece: Audio, settings: Normalise) -> Rejected | None:
+def _too_short_or_long(row: Row, piece: Audio, limits_s: tuple[float, float]) -> Rejected | None:
     """Drop a piece whose duration is outside the limits; None if it is kept."""
     detail = f"{piece.duration_s:.2f} s"
-    if piece.duration_s < settings.min_duration_s or not len(piece.samples):
+    min_s, max_s = limits_s
+    if piece.duration_s < min_s or not len(piece.samples):
         return dropped(row["id"], "too_short", detail)
-    if piece.duration_s > settings.max_duration_s:
+    if piece.duration_s > max_s:
         return dropped(row["id"], "too_long", detail)
     return None
 

@@ -1,6 +1,5 @@
 """The stage `normalise`: decoded, cut and encoded as FLAC at Whisper's sample rate."""
 
-import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,17 +10,31 @@ from tasks.download.files import Files
 from tasks.job import Inputs, Output
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
-from tasks.stage import Parameter, Resource, Scope, Stage, StageContext, settings_parameters
+from tasks.stage import (
+    Parameter,
+    Resource,
+    Scope,
+    Stage,
+    StageContext,
+    is_trained_on,
+    settings_parameters,
+)
 
 
 def _make(inputs: Inputs) -> Output:
     job, config = inputs.job, inputs.config
     segments = pq.ParquetFile(inputs.path("plan")).read_row_group(job.row_group)
-    settings, key = config.normalise, job.place.key
-    if inputs.corpus.whole_recordings:
-        settings = settings.model_copy(update={"max_duration_s": math.inf})
+    key = job.place.key
+    role = inputs.corpus.splits[key.split]
     files = Files(inputs.store, config.corpora[key.corpus].mirror)
-    return Output(row_ids(segments), normalise_shard(segments, files.audio, key, settings))
+    outcomes = normalise_shard(
+        segments,
+        files.audio,
+        key,
+        config.normalise,
+        limits_duration=is_trained_on(config, key.corpus, role),
+    )
+    return Output(row_ids(segments), outcomes)
 
 
 def _parameters(context: StageContext) -> Iterator[Parameter]:
@@ -30,7 +43,7 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
 
 NORMALISE: Final = Stage(
     name="normalise",
-    version=2,
+    version=3,
     scope=Scope.SHARD,
     resource=Resource.CPU,
     inputs=("plan",),

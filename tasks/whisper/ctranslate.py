@@ -30,6 +30,7 @@ from tasks.whisper.model import (
     model_folder,
     silent_transformers,
 )
+from tasks.whisper.result import decoding_result
 
 _NO_TIMESTAMP_LIMIT: Final = 1 << 16
 
@@ -62,14 +63,15 @@ class CTranslate2Engine:
                 f" the length of the prompt, {len(rules.prompt)}; raise it, or set label.engine to"
                 " whisper"
             )
-        stream, to_sample = iter(windows), list[AudioWindow]()
-        while batch := list(islice(stream, self.batch_size)):
+        stream, to_sample, to_continue = iter(windows), list[AudioWindow](), list[AudioWindow]()
+        while batch := to_continue + list(islice(stream, self.batch_size - len(to_continue))):
+            to_continue = []
             greedy = [window for window in batch if not window.temperature]
             to_sample += (window for window in batch if window.temperature)
             for window, result in zip(greedy, self._decode(greedy, rules), strict=True):
-                retry = yield window, result
-                if retry is not None:
-                    to_sample.append(retry)
+                again = yield window, result
+                if again is not None:
+                    (to_sample if again.temperature else to_continue).append(again)
             if len(to_sample) >= self.batch_size:
                 yield from self.sampler.transcribe(to_sample, settings)
                 to_sample.clear()
@@ -79,7 +81,9 @@ class CTranslate2Engine:
         """Decode greedily; splits the batch in halves when the device runs out of memory."""
         if not windows:
             return []
-        features = self.log_mel([window.samples for window in windows])
+        features = self.log_mel(
+            [window.samples for window in windows], [window.covered.seek for window in windows]
+        )
         timestamps = rules.timestamps
         try:
             results = self.model.generate(
@@ -104,24 +108,29 @@ class CTranslate2Engine:
                     " runtime.device to cpu"
                 ) from error
         else:
-            return [self._result(generated, rules) for generated in results]
+            return [
+                self._result(window, generated, rules)
+                for window, generated in zip(windows, results, strict=True)
+            ]
         half = len(windows) // 2
         return self._decode(windows[:half], rules) + self._decode(windows[half:], rules)
 
     def _result(
-        self, generated: ctranslate2.models.WhisperGenerationResult, rules: DecodingRules
+        self,
+        window: AudioWindow,
+        generated: ctranslate2.models.WhisperGenerationResult,
+        rules: DecodingRules,
     ) -> DecodingResult:
-        """Add prompt and end token, which CTranslate2 omits; its score excludes the end token."""
+        """CTranslate2 omits prompt and end token, and its mean score excludes the end token."""
         new_tokens = generated.sequences_ids[0]
-        has_end = len(new_tokens) < rules.max_new_tokens
-        text_ids = [token for token in new_tokens if token < rules.end_id]
-        text = self.whisper.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
-        return DecodingResult(
-            text=str(text).strip(),
-            tokens=(*rules.prompt, *new_tokens, *([rules.end_id] if has_end else [])),
-            avg_logprob=generated.scores[0] * len(new_tokens) / (len(new_tokens) + 1),
+        return decoding_result(
+            window,
+            new_tokens,
+            rules,
+            self.whisper.tokenizer,
+            sum_logprob=generated.scores[0] * len(new_tokens),
             no_speech_prob=generated.no_speech_prob,
-            has_end=has_end,
+            has_end=len(new_tokens) < rules.max_new_tokens,
         )
 
 

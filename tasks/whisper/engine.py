@@ -6,28 +6,36 @@ from typing import Protocol
 
 from configs.schema import Label
 from tasks.audio import Samples
+from tasks.whisper.segments import NOTHING_COVERED, Covered
 
 
 @dataclass(frozen=True, slots=True)
 class AudioWindow:
     """A window to transcribe: `samples` is (samples,) float32 at 16 kHz, at most a window long.
 
-    At a `temperature` above 0 its tokens are sampled, with noise that depends only on the window's
-    id, the temperature and the index of the token.
+    Decoding starts after what is `covered` already. At a `temperature` above 0 tokens are sampled,
+    with noise that depends only on the window's id, where decoding starts, the temperature and the
+    index of the token.
     """
 
     id: str
     samples: Samples
     temperature: float = 0.0
+    covered: Covered = NOTHING_COVERED
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingResult:
     """One decoding attempt, as the engine returns it; names as in openai/whisper.
 
-    `tokens` is the full sequence, prompt and end token included; the end token is missing if the
-    token limit was reached first (`has_end` is then False). Quality checks are not applied yet; see
-    `tasks.whisper.quality.Transcript`.
+    `text` and `tokens` include what the window had covered already; `tokens` is the full sequence,
+    prompt and end token included. `avg_logprob`, over `num_decoded` tokens, and `no_speech_prob`
+    are those of this attempt. `has_end` is False if the token limit was reached before all audio
+    was decoded; the end token is then missing.
+
+    With timestamps, the label has `num_segments` segments and ends at `end_s` seconds, None if it
+    is not closed by a timestamp; `rest` says where to continue decoding, None if it is complete.
+    Quality checks are not applied yet; see `tasks.whisper.quality.Transcript`.
     """
 
     text: str
@@ -35,6 +43,10 @@ class DecodingResult:
     avg_logprob: float
     no_speech_prob: float
     has_end: bool
+    num_decoded: int = 1
+    num_segments: int = 1
+    end_s: float | None = None
+    rest: Covered | None = None
 
 
 Transcriptions = Generator[tuple[AudioWindow, DecodingResult], AudioWindow | None, None]

@@ -31,11 +31,12 @@ class LogMel:
         self._filters = torch.from_numpy(extractor.mel_filters.T.astype(np.float32)).to(device)
 
     @torch.inference_mode()
-    def __call__(self, waveforms: Sequence[Samples]) -> Tensor:
+    def __call__(self, waveforms: Sequence[Samples], seeks: Sequence[int] = ()) -> Tensor:
         """Features of each waveform, (windows, mels, frames), as if padded to a full window.
 
-        A waveform is (samples,) float32 at 16 kHz. Raises `ValueError` for one that is longer than
-        the window instead of truncating it silently.
+        A waveform is (samples,) float32 at 16 kHz. With `seeks` its features begin at that frame of
+        10 ms: those before it are removed and silence is appended. Raises `ValueError` for a
+        waveform that is longer than the window instead of truncating it silently.
         """
         longest = max(len(waveform) for waveform in waveforms)
         if longest > self._window_samples:
@@ -55,6 +56,12 @@ class LogMel:
         features[..., : log_mel.shape[2]] = log_mel
         features[..., log_mel.shape[2] :] = silence
         floor = log_mel.amax(dim=(1, 2), keepdim=True) - 8.0
+        for row, seek in enumerate(seeks):
+            if seek:
+                # the level of silence stays that of the whole waveform, as in openai/whisper
+                features[row] = torch.cat(
+                    [features[row, :, seek:], silence.expand(features.shape[1], seek)], dim=1
+                )
         return features.maximum(floor).add_(4.0).div_(4.0).to(self._dtype)
 
     def _log_mel(self, padded: Tensor) -> Tensor:

@@ -14,8 +14,7 @@ from typing import Final
 
 import torch
 
-from tasks.whisper.engine import AudioWindow
-from tasks.whisper.scheduler import BatchScheduler, Hypothesis
+from tasks.whisper.scheduler import BatchScheduler, Hypothesis, QueuedWindow
 
 _MIN_SLOTS: Final = 8
 _NUM_FINAL_BATCHES: Final = 4
@@ -32,12 +31,12 @@ def num_schedulers(num_slots: int, device: torch.device) -> int:
 class Progress:
     """Windows that a scheduler finished; `out_of_memory` is the error message if it ran out."""
 
-    ended: Sequence[tuple[AudioWindow, Hypothesis]]
+    ended: Sequence[tuple[QueuedWindow, Hypothesis]]
     out_of_memory: str | None = None
 
 
 AdvanceAll = Callable[
-    [Sequence[tuple[BatchScheduler, Sequence[AudioWindow]]], bool], list[Progress]
+    [Sequence[tuple[BatchScheduler, Sequence[QueuedWindow]]], bool], list[Progress]
 ]
 """Gives each scheduler its windows and waits for all; the flag says that no more windows follow."""
 
@@ -64,9 +63,9 @@ def parallel_schedulers(count: int) -> Iterator[AdvanceAll]:
             torch.set_num_threads(num_threads)
 
 
-def _advance(scheduler: BatchScheduler, windows: Sequence[AudioWindow], is_last: bool) -> Progress:
+def _advance(scheduler: BatchScheduler, windows: Sequence[QueuedWindow], is_last: bool) -> Progress:
     """Advance until the scheduler can use more windows."""
-    ended: list[tuple[AudioWindow, Hypothesis]] = []
+    ended: list[tuple[QueuedWindow, Hypothesis]] = []
     try:
         ended += scheduler.advance(windows)
         # at the end of the stream return in a few batches: retries must not wait for the slowest

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 
+import torch
 from torch import Tensor
 
 from tasks.whisper.decoding.decoder import Decoder
@@ -46,27 +47,25 @@ CPU_SCHEDULE = Schedule(encoder_batch_size=4, num_steps=1, is_pipelined=False)
 GPU_SCHEDULE = Schedule(encoder_batch_size=8, num_steps=4, is_pipelined=True)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class QueuedWindow:
+    """A window to decode; `encoded` is its encoder output, (frames, width), if known already.
+
+    The output is given for the teacher and, if there is one, the draft.
+    """
+
+    window: AudioWindow
+    encoded: tuple[Tensor, ...] | None = None
+
+
 @dataclass(slots=True)
 class _ActiveWindow:
     """A window in `row`; `max_position` is an upper bound on the position of its last token."""
 
-    window: AudioWindow
+    queued: QueuedWindow
     row: int
     max_position: int
     has_ended: bool = False
-
-
-@dataclass(slots=True)
-class _EncodedBatch:
-    """Encoder output for a batch of windows, of which the first `num_started` are in slots."""
-
-    windows: Sequence[AudioWindow]
-    outputs: Sequence[Tensor]
-    num_started: int = 0
-
-    @property
-    def num_left(self) -> int:
-        return len(self.windows) - self.num_started
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +86,15 @@ class BatchScheduler:
         encode: Callable[[Sequence[AudioWindow]], Sequence[Tensor]],
         schedule: Schedule,
         trial: SpeculationTrial | None,
+        *,
+        keep_encoded: bool = False,
     ) -> None:
+        """With `keep_encoded`, ended windows are returned with their encoder output."""
         self.decoder, self._encode = decoder, encode
-        self._schedule, self._trial = schedule, trial
+        self._schedule, self._trial, self._keep_encoded = schedule, trial, keep_encoded
         self._encoder_batch_size = min(schedule.encoder_batch_size, decoder.num_slots)
-        self._waiting: deque[AudioWindow] = deque()
-        self._encoded = _EncodedBatch((), ())
+        self._waiting: deque[QueuedWindow] = deque()
+        self._encoded: deque[QueuedWindow] = deque()
         self._rows: list[_ActiveWindow | None] = [None] * decoder.num_slots
         self._max_gained = 0
         self._uncollected: _Checkpoint | None = None
@@ -101,17 +103,17 @@ class BatchScheduler:
     def num_wanted(self) -> int:
         """How many more windows the next `advance` can use, in whole encoder batches."""
         num_free = sum(row is None for row in self._rows)
-        num_missing = num_free - len(self._waiting) - self._encoded.num_left
+        num_missing = num_free - len(self._waiting) - len(self._encoded)
         batch_size = self._encoder_batch_size
         return max(0, -(-num_missing // batch_size)) * batch_size
 
     @property
     def unfinished(self) -> list[AudioWindow]:
         """All windows that were taken and have not been returned."""
-        active = [row.window for row in self._rows if row is not None]
-        return [*active, *self._encoded.windows[self._encoded.num_started :], *self._waiting]
+        active = [row.queued for row in self._rows if row is not None]
+        return [one.window for one in (*active, *self._encoded, *self._waiting)]
 
-    def advance(self, windows: Sequence[AudioWindow]) -> list[tuple[AudioWindow, Hypothesis]]:
+    def advance(self, windows: Sequence[QueuedWindow]) -> list[tuple[QueuedWindow, Hypothesis]]:
         """Take `windows`, decode a few steps, and return the windows that have ended.
 
         Raises `torch.OutOfMemoryError`; no window has then ended, so decode `unfinished` again.
@@ -133,26 +135,36 @@ class BatchScheduler:
 
     def _fill_slots(self) -> None:
         free_rows = [number for number, row in enumerate(self._rows) if row is None]
-        while free_rows and (self._encoded.num_left or self._waiting):
-            if not self._encoded.num_left:
+        while free_rows and (self._encoded or self._waiting):
+            if not self._encoded:
                 batch = list(islice(self._waiting, self._encoder_batch_size))
-                self._encoded = _EncodedBatch(batch, self._encode(batch))
+                self._encoded.extend(self._with_encoder_output(batch))
                 for _ in batch:
                     self._waiting.popleft()
-            rows = free_rows[: self._encoded.num_left]
+            rows = free_rows[: len(self._encoded)]
             self._start(rows)
             del free_rows[: len(rows)]
 
+    def _with_encoder_output(self, batch: Sequence[QueuedWindow]) -> list[QueuedWindow]:
+        """Encode the windows that have not been encoded yet."""
+        missing = [one.window for one in batch if one.encoded is None]
+        outputs = zip(*self._encode(missing), strict=True) if missing else iter(())
+        return [
+            QueuedWindow(one.window, next(outputs)) if one.encoded is None else one for one in batch
+        ]
+
     def _start(self, rows: Sequence[int]) -> None:
         """Start the next encoded windows in `rows`."""
-        started = slice(self._encoded.num_started, self._encoded.num_started + len(rows))
-        windows = self._encoded.windows[started]
-        outputs = [output[started] for output in self._encoded.outputs]
-        seeds = [noise_seed(window.id, window.temperature) for window in windows]
+        started = list(islice(self._encoded, len(rows)))
+        windows = [one.window for one in started]
+        encoded = [one.encoded for one in started if one.encoded is not None]
+        outputs = [torch.stack(of_model) for of_model in zip(*encoded, strict=True)]
+        seeds = [noise_seed(one.id, one.temperature, one.covered.seek) for one in windows]
         self.decoder.prefill(rows, outputs, seeds, [window.temperature for window in windows])
-        for row, window in zip(rows, windows, strict=True):
-            self._rows[row] = _ActiveWindow(window, row, len(self.decoder.rules.prompt))
-        self._encoded.num_started = started.stop
+        for row, queued in zip(rows, started, strict=True):
+            kept = queued if self._keep_encoded else QueuedWindow(queued.window)
+            self._rows[row] = _ActiveWindow(kept, row, len(self.decoder.rules.prompt))
+            self._encoded.popleft()
 
     def _compact_rows(self) -> None:
         """Move windows into the first rows when too few are left to fill all slots."""
@@ -168,7 +180,7 @@ class BatchScheduler:
             self._rows[free] = moved
 
     def _decode(self, num_rows: int, num_steps: int, *, speculate: bool) -> _Checkpoint:
-        samples = any(row.window.temperature for row in self._rows if row is not None)
+        samples = any(row.queued.window.temperature for row in self._rows if row is not None)
         for _ in range(num_steps):
             max_position = max(row.max_position for row in self._rows if row is not None)
             gained = self.decoder.step(num_rows, max_position, speculate=speculate, samples=samples)
@@ -180,7 +192,7 @@ class BatchScheduler:
 
     def _timed_step(
         self, num_rows: int, trial: SpeculationTrial
-    ) -> list[tuple[AudioWindow, Hypothesis]]:
+    ) -> list[tuple[QueuedWindow, Hypothesis]]:
         """Run one step with nothing else on the device, and record it in the trial."""
         self.decoder.snapshot(num_rows).wait()
         active = [row for row in self._rows[:num_rows] if row is not None]
@@ -195,7 +207,7 @@ class BatchScheduler:
         trial.record(elapsed_s, (after - before) / num_rows, speculated=speculate)
         return ended
 
-    def _collect(self, checkpoint: _Checkpoint | None) -> Iterator[tuple[AudioWindow, Hypothesis]]:
+    def _collect(self, checkpoint: _Checkpoint | None) -> Iterator[tuple[QueuedWindow, Hypothesis]]:
         """Free the rows of windows that had ended at `checkpoint` and yield their hypotheses."""
         if checkpoint is None:
             return
@@ -210,7 +222,7 @@ class BatchScheduler:
             if ended[number]:
                 active.has_ended = True
                 self._rows[active.row] = None
-                yield active.window, _hypothesis(snapshot, number, positions[number])
+                yield active.queued, _hypothesis(snapshot, number, positions[number])
 
 
 def _hypothesis(snapshot: Snapshot, row: int, position: int) -> Hypothesis:

@@ -22,11 +22,19 @@ from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
+from tasks.whisper.encoder import EncoderLayers
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.features import LogMel
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.parallel import num_schedulers, parallel_schedulers
-from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE, BatchScheduler, Hypothesis
+from tasks.whisper.result import decoding_result
+from tasks.whisper.scheduler import (
+    CPU_SCHEDULE,
+    GPU_SCHEDULE,
+    BatchScheduler,
+    Hypothesis,
+    QueuedWindow,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +56,7 @@ class WhisperEngine:
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size
         model, self._device = teacher.model, teacher.model.device
-        self._encoders = [model.model.encoder]
+        self._encoders = [EncoderLayers(model)]
         self._layers = DecoderLayers(model)
         self._draft_layers: DecoderLayers | None = None
         self._trial: SpeculationTrial | None = None
@@ -56,7 +64,7 @@ class WhisperEngine:
             require_compatible_draft(teacher, draft)
             self._draft_layers, self._trial = DecoderLayers(draft.model), SpeculationTrial()
             if not shares_encoder(model, draft.model):
-                self._encoders.append(draft.model.model.encoder)
+                self._encoders.append(EncoderLayers(draft.model))
         self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
         self._idle_decoders: list[Decoder] = []
         self._lock = threading.Lock()
@@ -76,13 +84,13 @@ class WhisperEngine:
         rules = decoding_rules(generation, config, settings)
         queue = _WindowQueue(windows)
         while queue.has_more:
-            failure = yield from self._transcribe_until_failure(queue, rules)
+            failure = yield from self._transcribe_until_failure(queue, rules, settings)
             # only here has the memory of the failed attempt been released
             if failure is not None:
                 self._halve_batch(failure)
 
     def _transcribe_until_failure(
-        self, queue: "_WindowQueue", rules: DecodingRules
+        self, queue: "_WindowQueue", rules: DecodingRules, settings: Label
     ) -> Generator[tuple[AudioWindow, DecodingResult], AudioWindow | None, "_OutOfMemory | None"]:
         """Run until the queue is empty or memory runs out; unfinished windows return to it."""
         num_slots = self._num_slots_that_fit(rules)
@@ -90,10 +98,15 @@ class WhisperEngine:
         slots_each = num_slots // count
         # a scheduler that waits for the slowest needs windows in reserve; a single one never waits
         num_reserved = slots_each if count > 1 else 0
+        # only a window that may be decoded again is worth the memory of its encoder output
+        keep_encoded = len(settings.temperatures) > 1
         schedulers: list[BatchScheduler] = []
         failures: list[str] = []
         try:
-            schedulers += (self._new_scheduler(rules, slots_each) for _ in range(count))
+            schedulers += (
+                self._new_scheduler(rules, slots_each, keep_encoded=keep_encoded)
+                for _ in range(count)
+            )
         except torch.OutOfMemoryError as error:
             failures = [str(error)]
         with parallel_schedulers(count) as advance_all:
@@ -108,18 +121,26 @@ class WhisperEngine:
                     return None
                 results = advance_all(assigned, not queue.has_more)
                 for progress in results:
-                    for window, hypothesis in progress.ended:
-                        retry = yield window, self._result(hypothesis, rules)
-                        if retry is not None:
-                            queue.put_back([retry])
+                    for queued, hypothesis in progress.ended:
+                        window = queued.window
+                        again = yield window, self._result(window, hypothesis, rules)
+                        if again is not None:
+                            same_audio = again.covered.seek == window.covered.seek
+                            queue.put_back(
+                                [QueuedWindow(again, queued.encoded if same_audio else None)]
+                            )
                 failures = [one.out_of_memory for one in results if one.out_of_memory is not None]
-        queue.put_back([window for one in schedulers for window in one.unfinished])
+        queue.put_back([QueuedWindow(window) for one in schedulers for window in one.unfinished])
         return _OutOfMemory(num_slots, failures[0])
 
-    def _new_scheduler(self, rules: DecodingRules, num_slots: int) -> BatchScheduler:
+    def _new_scheduler(
+        self, rules: DecodingRules, num_slots: int, *, keep_encoded: bool
+    ) -> BatchScheduler:
         schedule = GPU_SCHEDULE if self._device.type == "cuda" else CPU_SCHEDULE
         decoder = self._acquire_decoder(rules, num_slots)
-        return BatchScheduler(decoder, self._encode, schedule, self._trial)
+        return BatchScheduler(
+            decoder, self._encode, schedule, self._trial, keep_encoded=keep_encoded
+        )
 
     def _acquire_decoder(self, rules: DecodingRules, num_slots: int) -> Decoder:
         """Reuse an idle decoder, since its memory and CUDA graphs are expensive, or create one."""
@@ -168,22 +189,23 @@ class WhisperEngine:
     @torch.inference_mode()
     def _encode(self, windows: Sequence[AudioWindow]) -> Sequence[Tensor]:
         """Encoder output for the teacher's decoder and the draft's, often the same tensor."""
-        features = self._log_mel([window.samples for window in windows])
-        outputs = [encoder(features).last_hidden_state for encoder in self._encoders]
+        features = self._log_mel(
+            [window.samples for window in windows], [window.covered.seek for window in windows]
+        )
+        outputs = [encoder(features) for encoder in self._encoders]
         return outputs if self._draft_layers is None else (outputs[0], outputs[-1])
 
-    def _result(self, hypothesis: Hypothesis, rules: DecodingRules) -> DecodingResult:
-        tokens = hypothesis.tokens
-        has_end = tokens[-1] == rules.end_id
-        num_before_end = len(tokens) - len(rules.prompt) - has_end
-        # in every Whisper vocabulary the ids of text, and only those, are below the end token's
-        text_ids = [token for token in tokens if token < rules.end_id]
-        text = self._teacher.tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
-        return DecodingResult(
-            text=str(text).strip(),
-            tokens=tokens,
-            # as in openai/whisper (whisper/decoding.py) the divisor always counts an end token
-            avg_logprob=hypothesis.sum_logprob / (num_before_end + 1),
+    def _result(
+        self, window: AudioWindow, hypothesis: Hypothesis, rules: DecodingRules
+    ) -> DecodingResult:
+        new_tokens = hypothesis.tokens[len(rules.prompt) :]
+        has_end = new_tokens[-1] == rules.end_id
+        return decoding_result(
+            window,
+            new_tokens[:-1] if has_end else new_tokens,
+            rules,
+            self._teacher.tokenizer,
+            sum_logprob=hypothesis.sum_logprob,
             no_speech_prob=hypothesis.no_speech_prob,
             has_end=has_end,
         )
@@ -201,11 +223,11 @@ class _WindowQueue:
     """Windows in stream order; windows that are put back come first."""
 
     def __init__(self, windows: Iterable[AudioWindow]) -> None:
-        self._returned: deque[AudioWindow] = deque()
-        self._stream = iter(windows)
+        self._returned: deque[QueuedWindow] = deque()
+        self._stream = (QueuedWindow(window) for window in windows)
         self.has_more = True
 
-    def take(self, num_windows: int) -> list[AudioWindow]:
+    def take(self, num_windows: int) -> list[QueuedWindow]:
         """The next `num_windows` windows, fewer at the end."""
         taken = [self._returned.popleft() for _ in range(min(num_windows, len(self._returned)))]
         taken += islice(self._stream, num_windows - len(taken))
@@ -213,15 +235,15 @@ class _WindowQueue:
             self.has_more = False
         return taken
 
-    def deal(self, wanted: Sequence[int]) -> list[list[AudioWindow]]:
+    def deal(self, wanted: Sequence[int]) -> list[list[QueuedWindow]]:
         """Deal the next windows round-robin; each receiver gets at most the number it wants."""
-        dealt: list[list[AudioWindow]] = [[] for _ in wanted]
+        dealt: list[list[QueuedWindow]] = [[] for _ in wanted]
         for number in range(max(wanted)):
             for hand, num_wanted in zip(dealt, wanted, strict=True):
                 hand += self.take(int(number < num_wanted))
         return dealt
 
-    def put_back(self, windows: Sequence[AudioWindow]) -> None:
+    def put_back(self, windows: Sequence[QueuedWindow]) -> None:
         """Return windows to the head of the queue."""
         self._returned.extendleft(reversed(windows))
         self.has_more = True

@@ -70,6 +70,15 @@ def test_the_minimal_configuration_has_the_papers_defaults(path: Path) -> None:
     assert config.corpora["librispeech"].splits is None
 
 
+def test_the_paper_is_followed_in_how_it_labelled() -> None:
+    paper, full = (load_config(CONFIGS / f"{name}.yaml") for name in ("paper", "full"))
+    assert (paper.label.pack, paper.label.temperatures) == ("none", (0.0,))
+    same_labels = {"pack": full.label.pack, "temperatures": full.label.temperatures}
+    assert paper.label.model_copy(update=same_labels) == full.label
+    assert paper.corpora == full.corpora
+    assert paper.distil == full.distil
+
+
 @pytest.mark.parametrize("frozen", ["", "label", "label.teacher", "runtime"])
 def test_a_configuration_cannot_be_changed(path: Path, frozen: str) -> None:
     block: Any = load(path, MINIMAL)

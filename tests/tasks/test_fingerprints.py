@@ -1,6 +1,7 @@
 """What enters a fingerprint: every setting that affects a result, and no default."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,21 @@ def other_value(name: str, value: Any) -> Any:
             return (*value, "x")
         case _:
             return 1
+
+
+@pytest.mark.parametrize(("pack", "stages"), [("speaker", AFTER_LABEL), ("none", set())])
+def test_labels_depend_on_what_speaker_ids_mean_if_windows_are_packed(
+    pack: str, stages: set[str]
+) -> None:
+    config = with_pack(configuration("tiny"), pack)
+    corpus = corpus_of_run(config, CORPUS)
+    other = replace(corpus, speaker_ids="recording")
+    before, after = (fingerprints(config, one, "0" * 64) for one in (corpus, other))
+    assert {name for name in before if before[name] != after[name]} == stages
+
+
+def with_pack(config: RunConfig, pack: str) -> RunConfig:
+    return config.model_copy(update={"label": config.label.model_copy(update={"pack": pack})})
 
 
 def test_giving_an_optional_block_differs_from_leaving_it_out() -> None:

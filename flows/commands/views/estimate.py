@@ -5,14 +5,14 @@ from typing import Final
 
 from flows.commands.render import Figures, Part, View
 from flows.commands.views.words import hours_text
-from flows.state.estimate import LABEL_SPEED, Estimate, total
+from flows.state.estimate import LABEL_SPEED, WINDOWS_PER_S, Estimate, total
 from tasks.stages import SHARD_STAGES
 
 _LEGEND: Final = (
-    "hours: training speech to be labelled; held out: validation and test speech, only"
-    " normalised.\n"
+    "hours: training speech to be labelled; windows: the teacher's inputs, each one utterance or"
+    " several.\nheld out: validation and test speech, only normalised.\n"
     "~: estimated from the hours, since no size is published; +: a listing will add more files.\n"
-    f"GPU hours at {LABEL_SPEED}x real time (large-v2, one A100). Nothing was run."
+    f"GPU hours at {WINDOWS_PER_S:.0f} windows a second (large-v2, one A100). Nothing was run."
 )
 
 
@@ -26,8 +26,8 @@ def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
     yield Figures(
         title="What a run would process",
         columns=(
-            "corpus", "hours", "held\nout", "shards", "files to\ndownload", "TB to\ndownload",
-            "TB to\nkeep", "GPU\nhours",
+            "corpus", "hours", "windows", "shards", "files\nto get", "TB\nto get",
+            "TB\nto keep", "GPU\nhours",
         ),
         rows=[_amounts(one) for one in estimates],
         footer=[_amounts(together)],
@@ -35,13 +35,25 @@ def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
     to_do = together.shards_to_do
     stages = [stage for stage in SHARD_STAGES if stage != "index" or to_do[stage]]
     yield Figures(
-        title="Shards to do, and where the hours are from",
-        columns=("corpus", "hours", *stages),
+        title="Where the hours are from, hours held out, and shards to do",
+        columns=("corpus", "hours", "held\nout", *stages),
         rows=[
-            (one.corpus, one.basis, *(f"{one.shards_to_do[stage]:,}" for stage in stages))
+            (
+                one.corpus,
+                one.basis,
+                hours_text(one.held_out_hours),
+                *(f"{one.shards_to_do[stage]:,}" for stage in stages),
+            )
             for one in estimates
         ],
-        footer=[(together.corpus, "", *(f"{to_do[stage]:,}" for stage in stages))],
+        footer=[
+            (
+                together.corpus,
+                "",
+                hours_text(together.held_out_hours),
+                *(f"{to_do[stage]:,}" for stage in stages),
+            )
+        ],
         num_keys=2,
     )
     yield from _paper(estimates)
@@ -55,7 +67,7 @@ def _paper(estimates: Sequence[Estimate]) -> Iterator[str]:
         by_corpus = ", ".join(f"{one.corpus} {one.paper_hours:,.0f}" for one in published)
         yield (
             f"Hours used in the paper: {by_corpus}; {hours:,.0f} in all, which would take"
-            f" {hours / LABEL_SPEED:,.0f} GPU hours."
+            f" {hours / LABEL_SPEED:,.0f} GPU hours in single utterances."
         )
 
 
@@ -63,10 +75,19 @@ def _amounts(one: Estimate) -> Sequence[str]:
     return (
         one.corpus,
         hours_text(one.hours),
-        hours_text(one.held_out_hours),
+        _count_text(one.windows),
         f"{one.shards:,}",
         f"{one.files_to_download:,}{'+' if one.has_unlisted_files else ''}",
         f"{'~' if one.is_size_estimated else ''}{one.terabytes_to_download:.3f}",
         f"{one.terabytes_to_keep:.3f}",
-        f"{one.gpu_hours:,.2f}",
+        hours_text(one.gpu_hours),
     )
+
+
+def _count_text(count: int) -> str:
+    """A count, in thousands if it is large.
+
+    >>> _count_text(9_999), _count_text(767_320)
+    ('9,999', '767k')
+    """
+    return f"{count:,}" if count < 10_000 else f"{count / 1000:,.0f}k"

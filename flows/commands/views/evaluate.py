@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from flows.commands.render import Figures, Part, View
-from flows.commands.views.words import percent_text
+from flows.commands.views.words import percent_text, reason_lines
+from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.result import Report
 
 
@@ -13,22 +14,42 @@ def report_view(report: Report) -> View:
 
 
 def report_parts(report: Report) -> Iterator[Part]:
-    """The table of both models."""
+    """The table of both models; beside each WER, how many utterances it is of; why not of more."""
     models = (report.teacher, report.student)
     yield Figures(
         title="Evaluation on held-out speech",
-        columns=("", "teacher", "student"),
+        columns=("", "teacher", "student", "utterances"),
         rows=[
-            ("parameters", *(f"{one.num_parameters:,}" for one in models)),
-            ("decoder layers", *(str(one.decoder_layers) for one in models)),
-            ("WER %", *(percent_text(one.wer_percent) for one in models)),
-            *(
-                (f"  {corpus}", *(percent_text(rates[name]) for name in ("teacher", "student")))
-                for corpus, rates in report.by_corpus.items()
+            ("parameters", *(f"{one.num_parameters:,}" for one in models), ""),
+            ("decoder layers", *(str(one.decoder_layers) for one in models), ""),
+            (
+                "WER %",
+                *(percent_text(one.wer_percent) for one in models),
+                _coverage_text(report.coverage),
             ),
-            ("insertions %", *(percent_text(one.insertion_percent) for one in models)),
-            ("repeated 5-grams", *(str(one.num_repeated_5grams) for one in models)),
-            ("seconds", *(f"{one.seconds or 0:.2f}" for one in models)),
-            ("relative speed", "1.00", f"{report.relative_speed:.2f}"),
+            *(
+                (
+                    f"  {corpus}",
+                    *(
+                        percent_text(report.by_corpus.get(corpus, {}).get(name))
+                        for name in ("teacher", "student")
+                    ),
+                    _coverage_text(coverage),
+                )
+                for corpus, coverage in report.coverage_by_corpus.items()
+            ),
+            ("insertions %", *(percent_text(one.insertion_percent) for one in models), ""),
+            ("repeated 5-grams", *(f"{one.num_repeated_5grams:,}" for one in models), ""),
+            ("seconds", *(f"{one.seconds or 0:.2f}" for one in models), ""),
+            ("relative speed", "1.00", f"{report.relative_speed:.2f}", ""),
         ],
     )
+    if report.coverage.excluded:
+        yield "Not evaluated:"
+        yield from reason_lines(
+            {corpus: one.excluded for corpus, one in report.coverage_by_corpus.items()}
+        )
+
+
+def _coverage_text(coverage: Coverage) -> str:
+    return f"{coverage.num_utterances:,} of {coverage.num_annotated:,}"

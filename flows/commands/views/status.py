@@ -1,7 +1,7 @@
 """The view of a run's status: a row for each corpus, a column for each stage."""
 
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -36,6 +36,7 @@ def status_parts(status: Status, config: str) -> Iterator[Part]:
         done = ", ".join(f"{stage} {_progress(_of(models, stage))}" for stage in stages)
         yield f"After all corpora: {done}"
     yield "Shards done/planned; ?: not planned yet; !: failed; -: not part of the run."
+    yield from _fill(_of(lines, "label"))
     yield from _rejected(lines, config)
     yield from _failures(status.failures, config)
     yield ""
@@ -43,6 +44,19 @@ def status_parts(status: Status, config: str) -> Iterator[Part]:
         yield "Everything is done."
     else:
         yield Command("To continue: ", f"distillery run {config}")
+
+
+def _fill(lines: Sequence[StageStatus]) -> Iterator[str]:
+    """How full the windows of each corpus are: its hours by the hours that its windows take."""
+    hours: defaultdict[str, float] = defaultdict(float)
+    window_hours: defaultdict[str, float] = defaultdict(float)
+    for line in lines:
+        if line.window_fill:
+            hours[line.corpus] += line.hours
+            window_hours[line.corpus] += line.hours / line.window_fill
+    if hours:
+        fills = (f"{name} {hours[name] / window_hours[name]:.0%}" for name in hours)
+        yield f"Window fill, the share of the teacher's windows with audio: {', '.join(fills)}"
 
 
 def _rejected(lines: Sequence[StageStatus], config: str) -> Iterator[str]:

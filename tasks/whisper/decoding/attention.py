@@ -12,6 +12,8 @@ from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperAttention
 
 _MAX_ABSORBED_HEADS: Final = 6
+_MAX_ABSORBED_FRAMES: Final = 500  # of a 10 s window
+_MANY_QUERIES: Final = 64
 
 CrossState = tuple[Tensor, ...]
 """What one layer's cross-attention caches of the encoder output; the first axis is the windows."""
@@ -99,9 +101,16 @@ class AbsorbedCrossAttention:
         return self._out(attended.view(*normed.shape[:2], -1))
 
 
-def prefers_absorbed(device: torch.device, num_heads: int) -> bool:
-    """Whether `AbsorbedCrossAttention` is faster: on a CPU with few heads."""
-    return device.type == "cpu" and num_heads <= _MAX_ABSORBED_HEADS
+def prefers_absorbed(device: torch.device, num_heads: int, num_frames: int) -> bool:
+    """Whether `AbsorbedCrossAttention` is faster: on a CPU with few heads and short windows.
+
+    It does `num_heads` times the work to read fewer bytes, which pays while those fit in a cache.
+    """
+    return (
+        device.type == "cpu"
+        and num_heads <= _MAX_ABSORBED_HEADS
+        and num_frames <= _MAX_ABSORBED_FRAMES
+    )
 
 
 def fuse(*projections: nn.Linear) -> Affine:
@@ -122,5 +131,25 @@ def split_heads(states: Tensor, num_heads: int) -> Tensor:
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Multi-head attention, returned as (rows, positions, width); `mask` is added to the scores."""
-    attended: Tensor = functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    attend_heads = (
+        _attend_by_products
+        if query.device.type == "cpu" and query.dtype != torch.float32
+        else functional.scaled_dot_product_attention
+    )
+    attended: Tensor = attend_heads(query, keys, values, mask)
     return attended.transpose(1, 2).flatten(2)
+
+
+def _attend_by_products(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention as two matrix products, for lower precision on a CPU.
+
+    There the fused kernel of torch converts to float32 and back, and takes five times as long for a
+    single query. Long queries are processed head by head, so that the scores stay in the cache.
+    """
+    query = query * query.shape[-1] ** -0.5
+    if mask is None and query.shape[2] > _MANY_QUERIES:
+        heads = zip(*(one.flatten(0, 1) for one in (query, keys, values)), strict=True)
+        attended = torch.stack([(q @ k.T).softmax(dim=-1) @ v for q, k, v in heads])
+        return attended.view(query.shape)
+    scores = query @ keys.transpose(2, 3)
+    return (scores if mask is None else scores + mask).softmax(dim=-1) @ values

@@ -75,7 +75,8 @@ class DecoderLayers:
     def __init__(self, model: WhisperForConditionalGeneration) -> None:
         config, decoder = model.config, model.model.decoder
         self._num_heads: int = config.decoder_attention_heads
-        self._absorb = prefers_absorbed(model.device, self._num_heads)
+        self._num_frames: int = config.max_source_positions
+        self._absorb = prefers_absorbed(model.device, self._num_heads, self._num_frames)
         self._layers = [
             _Layer(layer, self._num_heads, absorb=self._absorb) for layer in decoder.layers
         ]
@@ -83,7 +84,6 @@ class DecoderLayers:
         self._position_embedding: Tensor = decoder.embed_positions.weight
         self._norm: nn.LayerNorm = decoder.layer_norm
         self._to_logits: Tensor = model.proj_out.weight
-        self._num_frames: int = config.max_source_positions
 
     @property
     def device(self) -> torch.device:

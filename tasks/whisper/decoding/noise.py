@@ -15,9 +15,10 @@ _TOKEN_BITS: Final = 20  # a vocabulary of at most a million tokens
 _FRACTION_BITS: Final = 52  # with another half added, still exact in float64
 
 
-def noise_seed(id: str, temperature: float) -> int:
-    """64 bits, signed, from SHA-256 over the window's id and the temperature."""
-    digest = hashlib.sha256(f"{temperature!r} {id}".encode()).digest()
+def noise_seed(id: str, temperature: float, seek: int = 0) -> int:
+    """64 bits, signed, from SHA-256 over the window's id, the temperature and the first frame."""
+    start = f" from {seek}" if seek else ""
+    digest = hashlib.sha256(f"{temperature!r} {id}{start}".encode()).digest()
     return int.from_bytes(digest[:8], "little", signed=True)
 
 

@@ -17,10 +17,12 @@ from storage.errors import UserError
 class TimestampRules:
     """`first_id` is the token of 0.00 s; all ids from it on are timestamps, in steps of 0.02 s.
 
-    `max_initial_steps` is the latest first timestamp, in such steps; None means no limit.
+    `last_id` is the token of the end of the window. `max_initial_steps` is the latest first
+    timestamp, in such steps; None means no limit.
     """
 
     first_id: int
+    last_id: int
     no_timestamps_id: int
     end_id: int
     max_initial_steps: int | None
@@ -69,6 +71,8 @@ def decoding_rules(
         max_new_tokens=_max_new_tokens(config.max_target_positions, len(prompt), settings),
         timestamps=TimestampRules(
             first_id=no_timestamps_id + 1,
+            # the encoder has a position for every 0.02 s
+            last_id=no_timestamps_id + 1 + config.max_source_positions,
             no_timestamps_id=no_timestamps_id,
             end_id=end_id,
             max_initial_steps=getattr(generation, "max_initial_timestamp_index", None),

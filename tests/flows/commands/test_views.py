@@ -34,6 +34,7 @@ from storage.receipts import Failure
 from storage.shard import ShardKey
 from tasks.corpora.catalogue import read_catalogue
 from tasks.corpora.registry import CORPORA
+from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
 from tasks.filter.sweep import PAPER_FILTERED_PERCENT, Amount
@@ -114,6 +115,23 @@ def status_of(num_planned: int = 4, num_failures: int = 0, num_done: int = 2) ->
         for number in range(num_failures)
     ]
     return Status(stages=lines, failures=failures)
+
+
+def test_the_status_says_how_full_windows_are() -> None:
+    lines = [
+        stage_line("label", corpus, 1, 0, 1).model_copy(
+            update={"split": split, "hours": hours, "window_fill": fill}
+        )
+        for corpus, split, hours, fill in [
+            ("ami", "ihm-train", 3.0, 0.75),
+            ("ami", "sdm-train", 1.0, 0.25),
+            ("fisher", "train", 2.0, 0.937),
+            ("voxpopuli", "train", 0.0, None),
+        ]
+    ]
+    text = printed(list(status_view(Status(stages=lines, failures=[]), CONFIG).parts))
+    assert "audio: ami 50%, fisher 94%" in text.replace("\n", " ")
+    assert "Window fill" not in printed(list(status_view(status_of(), CONFIG).parts))
 
 
 @pytest.mark.parametrize("num_failures", [0, 1, 500])
@@ -201,7 +219,18 @@ REPORT = Report(
     teacher=model("teacher"),
     student=model("student"),
     relative_speed=5.8,
-    by_corpus={corpus: {"teacher": 10.0, "student": None} for corpus in NINE},
+    by_corpus={corpus: {"teacher": 10.0, "student": None} for corpus in NINE[1:]},
+    coverage=Coverage(
+        num_annotated=1_234_567, num_utterances=1_000_000, excluded={"beyond_limit_hours": 234_567}
+    ),
+    coverage_by_corpus={
+        corpus: Coverage(
+            num_annotated=137_174,
+            num_utterances=111_111,
+            excluded={"beyond_limit_hours": 26_000, "not_scored": 60, "unreadable_audio": 3},
+        )
+        for corpus in NINE
+    },
     student_folder="distil/c0a26359e10083cc/student-a082c8a8",
 )
 
@@ -244,6 +273,7 @@ def estimate(corpus: str) -> Estimate:
         corpus=corpus,
         basis="as configured",
         hours=5_754.9,
+        windows=1_767_320,
         held_out_hours=205.2,
         paper_hours=12_000.0,
         shards=1_746,

@@ -9,12 +9,15 @@ import pytest
 
 from configs.load import load_config
 from configs.schema import RunConfig
-from flows.state.estimate import Estimate, estimate, total
+from flows.state.estimate import WINDOWS_PER_S, Estimate, estimate, total
+from flows.state.windows import TYPICAL_FILL, WHISPER_WINDOW_S
 from storage.store import Store
 from tasks.corpora.registry import CORPORA
 from tests.flows.running import REPOSITORY, TEACHER, Run
 
 approx = pytest.approx
+
+HUB_TEACHER = {"hub": "openai/whisper-large-v2", "revision": "0123456789" * 4}
 
 
 def estimates(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
@@ -23,7 +26,7 @@ def estimates(corpora: dict[str, Any], **blocks: Any) -> dict[str, Estimate]:
         {
             "root": f"memory://{uuid4().hex}",
             "corpora": corpora,
-            "label": {"teacher": {"path": str(TEACHER)}},
+            "label": {"teacher": HUB_TEACHER},
             "publish": {"name": "told"},
             **blocks,
         }
@@ -35,9 +38,47 @@ def test_hours_are_those_of_the_chosen_splits() -> None:
     one = estimates({"librispeech": {"splits": ["train-clean-100", "dev-clean"]}})["librispeech"]
     assert (one.hours, one.held_out_hours) == approx((100.6, 5.4))
     assert one.basis == "published"
-    assert one.gpu_hours == approx(100.6 / 144.5)
+    assert one.windows == approx(100.6 * 3600 / (TYPICAL_FILL * WHISPER_WINDOW_S), abs=1)
+    assert one.gpu_hours == approx(one.windows / WINDOWS_PER_S / 3600)
     to_do = {"normalise": 14, "label": 13, "score": 13, "index": 0, "filter": 13}
     assert one.shards_to_do == to_do
+
+
+def test_without_packing_each_utterance_is_a_window() -> None:
+    alone = {"teacher": HUB_TEACHER, "pack": "none"}
+    one = estimates({"librispeech": {"splits": ["train-clean-100"]}}, label=alone)["librispeech"]
+    assert one.windows == approx(100.6 * 3600 / 12.1, abs=1)
+
+
+def test_a_teacher_with_a_short_window_has_more_windows() -> None:
+    short = {"teacher": {"path": str(TEACHER)}}
+    settings = {"librispeech": {"splits": ["train-clean-100"], "limit_hours": 10}}
+    windows = estimates(settings, label=short)["librispeech"].windows
+    # 8 s is less than a mean utterance of LibriSpeech: there are never more windows
+    assert windows == approx(10 * 3600 / 12.1, abs=1)
+    fisher = estimates({"fisher": {"mirror": "nowhere", "limit_hours": 10}}, label=short)["fisher"]
+    assert fisher.windows == approx(10 * 3600 / (TYPICAL_FILL * 8), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "pack", "is_packed"),
+    [
+        ({"speaker": "who"}, "speaker", True),
+        ({"recording": "tape"}, "speaker", True),
+        ({"start_s": "from"}, "speaker", True),
+        ({}, "speaker", False),
+        ({}, "any", True),
+        ({"speaker": "who"}, "none", False),
+    ],
+)
+def test_utterances_share_windows_where_their_voices_are_known(
+    columns: dict[str, str], pack: str, is_packed: bool
+) -> None:
+    local = {"splits": {"train": {"files": ["*.jsonl"]}}, "hours": 20, "columns": columns}
+    label = {"teacher": HUB_TEACHER, "pack": pack}
+    one = estimates({"own": {"mirror": "nowhere", "local": local}}, label=label)["own"]
+    window_s = TYPICAL_FILL * WHISPER_WINDOW_S if is_packed else 10.0
+    assert one.windows == approx(20 * 3600 / window_s, abs=1)
 
 
 def test_a_limit_is_one_for_each_split() -> None:
@@ -114,7 +155,8 @@ def test_the_paper_s_recipe_has_the_hours_of_the_catalogue() -> None:
     everything = total(found)
     assert len(found) == len(config.corpora) == 9
     assert everything.hours == approx(sum(one.hours for one in found))
-    assert everything.gpu_hours == approx(everything.hours / 144.5)
+    assert everything.windows == sum(one.windows for one in found)
+    assert everything.gpu_hours == approx(everything.windows / WINDOWS_PER_S / 3600)
     # 12,000 of these are The People's Speech, of which the Hub has fewer
     assert 21_000 <= (everything.paper_hours or 0) <= 22_500
     others = [one for one in found if one.corpus != "peoples_speech"]
@@ -132,6 +174,9 @@ def test_a_plan_is_exact_and_finished_work_is_not_counted(finished: Run) -> None
     assert one["hours"] + one["held_out_hours"] == approx(
         sum(line["hours"] for line in planned.values())
     )
+    [labelled] = [line for line in lines if line["stage"] == "label"]
+    assert one["windows"] == labelled["num_windows"] > 0
+    assert 0 < labelled["window_fill"] <= 1
     assert not any(one["shards_to_do"].values())
     assert one["gpu_hours"] == one["files_to_download"] == one["terabytes_to_write"] == 0
 
@@ -145,7 +190,9 @@ def test_the_plan_is_printed_with_its_sum(finished: Run) -> None:
     assert both.keys() == {"corpora", "total"}
 
 
-@pytest.mark.parametrize("name", ["demo", "librispeech", "medium.en", "tiny"])
+@pytest.mark.parametrize(
+    "name", ["demo", "laptop", "librispeech", "medium.en", "paper", "tiny"]
+)
 def test_every_configuration_can_be_estimated(name: str) -> None:
     config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
     here = config.model_copy(update={"root": f"memory://{uuid4().hex}"})

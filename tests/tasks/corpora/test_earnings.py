@@ -113,5 +113,4 @@ def test_a_call_without_a_recording_is_quarantined(read_corpus: ReadCorpus) -> N
 
 @both
 def test_calls_are_for_long_form_evaluation(corpus: Corpus, recipe: object) -> None:
-    assert corpus.whole_recordings
     assert corpus.splits == {"test": "test"}

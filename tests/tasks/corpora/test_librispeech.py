@@ -8,7 +8,8 @@ from storage.errors import ShardError
 from storage.outcome import quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.librispeech import LIBRISPEECH
+from tasks.corpora.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
+from tasks.corpora.sources import Archive
 from tests.builders import flac, noise, tar_gz
 
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], object]]
@@ -32,6 +33,22 @@ TEST_OTHER = tar_gz(
     {
         "LibriSpeech/test-other/77/5/77-5-0000.flac": OTHER,
         "LibriSpeech/test-other/77/5/77-5.trans.txt": b"77-5-0000 A CAF\xc3\x89\n",
+    }
+)
+TRAIN_CLEAN_5 = tar_gz(
+    {
+        "LibriSpeech/LICENSE.TXT": b"CC BY 4.0",
+        "LibriSpeech/train-clean-5/32/21/32-21-0000.flac": FIRST,
+        "LibriSpeech/train-clean-5/32/21/32-21-0001.flac": SECOND,
+        "LibriSpeech/train-clean-5/32/21/32-21.trans.txt": (
+            b"32-21-0000 THE LAMP WAS LIT\n32-21-0001 IT'S A FERRY\n"
+        ),
+    }
+)
+DEV_CLEAN_2 = tar_gz(
+    {
+        "LibriSpeech/dev-clean-2/84/9/84-9-0000.flac": OTHER,
+        "LibriSpeech/dev-clean-2/84/9/84-9.trans.txt": b"84-9-0000 A BELL\n",
     }
 )
 
@@ -112,6 +129,39 @@ def test_an_archive_with_another_layout_is_refused(read_corpus: ReadCorpus) -> N
     archive = tar_gz({"1-2.trans.txt": b"1-2-0000 A LAMP\n"})
     with pytest.raises(ShardError, match=r"1-2\.trans\.txt"):
         read_corpus(LIBRISPEECH, {"dev-clean.tar.gz": archive}, ("dev-clean",))
+
+
+def test_mini_librispeech_has_the_layout_of_librispeech(read_corpus: ReadCorpus) -> None:
+    archives = {"train-clean-5.tar.gz": TRAIN_CLEAN_5, "dev-clean-2.tar.gz": DEV_CLEAN_2}
+    items, raw = read_corpus(MINI_LIBRISPEECH, archives, ("train-clean-5", "dev-clean-2"))
+    assert list(map(in_brief, items)) == [
+        ("dev-clean-2", "84-9-0000", "84-9", "84", "A BELL", "a bell"),
+        ("train-clean-5", "32-21-0000", "32-21", "32", "THE LAMP WAS LIT", "the lamp was lit"),
+        ("train-clean-5", "32-21-0001", "32-21", "32", "IT'S A FERRY", "it's a ferry"),
+    ]
+    segments = [item for item in items if isinstance(item, Segment)]
+    assert [raw.read(segment.audio) for segment in segments] == [OTHER, FIRST, SECOND]
+
+
+def test_mini_librispeech_comes_from_openslr_31() -> None:
+    assert {
+        archive.url: (archive.md5, archive.size_bytes, archive.splits)
+        for archive in MINI_LIBRISPEECH.sources
+        if isinstance(archive, Archive)
+    } == {
+        "https://www.openslr.org/resources/31/train-clean-5.tar.gz": (
+            "5df7d4e78065366204ca6845bb08f490",
+            332_954_390,
+            ("train-clean-5",),
+        ),
+        "https://www.openslr.org/resources/31/dev-clean-2.tar.gz": (
+            "6d7ab67ac6a1d2c993d050e16d61080d",
+            126_046_265,
+            ("dev-clean-2",),
+        ),
+    }
+    assert MINI_LIBRISPEECH.splits == {"train-clean-5": "train", "dev-clean-2": "validation"}
+    assert MINI_LIBRISPEECH.licence == LIBRISPEECH.licence
 
 
 def test_the_published_digests_are_those_of_openslr() -> None:

@@ -273,6 +273,31 @@ def test_a_share_of_the_speakers_is_held_out(read_corpus: ReadCorpus) -> None:
     assert own.hours == {"dev": 1.0, "test": 2.0, "train": 7.0}
 
 
+def test_speaker_ids_of_recordings_hold_out_recordings(read_corpus: ReadCorpus) -> None:
+    table = {"files": ["all.jsonl"]}
+    splits = {"test": {**table, "role": "test", "percent": 20}, "train": table}
+    columns = {"speaker": "who", "recording": "tape", "id": "k"}
+    rows = [
+        {"audio": "1.flac", "text": "x", "who": f"speaker_{n % 2}", "tape": f"t{n // 4}", "k": n}
+        for n in range(200)
+    ]
+    files = {"all.jsonl": lines(*rows), "1.flac": flac(FIRST)}
+    own = corpus(splits, columns=columns, speaker_ids="recording")
+    items, _ = read_corpus(own, files)
+    by_split: dict[str, set[str]] = {}
+    for item in items:
+        by_split.setdefault(item.split, set()).add(item.recording_id)
+    assert sum(map(len, by_split.values())) == 50, "no recording is in two splits"
+    assert 0 < len(by_split["test"]) < len(by_split["train"])
+    assert (own.speaker_ids, corpus(splits).speaker_ids) == ("recording", "corpus")
+
+
+def test_what_speaker_ids_mean_changes_the_plan_only_where_speakers_are_held_out() -> None:
+    assert corpus(speaker_ids="recording").revision == corpus().revision
+    shares = {"test": {**LINES["train"], "role": "test", "percent": 20}, **LINES}
+    assert corpus(shares, speaker_ids="recording").revision != corpus(shares).revision
+
+
 def test_a_share_whose_rest_nobody_takes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"splits\.dev takes 5 %.*no later split takes the rest"):
         corpus({"train": {"files": ["a"]}, "dev": {"files": ["a"], "percent": 5}})

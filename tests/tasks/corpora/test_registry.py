@@ -61,6 +61,12 @@ def test_the_nine_corpora_of_the_paper_are_here() -> None:
 
 
 @every_corpus
+def test_a_corpus_of_the_paper_states_how_long_its_utterances_are(corpus: Corpus) -> None:
+    if corpus.paper_hours is not None:
+        assert 2 < (corpus.mean_utterance_s or 0) < 15
+
+
+@every_corpus
 def test_the_sources_of_a_corpus_have_unique_names_and_known_splits(corpus: Corpus) -> None:
     archives = [source for source in corpus.sources if isinstance(source, Archive)]
     deliveries = [source for source in corpus.sources if isinstance(source, Delivery)]

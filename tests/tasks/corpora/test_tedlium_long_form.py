@@ -62,5 +62,4 @@ def test_a_talk_is_one_segment_between_its_first_and_last_words(read_corpus: Rea
 
 def test_it_uses_the_archive_of_the_segments() -> None:
     assert TEDLIUM_LONG_FORM.sources == TEDLIUM.sources
-    assert TEDLIUM_LONG_FORM.whole_recordings
     assert TEDLIUM_LONG_FORM.splits == {"dev": "validation", "test": "test"}

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pyarrow as pa
 
 from configs.schema import Score
@@ -72,7 +74,6 @@ def test_unmeasurable_utterances_are_rejected_with_a_reason(
     batch = normalised(
         row("marked", raw_text="IGNORE"),
         row("hummed", raw_text="uh, hmm"),
-        row("long", 32_001),
         row("broken", audio={"bytes": b"?", "path": "broken.flac"}),
         row("full", 32_000),
     )
@@ -81,18 +82,17 @@ def test_unmeasurable_utterances_are_rejected_with_a_reason(
     assert [(one.id, one.outcome, one.reason) for one in rejected] == [
         ("marked", "dropped", "marked_as_noise"),
         ("hummed", "dropped", "empty_reference"),
-        ("long", "dropped", "longer_than_window"),
         ("broken", "quarantined", "unreadable_audio"),
     ]
 
 
-def test_a_whole_recording_is_transcribed_in_segments(
+def test_an_utterance_longer_than_a_window_is_transcribed_in_segments(
     tiny_teacher, label_settings, row, normalised
 ):
-    """Regardless of how segments of neighbouring recordings share batches."""
+    """Regardless of how segments of neighbouring utterances share batches."""
     rows = [row("a", 70_001), row("hummed", 5, raw_text="hmm"), row("b"), row("c", 99_999)]
     batch = normalised(*rows)
-    table, rejected = measured([batch], tiny_teacher, label_settings, whole_recordings=True)
+    table, rejected = measured([batch], tiny_teacher, label_settings)
     assert [one.reason for one in rejected] == ["empty_reference"]
     assert table.column("id").to_pylist() == ["a", "b", "c"]
     assert table.column("duration_s").to_pylist()[0] == 70_001 / 16_000
@@ -104,10 +104,43 @@ def test_a_whole_recording_is_transcribed_in_segments(
         ]
         assert hypothesis == normaliser("english")(" ".join(texts))
     for batch_size in (1, 2, 16):
-        again, _ = measured(
-            [batch], tiny_teacher, label_settings, batch_size, whole_recordings=True
-        )
+        again, _ = measured([batch], tiny_teacher, label_settings, batch_size)
         assert again == table
+
+
+def test_every_length_is_measured_completely(label_settings, row, normalised):
+    lengths = [1, 100, 31_999, 32_000, 32_001, 64_000, 64_001, 200_000, 31_000]
+    batch = normalised(*(row(f"u{index}", length) for index, length in enumerate(lengths)))
+    num_samples = Counter()
+
+    def transcribe(window, temperature):
+        num_samples[window.id.split("@")[0]] += len(window.samples)
+        return decoded("boat")
+
+    engine = FakeEngine(transcribe)
+    (found,) = measure_shard([batch], engine, clean, label_settings, Score())
+    assert found.column("id").to_pylist() == [f"u{index}" for index in range(len(lengths))]
+    assert [num_samples[f"u{index}"] for index in range(len(lengths))] == lengths
+
+
+def test_long_recordings_are_decoded_one_at_a_time(label_settings, row, normalised):
+    """Short utterances are decoded ahead, but a decoded hour has 230 MB."""
+    drawn = []
+
+    def batches():
+        for index in range(40):
+            drawn.append(index)
+            yield normalised(row(f"u{index}", 32_000 * 40))
+
+    num_drawn = []
+
+    def transcribe(window, temperature):
+        num_drawn.append(len(drawn) - int(window.id[1:].split("@")[0]))
+        return decoded("boat")
+
+    list(measure_shard(batches(), FakeEngine(transcribe), clean, label_settings, Score()))
+    # the windows ahead, of this recording and the next; one decoded, one in work, one to come
+    assert max(num_drawn) <= 5
 
 
 def test_evaluation_has_no_temperature_fallback(label_settings, row, normalised):

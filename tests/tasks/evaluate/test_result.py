@@ -5,6 +5,7 @@ import pytest
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from tasks.evaluate import result
+from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.result import METRICS, Report, report_path
 
 MEASURED = {
@@ -18,13 +19,23 @@ MEASURED = {
 }  # fmt: skip
 
 
+COVERAGE = {"librispeech": Coverage(num_annotated=3, num_utterances=2, excluded={"no_audio": 1})}
+
+
 def test_a_new_metric_makes_a_new_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = report_path("tiny", MEASURED, MEASURED)
-    assert report_path("tiny", MEASURED, MEASURED) == before
+    before = report_path("tiny", MEASURED, MEASURED, COVERAGE)
+    assert report_path("tiny", MEASURED, MEASURED, COVERAGE) == before
     monkeypatch.setattr(result, "METRICS", (*METRICS, "cer_percent"))
-    assert report_path("tiny", MEASURED, MEASURED) != before
+    assert report_path("tiny", MEASURED, MEASURED, COVERAGE) != before
+
+
+def test_other_exclusions_make_a_new_report() -> None:
+    """Files without a usable utterance add to the plan, but change no measurement."""
+    more = {"librispeech": Coverage(num_annotated=4, num_utterances=2, excluded={"no_audio": 2})}
+    before = report_path("tiny", MEASURED, MEASURED, COVERAGE)
+    assert report_path("tiny", MEASURED, MEASURED, more) != before
 
 
 def test_a_report_names_its_metrics() -> None:
-    assert {"wer_percent", "relative_speed"} <= set(METRICS)
+    assert {"wer_percent", "relative_speed", "num_utterances", "coverage"} <= set(METRICS)
     assert Report.model_fields["metrics"].default == METRICS

@@ -9,8 +9,8 @@ def test_the_median_round_counts():
     assert (timing.teacher_s, timing.student_s, timing.relative_speed) == (6.0, 2.0, 3.0)
 
 
-def test_models_alternate_on_speech_that_fits_their_window(tiny_teacher, label_settings):
-    waveforms = [np.zeros(16_000, np.float32)] * 3 + [np.zeros(32_001, np.float32)]
+def test_models_alternate_on_the_same_speech(tiny_teacher, label_settings):
+    waveforms = [np.zeros(16_000, np.float32)] * 3
     engine = WhisperEngine(tiny_teacher, 2)
     timing = compare_speed(engine, engine, waveforms, label_settings, num_rounds=3)
     assert len(timing.teacher_rounds_s) == len(timing.student_rounds_s) == 3

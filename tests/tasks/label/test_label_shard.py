@@ -121,7 +121,7 @@ def test_labels_store_the_temperature_and_flags_of_a_fallback(label_settings, ro
             "good", avg_logprob=-3.0 if window.id == "guess" and not temperature else -0.2
         )
 
-    rows = [row(name, speaker_id=None) for name in ("good", "loop", "guess")]
+    rows = [row(name, speaker_id=name) for name in ("good", "loop", "guess")]
     (batch,) = label_shard([normalised(*rows)], FakeEngine(transcribe), label_settings)
     found = [(one["window_id"], one["temperature"], one["flags"]) for one in batch.to_pylist()]
     assert found == [

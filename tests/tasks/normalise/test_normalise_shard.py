@@ -70,11 +70,17 @@ class Files:
             **changes,
         }
 
-    def outcomes(self, *rows: dict[str, Any], **settings: float) -> list[pa.RecordBatch | Rejected]:
+    def outcomes(
+        self, *rows: dict[str, Any], limits_duration: bool = True, **settings: float
+    ) -> list[pa.RecordBatch | Rejected]:
         segments = pa.Table.from_pylist(list(rows), schema=PLAN)
-        return list(normalise_shard(segments, self.read, KEY, Normalise(**settings)))
+        return list(
+            normalise_shard(
+                segments, self.read, KEY, Normalise(**settings), limits_duration=limits_duration
+            )
+        )
 
-    def normalised(self, *rows: dict[str, Any], **settings: float) -> dict[str, dict[str, Any]]:
+    def normalised(self, *rows: dict[str, Any], **settings: Any) -> dict[str, dict[str, Any]]:
         """The utterances that come out, by id."""
         found = {}
         for outcome in self.outcomes(*rows, **settings):
@@ -83,7 +89,7 @@ class Files:
                 found |= {row["id"]: row for row in outcome.to_pylist()}
         return found
 
-    def rejected(self, *rows: dict[str, Any], **settings: float) -> dict[str, tuple[str, str]]:
+    def rejected(self, *rows: dict[str, Any], **settings: Any) -> dict[str, tuple[str, str]]:
         """What does not come out: outcome and reason by id."""
         outcomes = self.outcomes(*rows, **settings)
         return {o.id: (o.outcome, o.reason) for o in outcomes if isinstance(o, Rejected)}
@@ -223,6 +229,23 @@ def test_a_segment_must_have_an_allowed_duration_and_be_inside(
     row = files.row("talk", start_s, end_s)
     found = files.rejected(row, min_duration_s=0.5, max_duration_s=2.0)
     assert found == ({row["id"]: reason} if reason else {})
+
+
+def test_without_limits_only_a_segment_without_samples_is_dropped() -> None:
+    files = Files(talk=flac(noise(64_000)))
+    rows = [
+        files.row("talk", 0.0, 4.0),
+        files.row("talk", 1.0, 1.0 + 1 / 16_000),
+        files.row("talk", 1.0, 1.0),
+        files.row("talk", 3.0, 4.2),
+    ]
+    limits = {"min_duration_s": 0.5, "max_duration_s": 2.0}
+    assert files.rejected(*rows, limits_duration=False, **limits) == {
+        rows[2]["id"]: ("dropped", "too_short"),
+        rows[3]["id"]: ("quarantined", "beyond_the_end"),
+    }
+    found = files.normalised(*rows, limits_duration=False, **limits)
+    assert [row["duration_s"] for row in found.values()] == [4.0, 1 / 16_000]
 
 
 def test_an_end_slightly_after_the_audio_is_accepted() -> None:

@@ -1,6 +1,5 @@
 """Segmentation of untranscribed recordings: cuts at pauses, one speaker per channel."""
 
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -13,14 +12,12 @@ import torch
 
 from configs.schema import Normalise
 from storage.commit import Commit
-from storage.errors import UserError
 from storage.outcome import Created, Rejected
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
-from tasks.audio import decode
+from tasks.audio import decode, voice_activity
 from tasks.demo.utterances import pcm16, utterance
-from tasks.normalise import segment
 from tasks.normalise.segment import distinct_channels, speech_segments
 from tasks.normalise.shard import normalise_shard
 from tasks.normalise.stage import NORMALISE
@@ -93,7 +90,7 @@ def test_a_long_recording_is_processed_in_blocks(
     monkeypatch: pytest.MonkeyPatch, talk: tuple[Pcm, list[tuple[float, float]]]
 ) -> None:
     whole = speech_segments(talk[0], VAD)
-    monkeypatch.setattr(segment, "_BLOCK_SAMPLES", 512 * 50)
+    monkeypatch.setattr(voice_activity, "_BLOCK_SAMPLES", 512 * 50)
     in_blocks = speech_segments(talk[0], VAD)
     assert np.allclose(whole, in_blocks, atol=0.3 * RATE_HZ)
 
@@ -107,16 +104,9 @@ def test_no_speech_is_detected_in_silence(samples: Pcm) -> None:
 
 def test_the_number_of_torch_threads_is_restored() -> None:
     before = torch.get_num_threads()
-    segment._loaded.cache_clear()
+    voice_activity._loaded.cache_clear()
     speech_segments(silence(1), VAD)
     assert torch.get_num_threads() == before
-
-
-def test_a_missing_package_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    segment._loaded.cache_clear()
-    monkeypatch.setitem(sys.modules, "silero_vad", None)
-    with pytest.raises(UserError, match=r"silero-vad\[onnx-cpu\]"):
-        speech_segments(silence(1), VAD)
 
 
 def test_channels_with_the_same_audio_count_once() -> None:

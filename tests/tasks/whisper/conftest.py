@@ -10,7 +10,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.scheduler import CPU_SCHEDULE, BatchScheduler, Hypothesis
+from tasks.whisper.scheduler import CPU_SCHEDULE, BatchScheduler, Hypothesis, QueuedWindow
 
 END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE = range(60, 66)  # text tokens come first
 START_OF_LM, START_OF_PREVIOUS, NO_SPEECH, NO_TIMESTAMPS = range(66, 70)
@@ -128,14 +128,14 @@ def decode_encoded() -> DecodeEncoded:
             trial = AlwaysDraft()
         scheduler = BatchScheduler(decoder, encode, schedule, trial)
         rows, silence = order or range(len(encoded)), np.zeros(0, np.float32)
-        waiting = [AudioWindow(str(row), silence, temperature) for row in rows]
+        waiting = [QueuedWindow(AudioWindow(str(row), silence, temperature)) for row in rows]
         hypotheses = {}
         while waiting or scheduler.unfinished:
             num_wanted = scheduler.num_wanted
             taken, waiting = waiting[:num_wanted], waiting[num_wanted:]
-            for window, hypothesis in scheduler.advance(taken):
-                assert window.id not in hypotheses
-                hypotheses[window.id] = hypothesis
+            for queued, hypothesis in scheduler.advance(taken):
+                assert queued.window.id not in hypotheses
+                hypotheses[queued.window.id] = hypothesis
         return [hypotheses[str(row)] for row in range(len(encoded))]
 
     return decode

@@ -11,7 +11,13 @@ from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE, BatchScheduler, Schedule
+from tasks.whisper.scheduler import (
+    CPU_SCHEDULE,
+    GPU_SCHEDULE,
+    BatchScheduler,
+    QueuedWindow,
+    Schedule,
+)
 
 NUM_WINDOWS = 23
 
@@ -46,7 +52,8 @@ def make_scheduler(model, encoded, rules):
 
 
 def windows(num_sounds):
-    return [AudioWindow(str(number), np.zeros(0, np.float32)) for number in range(num_sounds)]
+    silence = np.zeros(0, np.float32)
+    return [QueuedWindow(AudioWindow(str(number), silence)) for number in range(num_sounds)]
 
 
 def run(scheduler, waiting):
@@ -59,7 +66,7 @@ def run(scheduler, waiting):
 
 
 def tokens_by_id(ended):
-    return {window.id: hypothesis.tokens for window, hypothesis in ended}
+    return {queued.window.id: hypothesis.tokens for queued, hypothesis in ended}
 
 
 @pytest.mark.parametrize(
@@ -138,9 +145,10 @@ def test_unfinished_windows_are_known_after_a_failure(
         taken = waiting[: scheduler.num_wanted]
         del waiting[: len(taken)]
         try:
-            ended += [window.id for window, _ in scheduler.advance(taken)]
+            ended += [queued.window.id for queued, _ in scheduler.advance(taken)]
         except torch.OutOfMemoryError:
             break
-    kept = [window.id for window in (*scheduler.unfinished, *waiting)]
+    kept = [window.id for window in scheduler.unfinished]
+    kept += [queued.window.id for queued in waiting]
     assert call > 3
-    assert sorted([*ended, *kept]) == sorted(window.id for window in windows(NUM_WINDOWS))
+    assert sorted([*ended, *kept]) == sorted(queued.window.id for queued in windows(NUM_WINDOWS))

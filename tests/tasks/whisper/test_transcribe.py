@@ -1,5 +1,6 @@
 """Results in any order are returned in the order of the stream, and nothing is lost."""
 
+import dataclasses
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from configs.schema import Label, Teacher
 from storage.errors import ShardError
 from storage.outcome import Rejected, dropped
-from tasks.whisper.engine import AudioWindow
+from tasks.whisper.engine import AudioWindow, DecodingResult
+from tasks.whisper.segments import Covered
 from tasks.whisper.transcribe import transcribe_all
 from tests.tasks.whisper.fake_engine import FakeEngine, decoded, transcribe_as_id
 
@@ -179,3 +181,41 @@ def test_memory_does_not_grow_with_the_stream(transcribe):
             tracemalloc.stop()
 
     assert peak_bytes(5_000) < 1.1 * peak_bytes(1_000)
+
+
+def parts_of(window: AudioWindow, temperature: float) -> DecodingResult:
+    """Each window is decoded in three parts of one letter."""
+    text = "abc"[: len(window.covered.tokens) + 1]
+    rest = None if len(text) == 3 else Covered(10 * len(text), tuple(map(ord, text)))
+    return decoded(text, rest=rest, end_s=None)
+
+
+def test_a_window_is_decoded_until_all_of_it_is_covered():
+    found = list(transcribe_all(FakeEngine(parts_of), stream(20), SETTINGS))
+    assert indices(found) == list(range(20))
+    assert {transcript.text for _, transcript in found} == {"abc"}
+
+
+def test_each_part_falls_back_by_itself_and_starts_again_at_the_first_temperature():
+    attempts = []
+
+    def transcribe(window, temperature):
+        attempts.append((window.covered.seek, temperature))
+        result = parts_of(window, temperature)
+        fails = window.covered.seek == 10 and temperature == 0
+        return dataclasses.replace(result, avg_logprob=-2.0) if fails else result
+
+    ((_, transcript),) = transcribe_all(FakeEngine(transcribe), stream(1), SETTINGS)
+    assert attempts == [(0, 0.0), (10, 0.0), (10, 0.2), (20, 0.0)]
+    assert (transcript.text, transcript.temperature, transcript.flags) == ("abc", 0.2, ())
+
+
+def test_silence_is_not_continued():
+    def transcribe(window, temperature):
+        result = parts_of(window, temperature)
+        if window.covered.seek < 10:
+            return result
+        return dataclasses.replace(result, avg_logprob=-2.0, no_speech_prob=0.9)
+
+    ((_, transcript),) = transcribe_all(FakeEngine(transcribe), stream(1), SETTINGS)
+    assert (transcript.text, transcript.flags) == ("a", ())

@@ -8,14 +8,15 @@ import threading
 import numpy as np
 import pytest
 import torch
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from configs.schema import Label, Teacher
 from storage.errors import ShardError, UserError
 from tasks.whisper import features
 from tasks.whisper.decoding import cache
 from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.encoder import EncoderLayers
 from tasks.whisper.engine import AudioWindow
+from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
 
 NUM_WINDOWS = 13
@@ -125,6 +126,52 @@ def test_sampling_depends_on_window_and_temperature_only(tiny_teacher, windows, 
     assert list(tokens_of(other).values()) != list(found[5, 1.0].values())
 
 
+def encoded_seeks(monkeypatch):
+    """Records from which frame each encoder input begins, by window id."""
+    seeks = []
+    encode = WhisperEngine._encode
+
+    def watched(engine, batch):
+        seeks.extend((window.id, window.covered.seek) for window in batch)
+        return encode(engine, batch)
+
+    monkeypatch.setattr(WhisperEngine, "_encode", watched)
+    return seeks
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_fallback_encodes_nothing_again(
+    tiny_teacher, windows, label_settings, monkeypatch, batch_size
+):
+    """Random weights fail the checks at every temperature."""
+    seeks = encoded_seeks(monkeypatch)
+    settings = label_settings.model_copy(update={"min_avg_logprob": -0.1})
+    stream = [(window.id, window) for window in windows]
+    found = dict(transcribe_all(WhisperEngine(tiny_teacher, batch_size), stream, settings))
+    assert {transcript.temperature for transcript in found.values()} == {1.0}
+    assert sorted(seeks) == sorted((window.id, 0) for window in windows)
+
+
+def test_a_label_with_timestamps_is_that_of_decoding_each_part_alone(
+    tiny_teacher, windows, label_settings, monkeypatch
+):
+    """Continuations are decoded in a batch with other windows, and each is encoded once."""
+    seeks = encoded_seeks(monkeypatch)
+    settings = label_settings.model_copy(update={"timestamps": True, "temperatures": (0.0,)})
+    stream = [(window.id, window) for window in windows]
+    together = dict(transcribe_all(WhisperEngine(tiny_teacher, 8), stream, settings))
+    assert len(set(seeks)) == len(seeks) > NUM_WINDOWS
+    engine = WhisperEngine(tiny_teacher, 1)
+    for window in windows:
+        part = window
+        while part is not None:
+            ((_, result),) = engine.transcribe([part], settings)
+            rest = result.rest
+            part = dataclasses.replace(window, covered=rest) if rest is not None else None
+        assert together[window.id].tokens == result.tokens
+        assert together[window.id].text == result.text
+
+
 class Memory:
     """Runs out of memory at chosen calls of a function, or always above a number of windows."""
 
@@ -145,7 +192,7 @@ class Memory:
 STEPS = {
     "caches": (cache.KVCache, "__init__"),
     "features": (features.LogMel, "__call__"),
-    "encoder": (WhisperEncoder, "forward"),
+    "encoder": (EncoderLayers, "__call__"),
     "projection": (DecoderLayers, "prefill"),
     "decoder": (DecoderLayers, "__call__"),
     "logits": (DecoderLayers, "logits"),

@@ -8,6 +8,7 @@ from transformers.models.whisper.modeling_whisper import WhisperAttention
 from tasks.whisper.decoding.attention import (
     AbsorbedCrossAttention,
     KeyValueCrossAttention,
+    attend,
     prefers_absorbed,
 )
 
@@ -49,8 +50,31 @@ def test_absorbed_attention_caches_the_encoder_output_itself(attention):
 
 
 @pytest.mark.parametrize(
-    ("device", "num_heads", "expected"),
-    [("cpu", 4, True), ("cpu", 6, True), ("cpu", 20, False), ("cuda", 4, False)],
+    ("device", "num_heads", "num_frames", "expected"),
+    [
+        ("cpu", 4, 400, True),
+        ("cpu", 6, 400, True),
+        ("cpu", 6, 1_500, False),
+        ("cpu", 20, 400, False),
+        ("cuda", 4, 400, False),
+    ],
 )
-def test_absorbed_attention_is_for_few_heads_on_a_cpu(device, num_heads, expected):
-    assert prefers_absorbed(torch.device(device), num_heads) is expected
+def test_absorbed_attention_is_for_few_heads_and_short_windows_on_a_cpu(
+    device, num_heads, num_frames, expected
+):
+    assert prefers_absorbed(torch.device(device), num_heads, num_frames) is expected
+
+
+@pytest.mark.parametrize("num_queries", [1, 5, 100])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_attention_in_bfloat16_is_that_in_float32(num_queries, is_masked):
+    """To the precision of bfloat16, for single queries as for a whole encoder."""
+    shape = (2, 3, 70, 16)
+    query = torch.randn(2, 3, num_queries, 16)
+    keys, values = torch.randn(shape), torch.randn(shape)
+    mask = torch.zeros(2, 1, num_queries, 70)
+    mask[..., 40:] = -torch.inf
+    found = attend(*(one.bfloat16() for one in (query, keys, values, mask)[: 3 + is_masked]))
+    expected = attend(*(query, keys, values, mask)[: 3 + is_masked])
+    assert found.shape == (2, num_queries, 48)
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.02)

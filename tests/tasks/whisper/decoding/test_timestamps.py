@@ -6,7 +6,11 @@ from tasks.whisper.decoding.timestamps import apply_timestamp_rules, running_max
 TEXT, END, NO_TIMESTAMPS, FIRST = 0, 10, 11, 12
 VOCAB = 12 + 21
 RULES = TimestampRules(
-    first_id=FIRST, no_timestamps_id=NO_TIMESTAMPS, end_id=END, max_initial_steps=5
+    first_id=FIRST,
+    last_id=VOCAB - 1,
+    no_timestamps_id=NO_TIMESTAMPS,
+    end_id=END,
+    max_initial_steps=5,
 )
 
 
