@@ -1,6 +1,6 @@
 """Real speech as a shard: a table of audio files, or LibriSpeech as an archive or a folder.
 
-Corpora are read by the pipeline's own adapters and normalised as it does; the shard has recordings
+Corpora are read by the pipeline's own adapters and normalised as it does. The shard has recordings
 in a fixed random order, so that a few windows come from many speakers.
 """
 
@@ -9,7 +9,6 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -69,9 +68,7 @@ def read_speech(path: Path, audio: Path, audio_s: float, window_s: float) -> Spe
     with TemporaryDirectory(dir=path.parent) as scratch:
         corpus, files = _corpus(audio, Path(scratch))
         segments = [one for one in corpus.read(files) if isinstance(one, Segment)]
-        recordings = [
-            list(group) for _, group in groupby(segments, key=lambda one: one.recording_id)
-        ]
+        recordings = _recordings(segments)
         Random(0).shuffle(recordings)
         settings = Normalise(max_duration_s=window_s)
         texts: dict[str, str] = {}
@@ -122,6 +119,16 @@ def _below(folder: Path) -> list[Member]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
+
+
+def _recordings(segments: Sequence[Segment]) -> list[list[Segment]]:
+    """The segments of each recording; of each speaker where every segment is a recording."""
+    recordings: dict[str, list[Segment]] = {}
+    speakers: dict[str, list[Segment]] = {}
+    for segment in segments:
+        recordings.setdefault(segment.recording_id, []).append(segment)
+        speakers.setdefault(segment.speaker_id or segment.recording_id, []).append(segment)
+    return list((speakers if len(recordings) == len(segments) else recordings).values())
 
 
 def _normalised(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.label.contender import Prepared
+from tasks.whisper.encoder import EncoderLayers
 from tasks.whisper.features import LogMel
 from tasks.whisper.model import LoadedWhisper
 
@@ -35,7 +36,7 @@ class EncoderAlone:
 def encoder_alone(
     whisper: LoadedWhisper, windows: Sequence[Prepared], others: dict[str, Run]
 ) -> EncoderAlone:
-    """The fastest of the encoder of transformers, on all cores or one batch on each, and `others`.
+    """The fastest of the encoders of transformers and of the engine, and `others`.
 
     Each is tried on the first windows, after a first time unmeasured.
     """
@@ -50,13 +51,16 @@ def encoder_alone(
         ]
     )
     features_s = perf_counter() - started_s
-    encoder = model.model.encoder
-    found: dict[str, Run] = {"transformers": partial(_in_turn, encoder, num_at_once=num_at_once)}
+    theirs, ours = model.model.encoder, EncoderLayers(whisper.model)
+    found: dict[str, Run] = {
+        "transformers": partial(_in_turn, theirs, num_at_once=num_at_once),
+        "engine": partial(_in_turn, ours, num_at_once=num_at_once),
+    }
     if model.device.type == "cpu":
-        found["transformers, a thread each"] = partial(_in_threads, encoder)
+        found["engine, a window on each core"] = partial(_in_threads, ours)
     found |= others
     took_s: dict[str, float] = {}
-    tried = features[: 2 * num_at_once]
+    tried = features[: 4 * num_at_once]
     for name, run in found.items():
         run(tried)
         took_s[name] = _seconds(run, tried)

@@ -36,7 +36,7 @@ def value(options: argparse.Namespace, results: Results) -> dict[str, Any]:
     """The value of `--json`."""
     found = results.field
     rows = [_row(one, results) for one in found.contenders]
-    best = _best(rows, options.dtypes[0])
+    best = best_of_each(rows, options.dtypes[0])
     ratios, in_memory = _ratios(options, results, best)
     encoder_s = median(results.encoder_s)
     figures: dict[str, Any] = {
@@ -105,7 +105,7 @@ def _ratios(
     return ratios, in_memory
 
 
-def _best(rows: Sequence[dict[str, Any]], dtype: str) -> dict[str, str]:
+def best_of_each(rows: Sequence[dict[str, Any]], dtype: str) -> dict[str, str]:
     """The fastest precision of each engine that loses at most `MAX_WER_LOSS` against `dtype`.
 
     Empty without references. An engine without a row at `dtype` is left out.
