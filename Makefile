@@ -54,10 +54,13 @@ check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## measured against the floor, side by side in one run
+bench: $(STAMP)  ## speed against other engines and the floor; also of TEACHER=DIR on AUDIO=TABLE
 	$(BIN)/python -m benchmarks.normalise
 	$(BIN)/python -m benchmarks.sphere
 	$(BIN)/python -m benchmarks.label
+ifdef TEACHER
+	$(BIN)/python -m benchmarks.label --teacher '$(TEACHER)' --audio '$(AUDIO)' --windows 48 --rounds 3
+endif
 	$(BIN)/python -m benchmarks.label --memory stub
 	$(BIN)/python -m benchmarks.filter
 	$(BIN)/python -m benchmarks.loader

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from benchmarks.label_speech import Speech, write_speech
+from benchmarks.label.speech import Speech, write_speech
 from configs.schema import Label, Teacher
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
 
@@ -56,12 +56,12 @@ def peaks_mb(counts: Iterable[int], kind: EngineKind) -> dict[int, float]:
                 max_s=_SECONDS,
             )
             with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-                found[len(speech.num_tokens)] = pool.submit(_peak_mb, speech, kind).result()
+                found[len(speech.texts)] = pool.submit(_peak_mb, speech, kind).result()
     return found
 
 
 def _peak_mb(speech: Speech, kind: EngineKind) -> float:
-    from benchmarks.label_runs import commit_labels
+    from benchmarks.label.contender import commit_labels
     from tasks.label.shard import label_shard
 
     settings = Label(teacher=_DEMO, pack="none", temperatures=(0.0,))

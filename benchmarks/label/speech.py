@@ -1,12 +1,12 @@
 """A shard to label, with utterance lengths of the paper's corpora, scaled to the window.
 
 The demo voices speak for the demo teacher. For random weights it is noise that encodes a number of
-tokens, which the models of `benchmarks.label_models` read from it.
+tokens, which the models of `benchmarks.label.models` read from it.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,35 +50,42 @@ _LOUD, _QUIET = 3_000.0, 30.0  # amplitudes of noise with and without tokens
 
 @dataclass(frozen=True)
 class Speech:
-    """A normalised shard in a Parquet file, and the number of tokens of each utterance by id."""
+    """A normalised shard in a Parquet file, with the reference of each utterance by id.
+
+    References are empty where there are none. `num_tokens` is what noise encodes, by id.
+    """
 
     path: Path
-    num_tokens: dict[str, int]
+    texts: dict[str, str]
     audio_s: float
+    num_tokens: dict[str, int] = field(default_factory=dict)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the rows of the shard as the pipeline does."""
         # otherwise it keeps everything it has read
         yield from pq.ParquetFile(self.path, pre_buffer=False).iter_batches(64)
 
-    def ids(self) -> list[str]:
-        """The ids of the rows."""
-        return list(self.num_tokens)
-
 
 def write_speech(
-    path: Path, audio_s: float, window_s: float, *, spoken: bool, max_s: float | None = None
+    path: Path,
+    audio_s: float,
+    window_s: float,
+    *,
+    spoken: bool,
+    max_s: float | None = None,
+    corpora: Sequence[str] = tuple(CORPORA),
 ) -> Speech:
     """Write a shard of at least `audio_s` seconds, one recording per speaker.
 
-    About half of the rows come from one corpus, as in the paper's 22,000 hours. `max_s` limits the
-    length of utterances; the default is a window.
+    Of all `corpora`, about half of the rows come from one, as in the paper's 22,000 hours. `max_s`
+    limits the length of utterances; the default is a window.
     """
     random = np.random.default_rng(0)
     voice = _Sentences(random) if spoken else None
-    names = list(CORPORA)
-    shares = np.array([hours / mean_s for hours, mean_s, _ in CORPORA.values()])
+    names = list(corpora)
+    shares = np.array([CORPORA[name][0] / CORPORA[name][1] for name in names])
     num_tokens: dict[str, int] = {}
+    texts: dict[str, str] = {}
     total_s = 0.0
     rows: list[dict[str, Any]] = []
     group_bytes = 0
@@ -92,16 +99,16 @@ def write_speech(
                 seconds = min(max(drawn_s, _MIN_S), max_s or window_s)
                 rate = mean_words / mean_s * TOKENS_PER_WORD * random.uniform(0.7, 1.3)
                 tokens = max(1, round(seconds * min(rate, MAX_TOKENS_PER_S)))
-                samples = voice.of(seconds) if voice else noise(seconds, tokens, random)
+                text, samples = voice.of(seconds) if voice else ("", noise(seconds, tokens, random))
                 row = _row(corpus, recording, number, samples)
-                num_tokens[row["id"]] = tokens
+                num_tokens[row["id"]], texts[row["id"]] = tokens, text
                 total_s += row["duration_s"]
                 rows.append(row)
                 group_bytes += len(row["audio"]["bytes"])
             if group_bytes >= ROW_GROUP_BYTES or total_s >= audio_s:
                 writer.write_table(pa.Table.from_pylist(rows, schema=NORMALISED))
                 rows, group_bytes = [], 0
-    return Speech(path, num_tokens, total_s)
+    return Speech(path, texts, total_s, num_tokens)
 
 
 def noise(seconds: float, num_tokens: int, random: np.random.Generator) -> Pcm:
@@ -118,15 +125,16 @@ class _Sentences:
 
     def __init__(self, random: np.random.Generator) -> None:
         voices = [voice_of_speaker(f"speaker {number}") for number in range(8)]
-        sentences = [
-            pcm16(synthesise(sentence(random), voices[number % len(voices)]))
-            for number in range(_NUM_SENTENCES)
+        texts = [sentence(random) for _ in range(_NUM_SENTENCES)]
+        spoken = [
+            (text, pcm16(synthesise(text, voices[number % len(voices)])))
+            for number, text in enumerate(texts)
         ]
-        self._sentences = sorted(sentences, key=len)
-        self._lengths = [len(samples) for samples in self._sentences]
+        self._sentences = sorted(spoken, key=lambda one: len(one[1]))
+        self._lengths = [len(samples) for _, samples in self._sentences]
 
-    def of(self, seconds: float) -> Pcm:
-        """The longest sentence shorter than `seconds`, or the shortest of all."""
+    def of(self, seconds: float) -> tuple[str, Pcm]:
+        """The longest sentence shorter than `seconds`, or the shortest of all: text and samples."""
         return self._sentences[max(0, bisect_left(self._lengths, seconds * SAMPLE_RATE_HZ) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""The models of `benchmarks.label`: the demo teacher, or a teacher with random weights.
+"""A teacher with random weights, for geometries whose weights are not at hand.
 
 Random weights never generate an end token, so the weights are adjusted: each position adds to one
 direction of the hidden state, the first layer's cross-attention subtracts a linear function of the
@@ -24,20 +24,19 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from benchmarks.label.models import DEMO, DRAFT_LAYERS, Models, with_model
 from configs.schema import Label, Teacher
 from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.model import Device, Dtype, LoadedWhisper, load_whisper, log_mel
+from tasks.whisper.model import Dtype, LoadedWhisper, log_mel, silent_transformers
 
-DEMO: Final = "tasks/demo/teacher"
-DRAFT_LAYERS: Final = 2
+RANDOM_WINDOW_S: Final = 30.0
+"""The window of every geometry, in seconds."""
 
-# width, layers of encoder and decoder, heads, mel bands
-_GEOMETRIES: Final = {"tiny": (384, 4, 6, 80), "large-v2": (1280, 32, 20, 80)}
 _NUM_TEXT: Final = 50_257
-_NUM_LANGUAGES: Final = 99
+_NUM_AFTER_LANGUAGES: Final = 6 + 1501  # tokens of tasks and control, and timestamps
 _PROMPT: Final = 4
 _PER_TOKEN: Final = 0.05  # added per position: far above rounding errors, far below overflow
 _END_LOUDNESS: Final = 100.0
@@ -47,78 +46,81 @@ _NUM_AGREED: Final = 32  # tokens of each window
 
 
 @dataclass(frozen=True)
-class Models:
-    """A teacher, its draft, and the fraction of tokens they agree on (None: unknown)."""
+class Geometry:
+    """The shape of a released Whisper."""
 
-    teacher: LoadedWhisper
-    draft: LoadedWhisper
-    agreement: float | None = None
+    width: int
+    num_layers: int
+    num_heads: int
+    num_mels: int = 80
+    num_languages: int = 99
+
+    @property
+    def vocab_size(self) -> int:
+        """Text, end and start tokens, languages, and the tokens after them."""
+        return _NUM_TEXT + 2 + self.num_languages + _NUM_AFTER_LANGUAGES
 
 
-def demo_models(dtype: Dtype, device: Device, draft: str | None) -> Models:
-    """The demo teacher; the draft is an untrained student of it unless a folder is given."""
-    teacher = load_whisper(Teacher(path=DEMO), dtype, device)
-    if draft is not None:
-        return Models(teacher, load_whisper(Teacher(path=draft), dtype, device))
-    return Models(teacher, _with_model(teacher, make_student(teacher.model, DRAFT_LAYERS)))
+GEOMETRIES: Final = {
+    "tiny": Geometry(384, 4, 6),
+    "large-v2": Geometry(1280, 32, 20),
+    "large-v3": Geometry(1280, 32, 20, num_mels=128, num_languages=100),
+}
 
 
 def random_models(
     geometry: str,
     dtype: Dtype,
     device: str,
+    folder: Path,
     waveforms: Sequence[Samples],
     num_tokens: Sequence[int],
     agreement: float,
 ) -> Models:
     """A teacher that generates about `num_tokens` for `waveforms`, (samples,) at 16 kHz.
 
+    It is also saved in `folder`, in Hugging Face format.
     Its draft has the first and the last of its decoder layers; the weight of those between is set
     so that both choose the same next token about as often as `agreement` says.
     """
     torch.manual_seed(0)
+    shape = GEOMETRIES[geometry]
     with torch.device(device):
-        model: Any = WhisperForConditionalGeneration(_config(geometry))
+        model: Any = WhisperForConditionalGeneration(_config(shape))
     module: nn.Module = model
     module.eval().requires_grad_(False).to(getattr(torch, dtype))
-    model.generation_config = _generation()
+    model.generation_config = _generation(shape)
     teacher = LoadedWhisper(
         model=model,
         feature_extractor=WhisperFeatureExtractor(feature_size=model.config.num_mel_bins),
-        tokenizer=_tokenizer(),
+        tokenizer=_tokenizer(shape),
     )
     encoded = _encoded(teacher, waveforms)
     _teach_ends(model, encoded, num_tokens)
     found = _agree(model, encoded[:8], agreement)
-    return Models(teacher, _with_model(teacher, make_student(model, DRAFT_LAYERS)), found)
+    _save(teacher, folder)
+    draft = with_model(teacher, make_student(model, DRAFT_LAYERS))
+    return Models(str(folder), {dtype: teacher}, {dtype: draft}, found)
 
 
-def save(teacher: LoadedWhisper, folder: Path) -> None:
-    """Save a model in Hugging Face format."""
-    teacher.model.save_pretrained(folder)
-    teacher.tokenizer.save_pretrained(folder)
-    teacher.feature_extractor.save_pretrained(folder)
+def _save(teacher: LoadedWhisper, folder: Path) -> None:
+    with silent_transformers():
+        teacher.model.save_pretrained(folder)
+        teacher.tokenizer.save_pretrained(folder)
+        teacher.feature_extractor.save_pretrained(folder)
 
 
-def _with_model(teacher: LoadedWhisper, model: WhisperForConditionalGeneration) -> LoadedWhisper:
-    model.requires_grad_(False)
-    return LoadedWhisper(
-        model=model, feature_extractor=teacher.feature_extractor, tokenizer=teacher.tokenizer
-    )
-
-
-def _config(geometry: str) -> WhisperConfig:
-    width, num_layers, num_heads, num_mels = _GEOMETRIES[geometry]
+def _config(shape: Geometry) -> WhisperConfig:
     return WhisperConfig(
-        vocab_size=51_865,
-        num_mel_bins=num_mels,
-        d_model=width,
-        encoder_layers=num_layers,
-        decoder_layers=num_layers,
-        encoder_attention_heads=num_heads,
-        decoder_attention_heads=num_heads,
-        encoder_ffn_dim=4 * width,
-        decoder_ffn_dim=4 * width,
+        vocab_size=shape.vocab_size,
+        num_mel_bins=shape.num_mels,
+        d_model=shape.width,
+        encoder_layers=shape.num_layers,
+        decoder_layers=shape.num_layers,
+        encoder_attention_heads=shape.num_heads,
+        decoder_attention_heads=shape.num_heads,
+        encoder_ffn_dim=4 * shape.width,
+        decoder_ffn_dim=4 * shape.width,
         pad_token_id=_NUM_TEXT,
         bos_token_id=_NUM_TEXT,
         eos_token_id=_NUM_TEXT,
@@ -128,9 +130,9 @@ def _config(geometry: str) -> WhisperConfig:
     )
 
 
-def _generation() -> GenerationConfig:
+def _generation(shape: Geometry) -> GenerationConfig:
     """Generation settings of a released multilingual model, with its special token ids."""
-    after_languages = _NUM_TEXT + 2 + _NUM_LANGUAGES
+    after_languages = _NUM_TEXT + 2 + shape.num_languages
     return GenerationConfig(
         bos_token_id=_NUM_TEXT,
         eos_token_id=_NUM_TEXT,
@@ -140,13 +142,13 @@ def _generation() -> GenerationConfig:
         is_multilingual=True,
         lang_to_id={"<|en|>": _NUM_TEXT + 2},
         task_to_id={"translate": after_languages, "transcribe": after_languages + 1},
-        suppress_tokens=list(range(_NUM_TEXT + 1, 51_865)),
+        suppress_tokens=list(range(_NUM_TEXT + 1, shape.vocab_size)),
         max_length=448,
         return_timestamps=False,
     )
 
 
-def _tokenizer() -> WhisperTokenizer:
+def _tokenizer(shape: Geometry) -> WhisperTokenizer:
     """A tokenizer with the size and special tokens of a released one; texts are numbered words."""
     end = "<|endoftext|>"
     tokenizer = WhisperTokenizer(
@@ -157,7 +159,7 @@ def _tokenizer() -> WhisperTokenizer:
         eos_token=end,
         pad_token=end,
     )
-    languages = [f"<|{language}|>" for language in list(LANGUAGES)[:_NUM_LANGUAGES]]
+    languages = [f"<|{language}|>" for language in list(LANGUAGES)[: shape.num_languages]]
     special = ["<|startoftranscript|>", *languages, "<|translate|>", "<|transcribe|>"]
     special += ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
     tokenizer.add_special_tokens({"extra_special_tokens": special})
