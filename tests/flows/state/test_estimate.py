@@ -190,9 +190,7 @@ def test_the_plan_is_printed_with_its_sum(finished: Run) -> None:
     assert both.keys() == {"corpora", "total"}
 
 
-@pytest.mark.parametrize(
-    "name", ["demo", "laptop", "librispeech", "medium.en", "paper", "tiny"]
-)
+@pytest.mark.parametrize("name", ["demo", "laptop", "librispeech", "medium.en", "paper", "tiny"])
 def test_every_configuration_can_be_estimated(name: str) -> None:
     config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
     here = config.model_copy(update={"root": f"memory://{uuid4().hex}"})

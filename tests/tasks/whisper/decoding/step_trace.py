@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tasks.whisper.decoding.graphs import GraphCache
 
+CPU = torch.device("cpu")
 HOST_DATA = {"aten.lift_fresh.default", "aten._pin_memory.default"}
 """A tensor made from Python numbers, and memory for copies between host and device."""
 HOST_READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
@@ -19,16 +20,16 @@ RANDOM = torch.Tag.nondeterministic_seeded
 class StepTrace(TorchDispatchMode):
     """Records what runs while it is entered.
 
-    `program` has an entry per operation: its name and arguments. Numbers stand for themselves, since
-    a recorded graph repeats them. A tensor stands as shape, strides and dtype, with the number of
-    the operation that produced its memory, or, if that existed before, with its address. Two equal
-    programs therefore do the same to the same memory, whatever it holds.
+    `program` has an entry per operation: its name and arguments. Numbers stand for themselves,
+    since a recorded graph repeats them. A tensor stands as shape, strides and dtype, with the
+    number of the operation that produced its memory, or, if that existed before, with its address.
+    Two equal programs therefore do the same to the same memory, whatever it holds.
 
     `faults` names the operations that cannot be recorded, as they wait for the device, allocate
     memory whose size depends on contents, or use host memory. Tensors must be on `device`.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     program: list[tuple[object, ...]] = field(default_factory=list)
     faults: set[str] = field(default_factory=set)
 
@@ -60,7 +61,9 @@ class StepTrace(TorchDispatchMode):
         waits = HOST_READS & set(operation.tags)
         if is_indexing:
             # with a mask the number of elements depends on its contents
-            waits = any(index.dtype in (torch.bool, torch.uint8) for index in _indices(inputs, name))
+            waits = any(
+                index.dtype in (torch.bool, torch.uint8) for index in _indices(inputs, name)
+            )
         elsewhere = [one for one in (*inputs, *outputs) if one.device != self.device]
         if waits or elsewhere or kwargs.get("pin_memory") or name in HOST_DATA:
             self.faults.add(name)
@@ -102,7 +105,7 @@ def _is_attention_without_dropout(name: str) -> bool:
 class TracedGraphs(GraphCache):
     """Runs every step under a trace, and compares it with the first of the same key."""
 
-    def __init__(self, device: torch.device = torch.device("cpu")) -> None:
+    def __init__(self, device: torch.device = CPU) -> None:
         super().__init__(lambda step: step)
         self._device = device
         self.traces: dict[object, StepTrace] = {}

@@ -26,13 +26,13 @@ from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.scheduler import GPU_SCHEDULE, BatchScheduler
+from tasks.whisper.scheduler import GPU_SCHEDULE, BatchScheduler, QueuedWindow
 from tests.tasks.whisper.decoding.step_trace import StepTrace, TracedGraphs
 
 NUM_SLOTS = 16
 NUM_WINDOWS = 24
 META = torch.device("meta")
-FROM_HOST = {"aten.lift_fresh.default", "aten.detach.default", "aten.to.dtype_layout"}
+FROM_HOST = {"aten.lift_fresh.default", "aten.detach_.default", "aten.to.dtype_layout"}
 """Operations that make a tensor from Python numbers and copy it to the device."""
 
 pytestmark = pytest.mark.usefixtures("_small_buckets")
@@ -69,7 +69,7 @@ def decode_all(decoder, encoded, trial):
     while windows or scheduler.unfinished:
         num_taken = min(scheduler.num_wanted, draw.randrange(NUM_SLOTS + 1))
         taken, windows = windows[:num_taken], windows[num_taken:]
-        num_ended += len(scheduler.advance(taken))
+        num_ended += len(scheduler.advance([QueuedWindow(one) for one in taken]))
     assert num_ended == len(encoded)
 
 
