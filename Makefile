@@ -14,8 +14,12 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PYTEST_WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
+# `make gpu PYTHON_GPU=python3` runs with what that Python has and installs nothing.
+PYTHON_GPU ?= $(BIN)/python
+GPU_OPTIONS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-all nightly real check bench teacher clean
+.PHONY: help install demo deploy test test-all nightly real check bench gpu teacher clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +69,9 @@ endif
 	$(BIN)/python -m benchmarks.filter
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.orchestration
+
+gpu: $(if $(filter $(BIN)/%,$(PYTHON_GPU)),$(STAMP))  ## check a GPU's results against the CPU's and transformers', and its speed
+	$(PYTHON_GPU) -m benchmarks.gpu $(GPU_OPTIONS)
 
 teacher: $(STAMP)  ## train the demo's teacher anew
 	$(BIN)/python -m tasks.demo.teacher

@@ -27,7 +27,9 @@ class Decoder:
         draft: DecoderLayers | None,
         rules: DecodingRules,
         num_slots: int,
+        graphs: GraphCache | None = None,
     ) -> None:
+        """Steps run in `graphs`; by default they are recorded as CUDA graphs on a GPU."""
         device = teacher.device
         self.rules, self.num_slots = rules, num_slots
         self._device, self._teacher = device, teacher
@@ -39,7 +41,9 @@ class Decoder:
         self._drafter = (
             Drafter(draft, self._new_cache(draft), self._selector) if draft is not None else None
         )
-        self._graphs = GraphCache(cuda_recorder(device) if device.type == "cuda" else None)
+        self._graphs = graphs or GraphCache(
+            cuda_recorder(device) if device.type == "cuda" else None
+        )
 
     @staticmethod
     def bytes_per_slot(
