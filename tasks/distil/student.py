@@ -43,7 +43,9 @@ def make_student(
     layers = kept_layers(teacher.config.decoder_layers, decoder_layers)
     config = copy.deepcopy(teacher.config)
     config.decoder_layers = decoder_layers
-    student = WhisperForConditionalGeneration(config)
+    # on a GPU random weights take no time; on the CPU those of large-v2 take ten seconds
+    with teacher.device:
+        student = WhisperForConditionalGeneration(config)
     module: nn.Module = student  # whose methods have type annotations
     module.to(device=teacher.device, dtype=teacher.dtype)
     module.eval()

@@ -13,7 +13,8 @@ from benchmarks.gpu.report import Report, run_all
 ROOT = Path(__file__).parents[3]
 PASSED = """print('{"passed": true, "detail": "all equal", "figures": {"percent": 100.0}}')"""
 FAILED = """print('{"passed": false, "detail": "differs", "figures": {}}')"""
-SPEED = """print('{"rows": [{"title": "(c) engine", "rtfx": 61.25}], "ratios": {"fast": 2.0}}')"""
+ROW = {"title": " engine", "rtfx": 61.25, "windows_per_s": 4.5}
+SPEED = f"print({json.dumps(json.dumps({'rows': [ROW], 'ratios': {'fast': 2.0}}))})"
 
 
 def reported(commands, seconds=60.0):
@@ -28,7 +29,7 @@ def test_every_check_has_a_line():
     assert report.passed
     assert lines[0] == "a device, torch 2"
     assert lines[1].startswith("ok      tokens") and lines[1].endswith("all equal")
-    assert lines[2].endswith("(c) engine 61.2 times real time, fast 2.0")
+    assert lines[2].endswith(" engine 61.2 times real time or 4.50 windows/s, fast 2.00")
     assert lines[3] == "passed"
     assert report.as_json()["checks"][0]["figures"] == {"percent": 100.0}
 
