@@ -53,7 +53,8 @@ def agreement(draft: LoadedWhisper, windows: Sequence[Prepared], labelled: Label
     """The share of tokens that the draft predicts after the teacher's own tokens before them."""
     model: Any = draft.model
     settings = Label(teacher=Teacher(path=DEMO))
-    prompt = decoding_rules(model.generation_config, model.config, settings).prompt
+    rules = decoding_rules(model.generation_config, model.config, settings)
+    prompt = rules.prompt
     num_agreed = num_tokens = 0
     for window in windows:
         tokens = torch.tensor(labelled.tokens[window.audio.id], device=model.device)
@@ -61,7 +62,10 @@ def agreement(draft: LoadedWhisper, windows: Sequence[Prepared], labelled: Label
         logits = model(
             log_mel(draft, [window.audio.samples]), decoder_input_ids=inputs[None]
         ).logits
-        predicted = logits[0, len(prompt) - 1 :].argmax(dim=-1)
+        logits = logits[0, len(prompt) - 1 :]
+        logits[:, list(rules.suppressed_ids)] = -torch.inf
+        logits[0, list(rules.suppressed_first_ids)] = -torch.inf
+        predicted = logits.argmax(dim=-1)
         num_agreed += int((predicted == tokens).sum())
         num_tokens += len(tokens)
     return num_agreed / num_tokens
