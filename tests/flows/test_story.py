@@ -20,7 +20,7 @@ from tests.processes import environment
 
 STATUS_KEYS = {
     "stage", "corpus", "split", "shards", "rows_in", "created", "rows_out", "dropped",
-    "quarantined", "hours",
+    "quarantined", "hours", "num_windows", "window_fill",
 }  # fmt: skip
 
 

@@ -6,11 +6,13 @@ student of one, is prompted as it was trained. Deals with token ids only; it run
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from transformers import GenerationConfig, WhisperConfig
+from typing import TYPE_CHECKING
 
 from configs.schema import Label
 from storage.errors import UserError
+
+if TYPE_CHECKING:  # it imports torch, and stages that only read labels do without
+    from transformers import GenerationConfig, WhisperConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +44,7 @@ class DecodingRules:
 
 
 def decoding_rules(
-    generation: GenerationConfig, config: WhisperConfig, settings: Label
+    generation: "GenerationConfig", config: "WhisperConfig", settings: Label
 ) -> DecodingRules:
     """The decoding rules of a model under `settings`.
 
@@ -82,7 +84,7 @@ def decoding_rules(
     )
 
 
-def _language_and_task(generation: GenerationConfig, settings: Label) -> list[int]:
+def _language_and_task(generation: "GenerationConfig", settings: Label) -> list[int]:
     """Two tokens; none for an English-only model, which has no such tokens in its prompt."""
     languages: Mapping[str, int] = getattr(generation, "lang_to_id", None) or {}
     if not getattr(generation, "is_multilingual", bool(languages)):
