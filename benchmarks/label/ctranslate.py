@@ -13,6 +13,7 @@ import ctranslate2
 import torch
 from ctranslate2.converters import TransformersConverter
 
+from benchmarks.label.models import Models
 from configs.schema import Label
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
@@ -36,12 +37,14 @@ def layouts(num_cores: int) -> tuple[Layout, ...]:
     return tuple(dict.fromkeys((Layout(num_cores, 1), Layout(1, num_cores))))
 
 
-def converted(folder: str, target: Path) -> Path:
-    """The model in `folder`, Hugging Face format, in CTranslate2's; converted once."""
+def converted(models: Models, folder: Path) -> Path:
+    """The teacher in CTranslate2's format, below `folder`; converted once."""
+    target = folder / "ctranslate2"
     if not target.exists():
-        files = [name for name in _TOKENIZER_FILES if (Path(folder) / name).is_file()]
+        source = models.saved(folder / "teacher")
+        files = [name for name in _TOKENIZER_FILES if (Path(source) / name).is_file()]
         with silent_transformers():
-            TransformersConverter(folder, copy_files=files).convert(str(target))
+            TransformersConverter(source, copy_files=files).convert(str(target))
     return target
 
 

@@ -121,7 +121,7 @@ def _add_ctranslate2(
             continue
         if not (chosen := [dtype for dtype in dtypes if wanted(key, dtype)]):
             continue
-        converted = ctranslate.converted(models.folder, folder / "ctranslate2")
+        converted = ctranslate.converted(models, folder)
         load = partial(make, converted, models.teacher)
         layout = ctranslate.fastest_layout(
             partial(load, chosen[0], batch_size), layouts, tried, settings

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Teacher
 from tasks.distil.student import make_student
-from tasks.whisper.model import Device, Dtype, LoadedWhisper, load_whisper
+from tasks.whisper.model import Device, Dtype, LoadedWhisper, load_whisper, silent_transformers
 
 DEMO: Final = "tasks/demo/teacher"
 DRAFT_LAYERS: Final = 2
@@ -16,20 +17,30 @@ DRAFT_LAYERS: Final = 2
 
 @dataclass(frozen=True)
 class Models:
-    """Teachers and drafts by precision; `folder` has the teacher in Hugging Face format.
+    """Teachers and drafts by precision; `folder` is where the teacher is from, if anywhere.
 
     `agreement` is the fraction of tokens on which they agree, None if it is not known.
     """
 
-    folder: str
     teachers: dict[str, LoadedWhisper]
     drafts: dict[str, LoadedWhisper]
+    folder: str | None = None
     agreement: float | None = None
 
     @property
     def teacher(self) -> LoadedWhisper:
         """The teacher at the precision with which the others are compared."""
         return next(iter(self.teachers.values()))
+
+    def saved(self, target: Path) -> str:
+        """A folder with the teacher in Hugging Face format: its own, or `target`."""
+        if self.folder is not None:
+            return self.folder
+        with silent_transformers():
+            self.teacher.model.save_pretrained(target)
+            self.teacher.tokenizer.save_pretrained(target)
+            self.teacher.feature_extractor.save_pretrained(target)
+        return str(target)
 
 
 def folder_models(
@@ -46,7 +57,7 @@ def folder_models(
             drafts[dtype] = load_whisper(Teacher(path=draft), dtype, device)
         elif folder == DEMO:
             drafts[dtype] = with_model(teacher, make_student(teacher.model, DRAFT_LAYERS))
-    return Models(folder, teachers, drafts)
+    return Models(teachers, drafts, folder)
 
 
 def with_model(teacher: LoadedWhisper, model: WhisperForConditionalGeneration) -> LoadedWhisper:

@@ -8,7 +8,6 @@ about as many tokens as were encoded in the noise, from the weights alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -30,7 +29,7 @@ from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
 from tasks.distil.student import kept_layers, make_student
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.model import Dtype, LoadedWhisper, log_mel, silent_transformers
+from tasks.whisper.model import Dtype, LoadedWhisper, log_mel
 
 RANDOM_WINDOW_S: Final = 30.0
 """The window of every geometry, in seconds."""
@@ -72,14 +71,12 @@ def random_models(
     geometry: str,
     dtype: Dtype,
     device: str,
-    folder: Path,
     waveforms: Sequence[Samples],
     num_tokens: Sequence[int],
     agreement: float,
 ) -> Models:
     """A teacher that generates about `num_tokens` for `waveforms`, (samples,) at 16 kHz.
 
-    It is also saved in `folder`, in Hugging Face format.
     Its draft has the first and the last of its decoder layers; the weight of those between is set
     so that both choose the same next token about as often as `agreement` says.
     """
@@ -98,16 +95,8 @@ def random_models(
     encoded = _encoded(teacher, waveforms)
     _teach_ends(model, encoded, num_tokens)
     found = _agree(model, encoded[:8], agreement)
-    _save(teacher, folder)
     draft = with_model(teacher, make_student(model, DRAFT_LAYERS))
-    return Models(str(folder), {dtype: teacher}, {dtype: draft}, found)
-
-
-def _save(teacher: LoadedWhisper, folder: Path) -> None:
-    with silent_transformers():
-        teacher.model.save_pretrained(folder)
-        teacher.tokenizer.save_pretrained(folder)
-        teacher.feature_extractor.save_pretrained(folder)
+    return Models({dtype: teacher}, {dtype: draft}, agreement=found)
 
 
 def _config(shape: Geometry) -> WhisperConfig:

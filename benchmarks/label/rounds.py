@@ -59,7 +59,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Results:
     if options.unpacked:
         windows["none"] = prepared(speech, window_samples, "none")
     packed = windows["speaker"]
-    settings = Label(teacher=Teacher(path=models.folder), temperatures=(0.0,))
+    # the teacher is loaded already
+    settings = Label(teacher=Teacher(path=DEMO), temperatures=(0.0,))
     job = Job(
         speech=speech,
         settings=settings,
@@ -123,10 +124,10 @@ def _inputs(options: argparse.Namespace, folder: Path) -> tuple[Models, Speech]:
     )
     corpora = ("librispeech",) if options.mlperf else tuple(CORPORA)
     speech = write_speech(path, audio_s, RANDOM_WINDOW_S, spoken=False, corpora=corpora)
-    return _random_models(options, speech, folder), speech
+    return _random_models(options, speech), speech
 
 
-def _random_models(options: argparse.Namespace, speech: Speech, folder: Path) -> Models:
+def _random_models(options: argparse.Namespace, speech: Speech) -> Models:
     taught: list[Prepared] = []
     for packing in ("none", "speaker"):
         found = prepared(speech, round(RANDOM_WINDOW_S * SAMPLE_RATE_HZ), packing)
@@ -135,7 +136,6 @@ def _random_models(options: argparse.Namespace, speech: Speech, folder: Path) ->
         options.geometry,
         options.dtypes[0],
         options.device,
-        folder / "teacher",
         [one.audio.samples for one in taught],
         [sum(speech.num_tokens[u.id] for u in one.window.utterances) for one in taught],
         options.agreement,
