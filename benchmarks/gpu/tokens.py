@@ -9,10 +9,11 @@ import torch
 
 from benchmarks.gpu.check import Outcome, Setup
 from benchmarks.gpu.speech import windows_of
+from benchmarks.label.generate import GenerateEngine
 from configs.schema import Label, Teacher
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.engine import AudioWindow
-from tasks.whisper.model import Dtype, LoadedWhisper, log_mel, silent_transformers
+from tasks.whisper.engine import AudioWindow, Engine
+from tasks.whisper.model import Dtype, LoadedWhisper, log_mel
 from tasks.whisper.whisper import WhisperEngine
 
 Labels = dict[str, list[int]]
@@ -61,7 +62,7 @@ def check_tokens(setup: Setup) -> Outcome:
         windows = windows_of(setup, teacher.window_samples)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=dtype != "float32"):
             found = with_engine(teacher, windows, WhisperEngine(teacher, _BATCH_SIZE))
-            expected = with_generate(teacher, windows)
+            expected = with_engine(teacher, windows, GenerateEngine(teacher, _BATCH_SIZE))
         differences = [
             first_difference(teacher, window, found[window.id], expected[window.id])
             for window in windows
@@ -86,40 +87,13 @@ def settings_of() -> Label:
     return Label(teacher=Teacher(path="loaded"), temperatures=(0.0,))
 
 
-def with_engine(
-    teacher: LoadedWhisper, windows: Sequence[AudioWindow], engine: WhisperEngine
-) -> Labels:
+def with_engine(teacher: LoadedWhisper, windows: Sequence[AudioWindow], engine: Engine) -> Labels:
     """The engine's tokens."""
     end: Any = teacher.model.generation_config.eos_token_id
     return {
         window.id: [token for token in result.tokens if token < end]
         for window, result in engine.transcribe(windows, settings_of())
     }
-
-
-def with_generate(teacher: LoadedWhisper, windows: Sequence[AudioWindow]) -> Labels:
-    """The tokens of transformers' greedy search."""
-    model: Any = teacher.model
-    generation = model.generation_config
-    rules = decoding_rules(generation, model.config, settings_of())
-    language = {"language": "en", "task": "transcribe"} if generation.is_multilingual else {}
-    labels: Labels = {}
-    for start in range(0, len(windows), _BATCH_SIZE):
-        batch = windows[start : start + _BATCH_SIZE]
-        features = log_mel(teacher, [window.samples for window in batch])
-        with silent_transformers():
-            sequences = model.generate(
-                features,
-                attention_mask=torch.ones(features.shape[::2], device=features.device),
-                return_timestamps=False,
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=rules.max_new_tokens,
-                **language,
-            ).tolist()
-        for window, sequence in zip(batch, sequences, strict=True):
-            labels[window.id] = [token for token in sequence if token < rules.end_id]
-    return labels
 
 
 @torch.inference_mode()

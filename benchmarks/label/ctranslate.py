@@ -1,9 +1,10 @@
 """CTranslate2 as an engine, called as its own users do: `Whisper.generate`, beam 1, in batches."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +21,7 @@ from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcript
 from tasks.whisper.features import LogMel
 from tasks.whisper.model import LoadedWhisper, silent_transformers
 
-_Results = Sequence[tuple[AudioWindow, DecodingResult]]
+Results = Sequence[tuple[AudioWindow, DecodingResult]]
 _TOKENIZER_FILES: Final = ("tokenizer.json", "preprocessor_config.json")
 
 
@@ -54,6 +55,27 @@ def supported(device: str, wanted: Iterable[str]) -> list[str]:
     return [compute_type for compute_type in wanted if compute_type in found]
 
 
+def in_batches(windows: Iterable[AudioWindow], batch_size: int) -> Iterator[list[AudioWindow]]:
+    """Windows in their order, `batch_size` together."""
+    stream = iter(windows)
+    while batch := list(islice(stream, batch_size)):
+        yield batch
+
+
+def in_workers(
+    batches: Iterable[Callable[[], Results]], num_workers: int
+) -> Iterator[tuple[AudioWindow, DecodingResult]]:
+    """Run batches in as many threads, one drawn ahead; yields their results in order."""
+    started = deque[Future[Results]]()
+    with ThreadPoolExecutor(num_workers) as pool:
+        for batch in batches:
+            started.append(pool.submit(batch))
+            if len(started) > num_workers:
+                yield from started.popleft().result()
+        while started:
+            yield from started.popleft().result()
+
+
 @dataclass(frozen=True)
 class CTranslate2Engine:
     """Greedy decoding in batches, several of them at the same time; features are ours."""
@@ -73,15 +95,13 @@ class CTranslate2Engine:
         model: Any = self.whisper.model
         rules = decoding_rules(model.generation_config, model.config, settings)
         log_mel = LogMel(self.whisper.feature_extractor, model.device, torch.float32)
-        stream, started = iter(windows), deque[Future[_Results]]()
-        with ThreadPoolExecutor(self.layout.num_workers) as pool:
-            while batch := list(islice(stream, self.batch_size)):
-                features = log_mel([window.samples for window in batch])
-                started.append(pool.submit(self._transcribe, batch, features, rules))
-                if len(started) > self.layout.num_workers:
-                    yield from started.popleft().result()
-            while started:
-                yield from started.popleft().result()
+        yield from in_workers(
+            (
+                partial(self._transcribe, batch, log_mel([one.samples for one in batch]), rules)
+                for batch in in_batches(windows, self.batch_size)
+            ),
+            self.layout.num_workers,
+        )
 
     def encode(self, features: torch.Tensor) -> None:
         """Run the encoder alone, in as many batches at a time as there are workers."""
@@ -96,7 +116,7 @@ class CTranslate2Engine:
 
     def _transcribe(
         self, batch: Sequence[AudioWindow], features: torch.Tensor, rules: DecodingRules
-    ) -> _Results:
+    ) -> Results:
         results = self.model.generate(
             ctranslate2.StorageView.from_array(features.cpu().numpy()),
             [list(rules.prompt)] * len(batch),

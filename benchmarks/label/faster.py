@@ -1,17 +1,15 @@
 """The batched pipeline of faster-whisper as an engine; needs the package faster-whisper."""
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.label.ctranslate import Layout
+from benchmarks.label.ctranslate import Layout, Results, in_batches, in_workers
 from configs.schema import Label
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
@@ -19,8 +17,6 @@ from tasks.whisper.model import LoadedWhisper
 
 if TYPE_CHECKING:
     from faster_whisper import BatchedInferencePipeline
-
-_Results = Sequence[tuple[AudioWindow, DecodingResult]]
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,15 @@ class FasterWhisperEngine:
 
     def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """Yield windows and results; see `Engine`."""
-        stream, started = iter(windows), deque[Future[_Results]]()
-        with ThreadPoolExecutor(self.layout.num_workers) as pool:
-            while batch := list(islice(stream, self.batch_size)):
-                started.append(pool.submit(self._transcribe, batch, settings))
-                if len(started) > self.layout.num_workers:
-                    yield from started.popleft().result()
-            while started:
-                yield from started.popleft().result()
+        yield from in_workers(
+            (
+                partial(self._transcribe, batch, settings)
+                for batch in in_batches(windows, self.batch_size)
+            ),
+            self.layout.num_workers,
+        )
 
-    def _transcribe(self, batch: Sequence[AudioWindow], settings: Label) -> _Results:
+    def _transcribe(self, batch: Sequence[AudioWindow], settings: Label) -> Results:
         ends = np.cumsum([len(window.samples) for window in batch])
         starts = [0, *ends[:-1].tolist()]
         # it rounds down to samples, from which half a sample protects

@@ -1,8 +1,11 @@
+import dataclasses
+
 import pytest
 
 from benchmarks.gpu import tokens
 from benchmarks.gpu.speech import windows_of
 from benchmarks.gpu.tokens import Difference, check_tokens, first_difference, with_engine
+from benchmarks.label.generate import GenerateEngine
 from tasks.whisper.whisper import WhisperEngine
 
 
@@ -14,14 +17,18 @@ def test_tokens_are_those_of_transformers(setup):
 
 
 def test_a_wrong_token_fails_and_is_named(setup, monkeypatch):
-    generate = tokens.with_generate
+    num_prompt = 4
 
-    def one_wrong(teacher, windows):
-        labels = generate(teacher, windows)
-        labels["w0003"][2] += 1
-        return labels
+    class OneWrong(GenerateEngine):
+        def transcribe(self, windows, settings):
+            for window, result in super().transcribe(windows, settings):
+                if window.id == "w0003":
+                    changed = list(result.tokens)
+                    changed[num_prompt + 2] += 1
+                    result = dataclasses.replace(result, tokens=tuple(changed))
+                yield window, result
 
-    monkeypatch.setattr(tokens, "with_generate", one_wrong)
+    monkeypatch.setattr(tokens, "GenerateEngine", OneWrong)
     outcome = check_tokens(setup)
     assert outcome.passed is False
     assert "float32: 5 of 6 windows are equal (w0003 first differs at token 2: " in outcome.detail
