@@ -1,4 +1,4 @@
-"""Real parts for the tests: an S3 server, and stores of every kind."""
+"""What many tests share: an S3 server, stores of every kind, a single thread."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +9,17 @@ import pytest
 
 from storage.store import Store
 from tests.s3_servers import S3Server, bucket, ceph_server, lacking_programs, moto_server
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread of torch: very small models gain nothing from more."""
+    import torch  # takes seconds, and most tests do without
+
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session")

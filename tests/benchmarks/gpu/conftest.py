@@ -1,7 +1,5 @@
 """The checks run on the CPU here, which leaves only CUDA itself untested."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -9,12 +7,8 @@ from benchmarks.gpu.check import Setup
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """One thread: these models are too small to gain from more."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
+def _one_thread(one_thread: None) -> None:
+    """In all tests of this folder."""
 
 
 @pytest.fixture

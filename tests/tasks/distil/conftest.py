@@ -70,12 +70,8 @@ class ListSource:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """One thread: these models are too small to gain from more."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
+def _one_thread(one_thread: None) -> None:
+    """In all tests of this folder."""
 
 
 @pytest.fixture
