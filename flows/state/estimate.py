@@ -30,8 +30,8 @@ LABEL_SPEED: Final = 144.5
 in transformers, batch size 64, on an A100."""
 
 WINDOWS_PER_S: Final = LABEL_SPEED / 7.3
-"""Windows labelled in a second, full or not. The test sets of the leaderboard have about 168 hours
-in 82,000 utterances, 7.3 s each, and every utterance is padded to a window."""
+"""Windows labelled in a second, full or not: every utterance of the leaderboard's test sets is
+padded to a window, and lasts about 7.3 s by our estimate."""
 
 _UTTERANCE_S: Final = 3.5
 """The mean duration of a synthetic utterance, roughly."""

@@ -43,7 +43,7 @@ def make_student(
     layers = kept_layers(teacher.config.decoder_layers, decoder_layers)
     config = copy.deepcopy(teacher.config)
     config.decoder_layers = decoder_layers
-    # on a GPU random weights take no time; on the CPU those of large-v2 take ten seconds
+    # random weights, soon overwritten, take seconds to draw on the CPU
     with teacher.device:
         student = WhisperForConditionalGeneration(config)
     module: nn.Module = student  # whose methods have type annotations
