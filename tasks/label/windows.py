@@ -94,7 +94,7 @@ def pack(
     cut. Rejected rows pass through.
 
     `previous_window_id` links windows that contain one known speaker in one recording and nothing
-    else: it is the last such window, yielded before, of which all utterances come before this one.
+    else: it is the last one already yielded whose utterances all come before those of this one.
     """
     packer: _Packer[U] = _Packer(window_samples, policy, speaker_ids)
     for utterance in utterances:

@@ -55,16 +55,16 @@ def extend(
     is decoded again from its own beginning, and what was decoded of it is discarded.
     """
     tokens = [*covered.tokens, *_shifted(new_tokens, covered.seek // FRAMES_PER_STEP, rules)]
-    num_covered = len(covered.tokens)
-    pairs = [
+    is_timestamp = [token >= rules.first_id for token in tokens]
+    # the first new timestamp forms a pair with the last one before it, which ends nothing new
+    next_segments = [
         index
-        for index in range(num_covered + 1, len(tokens))
-        if tokens[index - 1] >= rules.first_id and tokens[index] >= rules.first_id
+        for index in range(len(covered.tokens) + 1, len(tokens))
+        if is_timestamp[index - 1] and is_timestamp[index]
     ]
-    is_closed = tokens[-1:] >= [rules.first_id] and tokens[-2:-1] < [rules.first_id]
-    if not pairs or is_closed:
+    if not next_segments or is_timestamp[-2:] == [False, True]:
         return _label(tokens, rules, None)
-    kept = tuple(tokens[: pairs[-1]])
+    kept = tuple(tokens[: next_segments[-1]])
     seek = FRAMES_PER_STEP * (kept[-1] - rules.first_id)
     is_progress = covered.seek < seek < num_frames
     return _label(kept, rules, Covered(seek, kept) if is_progress else None)

@@ -53,7 +53,7 @@ def rules_of(model, *, timestamps):
 
 
 def decode_all(decoder, encoded, trial):
-    """Schedule windows, few of which are sampled, in groups of random sizes."""
+    """Schedule windows in groups of random sizes; a few are sampled."""
     draw = random.Random(0)
     windows = [
         AudioWindow(str(row), np.zeros(0, np.float32), 0.6 if row > 20 else 0.0)
