@@ -23,7 +23,14 @@ class ShardError(DistilleryError):
 
 
 class IntegrityError(ShardError):
-    """A stored file does not match the digest in its receipt or manifest."""
+    """A stored file is missing, damaged, or not the one that its receipt or manifest names.
+
+    `path` is that file, below the root; "" where it is not known.
+    """
+
+    def __init__(self, message: str = "", path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class TransientError(DistilleryError):

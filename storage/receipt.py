@@ -29,7 +29,8 @@ class Record(BaseModel):
             where = ".".join(map(str, first["loc"])) or "its JSON"
             raise IntegrityError(
                 f"{path} is damaged: {where}: {first['msg']};"
-                " delete it and rerun the stage that wrote it"
+                " delete it and rerun the stage that wrote it",
+                path,
             ) from error
 
 

@@ -72,7 +72,8 @@ class Store:
         if end is not None and len(data) != end - (start or 0):
             raise IntegrityError(
                 f"{path} ends before byte {end}, expected by an index; delete its receipt and rerun"
-                " the stage that wrote it"
+                " the stage that wrote it",
+                path,
             )
         return data
 
@@ -210,7 +211,8 @@ class Store:
 
 def _missing(ref: FileRef) -> IntegrityError:
     return IntegrityError(
-        f"{ref.path} is missing although a receipt names it; rerun the shard that wrote it"
+        f"{ref.path} is missing although a receipt names it; rerun the shard that wrote it",
+        ref.path,
     )
 
 
@@ -219,12 +221,14 @@ def _check(ref: FileRef, path: Path, *, verify: bool) -> None:
     if size_bytes != ref.size_bytes:
         raise IntegrityError(
             f"{ref.path} has {size_bytes} bytes, its receipt says {ref.size_bytes};"
-            " rerun the shard that wrote it"
+            " rerun the shard that wrote it",
+            ref.path,
         )
     if verify and (found := hash_file(path)) != ref.sha256:
         raise IntegrityError(
             f"{ref.path} has sha256 {found}, its receipt says {ref.sha256};"
-            " rerun the shard that wrote it"
+            " rerun the shard that wrote it",
+            ref.path,
         )
 
 
