@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from configs.bundled import installed_path
 from configs.settings import Count, Fraction, Name, Positive, Settings
 
+Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+"""Indices of layers, rising."""
+
 
 class Plan(Settings):
     """How utterances are grouped into shards, the unit of work and retry."""
@@ -176,10 +179,24 @@ class Distil(Settings):
     `kl_weight` x KL divergence + `pseudo_label_weight` x cross-entropy.
     """
 
-    decoder_layers: Count = 2
-    """Decoder layers of the student, taken from the teacher at maximal spacing."""
+    decoder_layers: Count | Layers = 2
+    """Decoder layers of the student: how many, or which of the teacher's, such as `[0, 31]`."""
+    encoder_layers: Count | Layers | None = None
+    """Encoder layers, in the same way; null: all. Fewer need `freeze_encoder: false`."""
+    layer_choice: Literal["spaced", "auto"] = "spaced"
+    """Which decoder layers a number means. `spaced`: maximally spaced ones, as published.
+
+    `auto`: those whose output is closest to the teacher's before training, by their KL divergence
+    on 32 windows. Of more than 500 subsets, layers are left out one by one instead.
+    """
+    initial_student: Teacher | None = None
+    """A student to go on from, such as that of another run; null: copy the teacher's layers."""
     freeze_encoder: bool = True
     """Train the decoder alone; the encoder is the teacher's."""
+    freeze_embeddings: bool = False
+    """Keep the token embeddings, which are also the output projection."""
+    freeze_positions: bool = False
+    """Keep the position embeddings of the decoder."""
     kl_weight: Annotated[float, Field(ge=0)] = 0.8
     """Weight of the KL divergence between the teacher's and the student's distributions."""
     pseudo_label_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -206,13 +223,44 @@ class Distil(Settings):
     """Precision of activations; the student's weights are float32."""
     evaluate_every_steps: Count = 5_000
     """Updates between validations and checkpoints; the weights with the best score are kept."""
-    num_validation_windows: Count = 1_000
-    """Windows to validate on, over all corpora together: the first utterances of each.
+    num_validation_windows: Count | None = 1_000
+    """Windows to validate on, over all validation splits together; null: all of them.
 
-    An utterance longer than the teacher's window counts as several.
+    Each split is a set of its own with an equal share; of one that is larger, utterances of as many
+    speakers as possible are chosen at random. A long utterance counts as several windows.
     """
     seed: int = 0
     """Decides the order of the examples and the random choices above."""
+
+    @field_validator("decoder_layers", "encoder_layers")
+    @classmethod
+    def _layers_rise(cls, layers: int | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+        if isinstance(layers, tuple) and any(low >= high for low, high in pairwise(layers)):
+            raise ValueError(f"layers are {list(layers)}, expected rising indices such as [0, 31]")
+        return layers
+
+    @model_validator(mode="after")
+    def _student_is_defined_once(self) -> Self:
+        given = [
+            name
+            for name in ("decoder_layers", "encoder_layers", "layer_choice")
+            if name in self.model_fields_set
+        ]
+        if self.initial_student is not None and given:
+            raise ValueError(
+                f"initial_student is given, which has its own layers; leave out {', '.join(given)}"
+            )
+        if self.layer_choice == "auto" and isinstance(self.decoder_layers, tuple):
+            raise ValueError(
+                f"layer_choice is auto and decoder_layers names {list(self.decoder_layers)};"
+                " give the number of layers instead"
+            )
+        if self.encoder_layers is not None and self.freeze_encoder:
+            raise ValueError(
+                "a student with encoder_layers of its own has to learn to encode;"
+                " set freeze_encoder: false"
+            )
+        return self
 
 
 class Evaluate(Settings):

@@ -19,7 +19,8 @@ from storage.store import Store
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
-from tasks.distil.validation import Validation, read_validation_speech, validate
+from tasks.distil.validation import Validation, validate
+from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
@@ -40,8 +41,8 @@ def make_student_of(
 ) -> Receipt:
     """Train the student of a manifest, resuming from its latest checkpoint, and store it.
 
-    `validation` are normalised shards of held-out speech, each with its corpus; the weights with
-    the lowest word error rate on them are stored. All files are below the folder of
+    `validation` are normalised shards of held-out speech, each with its set; the weights with the
+    lowest word error rate on them, averaged over the sets, are stored. All files are below the folder of
     `receipt_path`, which is named by the student's fingerprint. Raises what
     `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data or the
     teacher is not a Whisper model.
@@ -64,6 +65,7 @@ def make_student_of(
         validation,
         num_windows=config.distil.num_validation_windows,
         window_samples=teacher.window_samples,
+        seed=config.distil.seed,
     )
     validations: list[Validation] = []
 
@@ -143,6 +145,7 @@ def _keep(
 def _validated_on(validation: Validation) -> Mapping[str, Any]:
     return {
         "num_validation_utterances": validation.num_utterances,
+        "validation_wer_percent_by_set": validation.by_set,
         "validation_excluded": validation.excluded,
     }
 

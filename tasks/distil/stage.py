@@ -11,18 +11,24 @@ from tasks.whisper.identity import teacher_identity
 def distil_parameters(config: RunConfig) -> Iterator[Parameter]:
     """What decides a student besides the manifest and the speech that selects its weights."""
     yield Parameter("teacher", teacher_identity(config.label.teacher))
-    yield from settings_parameters(config.distil)
+    yield from settings_parameters(config.distil, exclude=frozenset({"initial_student"}))
+    if config.distil.initial_student is not None:
+        yield Parameter("initial_student", teacher_identity(config.distil.initial_student))
 
 
 DISTIL: Final = Stage(
     name="distil",
-    version=1,
+    version=2,
     scope=Scope.RUN,
     resource=Resource.DEVICE,
     inputs=("publish",),
     defaults={
         "decoder_layers": 2,
+        "encoder_layers": None,
+        "layer_choice": "spaced",
         "freeze_encoder": True,
+        "freeze_embeddings": False,
+        "freeze_positions": False,
         "kl_weight": 0.8,
         "pseudo_label_weight": 1.0,
         "temperature": 2.0,

@@ -51,6 +51,8 @@ def make_pair(
     student_module.eval()  # the paper trains without dropout or layer drop
     student.model.encoder.requires_grad_(not settings.freeze_encoder)
     student.model.encoder.embed_positions.requires_grad_(False)  # fixed sinusoids
+    student.model.decoder.embed_tokens.requires_grad_(not settings.freeze_embeddings)
+    student.model.decoder.embed_positions.requires_grad_(not settings.freeze_positions)
     teacher_module: nn.Module = teacher
     teacher_module.requires_grad_(False)
     teacher_module.eval()

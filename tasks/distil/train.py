@@ -1,6 +1,6 @@
 """The training loop: updates, validation, checkpoints."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from contextlib import closing
 from itertools import islice
 from typing import Protocol
@@ -9,10 +9,11 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import Distil
-from tasks.distil.batch import Preparer
+from tasks.distil.batch import Prepared, Preparer
 from tasks.distil.checkpoint import Checkpoints
+from tasks.distil.initial import initial_student
+from tasks.distil.layers import NUM_CHOICE_WINDOWS
 from tasks.distil.step import Pair, make_pair, mean_loss
-from tasks.distil.student import make_student
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
@@ -57,8 +58,21 @@ def distil(
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
     special = SpecialTokens.of(processor.tokenizer)
-    student = make_student(teacher, settings.decoder_layers)
     preparer = Preparer(processor.feature_extractor, special, teacher.config.max_target_positions)
+
+    def prepared_from(num_consumed: int) -> Generator[Prepared, None, None]:
+        return read_ahead(
+            examples.stream(num_consumed),
+            preparer,
+            num_threads=num_read_threads,
+            num_ahead=settings.batch_size,
+        )
+
+    def first_windows() -> list[Prepared]:
+        with closing(prepared_from(0)) as prepared:
+            return list(islice(prepared, NUM_CHOICE_WINDOWS))
+
+    student = initial_student(teacher, settings, first_windows, special.end_id)
     training = Training(
         make_pair(teacher, student, torch.device(device), settings, special.end_id),
         checkpoints,
@@ -68,14 +82,8 @@ def distil(
     validate = validate or _loss_on(
         validation, training.pair, preparer, micro_batch_size, num_read_threads
     )
-    prepared = read_ahead(
-        examples.stream(training.step * settings.batch_size),
-        preparer,
-        num_threads=num_read_threads,
-        num_ahead=settings.batch_size,
-    )
     checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
-    with closing(prepared):
+    with closing(prepared_from(training.step * settings.batch_size)) as prepared:
         while training.step < settings.num_steps:
             row = training.update(list(islice(prepared, settings.batch_size)))
             is_last = row.step == settings.num_steps

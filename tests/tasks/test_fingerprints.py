@@ -121,11 +121,14 @@ def test_another_value_of_the_new_key_changes_its_stage() -> None:
     assert changed(extended, other) == {"filter"}
 
 
+MODELS = ("label.teacher", "runtime.label_draft", "distil.initial_student")
+
+
 def settings_of(value: BaseModel, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all settings, those of corpora and the teacher left out."""
+    """The dotted names of all settings, those of corpora and models left out."""
     for name in type(value).model_fields:
         one, dotted = getattr(value, name), f"{prefix}{name}"
-        if dotted in ("corpora", "synthetic", "label.teacher", "runtime.label_draft"):
+        if dotted in ("corpora", "synthetic", *MODELS):
             continue
         if isinstance(one, BaseModel):
             yield from settings_of(one, f"{dotted}.")

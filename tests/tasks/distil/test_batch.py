@@ -7,15 +7,10 @@ import pytest
 import torch
 
 from storage.errors import ShardError
-from tasks.distil.batch import Preparer, collate
+from tasks.distil.batch import collate
 from tasks.distil.step import add_gradients, make_pair
 from tasks.distil.student import make_student
 from tasks.whisper.tokens import IGNORED
-
-
-@pytest.fixture
-def preparer(processor, special) -> Preparer:
-    return Preparer(processor.feature_extractor, special, 48)
 
 
 def test_a_full_window_is_accepted_and_a_longer_one_refused(make_example, preparer) -> None:
