@@ -42,8 +42,8 @@ def make_student_of(
     """Train the student of a manifest, resuming from its latest checkpoint, and store it.
 
     `validation` are normalised shards of held-out speech, each with its set; the weights with the
-    lowest word error rate on them, averaged over the sets, are stored. All files are below the folder of
-    `receipt_path`, which is named by the student's fingerprint. Raises what
+    lowest word error rate on them, averaged over the sets, are stored. All files are below the
+    folder of `receipt_path`, which is named by the student's fingerprint. Raises what
     `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data or the
     teacher is not a Whisper model.
     """

@@ -56,14 +56,11 @@ def read_validation_speech(
         for name, of_set in by_set.items()
     }
     shares = _shares({name: sum(one.num_windows) for name, one in found.items()}, num_windows)
-    return {
-        name: _rows(
-            store,
-            of_set,
-            sampled(found[name].speakers, found[name].num_windows, shares[name], seed),
-        )
-        for name, of_set in by_set.items()
+    chosen = {
+        name: sampled(one.speakers, one.num_windows, shares[name], seed)
+        for name, one in found.items()
     }
+    return {name: _rows(store, of_set, chosen[name]) for name, of_set in by_set.items()}
 
 
 def sampled(
