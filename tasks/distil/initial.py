@@ -7,6 +7,7 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
 from tasks.distil.batch import Prepared
+from tasks.distil.encode import TeacherEncoder
 from tasks.distil.layers import closest_layers
 from tasks.distil.student import make_student, refuse_unfit
 from tasks.whisper.model import load_whisper
@@ -14,6 +15,7 @@ from tasks.whisper.model import load_whisper
 
 def initial_student(
     teacher: WhisperForConditionalGeneration,
+    encode: TeacherEncoder,
     settings: Distil,
     windows: Callable[[], Sequence[Prepared]],
     padding_id: int,
@@ -29,5 +31,5 @@ def initial_student(
         return student
     layers = settings.decoder_layers
     if settings.layer_choice == "auto" and isinstance(layers, int):
-        layers = closest_layers(teacher, windows(), layers, padding_id)
+        layers = closest_layers(teacher, encode, windows(), layers, padding_id)
     return make_student(teacher, layers, settings.encoder_layers)

@@ -14,6 +14,7 @@ from transformers import WhisperForConditionalGeneration
 
 from storage.errors import UserError
 from tasks.distil.batch import Batch, Prepared, collate
+from tasks.distil.encode import TeacherEncoder
 from tasks.whisper.tokens import IGNORED
 
 Layers = tuple[int, ...]
@@ -59,6 +60,7 @@ def layers_of(wanted: int | Layers | None, num_teacher_layers: int, setting: str
 
 def closest_layers(
     teacher: WhisperForConditionalGeneration,
+    encode: TeacherEncoder,
     windows: Sequence[Prepared],
     num_layers: int,
     padding_id: int,
@@ -74,7 +76,7 @@ def closest_layers(
         if comb(len(remaining), size) > _MAX_SUBSETS:
             size = len(remaining) - 1
         subsets = list(combinations(remaining, size))
-        divergences = _divergences(teacher, windows, subsets, padding_id)
+        divergences = _divergences(teacher, encode, windows, subsets, padding_id)
         remaining = subsets[int(np.argmin(divergences))]
     return remaining
 
@@ -82,6 +84,7 @@ def closest_layers(
 @torch.no_grad()
 def _divergences(
     teacher: WhisperForConditionalGeneration,
+    encode: TeacherEncoder,
     windows: Sequence[Prepared],
     subsets: Sequence[Layers],
     padding_id: int,
@@ -90,8 +93,8 @@ def _divergences(
     totals = [0.0] * len(subsets)
     for first in range(0, len(windows), _WINDOWS_AT_A_TIME):
         rows = windows[first : first + _WINDOWS_AT_A_TIME]
-        batch = collate(rows, padding_id).to(teacher.device)
-        encoded = teacher.model.encoder(batch.features.to(teacher.dtype)).last_hidden_state
+        encoded = encode(rows).to(teacher.dtype)
+        batch = collate(rows, padding_id).to(encoded.device)
         expected = _log_probabilities(teacher, batch, encoded)
         for index, subset in enumerate(subsets):
             with _only(teacher, subset):

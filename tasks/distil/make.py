@@ -16,12 +16,14 @@ from storage.manifest import Manifest
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
+from tasks.distil.caching import why_not_cached
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
 from tasks.distil.validation import Validation, validate
 from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
@@ -79,6 +81,11 @@ def make_student_of(
         validations.append(validate(config, engine, speech))
         return validations[-1].wer_percent
 
+    cache = None
+    if why_not_cached(config, examples.num_examples) is None:
+        limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
+        folder_of_cache = store.scratch_folder() / "encoder-cache"
+        cache = EncoderCache(folder_of_cache, limit_bytes, teacher.model.model.encoder)
     result = distil(
         teacher.model,
         processor,
@@ -88,6 +95,7 @@ def make_student_of(
         device=teacher.model.device,
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
+        encoder_cache=cache,
         on_step=on_step,
         validate=word_error_rate if speech else None,
     )

@@ -1,6 +1,7 @@
 """Forward and backward passes of teacher and student over a batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,19 +11,28 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
 from tasks.distil.batch import Prepared, collate
+from tasks.distil.encode import TeacherEncoder, stacked_features
 from tasks.distil.loss import LossSums, loss_sums
 from tasks.whisper.tokens import IGNORED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Teacher and student on a device; `padding_id` pads the decoder inputs."""
+    """Teacher and student on a device; `padding_id` pads the decoder inputs.
+
+    `encode` is the teacher's encoder, and the student's as well if that is frozen.
+    """
 
     teacher: WhisperForConditionalGeneration
     student: WhisperForConditionalGeneration
-    device: torch.device
+    encode: TeacherEncoder
     settings: Distil
     padding_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where both decoders are."""
+        return self.encode.device
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +44,59 @@ class MeanLoss:
     kl: float
 
 
+def ready_teacher(
+    teacher: WhisperForConditionalGeneration, device: torch.device, settings: Distil
+) -> None:
+    """Freeze the teacher and move its decoder to the device; its encoder stays where it is.
+
+    With `dtype: bfloat16` the teacher keeps its dtype.
+    """
+    module: nn.Module = teacher  # whose methods have type annotations
+    module.requires_grad_(False)
+    module.eval()
+    if settings.dtype == "float32":
+        module.to(torch.float32)
+    for part in (teacher.model.decoder, teacher.proj_out):
+        part.to(device)
+
+
 def make_pair(
     teacher: WhisperForConditionalGeneration,
     student: WhisperForConditionalGeneration,
-    device: torch.device,
+    encode: TeacherEncoder,
     settings: Distil,
     padding_id: int,
 ) -> Pair:
-    """Move both models to the device: the student in float32, its encoder frozen by the settings.
+    """Move the student to the device of `encode`, in float32; a frozen encoder stays where it is.
 
-    With a frozen encoder both share the student's, and the teacher's stays where it is. With
-    `dtype: bfloat16` the teacher keeps its dtype.
+    `teacher` is one that is ready, and `encode` its encoder.
     """
-    student_module: nn.Module = student
-    student_module.to(device=device, dtype=torch.float32)
-    student_module.eval()  # the paper trains without dropout or layer drop
+    module: nn.Module = student
+    module.to(torch.float32)
+    module.eval()  # the paper trains without dropout or layer drop
+    module.requires_grad_(True)
     student.model.encoder.requires_grad_(not settings.freeze_encoder)
     student.model.encoder.embed_positions.requires_grad_(False)  # fixed sinusoids
     student.model.decoder.embed_tokens.requires_grad_(not settings.freeze_embeddings)
     student.model.decoder.embed_positions.requires_grad_(not settings.freeze_positions)
-    teacher_module: nn.Module = teacher
-    teacher_module.requires_grad_(False)
-    teacher_module.eval()
-    if settings.dtype == "float32":
-        teacher_module.to(torch.float32)
-    needed = (
-        [teacher.model.decoder, teacher.proj_out] if settings.freeze_encoder else [teacher_module]
-    )
-    for module in needed:
-        module.to(device)
+    trained = [student.model.decoder, student.proj_out]
+    for part in trained if settings.freeze_encoder else [module]:
+        part.to(encode.device)
     return Pair(
-        teacher=teacher, student=student, device=device, settings=settings, padding_id=padding_id
+        teacher=teacher, student=student, encode=encode, settings=settings, padding_id=padding_id
     )
+
+
+@contextmanager
+def on_device(student: WhisperForConditionalGeneration, device: torch.device) -> Iterator[None]:
+    """The student with its encoder on the device, which training with a frozen one leaves out."""
+    encoder: nn.Module = student.model.encoder
+    before = student.device
+    encoder.to(device)
+    try:
+        yield
+    finally:
+        encoder.to(before)
 
 
 def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -> MeanLoss:
@@ -124,14 +155,14 @@ def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
     batch = collate(rows, pair.padding_id).to(pair.device)
     is_target = batch.targets != IGNORED
     is_half = pair.settings.dtype == "bfloat16"
+    teacher_encoded = pair.encode(rows)
     with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not pair.settings.freeze_encoder):
-            encoded = pair.student.model.encoder(batch.features).last_hidden_state
+        if pair.settings.freeze_encoder:
+            encoded = teacher_encoded
+        else:
+            features = stacked_features(rows).to(pair.device)
+            encoded = pair.student.model.encoder(features).last_hidden_state
         with torch.no_grad():
-            shared = pair.settings.freeze_encoder
-            teacher_encoded = (
-                encoded if shared else pair.teacher.model.encoder(batch.features).last_hidden_state
-            )
             teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
         student_logits = _logits(pair.student, batch.inputs, encoded, is_target)
     return loss_sums(

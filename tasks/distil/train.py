@@ -11,12 +11,14 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from configs.schema import Distil
 from tasks.distil.batch import Prepared, Preparer
 from tasks.distil.checkpoint import Checkpoints
+from tasks.distil.encode import TeacherEncoder
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
-from tasks.distil.step import Pair, make_pair, mean_loss
+from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.tokens import SpecialTokens
 
 
@@ -40,6 +42,7 @@ def distil(
     device: torch.device | str,
     micro_batch_size: int,
     checkpoints: Checkpoints,
+    encoder_cache: EncoderCache | None = None,
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     checkpoint_every_steps: int | None = None,
@@ -50,7 +53,8 @@ def distil(
     The weights with the lowest score are returned. The score is `validate(student)`, called on its
     device and without gradients, or else the loss on `validation`. It is computed every
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
-    by default `evaluate_every_steps`. A resumed training ends with the same weights as an
+    by default `evaluate_every_steps`. With an `encoder_cache`, which a trained encoder cannot use,
+    audio is encoded once. A resumed training ends with the same weights as an
     uninterrupted one, bit by bit in float32 on the CPU. The teacher is moved to the device and
     frozen.
 
@@ -58,7 +62,12 @@ def distil(
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
     special = SpecialTokens.of(processor.tokenizer)
-    preparer = Preparer(processor.feature_extractor, special, teacher.config.max_target_positions)
+    preparer = Preparer(
+        processor.feature_extractor, special, teacher.config.max_target_positions, encoder_cache
+    )
+    ready_teacher(teacher, torch.device(device), settings)
+    dtype = getattr(torch, settings.dtype)
+    encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
 
     def prepared_from(num_consumed: int) -> Generator[Prepared, None, None]:
         return read_ahead(
@@ -72,9 +81,9 @@ def distil(
         with closing(prepared_from(0)) as prepared:
             return list(islice(prepared, NUM_CHOICE_WINDOWS))
 
-    student = initial_student(teacher, settings, first_windows, special.end_id)
+    student = initial_student(teacher, encode, settings, first_windows, special.end_id)
     training = Training(
-        make_pair(teacher, student, torch.device(device), settings, special.end_id),
+        make_pair(teacher, student, encode, settings, special.end_id),
         checkpoints,
         micro_batch_size,
     )

@@ -27,7 +27,7 @@ from tasks.distil.optimise import (
     set_learning_rate,
     trainable,
 )
-from tasks.distil.step import MeanLoss, Pair, add_gradients
+from tasks.distil.step import MeanLoss, Pair, add_gradients, on_device
 
 Validate = Callable[[WhisperForConditionalGeneration], float]
 """The score of a student, on its device; lower is better."""
@@ -98,7 +98,7 @@ class Training:
 
     def score(self, validate: Validate) -> None:
         """Score the student, and keep a copy of its weights if they are the best so far."""
-        with torch.no_grad():
+        with torch.no_grad(), on_device(self.pair.student, self.pair.device):
             score = float(validate(self.pair.student))
         self._rows[-1] = replace(self._rows[-1], validation=score)
         # negated so that with NaN scores the latest weights are kept

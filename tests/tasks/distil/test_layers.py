@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from storage.errors import UserError
+from tasks.distil.encode import TeacherEncoder
 from tasks.distil.layers import closest_layers, layers_of, spaced_layers
 
 
@@ -53,6 +54,7 @@ def test_layers_that_do_nothing_are_left_out(
     for index in (0, 2, 5):
         silence(teacher.model.decoder.layers[index])
     windows = [preparer(make_example(index)) for index in range(6)]
+    encode = TeacherEncoder(teacher, torch.device("cpu"), torch.float32)
     before = len(teacher.model.decoder.layers)
-    assert closest_layers(teacher, windows, 3, special.end_id) == (1, 3, 4)
+    assert closest_layers(teacher, encode, windows, 3, special.end_id) == (1, 3, 4)
     assert len(teacher.model.decoder.layers) == before

@@ -1,0 +1,15 @@
+"""Whether training keeps the encoder's outputs; needs no model."""
+
+from configs.schema import RunConfig
+
+
+def why_not_cached(config: RunConfig, num_windows: int) -> str | None:
+    """Why the encoder cache would not help a training on `num_windows`; None if it is used."""
+    settings = config.distil
+    if not config.runtime.encoder_cache_gb:
+        return "runtime.encoder_cache_gb is 0"
+    if not settings.freeze_encoder:
+        return "the encoder is trained, so its outputs change"
+    if settings.num_steps * settings.batch_size <= num_windows:
+        return "training ends before it sees a window twice"
+    return None
