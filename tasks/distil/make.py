@@ -81,8 +81,9 @@ def make_student_of(
         validations.append(validate(config, engine, speech))
         return validations[-1].wer_percent
 
+    num_windows = examples.num_examples
     cache = None
-    if why_not_cached(config, examples.num_examples) is None:
+    if why_not_cached(config, num_windows) is None:
         limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
         folder_of_cache = store.scratch_folder() / "encoder-cache"
         cache = EncoderCache(folder_of_cache, limit_bytes, teacher.model.model.encoder)
@@ -91,7 +92,7 @@ def make_student_of(
         processor,
         examples,
         (),
-        config.distil,
+        config.distil.model_copy(update={"num_steps": config.distil.steps_for(num_windows)}),
         device=teacher.model.device,
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,

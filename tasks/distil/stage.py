@@ -33,6 +33,7 @@ DISTIL: Final = Stage(
         "pseudo_label_weight": 1.0,
         "temperature": 2.0,
         "num_steps": 80000,
+        "num_epochs": None,
         "batch_size": 256,
         "peak_learning_rate": 0.0001,
         "num_warmup_steps": 500,

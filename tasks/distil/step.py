@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from tasks.distil.batch import Prepared, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
 from tasks.distil.loss import LossSums, loss_sums
 from tasks.whisper.tokens import IGNORED
+
+_MAX_PADDING: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +103,13 @@ def on_device(student: WhisperForConditionalGeneration, device: torch.device) ->
 
 
 def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -> MeanLoss:
-    """Accumulate the gradient of the mean loss of a batch, `micro_batch_size` rows at a time.
+    """Accumulate the gradient of the mean loss of a batch, at most `micro_batch_size` rows a time.
 
     The mean is over the tokens of the whole batch, so `micro_batch_size` affects rounding alone.
-    Rows are sorted by length, which reduces padding.
     """
     num_tokens = sum(row.num_targets for row in rows)
     total = _Total(pair)
-    for micro_batch in _split(sorted(rows, key=_num_inputs), micro_batch_size):
+    for micro_batch in by_length(rows, micro_batch_size):
         sums = _losses(pair, micro_batch)
         torch.autograd.backward(_weighted(pair.settings, sums) / max(num_tokens, 1))
         total.add(sums)
@@ -155,15 +157,19 @@ def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
     batch = collate(rows, pair.padding_id).to(pair.device)
     is_target = batch.targets != IGNORED
     is_half = pair.settings.dtype == "bfloat16"
-    teacher_encoded = pair.encode(rows)
+    shares_encoder = pair.settings.freeze_encoder
+    if shares_encoder or pair.settings.kl_weight:
+        teacher_encoded = pair.encode(rows)
     with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
-        if pair.settings.freeze_encoder:
+        if shares_encoder:
             encoded = teacher_encoded
         else:
             features = stacked_features(rows).to(pair.device)
             encoded = pair.student.model.encoder(features).last_hidden_state
-        with torch.no_grad():
-            teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
+        teacher_logits = None
+        if pair.settings.kl_weight:
+            with torch.no_grad():
+                teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
         student_logits = _logits(pair.student, batch.inputs, encoded, is_target)
     return loss_sums(
         student_logits, teacher_logits, batch.targets[is_target], pair.settings.temperature
@@ -182,8 +188,22 @@ def _logits(
     return logits
 
 
-def _num_inputs(row: Prepared) -> int:
-    return len(row.inputs)
+def by_length(rows: Sequence[Prepared], max_rows: int) -> Iterator[list[Prepared]]:
+    """Parts of at most `max_rows`, of similar lengths: at most 5 % of their tokens are padding."""
+    part: list[Prepared] = []
+    num_tokens = 0
+    for row in sorted(rows, key=lambda row: len(row.inputs)):
+        longest = len(row.inputs)
+        num_padded = longest * (len(part) + 1) - num_tokens - longest
+        if part and (
+            len(part) == max_rows or num_padded > _MAX_PADDING * longest * (len(part) + 1)
+        ):
+            yield part
+            part, num_tokens = [], 0
+        part.append(row)
+        num_tokens += longest
+    if part:
+        yield part
 
 
 def _split(rows: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:

@@ -32,7 +32,7 @@ GOLDEN = {
         "score": "4f2dd10c19c4474d",
         "index": "f20cc66f4eeecd4c",
         "filter": "9c75b667b99e7a6a",
-        "distil": "b7978828ce2974aa",
+        "distil": "ac185ff2042fcbb5",
         "evaluate": "b362d7f1944662e9",
     },
     "demo": {
@@ -42,7 +42,7 @@ GOLDEN = {
         "score": "fb95d874389bd9d1",
         "index": "5ccfac9071922400",
         "filter": "a8673fe8dc899a40",
-        "distil": "671fac6a6c6b849f",
+        "distil": "33a90bc7dd6eef45",
         "evaluate": "571e8f773b06591c",
     },
 }

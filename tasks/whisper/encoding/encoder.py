@@ -4,6 +4,9 @@ The weights are those of transformers, with projections of the same input fused.
 only; it has no notion of windows or text.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,7 +45,8 @@ class EncoderLayers:
         self._conv2: nn.Conv1d = encoder.conv2
         self._positions: Tensor = encoder.embed_positions.weight
         num_heads = encoder.config.encoder_attention_heads
-        self._layers = [_Layer(layer, num_heads) for layer in encoder.layers]
+        layers: Iterable[Any] = encoder.layers
+        self._layers = [_Layer(layer, num_heads) for layer in layers]
         self._norm: nn.LayerNorm = encoder.layer_norm
 
     @torch.inference_mode()

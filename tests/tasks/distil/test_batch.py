@@ -9,7 +9,7 @@ import torch
 from storage.errors import ShardError
 from tasks.distil.batch import collate
 from tasks.distil.encode import TeacherEncoder
-from tasks.distil.step import add_gradients, make_pair
+from tasks.distil.step import add_gradients, by_length, make_pair
 from tasks.distil.student import make_student
 from tasks.whisper.tokens import IGNORED
 
@@ -91,3 +91,16 @@ def test_neither_padding_nor_the_micro_batch_changes_the_gradient(
             assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
     is_trained = any(name.startswith("model.encoder") for name in expected)
     assert is_trained == (not freeze_encoder)
+
+
+@pytest.mark.parametrize("max_rows", [4, 16])
+def test_parts_of_a_batch_have_little_padding(make_example, preparer, max_rows) -> None:
+    texts = ["a", "the boat was very small", "mister", "we lost two horses and a letter"]
+    rows = [preparer(make_example(index, text=texts[index % 4])) for index in range(40)]
+    parts = list(by_length(rows, max_rows))
+    assert sorted(map(id, rows)) == sorted(id(row) for part in parts for row in part)
+    for part in parts:
+        lengths = [len(row.inputs) for row in part]
+        assert len(part) <= max_rows
+        assert sum(lengths) >= 0.95 * max(lengths) * len(lengths)
+    assert len(parts) <= 4 * -(-10 // max_rows)

@@ -276,3 +276,12 @@ def test_bfloat16_trains_and_keeps_float32_weights(train) -> None:
     result = train(settings={"dtype": "bfloat16", "num_steps": 20})
     assert result.rows[-1].loss < 0.9 * result.rows[0].loss
     assert {value.dtype for value in _state(result).values()} == {torch.float32}
+
+
+def test_pseudo_labels_alone_need_no_teacher(train, make_teacher) -> None:
+    teacher = make_teacher()
+    with torch.no_grad():
+        teacher.model.decoder.layers[1].fc1.weight.fill_(torch.nan)
+    result = train(teacher=teacher, settings={"kl_weight": 0.0}, validation=[])
+    assert [row.kl for row in result.rows] == [0.0] * 6
+    assert [row.loss for row in result.rows] == [row.ce for row in result.rows]
