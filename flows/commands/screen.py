@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from flows.dispatch.progress import Bar, watched_by
+from flows.interruption import ongoing
 
 _PIPE_WIDTH: Final = 150
 """Columns of output that goes to a file or to another program."""
@@ -77,12 +78,29 @@ def on_screen() -> Iterator[None]:
         TextColumn("{task.fields[remark]}"),
     )
     bars = Progress(*columns, console=OUT)
-    try:
-        with watched_by(Screen(bars)), nullcontext() if OUT.is_terminal else _logged(bars):
-            yield
-    finally:
+
+    def stop() -> None:
         if bars.live.is_started:
             bars.stop()
+
+    try:
+        with (
+            ongoing(lambda: _unfinished(bars), stop),
+            watched_by(Screen(bars)),
+            nullcontext() if OUT.is_terminal else _logged(bars),
+        ):
+            yield
+    finally:
+        stop()
+
+
+def _unfinished(bars: Progress) -> str:
+    """What the bars have not come to the end of, such as `label 3/10 shards, score 2/9 shards`."""
+    return ", ".join(
+        f"{task.description} {task.completed:g}/{task.total:g} {task.fields['unit']}"
+        for task in bars.tasks
+        if task.total and not task.finished
+    )
 
 
 @contextmanager
