@@ -131,4 +131,5 @@ def _leave(number: signal.Signals, has_saved: bool) -> None:
     words += [f"at {what}"] if what else []
     words += ["after saving a checkpoint"] if has_saved else []
     again = shlex.join(["distillery", *sys.argv[1:]])
-    os.write(_STDERR, f"distillery: {' '.join(words)}; to continue: {again}\n".encode())
+    start = "\r" if os.isatty(_STDERR) else ""  # over the ^C that a terminal shows
+    os.write(_STDERR, f"{start}distillery: {' '.join(words)}; to continue: {again}\n".encode())

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from logging.handlers import QueueHandler
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
@@ -160,6 +161,7 @@ def _interrupts_blocked() -> Iterator[None]:
     The terminal sends Ctrl-C to them too, but the parent handles it, and they end with the parent.
     It is blocked from the start, before the process could ignore it itself.
     """
+    resource_tracker.ensure_running()  # its start would unblock it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
