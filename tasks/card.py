@@ -39,9 +39,10 @@ def _head(manifest: Manifest) -> Iterable[str]:
     limits = {content.settings(name).get("filter.max_wer_percent", 0.0) for name in corpora}
     yield f"# {markdown(manifest.name)} {manifest.number}"
     yield ""
+    names = markdown(", ".join(corpora))
     yield (
         f"Speech with pseudo-labels: {total.windows:,} windows, {total.hours:,.2f} hours, from"
-        f" {len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} ({markdown(', '.join(corpora))})."
+        f" {len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} ({names})."
         " Each window is a FLAC recording at 16 kHz with the transcript that a teacher model"
         f" produced. The teacher is {_and(map(markdown_code, sorted(teachers)))}."
     )

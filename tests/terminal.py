@@ -77,9 +77,7 @@ class Terminal:
         """The exit status of the program, and after how many seconds it ended."""
         begun_s = time.monotonic()
         while self.process.poll() is None:
-            assert time.monotonic() < begun_s + limit_s, (
-                f"not within {limit_s} s: {self.end}"
-            )
+            assert time.monotonic() < begun_s + limit_s, f"not within {limit_s} s: {self.end}"
             self._look()
         taken_s = time.monotonic() - begun_s
         self._read()
