@@ -34,6 +34,8 @@ class Runtime(Settings):
     """A small model for speculative decoding: the same labels, sooner if its drafts are good."""
     micro_batch_size: Count = 16
     """Training windows per forward pass; limits memory without changing `distil.batch_size`."""
+    checkpoint_every_minutes: Positive = 10.0
+    """Minutes between checkpoints of a training, which it also writes after each validation."""
     encoder_cache_gb: Annotated[float, Field(ge=0)] = 10.0
     """Most gigabytes of encoder outputs kept on disk, so that training encodes its audio once.
 

@@ -17,24 +17,16 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 """Exit status of a command that did its work with failures, or found a problem."""
 
-_INTERRUPTED: Final = 130
-
 
 @contextmanager
 def failures_reported(config: Path) -> Iterator[None]:
-    """Print each shard that failed inside with the command that repairs it; then exit status 1.
-
-    Ctrl-C ends with exit status 130.
-    """
+    """Print each shard that failed inside with the command that repairs it; then exit status 1."""
     try:
         yield
     except DistilleryError as error:
         if not _print_failures(error, config):
             raise
         raise typer.Exit(FAILED) from error
-    except KeyboardInterrupt as error:
-        complain("interrupted; run the same command again to continue")
-        raise typer.Exit(_INTERRUPTED) from error
 
 
 def _print_failures(error: DistilleryError, config: Path) -> bool:

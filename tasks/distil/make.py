@@ -97,6 +97,8 @@ def make_student_of(
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
         encoder_cache=cache,
+        checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
+        num_read_threads=config.runtime.workers,
         on_step=on_step,
         validate=word_error_rate if speech else None,
     )
@@ -141,6 +143,8 @@ def _keep(
         recorded={
             "best_step": result.best_step,
             "validation_wer_percent": result.best_score,
+            "waiting_percent": round(result.waiting_percent, 2),
+            "padding_percent": round(result.padding_percent, 2),
             "manifest": f"{published.name}/{published.number}",
             **(_validated_on(validations[-1]) if validations else {}),
         },

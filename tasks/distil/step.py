@@ -40,11 +40,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class MeanLoss:
-    """Mean losses per target token of a batch, in nats; `kl` times temperature squared."""
+    """Mean losses per target token of a batch, in nats; `kl` times temperature squared.
+
+    `num_positions` input tokens went through the decoder, `num_padded` of them padding.
+    """
 
     loss: float
     ce: float
     kl: float
+    num_positions: int
+    num_padded: int
 
 
 def ready_teacher(
@@ -112,7 +117,7 @@ def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -
     for micro_batch in by_length(rows, micro_batch_size):
         sums = _losses(pair, micro_batch)
         torch.autograd.backward(_weighted(pair.settings, sums) / max(num_tokens, 1))
-        total.add(sums)
+        total.add(sums, micro_batch)
     return total.mean()
 
 
@@ -121,7 +126,7 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
     total = _Total(pair)
     with torch.no_grad():
         for micro_batch in _split(rows, micro_batch_size):
-            total.add(_losses(pair, micro_batch))
+            total.add(_losses(pair, micro_batch), micro_batch)
     return total.mean()
 
 
@@ -132,9 +137,12 @@ class _Total:
         self._settings = pair.settings
         self._kl = torch.zeros((), dtype=torch.float64, device=pair.device)
         self._ce = torch.zeros((), dtype=torch.float64, device=pair.device)
-        self._num_tokens = 0
+        self._num_tokens = self._num_positions = self._num_inputs = 0
 
-    def add(self, sums: LossSums) -> None:
+    def add(self, sums: LossSums, rows: Sequence[Prepared]) -> None:
+        lengths = [len(row.inputs) for row in rows]
+        self._num_positions += max(lengths) * len(lengths)
+        self._num_inputs += sum(lengths)
         self._kl += sums.kl.detach()
         self._ce += sums.ce.detach()
         self._num_tokens += sums.num_tokens
@@ -146,6 +154,8 @@ class _Total:
             loss=_weighted(self._settings, sums).item() / num_tokens,
             ce=self._ce.item() / num_tokens,
             kl=self._kl.item() / num_tokens,
+            num_positions=self._num_positions,
+            num_padded=self._num_positions - self._num_inputs,
         )
 
 

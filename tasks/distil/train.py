@@ -1,5 +1,7 @@
 """The training loop: updates, validation, checkpoints."""
 
+import math
+import time
 from collections.abc import Collection, Generator
 from contextlib import closing
 from itertools import islice
@@ -18,6 +20,7 @@ from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
+from tasks.termination import SavedFirst
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.tokens import SpecialTokens
 
@@ -46,6 +49,7 @@ def distil(
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     checkpoint_every_steps: int | None = None,
+    checkpoint_every_s: float = math.inf,
     num_read_threads: int = 1,
 ) -> TrainingResult:
     """Distil a student from `teacher`, resuming from the latest checkpoint if there is one.
@@ -53,10 +57,11 @@ def distil(
     The weights with the lowest score are returned. The score is `validate(student)`, called on its
     device and without gradients, or else the loss on `validation`. It is computed every
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
-    by default `evaluate_every_steps`. With an `encoder_cache`, which a trained encoder cannot use,
-    audio is encoded once. A resumed training ends with the same weights as an
-    uninterrupted one, bit by bit in float32 on the CPU. The teacher is moved to the device and
-    frozen.
+    by default `evaluate_every_steps`, and once `checkpoint_every_s` seconds have passed since the
+    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once. A
+    resumed training ends with the same weights as an uninterrupted one, bit by bit in float32 on
+    the CPU. On SIGTERM a checkpoint is saved once the current update is done, before the signal
+    takes effect. The teacher is frozen, and its decoder moved to the device.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
@@ -92,17 +97,50 @@ def distil(
         validation, training.pair, preparer, micro_batch_size, num_read_threads
     )
     checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
-    with closing(prepared_from(training.step * settings.batch_size)) as prepared:
+    saved_at = time.monotonic()
+    feed = _Feed(prepared_from(training.step * settings.batch_size))
+    with closing(feed), SavedFirst(training.save) as saved_first:
+        training.score_if_due(validate)  # it was stopped between an update and its score
         while training.step < settings.num_steps:
-            row = training.update(list(islice(prepared, settings.batch_size)))
-            is_last = row.step == settings.num_steps
+            rows = feed.take(settings.batch_size)
+            with saved_first.undivided():
+                row = training.update(rows)
             if on_step is not None:
                 on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
-            if validate and (is_last or row.step % settings.evaluate_every_steps == 0):
-                training.score(validate)
-            if is_last or row.step % checkpoint_every == 0:
-                training.save()
-    return training.result()
+            training.score_if_due(validate)
+            if (
+                training.is_due(checkpoint_every)
+                or time.monotonic() - saved_at >= checkpoint_every_s
+            ):
+                with saved_first.undivided():
+                    training.save()
+                saved_at = time.monotonic()
+    return training.result(waiting_percent=feed.waiting_percent)
+
+
+class _Feed:
+    """Prepared rows, and the share of time spent waiting for them."""
+
+    def __init__(self, prepared: Generator[Prepared, None, None]) -> None:
+        self._prepared = prepared
+        self._started_at = time.monotonic()
+        self._waiting_s = 0.0
+
+    def take(self, num_rows: int) -> list[Prepared]:
+        """The next rows."""
+        asked_at = time.monotonic()
+        rows = list(islice(self._prepared, num_rows))
+        self._waiting_s += time.monotonic() - asked_at
+        return rows
+
+    @property
+    def waiting_percent(self) -> float:
+        """The share of the time so far, in percent."""
+        return 100 * self._waiting_s / max(time.monotonic() - self._started_at, 1e-9)
+
+    def close(self) -> None:
+        """Stop the threads that prepare rows."""
+        self._prepared.close()
 
 
 def _loss_on(

@@ -37,13 +37,17 @@ Validate = Callable[[WhisperForConditionalGeneration], float]
 class TrainingResult:
     """The student with its best weights, and the metrics of every update.
 
-    Without validation the last weights are used and `best_score` is None.
+    Without validation the last weights are used and `best_score` is None. Since the last resume,
+    `waiting_percent` of the time was spent waiting for data, and `padding_percent` of the tokens
+    were padding.
     """
 
     student: WhisperForConditionalGeneration
     rows: tuple[TrainingRow, ...]
     best_step: int
     best_score: float | None
+    waiting_percent: float
+    padding_percent: float
 
 
 class Training:
@@ -60,6 +64,8 @@ class Training:
         self._optimizer = make_optimizer(pair.student, pair.settings)
         self._rows: list[TrainingRow] = []
         self._best: Best | None = None
+        self._saved_step = 0
+        self._num_positions = self._num_padded = 0
 
     def resume(self) -> None:
         """Load the latest checkpoint, if there is one."""
@@ -69,6 +75,7 @@ class Training:
         restore_weights(self.pair.student, snapshot.weights)
         restore_optimizer(self._optimizer, self.pair.student, snapshot.optimizer)
         self.step, self._best, self._rows = snapshot.step, snapshot.best, list(snapshot.rows)
+        self._saved_step = snapshot.step
 
     def update(self, rows: list[Prepared]) -> TrainingRow:
         """Update the weights; raises `ShardError` before applying a non-finite loss or gradient."""
@@ -77,6 +84,8 @@ class Training:
         set_learning_rate(self._optimizer, rate)
         self._optimizer.zero_grad(set_to_none=True)
         mean = add_gradients(self.pair, rows, self._micro_batch_size)
+        self._num_positions += mean.num_positions
+        self._num_padded += mean.num_padded
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
         self._refuse_not_finite(step, mean, norm.item())
         self._optimizer.step()
@@ -96,8 +105,23 @@ class Training:
                 " checkpoint is kept"
             )
 
-    def score(self, validate: Validate) -> None:
-        """Score the student, and keep a copy of its weights if they are the best so far."""
+    def is_due(self, every_steps: int) -> bool:
+        """Whether what happens every so many steps, and at the end, happens after this step."""
+        return self.step == self._settings.num_steps or self.step % every_steps == 0
+
+    def score_if_due(self, validate: Validate | None) -> None:
+        """Score the student where that is due, and keep a copy of the weights if they are the best.
+
+        Does nothing without `validate`, before the first step, or where the step has its score.
+        """
+        is_due = self.is_due(self._settings.evaluate_every_steps)
+        if (
+            validate is None
+            or not is_due
+            or not self._rows
+            or self._rows[-1].validation is not None
+        ):
+            return
         with torch.no_grad(), on_device(self.pair.student, self.pair.device):
             score = float(validate(self.pair.student))
         self._rows[-1] = replace(self._rows[-1], validation=score)
@@ -106,7 +130,9 @@ class Training:
             self._best = Best(step=self.step, score=score, weights=self._weights())
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless the last one is of this step."""
+        if self.step == self._saved_step:
+            return
         snapshot = Snapshot(
             step=self.step,
             weights=self._weights(),
@@ -115,8 +141,9 @@ class Training:
             rows=self._rows,
         )
         self._checkpoints.save(self.step, to_files(snapshot, self._made_with))
+        self._saved_step = self.step
 
-    def result(self) -> TrainingResult:
+    def result(self, *, waiting_percent: float) -> TrainingResult:
         """The student with its best weights, frozen, without gradients."""
         if self._best is not None:
             restore_weights(self.pair.student, self._best.weights)
@@ -127,6 +154,8 @@ class Training:
             rows=tuple(self._rows),
             best_step=self._best.step if self._best else self.step,
             best_score=self._best.score if self._best else None,
+            waiting_percent=waiting_percent,
+            padding_percent=100 * self._num_padded / max(1, self._num_positions),
         )
 
     def _weights(self) -> Tensors:

@@ -285,3 +285,14 @@ def test_pseudo_labels_alone_need_no_teacher(train, make_teacher) -> None:
     result = train(teacher=teacher, settings={"kl_weight": 0.0}, validation=[])
     assert [row.kl for row in result.rows] == [0.0] * 6
     assert [row.loss for row in result.rows] == [row.ce for row in result.rows]
+
+
+def test_checkpoints_are_also_written_by_time(train, checkpoints) -> None:
+    train(checkpoint_every_s=0.0)
+    assert checkpoints.saved == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_training_states_its_waiting_and_padding(train) -> None:
+    result = train(settings={"batch_size": 10}, micro_batch_size=10)
+    assert 0 <= result.waiting_percent <= 100
+    assert 0 < result.padding_percent <= 5
