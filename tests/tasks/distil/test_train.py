@@ -295,4 +295,4 @@ def test_checkpoints_are_also_written_by_time(train, checkpoints) -> None:
 def test_a_training_states_its_waiting_and_padding(train) -> None:
     result = train(settings={"batch_size": 10}, micro_batch_size=10)
     assert 0 <= result.waiting_percent <= 100
-    assert 0 < result.padding_percent <= 5
+    assert 0 <= result.padding_percent <= 5
