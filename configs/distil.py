@@ -65,6 +65,8 @@ class Distil(Settings):
     """How often a label that has timestamps keeps them."""
     previous_text_probability: Fraction = 0.0
     """How often the previous label of the speaker is given as a prompt, which is not trained on."""
+    trains_prompt: bool = False
+    """Have a loss on the task and no-timestamps tokens too, as the published collator has."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of activations; the student's weights are float32."""
     evaluate_every_steps: Count = 5_000

@@ -54,12 +54,18 @@ class Preparer:
     special: SpecialTokens
     max_target_positions: int
     cache: EncoderCache | None = None
+    trains_prompt: bool = False
 
     def __call__(self, example: Example) -> Prepared:
         """Prepare an example; raises `ShardError` if audio or label is too long for the model."""
         samples = example.samples()
         self._refuse_unfit(example, len(samples))
-        inputs, targets = inputs_and_targets(example.tokens, self.special, self._previous(example))
+        inputs, targets = inputs_and_targets(
+            example.tokens,
+            self.special,
+            self._previous(example),
+            trains_prompt=self.trains_prompt,
+        )
         encoded = None if self.cache is None else self.cache.get(samples)
         features = self._features(samples) if encoded is None else None
         return Prepared(samples, features, inputs, targets, encoded)

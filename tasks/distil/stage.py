@@ -41,6 +41,7 @@ DISTIL: Final = Stage(
         "max_gradient_norm": 1.0,
         "timestamp_probability": 0.5,
         "previous_text_probability": 0.0,
+        "trains_prompt": False,
         "dtype": "float32",
         "evaluate_every_steps": 5000,
         "num_validation_windows": 1000,

@@ -68,7 +68,11 @@ def distil(
     """
     special = SpecialTokens.of(processor.tokenizer)
     preparer = Preparer(
-        processor.feature_extractor, special, teacher.config.max_target_positions, encoder_cache
+        processor.feature_extractor,
+        special,
+        teacher.config.max_target_positions,
+        encoder_cache,
+        trains_prompt=settings.trains_prompt,
     )
     ready_teacher(teacher, torch.device(device), settings)
     dtype = getattr(torch, settings.dtype)
