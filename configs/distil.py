@@ -13,6 +13,22 @@ Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 """Indices of layers, rising."""
 
 
+class SpecAugment(Settings):
+    """Masks over the features that teacher and student hear (arXiv 1904.08779).
+
+    Defaults are those of its policy LD.
+    """
+
+    num_time_masks: Annotated[int, Field(ge=0)] = 2
+    """Spans of time to mask."""
+    max_time_frames: Count = 100
+    """Longest span, in frames of 10 ms."""
+    num_frequency_masks: Annotated[int, Field(ge=0)] = 2
+    """Bands of frequency to mask."""
+    max_frequency_bins: Count = 27
+    """Widest band, in mel bins."""
+
+
 class Distil(Settings):
     """The student and its training. Defaults are those of Distil-Whisper (arXiv 2311.00430).
 
@@ -67,6 +83,8 @@ class Distil(Settings):
     """How often the previous label of the speaker is given as a prompt, which is not trained on."""
     trains_prompt: bool = False
     """Have a loss on the task and no-timestamps tokens too, as the published collator has."""
+    spec_augment: SpecAugment | None = None
+    """Mask parts of the audio, others in each epoch; null: no augmentation, as in the paper."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of activations; the student's weights are float32."""
     evaluate_every_steps: Count = 5_000

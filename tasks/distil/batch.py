@@ -8,8 +8,10 @@ import numpy.typing as npt
 import torch
 from transformers import WhisperFeatureExtractor
 
+from configs.distil import SpecAugment
 from storage.errors import ShardError
 from tasks.audio import SAMPLE_RATE_HZ, Samples
+from tasks.distil.augment import masked
 from tasks.reading.examples import Example
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.tokens import (
@@ -55,6 +57,7 @@ class Preparer:
     max_target_positions: int
     cache: EncoderCache | None = None
     trains_prompt: bool = False
+    spec_augment: SpecAugment | None = None
 
     def __call__(self, example: Example) -> Prepared:
         """Prepare an example; raises `ShardError` if audio or label is too long for the model."""
@@ -68,6 +71,8 @@ class Preparer:
         )
         encoded = None if self.cache is None else self.cache.get(samples)
         features = self._features(samples) if encoded is None else None
+        if features is not None and self.spec_augment is not None:
+            features = masked(features, self.spec_augment, example.draw)
         return Prepared(samples, features, inputs, targets, encoded)
 
     def _features(self, samples: Samples) -> npt.NDArray[np.float32]:

@@ -10,6 +10,8 @@ def why_not_cached(config: RunConfig, num_windows: int) -> str | None:
         return "runtime.encoder_cache_gb is 0"
     if not settings.freeze_encoder:
         return "the encoder is trained, so its outputs change"
+    if settings.spec_augment is not None:
+        return "the audio is augmented, so the encoder hears something else in each epoch"
     if settings.steps_for(num_windows) * settings.batch_size <= num_windows:
         return "training ends before it sees a window twice"
     return None

@@ -42,6 +42,7 @@ DISTIL: Final = Stage(
         "timestamp_probability": 0.5,
         "previous_text_probability": 0.0,
         "trains_prompt": False,
+        "spec_augment": None,
         "dtype": "float32",
         "evaluate_every_steps": 5000,
         "num_validation_windows": 1000,

@@ -73,6 +73,7 @@ def distil(
         teacher.config.max_target_positions,
         encoder_cache,
         trains_prompt=settings.trains_prompt,
+        spec_augment=settings.spec_augment,
     )
     ready_teacher(teacher, torch.device(device), settings)
     dtype = getattr(torch, settings.dtype)
