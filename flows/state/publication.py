@@ -57,12 +57,37 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
     return manifest.publish(
         store,
         content,
-        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        published_at=_now(),
         versions=library_versions(),
-        licences={state.corpus.name: Terms(**asdict(state.corpus.licence)) for state in by_state},
+        licences=_licences(by_state),
         totals=_totals(by_state),
         render_card=render_card,
     )
+
+
+def manifest_of(
+    config: RunConfig,
+    store: Store,
+    states: Sequence[CorpusState],
+    *,
+    number: int,
+    parent: int | None,
+    published_at: str | None,
+) -> Manifest:
+    """The manifest of the shards as they are now under a number; not stored."""
+    by_state = training_shards(states)
+    content = content_of(config, by_state)
+    return Manifest(
+        number=number,
+        parent=parent,
+        digest=content.digest(),
+        published_at=published_at or _now(),
+        root=store.root,
+        versions=library_versions(),
+        licences=_licences(by_state),
+        totals=_totals(by_state),
+        content=content,
+    ).with_checksum()
 
 
 def find_current(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Manifest | None:
@@ -91,6 +116,14 @@ def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState
         parameters={state.corpus.name: _parameters(config, state) for state in by_state},
         missing_shards=tuple(unready + waiting),
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _licences(by_state: Iterable[CorpusState]) -> dict[str, Terms]:
+    return {state.corpus.name: Terms(**asdict(state.corpus.licence)) for state in by_state}
 
 
 def library_versions() -> dict[str, str]:
