@@ -186,7 +186,14 @@ def rerun(
     for path in again.stale:
         state.store.delete(path)
     resource = str(stage_named(stage).resource)
-    unit = Unit(stage=stage, place=again.place, resource=resource, part=again.part, job=again.job)
+    unit = Unit(
+        stage=stage,
+        place=again.place,
+        resource=resource,
+        part=again.part,
+        files=again.files,
+        job=again.job,
+    )
     _make(config, settings, [unit])
 
 

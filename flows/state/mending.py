@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from configs.schema import RunConfig
-from flows.state.repair import Kind, Producer, producer_of
-from flows.state.restoration import restore_card, restore_manifest
-from storage.errors import IntegrityError, UserError
+from flows.state.publication import restore_card, restore_manifest
+from flows.state.repair import Kind, Producer, is_stored, producer_of
+from storage.errors import IntegrityError
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
@@ -47,7 +47,7 @@ class Repairs:
 
         Raises `UserError` for a manifest that must be restored from a backup.
         """
-        found = [path for path in dict.fromkeys(paths) if path not in self._met and _is_known(path)]
+        found = [path for path in dict.fromkeys(paths) if path not in self._met and is_stored(path)]
         for path in found:
             self._met.add(path)
             mend(self._config, self._store, producer_of(path))
@@ -63,6 +63,12 @@ class Repairs:
             except IntegrityError as error:
                 if not self.mend([error.path]):
                     raise
+
+
+def damaged_files(*errors: BaseException | None) -> list[str]:
+    """The damaged files that errors are about."""
+    paths = (getattr(error, "damaged", "") or getattr(error, "path", "") for error in errors)
+    return [path for path in paths if path]
 
 
 def mend(config: RunConfig, store: Store, damaged: Producer) -> None:
@@ -109,8 +115,7 @@ def _receipts(config: RunConfig, store: Store, damaged: Producer) -> Iterator[st
     found = [
         path
         for path in listed
-        if path == damaged.path
-        or (path.startswith(of_shard) and _names(store, path, damaged.path))
+        if path == damaged.path or (path.startswith(of_shard) and _names(store, path, damaged.path))
     ]
     if damaged.stage == PLAN.name and not corpus_of_run(config, key.corpus).self_contained:
         found += [path for path in listed if path > of_shard and path not in found]
@@ -124,11 +129,3 @@ def _names(store: Store, receipt_path: str, path: str) -> bool:
         return False  # a damaged receipt is met, and mended, by itself
     files = (receipt.output, receipt.rejected, *receipt.beside)
     return any(file is not None and file.path == path for file in files)
-
-
-def _is_known(path: str) -> bool:
-    try:
-        producer_of(path)
-    except UserError:
-        return False
-    return True

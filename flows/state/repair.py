@@ -71,9 +71,8 @@ def producer_of(path: str) -> Producer:
 
     Raises `UserError` for a path that is not of the layout on storage (docs/architecture.md).
     """
-    if found := _SHARD.fullmatch(path):
-        if (stage := _stage(found)) is not None:
-            return _of_shard(path, stage, found)
+    if (found := _SHARD.fullmatch(path)) and (stage := _stage(found)) is not None:
+        return _of_shard(path, stage, found)
     if found := _MANIFEST.fullmatch(path):
         key = ShardKey("all", found["name"], int(found["number"]))
         kind = Kind.MANIFEST if found["suffix"] == "json" else Kind.CARD
@@ -94,6 +93,15 @@ def producer_of(path: str) -> Producer:
         f"{path!r} is not a stored file; expected a path below the root, such as"
         " label/librispeech/FINGERPRINT/train-clean-100/00007.SHA.parquet"
     )
+
+
+def is_stored(path: str) -> bool:
+    """Whether `path` is of the layout on storage, so that a file there can be repaired."""
+    try:
+        producer_of(path)
+    except UserError:
+        return False
+    return True
 
 
 def repair_command(config: str | Path, path: str) -> str:
