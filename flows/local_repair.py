@@ -17,7 +17,7 @@ from storage.errors import DistilleryError, IntegrityError, UserError
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.stage import DOWNLOAD
-from tasks.stages import CORPUS_STAGES
+from tasks.stages import CORPUS_STAGES, SHARD_STAGES
 
 
 def repair_locally(
@@ -105,12 +105,10 @@ class _Work:
         One of these lacks a receipt where an earlier repair was interrupted.
         """
         state = CorpusState.open(self._settings, key.corpus)
-        planned = {one.key: one for one in state.shards_of(key.split)}
-        stages = planned[key].stages if key in planned else ()
-        if stage not in stages:
-            yield stage
-        else:
-            yield from stages[: stages.index(stage) + 1]
+        shards = state.shards_of(key.split) if stage in SHARD_STAGES else ()
+        stages = next((one.stages for one in shards if one.key == key), ())
+        yield from stages[: stages.index(stage)] if stage in stages else ()
+        yield stage
 
     def _make_shard(self, stage: str, key: ShardKey) -> None:
         _, again = find_rerun(self._settings, stage, key)

@@ -10,7 +10,7 @@ import typer
 
 from flows.commands.screen import complain
 from flows.state.mending import recorded_repairs
-from flows.state.repair import again_command, is_stored, repair_command
+from flows.state.repair import again_command, with_command
 from storage.errors import DistilleryError, IntegrityError
 from tasks.stages import STAGE_NAMES
 
@@ -47,9 +47,7 @@ def failures_reported(config: Path, until: str = STAGE_NAMES[-1]) -> Iterator[No
 
 def report_damage(error: IntegrityError, config: Path | None) -> None:
     """Print which stored file is damaged, and the command that recreates it."""
-    complain(str(error))
-    if config is not None and is_stored(error.path):
-        complain(f"  again: {repair_command(config, error.path)}")
+    complain(str(error if config is None else with_command(config, error)))
 
 
 def _print_failures(error: DistilleryError, config: Path, until: str) -> bool:

@@ -140,26 +140,31 @@ class CorpusState:
         return tuple(name for name in chosen if not roles or self.corpus.splits[name] in roles)
 
     def plan_receipts(self, split: str) -> tuple[Receipt, ...]:
-        """The parts of a split's plan, in order, up to the first that is missing.
+        """The parts of a split's plan, in order, up to the first that is missing."""
+        parts = self._parts_of_plan(split)
+        return tuple(part for part in parts if part.key.index < next_part(parts))
 
-        Raises `IntegrityError` for a part that cannot be kept because one before it is missing.
+    def _parts_of_plan(self, split: str) -> list[Receipt]:
+        """All parts of a split's plan that exist, in order.
+
+        Raises `IntegrityError` for a part that cannot be kept because one before it is missing:
+        where annotations are read together, it is not known what that one was made of.
         """
         parts = sorted(self.split("plan", split).receipts, key=lambda part: part.key)
         number = next_part(parts)
-        if not self.corpus.self_contained:
-            for part in parts:
-                if part.key.index > number:
-                    path = self.place("plan", part.key).receipt_path(part.source_digest)
-                    raise IntegrityError(
-                        f"{path} continues a plan whose part {number:05d} is missing", path
-                    )
-        return tuple(part for part in parts if part.key.index < number)
+        for part in [] if self.corpus.self_contained else parts:
+            if part.key.index > number:
+                path = self.place("plan", part.key).receipt_path(part.source_digest)
+                raise IntegrityError(
+                    f"{path} continues a plan whose part {number:05d} is missing", path
+                )
+        return parts
 
     def unplanned_splits(self) -> dict[ShardKey, tuple[Receipt, ...]]:
         """The next part of each split's plan that has new files, with the files to read for it."""
         found: dict[ShardKey, tuple[Receipt, ...]] = {}
         for split in self.splits():
-            parts = self.split("plan", split).receipts
+            parts = self._parts_of_plan(split)
             files = files_to_plan(
                 self.downloads, split, parts, self_contained=self.corpus.self_contained
             )

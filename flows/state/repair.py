@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from flows.state.rerun import RERUN_STAGES
-from storage.errors import UserError
+from storage.errors import IntegrityError, UserError
 from storage.shard import ShardKey
 from tasks.stages import CORPUS_STAGES
 
 _RAW: Final = "raw"
 _SHARD = re.compile(
     r"(?:evaluate/(?P<model>[^/]+)|(?P<stage>[^/]+))/(?P<corpus>[^/]+)/(?P<fingerprint>[^/]+)"
-    r"/(?P<split>[^/]+)/(?:(?P<index>\d{5,})\.(?P<name>.+)|[0-9a-f]{16}\.summary\.json)"
+    r"/(?P<split>[^/]+)/(?:[0-9a-f]{16}\.summary\.json|(?P<index>\d{5,})\.(?P<name>.+))"
 )
 _MANIFEST = re.compile(r"manifests/(?P<name>[^/]+)/(?P<number>\d{5,})\.(?P<suffix>json|md)")
 _CHECKPOINT = re.compile(r"(?P<folder>distil/[^/]+/checkpoints/step-\d+)/[^/]+")
@@ -107,6 +107,14 @@ def is_stored(path: str) -> bool:
 def repair_command(config: str | Path, path: str) -> str:
     """The command that recreates the damaged file at `path`."""
     return f"distillery repair {shlex.quote(str(config))} {shlex.quote(path)}"
+
+
+def with_command(config: str | Path, error: IntegrityError) -> IntegrityError:
+    """The error with the command that recreates the damaged file, where it can be recreated."""
+    if not is_stored(error.path):
+        return error
+    again = f"; again: {repair_command(config, error.path)}"
+    return IntegrityError(f"{str(error).removesuffix(again)}{again}", error.path)
 
 
 def rerun_command(config: str | Path, stage: str, key: ShardKey) -> str:

@@ -1,8 +1,11 @@
 """Whether stored files are unchanged, and which command repairs one that is not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
@@ -79,6 +82,20 @@ def _command(
             return command
     number = published.number
     return f"{command}, with the configuration that published {number}: this one has changed"
+
+
+@contextmanager
+def unverified(store: Store, file: FileRef) -> Iterator[Path]:
+    """A stored table for somebody to look at, from which nothing is made; so it is not hashed.
+
+    Raises `IntegrityError` if it cannot be read because it is damaged.
+    """
+    with store.fetch(file, verify=False) as path:
+        try:
+            yield path
+        except (pa.ArrowException, OSError):
+            with store.fetch(file):
+                raise
 
 
 def verify_file(store: Store, file: Producer) -> None:

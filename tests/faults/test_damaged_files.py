@@ -47,7 +47,6 @@ TOLD = {
     "card": ("manifests/tiny/00001.md", ("manifest", "show", CONFIG, "--card")),
     "student receipt": ("distil/*/student.receipt.json", STATUS),
     "evaluation receipt": ("evaluate/student-*/*/*/*/00000.*.receipt.json", STATUS),
-    "report": ("reports/tiny/*.json", ("evaluate", CONFIG)),
 }
 """What says that a file of each kind is damaged."""
 
@@ -57,6 +56,7 @@ MENDED = {
     "normalised table": (f"normalise/{TRAIN}.{TABLE}", f"label/{TRAIN}.*.receipt.json"),
     "label receipt": (f"label/{TRAIN}.*.receipt.json", ""),
     "manifest": ("manifests/tiny/00001.json", ""),
+    "report": ("reports/tiny/*.json", ""),
     "student": ("distil/*/student-*/model.safetensors", "evaluate/student-*.receipt.json"),
     "transcripts": (f"evaluate/teacher-*/*/*/*/00000.{TABLE}", "reports/*"),
 }
