@@ -79,7 +79,8 @@ class _Work:
         if not is_current(self._settings, self._store, damaged):
             raise UserError(
                 f"{damaged.path} is not of the shards and settings that {self._config} has now;"
-                " repair it with the configuration that made it, or leave it: nothing reads it"
+                " repair it with the configuration that made it, or delete it, as this one does"
+                " without it"
             )
 
     def _make(self, damaged: Producer) -> None:

@@ -206,6 +206,18 @@ def test_a_manifest_of_other_shards_must_come_from_a_backup(
         assert "restore it from a backup" in told
 
 
+def test_a_file_of_other_settings_is_left_alone(finished: Finished, tmp_path: Path) -> None:
+    trial = copied(finished, tmp_path)
+    settings = yaml.safe_load((tmp_path / CONFIG).read_text())
+    settings["filter"]["max_wer_percent"] = 0
+    (tmp_path / CONFIG).write_text(yaml.safe_dump(settings))
+    path = flip(trial, f"filter/{TRAIN}.{TABLE}")
+    before = trial.files()
+    told = trial.command("repair", CONFIG, path, expect=2)
+    assert "repair it with the configuration that made it" in told
+    assert trial.files() == before
+
+
 def test_the_command_to_go_on_keeps_the_last_stage(finished: Finished, tmp_path: Path) -> None:
     trial = copied(finished, tmp_path)
     settings = yaml.safe_load((tmp_path / CONFIG).read_text())
