@@ -40,6 +40,7 @@ STATUS = ("status", CONFIG)
 VERIFY = ("manifest", "verify", CONFIG)
 
 TOLD = {
+    "raw archive": ("raw/*/*/archives/00000.*.tar", RERUN_NORMALISE),
     "raw index": ("raw/*/*/archives/00000.*.index.parquet", ("rerun", CONFIG, "plan", KEY)),
     "download receipt": ("raw/*/*/archives/00000.*.receipt.json", STATUS),
     "plan table": (f"plan/{TRAIN}.{TABLE}", RERUN_NORMALISE),
@@ -68,6 +69,7 @@ TOLD = {
 MENDED = {
     "plan table": (f"plan/{TRAIN}.{TABLE}", f"normalise/{TRAIN}.*.receipt.json"),
     "raw index": ("raw/*/*/archives/00000.*.index.parquet", f"plan/{TRAIN}.*.receipt.json"),
+    "raw archive": ("raw/*/*/archives/00000.*.tar", f"normalise/{TRAIN}.*.receipt.json"),
     "normalised table": (f"normalise/{TRAIN}.{TABLE}", f"label/{TRAIN}.*.receipt.json"),
     "label receipt": (f"label/{TRAIN}.*.receipt.json", ""),
     "manifest": ("manifests/tiny/00001.json", ""),
