@@ -104,6 +104,13 @@ def printed(text: str) -> list[str]:
     return words
 
 
+def said(trial: Trial, *words: str) -> str:
+    """What a command prints, whatever its exit status."""
+    started = trial.warm.start(trial.folder, words)
+    started.wait()
+    return started.log.read_text()
+
+
 def copied(finished: Finished, folder: Path) -> Trial:
     trial = finished.begin(folder, STAGE_NAMES[0], retries=0)
     trial.put(finished.files)
@@ -162,11 +169,11 @@ def test_a_damaged_record_of_a_failure_still_says_that_the_shard_failed(
     flip(trial, f"plan/{TRAIN}.{TABLE}")
     delete(trial, trial.files(f"normalise/{TRAIN}.*.receipt.json"))
     command = printed(trial.command(*RERUN_NORMALISE, expect=1))
-    assert printed(trial.command(*STATUS)) == command
+    assert printed(said(trial, *STATUS)) == command
     path = flip(trial, "normalise/*/*/*/*.failure.json")
-    assert "the record of the failure is damaged" in trial.command(*STATUS)
+    assert "the record of the failure is damaged" in said(trial, *STATUS)
     trial.command("repair", CONFIG, path)
-    assert "failed" not in trial.command(*STATUS).partition("?: not planned")[0]
+    assert "Failed shards" not in trial.command(*STATUS)
     check_green(finished, trial)
 
 
