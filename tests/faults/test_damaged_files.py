@@ -154,6 +154,24 @@ def test_a_run_repairs_what_it_finds_damaged_and_says_so(
     check_green(finished, trial)
 
 
+def test_a_run_tries_to_repair_once(finished: Finished, tmp_path: Path) -> None:
+    trial = copied(finished, tmp_path)
+    settings = yaml.safe_load((tmp_path / CONFIG).read_text())
+    settings["runtime"]["max_quarantined_percent"] = 0
+    (tmp_path / CONFIG).write_text(yaml.safe_dump(settings))
+    damaged = [flip(trial, path) for path in trial.files(f"normalise/*/*/train-*/?????.{TABLE}")]
+    delete(trial, trial.files("label/*.receipt.json"))
+    told = trial.command("run", CONFIG, "--until", "publish", expect=1)
+    assert "damaged, and not all made again: " in told
+    assert all(path in told for path in damaged)
+    assert "failed: normalise" in told and "repaired" not in told
+    assert f"again: distillery rerun {CONFIG} normalise" in told
+    assert told.rstrip().endswith(f"then: distillery run {CONFIG} --until publish")
+    settings["runtime"]["max_quarantined_percent"] = 50
+    (tmp_path / CONFIG).write_text(yaml.safe_dump(settings))
+    check_green(finished, trial)
+
+
 def test_a_damaged_summary_is_not_used_and_written_anew(finished: Finished, tmp_path: Path) -> None:
     trial = copied(finished, tmp_path)
     path = flip(trial, f"score/{Path(TRAIN).parent}/*.summary.json")
@@ -225,17 +243,6 @@ def test_a_file_of_other_settings_is_left_alone(finished: Finished, tmp_path: Pa
     told = trial.command("repair", CONFIG, path, expect=2)
     assert "repair it with the configuration that made it" in told
     assert trial.files() == before
-
-
-def test_the_command_to_go_on_keeps_the_last_stage(finished: Finished, tmp_path: Path) -> None:
-    trial = copied(finished, tmp_path)
-    settings = yaml.safe_load((tmp_path / CONFIG).read_text())
-    settings["normalise"]["max_duration_s"] = 7.9
-    settings["runtime"]["max_quarantined_percent"] = 0
-    (tmp_path / CONFIG).write_text(yaml.safe_dump(settings))
-    told = trial.command("run", CONFIG, "--until", "publish", expect=1)
-    assert f"again: distillery rerun {CONFIG} normalise" in told
-    assert told.rstrip().endswith(f"then: distillery run {CONFIG} --until publish")
 
 
 class Interrupted(Exception):
