@@ -54,6 +54,11 @@ class Terminal:
         return self._shown.decode(errors="replace")
 
     @property
+    def end(self) -> str:
+        """The end of that, for messages."""
+        return self.shown[-2000:]
+
+    @property
     def last_line(self) -> str:
         return self.shown.rstrip().splitlines()[-1]
 
@@ -64,7 +69,7 @@ class Terminal:
         """Wait while the program runs; everything it writes is read, and its children are noted."""
         deadline_s = time.monotonic() + limit_s
         while not is_reached():
-            assert self.process.poll() is None, f"it ended before {what}: {self.shown[-2000:]}"
+            assert self.process.poll() is None, f"it ended before {what}: {self.end}"
             assert time.monotonic() < deadline_s, f"{what}: not within {limit_s:.0f} s"
             self._look()
 
@@ -72,7 +77,7 @@ class Terminal:
         """The exit status of the program, and after how many seconds it ended."""
         begun_s = time.monotonic()
         while self.process.poll() is None:
-            assert time.monotonic() < begun_s + limit_s, f"not ended in {limit_s} s: {self.shown[-2000:]}"
+            assert time.monotonic() < begun_s + limit_s, f"not within {limit_s} s: {self.end}"
             self._look()
         taken_s = time.monotonic() - begun_s
         self._read()

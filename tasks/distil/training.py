@@ -108,7 +108,12 @@ class Training:
         Does nothing without `validate`, before the first step, or where the step has its score.
         """
         is_due = self.is_due(self._settings.evaluate_every_steps)
-        if validate is None or not is_due or not self._rows or self._rows[-1].validation is not None:
+        if (
+            validate is None
+            or not is_due
+            or not self._rows
+            or self._rows[-1].validation is not None
+        ):
             return
         with torch.no_grad():
             score = float(validate(self.pair.student))
