@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,5 +67,56 @@ def is_harmless(text: str) -> bool:
 
 def test_a_failed_run_and_its_status_are_plain_lines(hostile: Run, failed: Completed) -> None:
     assert is_harmless(failed.stderr)
+    assert "[red]x[/red]" in failed.stderr
     assert not RAW.search(failed.stdout)
-    assert not RAW.search(hostile.distillery("status", hostile.config.name).stdout)
+    status = hostile.distillery("status", hostile.config.name).stdout
+    assert is_harmless(status)
+    [failure] = hostile.json("status")["failures"]
+    assert "\\x1b[31m" in failure["reason"]
+
+
+def test_the_ui_shows_no_markup_and_its_logs_control_nothing(
+    hostile: Run, failed: Completed, started_at: str
+) -> None:
+    server = SHARED.started()
+
+    def shown(kind: str) -> list[dict[str, Any]]:
+        time = {"logs": "timestamp", "artifacts": "created"}[kind]
+        return [one for one in server.all(kind) if one[time] >= started_at.replace("+00:00", "Z")]
+
+    tables = wait_for(
+        lambda: [one["data"] for one in shown("artifacts") if "unreadable" in str(one["data"])],
+        SETTLE_LIMIT_S,
+        "the failed shard in the UI",
+    )
+    for table in tables:
+        [row] = json.loads(table)
+        assert is_harmless(row["reason"])
+        assert "\\<img src=x\\>" in row["reason"] and "[a]\\(javascript:b)" in row["reason"]
+    logs = wait_for(
+        lambda: [one["message"] for one in shown("logs") if "unreadable" in one["message"]],
+        SETTLE_LIMIT_S,
+        "the log of the failed shard",
+    )
+    assert all(is_harmless(message) for message in logs)
+    assert any("Traceback" in message for message in logs)
+
+
+def test_explain_shows_rows_as_they_are(hostile: Run, failed: Completed) -> None:
+    settings = yaml.safe_load(hostile.config.read_text())
+    settings["runtime"]["max_quarantined_percent"] = 100
+    hostile.config.write_text(yaml.safe_dump(settings))
+    hostile.run("--until", "normalise")
+    [line] = hostile.distillery(
+        "explain", hostile.config.name, "--reason", "unreadable_audio"
+    ).stdout.splitlines()[:-1]
+    assert is_harmless(line)
+    history = ("explain", hostile.config.name, f"good{ATTACK}")
+    shown = hostile.distillery(*history).stdout
+    assert is_harmless(shown)
+    assert any(
+        line.startswith("raw text") and line.endswith("\\nfake line") for line in shown.splitlines()
+    )
+    written = hostile.distillery(*history, "--json").stdout
+    assert not RAW.search(written)
+    assert json.loads(written)["utterance"]["raw_text"] == f"{ATTACK}\nfake line"

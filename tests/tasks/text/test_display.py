@@ -4,10 +4,16 @@ import json
 import unicodedata
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tasks.text.display import json_lines, lines, markdown, markdown_code, one_line
 
-PLAIN = ("a plain line", "no_audio 1,234", "Übung, 音声, नमस्ते\u200d, ម\u200bក", "CC-BY-4.0 (v2) 50 %!")
+PLAIN = (
+    "a plain line",
+    "no_audio 1,234",
+    "Übung, 音声, नमस्ते\u200d, ម\u200bក",
+    "CC-BY-4.0 (v2) 50 %!",
+)
 HOSTILE = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x08\x7f", "\u202eright to left",
     "\u2066isolate\u2069", "\u2028", "half \ud800", "tag \U000e0041", "\ufeffmark", "\nfake line",
@@ -49,8 +55,6 @@ def test_lines_stay_lines() -> None:
 )  # fmt: skip
 def test_markdown_shows_markup_as_text(text: str) -> None:
     """Rendered by a parser of CommonMark, the text is what it was."""
-    from markdown_it import MarkdownIt
-
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     [_, paragraph, _] = parser.parse(markdown(text))
     assert {token.type for token in paragraph.children} <= {"text", "text_special"}
@@ -63,8 +67,6 @@ def test_markdown_shows_markup_as_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["plain", "a`b", "``", "a\nb", "<b>"])
 def test_markdown_code_is_one_piece_of_code(text: str) -> None:
-    from markdown_it import MarkdownIt
-
     [_, paragraph, _] = MarkdownIt().parse(f"x {markdown_code(text)} y")
     [_, code, _] = paragraph.children
     assert (code.type, code.content.strip()) == ("code_inline", " ".join(text.split()))
