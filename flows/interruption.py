@@ -26,7 +26,6 @@ _STATUSES: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 _TIDY_LIMIT_S: Final = 1.0
 _POLL_S: Final = 0.05
-_NUM_SIGNALS_READ: Final = 64
 _STDERR: Final = 2
 
 
@@ -92,14 +91,9 @@ def _left_to_the_thread(number: int, frame: FrameType | None) -> None:
 
 def _watch(read_end: int) -> None:
     """End the process on the first signal; return once the other end of the pipe is closed."""
-    while received := os.read(read_end, _NUM_SIGNALS_READ):
-        if number := _first(received):
-            _end_process(number, read_end)
-
-
-def _first(received: bytes) -> signal.Signals | None:
-    """The first signal that ends the process; others have handlers too, such as time limits."""
-    return next((one for one in map(signal.Signals, received) if one in _STATUSES), None)
+    while received := os.read(read_end, 1):  # others have handlers too, such as time limits
+        if (number := received[0]) in _STATUSES:
+            _end_process(signal.Signals(number), read_end)
 
 
 def _end_process(number: signal.Signals, read_end: int) -> None:
@@ -117,8 +111,8 @@ def _wait(is_needed: Callable[[], bool], read_end: int, limit_s: float | None) -
     begun_at = time.monotonic()
     while is_needed() and (limit_s is None or time.monotonic() - begun_at < limit_s):
         if select.select([read_end], [], [], _POLL_S)[0]:
-            received = os.read(read_end, _NUM_SIGNALS_READ)
-            if not received or _first(received):
+            received = os.read(read_end, 1)
+            if not received or received[0] in _STATUSES:
                 return
 
 
