@@ -9,7 +9,17 @@ from typing import Final
 from storage.errors import ShardError
 from storage.outcome import Rejected, dropped, quarantined
 from tasks.corpora.ami_meetings import PART_OF_MEETING
-from tasks.corpora.base import Corpus, Licence, Member, NoReference, Raw, Role, Segment, Unplanned, checked_segment
+from tasks.corpora.base import (
+    Corpus,
+    Licence,
+    Member,
+    NoReference,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    checked_segment,
+)
 from tasks.corpora.nxt import NxtError, NxtSegment, Speaker, Words, segments, speakers
 from tasks.corpora.sources import Delivery, Expected
 

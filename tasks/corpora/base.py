@@ -173,11 +173,11 @@ def malformed(split: str, transcript: Member, number: int, line: str) -> Unplann
 def replaced_up_to(
     end: str, pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str], text: str
 ) -> str:
-    """`pattern.sub(by, text)` in linear time, for a pattern that scans ahead to the text `end`.
+    r"""`pattern.sub(by, text)` in linear time, for a pattern that scans ahead to the text `end`.
 
     Behind the last `end` nothing can match, but each start of the pattern would scan to the end.
 
-    >>> replaced_up_to("]", re.compile(r"\\[[^]]*]"), "", "[a] word [[[[[")
+    >>> replaced_up_to("]", re.compile(r"\[[^]]*]"), "", "[a] word [[[[[")
     ' word [[[[['
     """
     position = text.rfind(end) + len(end) if end in text else 0

@@ -6,7 +6,16 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from storage.outcome import quarantined
-from tasks.corpora.base import Licence, Member, Raw, Role, Segment, Unplanned, split_by_hash, checked_segment
+from tasks.corpora.base import (
+    Licence,
+    Member,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    checked_segment,
+    split_by_hash,
+)
 
 CHANNELS: Final = {"A": 0, "B": 1}
 SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}

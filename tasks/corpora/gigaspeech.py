@@ -7,7 +7,7 @@ Opus and one large JSON file with their segments.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import ijson
 
@@ -34,6 +34,7 @@ _SUBSETS: Final = {"{L}": "l", "{DEV}": "dev", "{TEST}": "test"}
 _UNSPLIT: Final = "l"
 """The split in which entries of unknown subsets are counted."""
 
+_MAX_OPEN_BRACKETS: Final = 5_000  # some in texts, where they need not be balanced
 _UNKNOWN_SPEAKERS: Final = (None, "", "N/A")
 _COLUMNS: Final = {
     **dict.fromkeys(("segment_id", "speaker", "text", "audio_id"), TEXT),
@@ -89,7 +90,7 @@ def _entries(raw: Raw, metadata: Member) -> Iterator[tuple[str, object]]:
     has_segments = False
     with raw.open(metadata) as file:
         try:
-            for recording in ijson.items(file, "audios.item", use_float=True):
+            for recording in ijson.items(_Shallow(file), "audios.item", use_float=True):
                 fields = recording if isinstance(recording, dict) else {}
                 aid, entries = fields.get("aid"), fields.get("segments")
                 if isinstance(aid, str) and isinstance(entries, list):
@@ -101,6 +102,23 @@ def _entries(raw: Raw, metadata: Member) -> Iterator[tuple[str, object]]:
             raise ShardError(what) from error
     if not has_segments:
         raise ShardError(what)
+
+
+class _Shallow:
+    """A JSON file; raises `ValueError` if far more brackets are opened than closed.
+
+    ijson needs memory and time that grow with the square of the depth.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._num_open = file, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._num_open += data.count(b"[") + data.count(b"{") - data.count(b"]") - data.count(b"}")
+        if self._num_open > _MAX_OPEN_BRACKETS:
+            raise ValueError(f"{self._num_open} brackets are open")
+        return data
 
 
 def _split_of(entry: object) -> str | None:
@@ -116,7 +134,7 @@ def _segment(
     split: str, aid: str, audio: Member | None, entry: object
 ) -> Segment | Unplanned | None:
     """The segment of an entry; None if a field is missing."""
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("subsets"), list):
         return None
     sid, text = entry.get("sid"), entry.get("text_tn")
     begin_s, end_s = entry.get("begin_time"), entry.get("end_time")

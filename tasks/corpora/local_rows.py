@@ -106,7 +106,7 @@ def _has_bytes(raw: Raw, table: Member, column: str) -> bool:
             schema = pq.read_schema(file)
         except (pa.ArrowException, OSError, ValueError):
             return False
-    if column not in schema.names:
+    if len(schema.get_all_field_indices(column)) != 1:
         return False
     kind = schema.field(column).type
     return not (pa.types.is_string(kind) or pa.types.is_large_string(kind))

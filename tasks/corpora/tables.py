@@ -23,10 +23,20 @@ class ColumnKind:
     is_type: Callable[[pa.DataType], bool]
 
 
-TEXT: Final = ColumnKind("text", lambda kind: _is_text(kind))
-NUMBER: Final = ColumnKind(
-    "numbers", lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind)
-)
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+TEXT: Final = ColumnKind("text", _is_text)
+NUMBER: Final = ColumnKind("numbers", _is_number)
 ANYTHING: Final = ColumnKind("anything", lambda _: True)
 
 
@@ -53,11 +63,16 @@ def parquet_rows(
         raise ShardError(f"{file.name} is not a complete Parquet file: {reason}") from error
 
 
+def _listed(names: Sequence[str]) -> str:
+    """The first names, without characters that would break or hide a line."""
+    text = ", ".join(names)[:_SHOWN_CHARS]
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _check_columns(file: Member, schema: pa.Schema, columns: Mapping[str, ColumnKind]) -> None:
-    found = ", ".join(schema.names)
     if missing := columns.keys() - set(schema.names):
         raise ShardError(
-            f"{file.name} has no column {min(missing)!r}; it has {found[:_SHOWN_CHARS]}"
+            f"{file.name} has no column {min(missing)!r}; it has {_listed(schema.names)}"
         )
     for name, kind in columns.items():
         fields = schema.get_all_field_indices(name)
@@ -71,20 +86,15 @@ def _check_columns(file: Member, schema: pa.Schema, columns: Mapping[str, Column
             )
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
     except UnicodeDecodeError:  # in one row: the others are not lost with it
         columns = {name: _decoded(batch.column(name)) for name in batch.schema.names}
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values())]
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
     return rows
 
 
@@ -127,9 +137,8 @@ def separated_rows(
                 is_complete = len(fields) == len(names)
                 yield number, line, dict(zip(names, fields, strict=True)) if is_complete else None
             elif missing := set(columns) - set(fields):
-                found = "".join(c if c.isprintable() else "?" for c in ", ".join(fields))
                 raise ShardError(
-                    f"{table.name} has no column {min(missing)!r}; it has {found[:_SHOWN_CHARS]}"
+                    f"{table.name} has no column {min(missing)!r}; it has {_listed(fields)}"
                 )
             else:
                 names = fields

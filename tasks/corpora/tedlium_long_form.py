@@ -5,7 +5,16 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from storage.outcome import Rejected, dropped, quarantined
-from tasks.corpora.base import Corpus, Member, Raw, Role, Segment, Unplanned, numbered_lines, checked_segment
+from tasks.corpora.base import (
+    Corpus,
+    Member,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    checked_segment,
+    numbered_lines,
+)
 from tasks.corpora.tedlium import TEDLIUM, stm_item, transcripts_by_split
 
 _SPLITS: Final[dict[str, Role]] = {"dev": "validation", "test": "test"}

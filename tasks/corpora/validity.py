@@ -1,4 +1,4 @@
-"""Which values of an annotated row a plan can hold: texts in UTF-8, and times in ascending order."""
+"""Which values of a row a plan can hold: texts in UTF-8, and times in ascending order."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, pairwise
