@@ -41,7 +41,6 @@ def plan_part(
     file_digests: Mapping[str, str],
     self_contained: bool = False,
     rejected_ids: Collection[str] = (),
-    replaced_ids: Collection[str] = (),
 ) -> PlannedPart:
     """Group the segments of `split` that are not planned yet into shards from `first_shard` on.
 
@@ -53,11 +52,10 @@ def plan_part(
     quarantined: if files are `self_contained`, the first in the order of `segments`, all of which
     are of new files; otherwise the order of `segments` has no effect.
 
-    `known_ids` are those of earlier parts. Of these, `rejected_ids` had no usable segment, and get
-    one if their source was repaired; `replaced_ids` were planned from an earlier version of a
-    file, and stay as they are.
+    `known_ids` are those of earlier parts. Of these, `rejected_ids` have no segment, and get one if
+    there is a valid one now, such as a row whose audio was missing.
     """
-    items = [item for item in segments if item.split == split and _id(item) not in replaced_ids]
+    items = [item for item in segments if item.split == split]
     if not self_contained:
         open_ids = {item.id for item in items if isinstance(item, Segment)} & {*rejected_ids}
         items = [item for item in items if _id(item) not in known_ids or _id(item) in open_ids]

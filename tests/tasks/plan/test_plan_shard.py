@@ -346,22 +346,6 @@ def test_rows_that_an_earlier_part_rejected_are_planned_once_they_are_valid() ->
     assert rejected(second) == []
 
 
-def test_a_repaired_file_adds_only_the_rows_that_were_rejected() -> None:
-    digests = {"0.parquet": "a" * 64}
-    rows = [in_parquet("0.parquet", row) for row in range(3)]
-    part = planned(
-        rows,
-        known_ids={item.id for item in rows},
-        rejected_ids={rows[1].id},
-        replaced_ids={rows[0].id, rows[2].id},
-        first_shard=1,
-        file_digests=digests,
-        self_contained=True,
-    )
-    assert ids_by_shard(part) == {1: [rows[1].id]}
-    assert rejected(part) == []
-
-
 @pytest.mark.parametrize("self_contained", [False, True])
 def test_an_id_belongs_to_its_segment_wherever_a_bad_row_has_it_too(self_contained: bool) -> None:
     good = in_parquet("0.parquet", 0)
