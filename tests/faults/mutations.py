@@ -109,6 +109,11 @@ def odd_text(chance: random.Random) -> str:
     """A text that a field should not have, in few cases a very long one."""
     if chance.random() < 0.95:
         return chance.choice(TEXTS)
+    return very_long(chance)
+
+
+def very_long(chance: random.Random) -> str:
+    """A text at which a pattern needs seconds if its time is quadratic."""
     return chance.choice(REPEATED) * LONG + chance.choice(ENDINGS)
 
 
@@ -116,9 +121,10 @@ def with_odd_fields(data: bytes, chance: random.Random) -> bytes:
     """Lines of text with other fields: replaced, missing, doubled, swapped, very long."""
     lines = data.decode("utf-8", errors="replace").split("\n")
     at = chance.randrange(len(lines))
-    parts = re.split(r"([\t|, ]+)", lines[at])
+    is_number = chance.random() < 0.2
+    parts = re.split(r"([^0-9.e]+)" if is_number else r"([\t|, ]+)", lines[at])
     field = chance.randrange(0, len(parts), 2)
-    kind = chance.randrange(6)
+    kind = 0 if is_number else chance.randrange(6)
     if kind < 3:
         parts[field] = odd_text(chance)
     elif kind == 3:
@@ -127,6 +133,8 @@ def with_odd_fields(data: bytes, chance: random.Random) -> bytes:
         parts[field : field + 2] = []
     else:
         parts += parts[field:]
+    if chance.random() < 0.1:
+        parts.append(f" {very_long(chance)}")
     lines[at] = "".join(parts)
     if chance.random() < 0.2:
         lines.insert(chance.randrange(len(lines)), chance.choice(lines))
