@@ -3,13 +3,15 @@
 import gzip
 import tarfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from storage.errors import ShardError
 from storage.sink import HashingSink
-from tasks.download.archive import index, stored_name, unpack
+from tasks.download.archive import stored_name, unpack
 from tasks.download.schema import INDEX
 from tests.builders import flac, noise, sine, special, sphere, tar, tar_gz
 
@@ -21,25 +23,27 @@ FILES = {
 }
 
 
-def stored(folder: Path, name: str, data: bytes) -> Path:
-    """The stored form of a distributed file."""
+def stored(folder: Path, name: str, data: bytes, **bound: float) -> tuple[bytes, pa.Table]:
+    """The stored form of a distributed file, and its index."""
     source, kept = folder / name, folder / "kept"
     source.write_bytes(data)
     sink = HashingSink(kept)
     try:
-        unpack(source, name, sink)
+        table = unpack(source, name, sink, **bound)
     finally:
         sink.close()
-    return kept
+    return kept.read_bytes(), table
 
 
-def members(path: Path, name: str = "x.tar") -> dict[str, bytes]:
-    """Every member of the index with its bytes."""
-    data, table = path.read_bytes(), index(path, name)
+def members(data: bytes, table: pa.Table) -> dict[str, bytes]:
+    """Every member of the index with its bytes, which match its digest."""
     assert table.schema == INDEX
-    return {
+    found = {
         row["name"]: data[row["offset"] : row["offset"] + row["size"]] for row in table.to_pylist()
     }
+    digests = dict(zip(table["name"].to_pylist(), table["sha256"].to_pylist(), strict=True))
+    assert digests == {name: sha256(data).hexdigest() for name, data in found.items()}
+    return found
 
 
 @pytest.mark.parametrize(
@@ -48,43 +52,43 @@ def members(path: Path, name: str = "x.tar") -> dict[str, bytes]:
 def test_every_file_of_an_archive_is_indexed(
     tmp_path: Path, name: str, pack: Callable[..., bytes]
 ) -> None:
-    kept = stored(tmp_path, name, pack(FILES))
-    assert members(kept, name) == FILES
-    assert index(kept, name).column("name").to_pylist() == sorted(FILES)
+    data, table = stored(tmp_path, name, pack(FILES))
+    assert members(data, table) == FILES
+    assert table.column("name").to_pylist() == sorted(FILES)
 
 
 def test_a_compressed_archive_is_stored_uncompressed(tmp_path: Path) -> None:
-    assert stored(tmp_path, "x.tar.gz", tar_gz(FILES)).read_bytes() == tar(FILES)
+    assert stored(tmp_path, "x.tar.gz", tar_gz(FILES))[0] == tar(FILES)
     assert stored_name("x.tar.gz") == stored_name("x.tgz") == stored_name("x.tar") == "x.tar"
 
 
 def test_an_archive_of_several_gzip_members_is_read_completely(tmp_path: Path) -> None:
     data = tar(FILES)
     parts = gzip.compress(data[:5000]) + gzip.compress(data[5000:])
-    assert stored(tmp_path, "x.tar.gz", parts).read_bytes() == data
+    assert stored(tmp_path, "x.tar.gz", parts)[0] == data
 
 
 def test_long_names_are_kept(tmp_path: Path) -> None:
     files = {f"{'deep/' * 60}ümlaut {'long' * 50}.txt": b"x"}
-    assert members(stored(tmp_path, "x.tar", tar(files))) == files
+    assert members(*stored(tmp_path, "x.tar", tar(files))) == files
 
 
 @pytest.mark.parametrize("name", ["train.tsv", "train-00000.parquet", "metadata.json"])
 def test_a_plain_file_is_its_own_member(tmp_path: Path, name: str) -> None:
-    assert members(stored(tmp_path, name, b"a\tb\n"), name) == {name: b"a\tb\n"}
+    assert members(*stored(tmp_path, name, b"a\tb\n")) == {name: b"a\tb\n"}
 
 
 def test_a_leading_dot_is_not_part_of_a_name(tmp_path: Path) -> None:
-    assert members(stored(tmp_path, "x.tar", tar({"./a/./b.txt": b"x"}))) == {"a/b.txt": b"x"}
+    assert members(*stored(tmp_path, "x.tar", tar({"./a/./b.txt": b"x"}))) == {"a/b.txt": b"x"}
 
 
 def test_the_last_of_two_members_with_one_name_counts(tmp_path: Path) -> None:
     twice = tar({"a": b"old"})[:1024] + tar({"a": b"new"})
-    assert members(stored(tmp_path, "x.tar", twice)) == {"a": b"new"}
+    assert members(*stored(tmp_path, "x.tar", twice)) == {"a": b"new"}
 
 
 def test_an_empty_archive_has_no_members(tmp_path: Path) -> None:
-    assert members(stored(tmp_path, "x.tar", tar({}))) == {}
+    assert members(*stored(tmp_path, "x.tar", tar({}))) == {}
 
 
 def test_links_are_resolved_inside_the_archive(tmp_path: Path) -> None:
@@ -94,7 +98,7 @@ def test_links_are_resolved_inside_the_archive(tmp_path: Path) -> None:
         special("chain.sph", tarfile.SYMTYPE, "legacy/same.sph"),
     ]
     archive = tar({"data/a.sph": b"audio", "z": b"z"}, links[::-1])
-    found = members(stored(tmp_path, "x.tar", archive))
+    found = members(*stored(tmp_path, "x.tar", archive))
     assert {name for name, data in found.items() if data == b"audio"} == {
         "data/a.sph",
         "legacy/same.sph",
@@ -115,7 +119,7 @@ def test_dangling_and_outside_links_are_not_members(tmp_path: Path) -> None:
         special("folder", tarfile.SYMTYPE, "data"),
     ]
     archive = tar({"data/a.txt": b"a"}, links)
-    assert set(members(stored(tmp_path, "x.tar", archive))) == {"data/a.txt"}
+    assert set(members(*stored(tmp_path, "x.tar", archive))) == {"data/a.txt"}
 
 
 @pytest.fixture
@@ -137,7 +141,7 @@ def test_outside_names_are_not_members_and_nothing_is_written(surroundings: Path
         "..": b"x",
         "good/..hidden": b"kept",
     }
-    assert members(stored(surroundings, "x.tar", tar(hostile))) == {"good/..hidden": b"kept"}
+    assert members(*stored(surroundings, "x.tar", tar(hostile))) == {"good/..hidden": b"kept"}
     assert not Path("/tmp/escaped-distillery-test.txt").exists()
 
 
@@ -145,7 +149,7 @@ def test_devices_are_not_members_and_not_created(surroundings: Path) -> None:
     kinds = (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE)
     specials = [special(f"special-{kind.decode()}", kind) for kind in kinds]
     archive = tar({"good.txt": b"x"}, specials)
-    assert members(stored(surroundings, "x.tar", archive)) == {"good.txt": b"x"}
+    assert members(*stored(surroundings, "x.tar", archive)) == {"good.txt": b"x"}
 
 
 @pytest.mark.parametrize("cut", [10, 1000, -1, -9])
@@ -193,7 +197,7 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
 
 def refused(folder: Path, name: str, data: bytes) -> None:
     with pytest.raises(ShardError, match=name) as raised:
-        index(stored(folder, name, data), name)
+        stored(folder, name, data)
     assert len(str(raised.value).splitlines()) == 1
 
 
@@ -208,7 +212,7 @@ def test_the_duration_of_flac_is_known_and_of_others_is_not(tmp_path: Path) -> N
         "torn.flac": b"fLaC and then nothing",
         "talk.sph": sphere(noise(16_000)),
     }
-    table = index(stored(tmp_path, "x.tar", tar(files)), "x.tar")
+    _, table = stored(tmp_path, "x.tar", tar(files))
     durations = dict(
         zip(*(table.column(c).to_pylist() for c in ("name", "duration_s")), strict=True)
     )
