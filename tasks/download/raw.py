@@ -27,6 +27,7 @@ from tasks.download.parts import (
     Part,
     delivered,
     download_place,
+    file_identity,
     listing_digest,
     mirror_of,
 )
@@ -54,8 +55,8 @@ def download(
     if isinstance(part.source, HubFiles) and part.file is None:
         return _download_listing(store, corpus, settings, part, part.source)
     url, expected = _address(corpus, settings, part)
-    identity = [expected.algorithm, expected.hexadecimal] if expected else ["first", part.name]
-    place, source_digest = download_place(corpus, part.key), digest(identity)
+    place = download_place(corpus, part.key)
+    source_digest = file_identity(expected) if expected else digest(["first", part.name])
     if (done := find_receipt(store, place, source_digest)) is not None:
         return done
     is_hub = part.file is not None and settings.mirror is None
