@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from storage.schema import row_ids
 from tasks.download.files import Files
-from tasks.download.origin import downloads_of_plan
+from tasks.download.origin import downloads_of_shard
 from tasks.job import Inputs, Output
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
@@ -30,7 +30,7 @@ def _make(inputs: Inputs) -> Output:
     files = Files(
         inputs.store,
         config.corpora[key.corpus].mirror,
-        downloads_of_plan(inputs.store, inputs.corpus, job.inputs["plan"]),
+        downloads_of_shard(inputs.store, inputs.corpus, job.inputs["plan"], job.sources[0]),
     )
     outcomes = normalise_shard(
         segments,
