@@ -1,14 +1,13 @@
 """Stores archives as plain tar with an index of their members; nothing is extracted to disk."""
 
 import gzip
-import io
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -16,6 +15,7 @@ from storage.errors import ShardError
 from tasks.download.members import (
     Passing,
     Position,
+    Readable,
     Writable,
     index_table,
     is_outside,
@@ -23,7 +23,6 @@ from tasks.download.members import (
     position,
     tar_members,
 )
-from tasks.download.schema import BLOCK_BYTES
 
 MAX_EXPANSION: Final = 100.0
 """Speech hardly shrinks and annotations shrink 10 to 20 times; deflate reaches 1,000."""
@@ -81,7 +80,7 @@ def unpack(
         raise ShardError(f"{name} is not a complete gzip file: {error}") from error
 
 
-def _of_file(file: BinaryIO | gzip.GzipFile, stored: str, sink: Writable) -> dict[str, Position]:
+def _of_file(file: Readable, stored: str, sink: Writable) -> dict[str, Position]:
     passing = Passing(file, sink)
     if stored.endswith(".tar"):
         return tar_members(passing)
@@ -128,7 +127,7 @@ def _zip_to_tar(archive: zipfile.ZipFile, sink: "_Bounded") -> dict[str, Positio
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, sink: "_Bounded") -> Iterator[bytes]:
     with archive.open(info) as content:
-        yield from Passing(io.BufferedReader(content, BLOCK_BYTES), sink).chunks()
+        yield from Passing(content, sink).chunks()
 
 
 class _Bounded:

@@ -6,7 +6,7 @@ import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
-from typing import BinaryIO, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 import soundfile
@@ -18,6 +18,13 @@ _MAX_READ_BYTES: Final = 1 << 24
 """Of one header: tarfile reads extended headers at once, whatever size they claim."""
 
 _FLAC_FRAMES_BITS: Final = 36
+
+
+class Readable(Protocol):
+    """Where the bytes of a distributed file come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
 
 
 class Writable(Protocol):
@@ -40,7 +47,7 @@ class Position(NamedTuple):
 class Passing(io.RawIOBase):
     """A file that can only be read forwards; all that is read or skipped is written to a sink."""
 
-    def __init__(self, source: BinaryIO, sink: Writable) -> None:
+    def __init__(self, source: Readable, sink: Writable) -> None:
         self._source, self._sink = source, sink
         self._position = 0
         self.last = b""
@@ -77,7 +84,7 @@ class Passing(io.RawIOBase):
         return self._position
 
 
-def _filled(source: BinaryIO, size: int) -> bytes:
+def _filled(source: Readable, size: int) -> bytes:
     """`size` bytes, fewer only at the end of the file."""
     data = source.read(size)
     while 0 < len(data) < size and (more := source.read(size - len(data))):

@@ -1,7 +1,11 @@
 """Archives are indexed, never extracted; damaged and hostile ones are handled."""
 
 import gzip
+import io
+import random
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +16,7 @@ import pytest
 from storage.errors import ShardError
 from storage.sink import HashingSink
 from tasks.download.archive import stored_name, unpack
-from tasks.download.schema import INDEX
+from tasks.download.schema import BLOCK_BYTES, INDEX, WHOLE_BYTES
 from tests.builders import flac, noise, sine, special, sphere, tar, tar_gz
 
 FILES = {
@@ -223,3 +227,96 @@ def test_the_duration_of_flac_is_known_and_of_others_is_not(tmp_path: Path) -> N
         "torn.flac": None,
         "talk.sph": None,
     }
+
+
+def bomb(name: str) -> bytes:
+    """200 MiB of zeros, a thousand times smaller."""
+    member = tarfile.TarInfo("zeros.wav")
+    member.size = 200 << 20
+    if name.endswith(".zip"):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("zeros.wav", bytes(200 << 20))
+        return file.getvalue()
+    pack = zlib.compressobj(wbits=31)
+    head = member.tobuf() if name.endswith(".tar.gz") else b""
+    return b"".join(
+        [
+            pack.compress(head),
+            *(pack.compress(bytes(1 << 20)) for _ in range(200)),
+            pack.compress(bytes(1024)),
+            pack.flush(),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tsv.gz", "x.zip"])
+def test_an_archive_that_expands_too_much_is_refused_before_the_disk_fills(
+    tmp_path: Path, name: str
+) -> None:
+    data = bomb(name)
+    with pytest.raises(ShardError, match=rf"{name} expands to over 100 times its") as raised:
+        stored(tmp_path, name, data)
+    assert len(str(raised.value).splitlines()) == 1
+    assert "runtime.max_expansion" in str(raised.value)
+    assert (tmp_path / "kept").stat().st_size <= 64 << 20
+
+
+def test_the_bound_on_expansion_can_be_raised(tmp_path: Path) -> None:
+    name = "x.tar.gz"
+    data, table = stored(tmp_path, name, bomb(name), max_expansion=2000)
+    assert table["size"].to_pylist() == [200 << 20]
+    assert len(data) == (200 << 20) + 1536
+
+
+def test_a_small_file_may_expand_as_much_as_it_likes(tmp_path: Path) -> None:
+    text = b"the same line again\n" * 50_000
+    packed = gzip.compress(text, mtime=0)
+    assert len(text) > 100 * len(packed)
+    assert members(*stored(tmp_path, "x.tsv.gz", packed)) == {"x.tsv": text}
+
+
+@pytest.mark.parametrize("size", [8 << 30, 1 << 62])
+def test_a_header_of_any_claimed_size_takes_no_memory(tmp_path: Path, size: int) -> None:
+    header = tarfile.TarInfo("a")
+    header.type, header.size = tarfile.XHDTYPE, size
+    data = header.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)
+    refused(tmp_path, "x.tar", data + tar({"b": b"x"}))
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE])
+def test_a_member_of_any_claimed_size_is_refused(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("a")
+    header.type, header.size = kind, 1 << 62
+    refused(tmp_path, "x.tar", header.tobuf(tarfile.GNU_FORMAT) + tar({"b": b"x"}))
+
+
+def test_a_name_that_is_not_utf_8_is_kept_readable(tmp_path: Path) -> None:
+    data = tar({"caf\udce9.txt": b"x"})
+    assert members(*stored(tmp_path, "x.tar", data)) == {"caf\N{REPLACEMENT CHARACTER}.txt": b"x"}
+
+
+def test_a_zip_is_stored_as_a_tar_with_digests(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("LibriSpeech")
+        for name, content in {**FILES, "../outside.txt": b"x"}.items():
+            archive.writestr(name, content)
+    data, table = stored(tmp_path, "x.zip", file.getvalue())
+    assert members(data, table) == FILES
+    with tarfile.open(fileobj=io.BytesIO(data)) as kept:
+        positions = {one.name: (one.offset_data, one.size) for one in kept}
+    for row in table.to_pylist():
+        assert positions[row["name"]] == (row["offset"], row["size"])
+
+
+@pytest.mark.parametrize("size", [WHOLE_BYTES, WHOLE_BYTES + 1, 18 * BLOCK_BYTES + 5])
+@pytest.mark.parametrize("name", ["x.tar", "x.parquet"])
+def test_a_large_member_has_the_digests_of_its_blocks(tmp_path: Path, name: str, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    _, table = stored(tmp_path, name, tar({"a": content}) if name == "x.tar" else content)
+    starts = range(0, size, BLOCK_BYTES) if size > WHOLE_BYTES else ()
+    digests = [sha256(content[start : start + BLOCK_BYTES]).digest() for start in starts]
+    [row] = table.to_pylist()
+    assert row["blocks"] == (b"".join(digests) or None)
+    assert row["sha256"] == sha256(content).hexdigest()
