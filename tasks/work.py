@@ -15,7 +15,9 @@ from storage.stage import Place, combined_digest, find_receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.files import RawFiles
+from tasks.download.parts import Downloads
 from tasks.job import Inputs, Job
+from tasks.plan.parts import current_parts
 from tasks.plan.shard import plan_part
 from tasks.plan.stage import PLAN
 from tasks.stages import stage_named
@@ -63,7 +65,13 @@ def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Re
     sources = tuple(archive.output.sha256 for archive in archives)
     if (done := find_receipt(store, place, combined_digest(sources))) is not None:
         return done
-    earlier = Split.load(store, place.folder).receipts
+    plan = current_parts(
+        store,
+        Downloads.load(store, corpus, settings),
+        place.key.split,
+        Split.load(store, place.folder).receipts,
+    )
+    earlier = [part for part in plan.parts if part.key.index < place.key.index]
     raw = RawFiles(store, archives, settings.mirror)
     rejected_ids = frozenset(_ids(store, [one.rejected for one in earlier]))
     part = plan_part(

@@ -34,7 +34,7 @@ def command(
         return
     settings, store = open_run(config)
     store.check()
-    with failures_reported(config), on_screen():
+    with failures_reported(config, last), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
     show(run_view(read_summary(settings, store, states), str(config)))
 

@@ -131,7 +131,7 @@ def go_through(store: Store, name: str, mirror: Path) -> Iterator[tuple[int, int
         for part in pending.values():
             download(store, corpus, settings, part)
     receipts = list(Downloads.load(store, corpus, settings).receipts.values())
-    raw, files = RawFiles(store, receipts, str(mirror)), Files(store, str(mirror))
+    raw, files = RawFiles(store, receipts, str(mirror)), Files(store, str(mirror), receipts)
     items = list(corpus.read(raw))
     for split in splits:
         part = plan_part(
