@@ -1,5 +1,6 @@
 """Stores archives as plain tar with an index of their members; nothing is extracted to disk."""
 
+import errno
 import gzip
 import lzma
 import tarfile
@@ -35,7 +36,10 @@ _GZIPPED: Final = (".gz", ".tgz")
 _ENCRYPTED: Final = 1  # bit of the flags of a zip member
 
 _NOT_GZIP: Final = (EOFError, zlib.error)
-_NOT_ZIP: Final = (zipfile.BadZipFile, lzma.LZMAError, *_NOT_GZIP, NotImplementedError, ValueError)
+_NOT_ZIP: Final = (
+    *(zipfile.BadZipFile, lzma.LZMAError, *_NOT_GZIP),
+    *(NotImplementedError, ValueError, IndexError),
+)
 _NOT_TAR: Final = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError)
 """What the libraries raise for damaged files, beside an `OSError` without a number."""
 
@@ -96,7 +100,7 @@ def _of_zip(source: Path, name: str, sink: "_Bounded") -> dict[str, Position]:
     except _NOT_ZIP as error:
         raise ShardError(f"{name} is not a complete zip archive: {_line(error)}") from error
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # the latter: a member at a negative offset
             raise
         raise ShardError(f"{name} is not a complete zip archive: {error}") from error
 
