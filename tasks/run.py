@@ -170,13 +170,14 @@ def download_task(
     store = Store(config.root, config.runtime.scratch)
     corpus, settings = corpus_of_run(config, part.key.corpus), config.corpora[part.key.corpus]
     num_per_host = config.runtime.downloads_per_host
+    max_expansion = config.runtime.max_expansion
 
     host = host_of(settings, part.source)
     limits = [_limit(host)] if host else []
 
     def bring() -> Receipt:
         with concurrency(limits):
-            return download(store, corpus, settings, part, on_bytes, num_per_host)
+            return download(store, corpus, settings, part, on_bytes, num_per_host, max_expansion)
 
     return _explained(store, place, bring)
 

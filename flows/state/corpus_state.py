@@ -20,6 +20,7 @@ from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import Downloads, Part, chosen_splits
 from tasks.job import Job
+from tasks.plan.parts import PlanParts, current_parts
 from tasks.plan.shard import within
 from tasks.stages import SHARD_STAGES, fingerprints, shard_stages, stage_named
 
@@ -73,6 +74,7 @@ class CorpusState:
             cache(lambda: corpus_states(config, store))
         )
         self._splits: dict[str, Split] = {}
+        self._plans: dict[str, PlanParts] = {}
         self._shards: dict[str, dict[ShardKey, ShardState]] = {}
 
     @classmethod
@@ -150,7 +152,7 @@ class CorpusState:
         Raises `IntegrityError` for a part that cannot be kept because one before it is missing:
         where annotations are read together, it is not known what that one was made of.
         """
-        parts = sorted(self.split("plan", split).receipts, key=lambda part: part.key)
+        parts = list(self.plan(split).parts)
         number = next_part(parts)
         for part in [] if self.corpus.self_contained else parts:
             if part.key.index > number:
@@ -159,6 +161,13 @@ class CorpusState:
                     f"{path} continues a plan whose part {number:05d} is missing", path
                 )
         return parts
+
+    def plan(self, split: str) -> PlanParts:
+        """The parts of a split's plan that were made from the downloads as they are."""
+        if split not in self._plans:
+            receipts = self.split("plan", split).receipts
+            self._plans[split] = current_parts(self.store, self.downloads, split, receipts)
+        return self._plans[split]
 
     def unplanned_splits(self) -> dict[ShardKey, tuple[Receipt, ...]]:
         """The next part of each split's plan that has new files, with the files to read for it."""
@@ -222,11 +231,16 @@ class CorpusState:
 
     def add(self, stage: str, key: ShardKey, receipt: Receipt, part: Part | None = None) -> None:
         """Take in a receipt that was made since the store was read."""
+        before = self._plans
+        if stage not in SHARD_STAGES:
+            self._plans = {}
         if part is not None:
             receipts = {**self.downloads.receipts, key: receipt}
             self.downloads = replace(self.downloads, receipts=receipts)
             if part.is_listing:  # it names further files
                 self.downloads = Downloads.load(self.store, self.corpus, self.settings)
+            for split in [name for name in self._shards if before.get(name) != self.plan(name)]:
+                self._extend(split)
         elif stage in SHARD_STAGES:
             self._shards[key.split][key].receipts[stage] = receipt
         else:
@@ -242,7 +256,7 @@ class CorpusState:
                 self._read_receipts(shard)
 
     def _extend(self, split: str) -> None:
-        """Add the shards of the plan that are not there yet."""
+        """Add the shards of the plan that are not there yet; a shard planned anew is another."""
         known = self._shards[split]
         rows = [
             (planned, part.output, row_group)
@@ -251,11 +265,14 @@ class CorpusState:
         ]
         num_taken = len(within([planned for planned, _, _ in rows], self.settings.limit_hours))
         stages = self.stages(split)
-        for planned, plan, row_group in rows[len(known) : num_taken]:
+        self._shards[split] = {}
+        for planned, plan, row_group in rows[:num_taken]:
             key = ShardKey(self.name, split, planned.index)
-            shard = ShardState(key, planned, plan, row_group, stages, {})
-            self._read_receipts(shard)
-            known[key] = shard
+            shard = known.get(key)
+            if shard is None or (shard.planned, shard.plan) != (planned, plan):
+                shard = ShardState(key, planned, plan, row_group, stages, {})
+                self._read_receipts(shard)
+            self._shards[split][key] = shard
 
     def _read_receipts(self, shard: ShardState) -> None:
         while (stage := shard.next_stage) is not None:

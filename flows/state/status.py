@@ -92,7 +92,7 @@ def _corpus(state: CorpusState) -> Iterator[_Line]:
     yield _line("download", name, ARCHIVES, downloads.parts, downloaded)
     pending = state.unplanned_splits()
     for split in state.splits():
-        parts = state.split("plan", split)
+        parts = Split(state.plan(split).parts, state.split("plan", split).failures)
         planned = {receipt.key for receipt in parts.receipts}
         planned |= {key for key in pending if key.split == split}
         yield _line("plan", name, split, planned or {ShardKey(name, split, 0)}, parts)

@@ -105,6 +105,9 @@ def read_history(
     ]
     ids = {id, _MORE.sub("", id)}
     found = [one for part in parts for one in _planned(store, *part, ids)]
+    # a later part of a plan may have the row that an earlier one rejected
+    planned = {(one.name, one.id) for one in found if one.row is not None}
+    found = [one for one in found if one.row is not None or (one.name, one.id) not in planned]
     if not found:
         found = [one for part in parts for one in _segments(store, *part, _MORE.sub("", id))]
     if not found:

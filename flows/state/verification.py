@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from storage.receipt import FileRef, Receipt
 from storage.receipts import Failure, Summary
 from storage.store import Store
 from tasks.download.stage import DOWNLOAD
+from tasks.download.verification import RawFile, verify_raw
 from tasks.evaluate.result import load_report
 from tasks.plan.stage import PLAN
 from tasks.stages import CORPUS_STAGES
@@ -69,6 +70,35 @@ def verify(
             again = _command(config, settings, store, published, checked)
             wrong.append(WrongFile(checked, checked.wrong, again))
     return Verification(published, files_of(published), wrong)
+
+
+def with_raw_files(
+    config: Path,
+    store: Store,
+    verification: Verification,
+    files: Sequence[RawFile],
+    on_file: Callable[[], None],
+) -> Verification:
+    """The verification of a manifest and of the raw files it was made from, which come first."""
+    wrong: list[WrongFile] = []
+    for one, problem in verify_raw(store, files):
+        on_file()
+        if problem is not None:
+            file = one.file.model_copy(update={"path": one.name})
+            checked = Checked(stage=DOWNLOAD.name, key=one.key, file=file, wrong=problem)
+            wrong.append(WrongFile(checked, problem, _raw_command(config, one)))
+    return replace(
+        verification,
+        files=[*(one.file for one in files), *verification.files],
+        wrong=[*wrong, *verification.wrong],
+    )
+
+
+def _raw_command(config: Path, raw: RawFile) -> str:
+    """What recreates a raw file; a file of a delivery, which was not copied, only its owner can."""
+    if raw.mirror is not None:
+        return "restore this file of the delivery"
+    return f"distillery run {config}" if raw.problem else repair_command(config, raw.file.path)
 
 
 def _command(

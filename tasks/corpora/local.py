@@ -23,6 +23,7 @@ from tasks.corpora.base import (
     Segment,
     SpeakerIds,
     Unplanned,
+    checked_segment,
     split_by_hash,
 )
 from tasks.corpora.local_rows import (
@@ -176,7 +177,7 @@ def _with_texts(
         elif UNDECODABLE in text:
             yield place.rejected("malformed_line", text)
         else:
-            yield Segment(
+            yield checked_segment(
                 id=place.name,
                 split=split,
                 recording_id=place.name,
