@@ -17,6 +17,7 @@ from storage.errors import DistilleryError, IntegrityError, UserError
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.stage import DOWNLOAD
+from tasks.plan.stage import PLAN
 from tasks.stages import CORPUS_STAGES, SHARD_STAGES
 
 
@@ -78,7 +79,8 @@ class _Work:
         if not is_current(self._settings, self._store, damaged):
             raise UserError(
                 f"{damaged.path} is not of the shards and settings that {self._config} has now;"
-                " repair it with the configuration that made it, or leave it: nothing reads it"
+                " repair it with the configuration that made it, or delete it, as this one does"
+                " without it"
             )
 
     def _make(self, damaged: Producer) -> None:
@@ -96,19 +98,23 @@ class _Work:
 
             evaluate(self._config)
         elif damaged.kind is Kind.SHARD and damaged.key is not None:
-            for stage in self._stages(damaged.stage, damaged.key):
-                self._make_shard(stage, damaged.key)
+            for stage, key in list(self._needed(damaged.stage, damaged.key)):
+                self._make_shard(stage, key)
 
-    def _stages(self, stage: str, key: ShardKey) -> Iterator[str]:
+    def _needed(self, stage: str, key: ShardKey) -> Iterator[tuple[str, ShardKey]]:
         """What has to exist of a shard: `stage`, and for a planned shard the stages before it.
 
-        One of these lacks a receipt where an earlier repair was interrupted.
+        One of these lacks a receipt where an earlier repair was interrupted. Of a plan, it is what
+        can be planned: the part itself, or an earlier one that is missing.
         """
         state = CorpusState.open(self._settings, key.corpus)
+        if stage == PLAN.name:
+            yield from ((stage, one) for one in state.unplanned_splits() if one.split == key.split)
+            return
         shards = state.shards_of(key.split) if stage in SHARD_STAGES else ()
         stages = next((one.stages for one in shards if one.key == key), ())
-        yield from stages[: stages.index(stage)] if stage in stages else ()
-        yield stage
+        yield from ((one, key) for one in stages if stages.index(one) < stages.index(stage))
+        yield stage, key
 
     def _make_shard(self, stage: str, key: ShardKey) -> None:
         _, again = find_rerun(self._settings, stage, key)

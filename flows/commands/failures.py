@@ -24,25 +24,26 @@ _INTERRUPTED: Final = 130
 
 
 @contextmanager
-def failures_reported(config: Path, until: str = STAGE_NAMES[-1]) -> Iterator[None]:
+def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
     """Print each shard that failed inside with the command that repairs it; then exit status 1.
 
-    `until` is the last stage of the run, for the command that continues it. Damaged files that the
-    run has mended are named in one line. Ctrl-C ends with exit status 130.
+    `until` is the last stage of a run, for the command that continues it. Damaged files that the
+    run has repaired are named in one line. Ctrl-C ends with exit status 130.
     """
     with recorded_repairs() as mended:
         try:
             yield
         except DistilleryError as error:
+            if mended:
+                complain(f"damaged, and not all made again: {', '.join(mended)}")
             if not _print_failures(error, config, until):
                 raise
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
             complain("interrupted; run the same command again to continue")
             raise typer.Exit(_INTERRUPTED) from error
-        finally:
-            if mended:
-                complain(f"repaired {len(mended)} damaged: {', '.join(mended)}")
+        if mended:
+            complain(f"repaired {len(mended)} damaged: {', '.join(mended)}")
 
 
 def report_damage(error: IntegrityError, config: Path | None) -> None:
@@ -50,14 +51,15 @@ def report_damage(error: IntegrityError, config: Path | None) -> None:
     complain(str(error if config is None else with_command(config, error)))
 
 
-def _print_failures(error: DistilleryError, config: Path, until: str) -> bool:
-    """Whether the error names shards that failed; each is printed, once for a damaged file."""
+def _print_failures(error: DistilleryError, config: Path, until: str | None) -> bool:
+    """Whether the error names shards that failed; each is printed."""
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
         complain(f"failed: {failure}")
         complain(f"  again: {again_command(config, failure)}")
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
+    if failures and until is not None:
         words = "" if until == STAGE_NAMES[-1] else f" --until {until}"
         complain(f"  then: distillery run {shlex.quote(str(config))}{words}")
     return bool(failures)

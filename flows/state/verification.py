@@ -28,6 +28,7 @@ from tasks.card import render_card
 from tasks.download.stage import DOWNLOAD
 from tasks.download.verification import RawFile, verify_raw
 from tasks.evaluate.result import load_report
+from tasks.plan.stage import PLAN
 from tasks.stages import CORPUS_STAGES
 
 
@@ -143,7 +144,9 @@ def _verify(store: Store, file: Producer) -> None:
     path = file.path
     match file.kind:
         case Kind.SHARD | Kind.STUDENT if file.is_receipt:
-            Receipt.parse(store.read(path), path)
+            receipt = Receipt.parse(store.read(path), path)
+            if receipt.stage == PLAN.name:
+                _refuse_gap(store, file, receipt)
         case Kind.SHARD | Kind.STUDENT:
             with store.fetch(_named(store, file)):
                 return
@@ -161,6 +164,17 @@ def _verify(store: Store, file: Producer) -> None:
             StoreCheckpoints(store, file.folder.rpartition("/")[0]).latest()
         case Kind.REPORT:
             load_report(store, path)
+
+
+def _refuse_gap(store: Store, file: Producer, part: Receipt) -> None:
+    """Raise `IntegrityError` for a part of a plan before which one is missing."""
+    names = [path.removeprefix(f"{file.folder}/") for path in store.list(file.folder)]
+    planned = {name.partition(".")[0] for name in names if name.endswith(".receipt.json")}
+    for number in range(part.key.index):
+        if f"{number:05d}" not in planned:
+            raise IntegrityError(
+                f"{file.path} continues a plan whose part {number:05d} is missing", file.path
+            )
 
 
 def _named(store: Store, file: Producer) -> FileRef:
