@@ -14,6 +14,7 @@ from configs.version import installed_version
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.shard_state import ShardState
 from storage import manifest
+from storage.card import sealed_card
 from storage.errors import DistilleryError, IntegrityError, UserError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import Receipt
@@ -107,7 +108,7 @@ def restore_manifest(config: RunConfig, store: Store, path: str, key: ShardKey) 
 def restore_card(store: Store, name: str, number: int) -> None:
     """Render the card of a manifest again."""
     path = manifest.card_path(name, number)
-    text = render_card(manifest.load(store, name, number)).encode()
+    text = sealed_card(render_card(manifest.load(store, name, number)))
     store.delete(path)
     store.put_if_absent(path, text)
 
