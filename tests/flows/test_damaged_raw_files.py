@@ -24,13 +24,16 @@ from flows.state.frontier import Frontier
 from flows.state.mending import mend
 from flows.state.repair import producer_of
 from storage.errors import IntegrityError
+from storage.manifest import Content, Manifest, ManifestEntry
+from storage.receipt import FileRef, Receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
-from tasks.download import files as raw_files
+from tasks.download import files as checked_files
 from tasks.download.digests import INDEX_NAME
 from tasks.download.ranges import CheckedOnce
 from tasks.download.raw import download
 from tasks.download.schema import INDEX
+from tasks.download.verification import raw_files, verify_raw
 from tasks.work import run_job, run_plan
 from tests.builders import encoded, flac, noise, sphere, tar_gz
 from tests.flows.running import TEACHER, Run, copied
@@ -327,7 +330,7 @@ def test_indexes_without_digests_of_members_stay_usable(
     forget(config, "normalise")
     forget(config, "plan")
     assert advance(config) == before
-    monkeypatch.setattr(raw_files, "_CHECKED", CheckedOnce())  # as in another process
+    monkeypatch.setattr(checked_files, "_CHECKED", CheckedOnce())  # as in another process
     [stored] = (Path(config.root) / "raw").rglob(corpus.stored)
     flip(stored, corpus.part)
     forget(config, "normalise")
@@ -337,8 +340,6 @@ def test_indexes_without_digests_of_members_stay_usable(
 
 def with_old_index(config: RunConfig, path: Path) -> None:
     """Rewrite a receipt with an index as old versions wrote it."""
-    from storage.receipt import FileRef, Receipt
-
     store = Store(config.root)
     receipt = Receipt.parse(path.read_bytes(), str(path))
     if not receipt.beside:
@@ -353,6 +354,68 @@ def with_old_index(config: RunConfig, path: Path) -> None:
     kept = FileRef(path=f"{name}.{INDEX_NAME}", sha256=sha256, size_bytes=len(file.getvalue()))
     (Path(config.root) / kept.path).write_bytes(file.getvalue())
     path.write_bytes(receipt.model_copy(update={"beside": (kept,)}).encode())
+
+
+def published(config: RunConfig) -> Manifest:
+    """A manifest of the normalised shards."""
+    (name,) = config.corpora
+    state = CorpusState.open(config, name)
+    entries = [
+        ManifestEntry(
+            key=shard.key,
+            files={"normalise": shard.receipts["normalise"].output},
+            num_windows=0,
+            num_utterances=0,
+            hours=0,
+        )
+        for shard in state.shards()
+    ]
+    fingerprints = {stage: {name: state.fingerprints[stage]} for stage in ("plan", "normalise")}
+    content = Content(name="raw", entries=entries, fingerprints=fingerprints, parameters={})
+    return Manifest(
+        number=1, parent=None, digest="0" * 64, published_at="", root="", versions={}, licences={},
+        totals={}, content=content,
+    )  # fmt: skip
+
+
+def wrong_raw_files(config: RunConfig) -> dict[str, str | None]:
+    """What is wrong with each raw file of such a manifest, by the end of its name."""
+    store, mirrors = Store(config.root), {name: one.mirror for name, one in config.corpora.items()}
+    found = verify_raw(store, raw_files(store, published(config), mirrors))
+    return {one.name.rpartition("/")[2]: problem for one, problem in found}
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_each_raw_file_of_a_manifest_is_verified_once(tmp_path: Path, name: str) -> None:
+    corpus = CORPORA[name]
+    write(tmp_path / "mirror", corpus.files)
+    config = configured(tmp_path, name, {"checksums": "sha256sums", **corpus.settings})
+    advance(config)
+    stored = {
+        path.name
+        for path in (Path(config.root) / "raw").rglob("*")
+        if path.is_file() and not path.name.endswith(".receipt.json")
+    }
+    assert wrong_raw_files(config) == dict.fromkeys(stored)
+    [victim] = (Path(config.root) / "raw").rglob(corpus.stored)
+    flip(victim, corpus.part)
+    found = wrong_raw_files(config)
+    assert [name for name, problem in found.items() if problem] == [victim.name]
+    for receipt in victim.parent.glob("*.receipt.json"):
+        receipt.unlink()
+    assert "no receipt names the file with sha256" in str(wrong_raw_files(config).values())
+
+
+def test_the_files_of_a_delivery_are_verified_in_place(delivery: RunConfig, tmp_path: Path) -> None:
+    advance(delivery)
+    assert len(wrong_raw_files(delivery)) == 3
+    assert not any(wrong_raw_files(delivery).values())
+    flip(tmp_path / "mirror" / "a" / "two.wav", WAVS[1])
+    (tmp_path / "mirror" / "a" / "one.wav").unlink()
+    found = {name: problem for name, problem in wrong_raw_files(delivery).items() if problem}
+    assert found.keys() == {"one.wav", "two.wav"}
+    assert "is missing" in str(found["one.wav"])
+    assert "has sha256" in str(found["two.wav"])
 
 
 @pytest.mark.slow

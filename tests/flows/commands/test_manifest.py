@@ -38,6 +38,20 @@ def test_a_damaged_file_is_named_with_the_command_that_repairs_it(
     assert repaired["files"] == 8
 
 
+def test_damaged_raw_files_are_found_with_raw(finished: Run, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path)
+    [victim] = (run.root / "raw").rglob("*.train-clean-100.tar")
+    damaged = bytearray(victim.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    victim.write_bytes(damaged)
+    assert run.json("manifest", "verify")["wrong"] == []
+    words = ("manifest", "verify", "tiny.yaml", "--raw", "--json")
+    [wrong] = json.loads(run.distillery(*words, expect=1).stdout)["wrong"]
+    path = str(victim.relative_to(run.root))
+    assert (wrong["path"], wrong["stage"]) == (path, "download")
+    assert wrong["again"] == f"distillery repair tiny.yaml {path}"
+
+
 def test_no_repair_is_promised_with_other_settings(finished: Run, tmp_path: Path) -> None:
     copied(finished, tmp_path)
     other = tiny(tmp_path, filter={"max_wer_percent": 0})
