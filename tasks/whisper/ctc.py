@@ -22,6 +22,7 @@ from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
 from tasks.whisper.model import Dtype, model_folder, silent_transformers
+from tasks.whisper.weights import require_sound_weights
 
 WINDOW_S: Final = 30
 """A CTC model accepts any length; this is Whisper's, so that shards are packed the same way."""
@@ -94,8 +95,9 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> CtcEngine:
     """`identity` is part of the cache key because the files in a folder may change."""
     with silent_transformers():
         try:
-            model = AutoModelForCTC.from_pretrained(
+            model, loading = AutoModelForCTC.from_pretrained(
                 folder,
+                output_loading_info=True,
                 use_safetensors=True,
                 dtype=getattr(torch, dtype),
                 local_files_only=True,
@@ -110,5 +112,6 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> CtcEngine:
                 " Wav2Vec2, HuBERT or similar in safetensors, with its tokenizer and"
                 " preprocessor_config.json"
             ) from error
+    require_sound_weights(model, loading, folder)
     model.eval().requires_grad_(False).to(device)
     return CtcEngine(model=model, feature_extractor=extractor, tokenizer=tokenizer)

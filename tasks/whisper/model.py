@@ -35,6 +35,7 @@ from storage.errors import TransientError, UserError
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.whisper.device import Device, device_name
 from tasks.whisper.identity import MODEL_FILES, model_files, teacher_identity
+from tasks.whisper.weights import require_sound_weights
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -63,8 +64,9 @@ def load_whisper(
     """Load the model of `settings`; the last two are cached in the process.
 
     Reads weights in safetensors only and runs no code that comes with a model. `device` auto is
-    the GPU if there is one. Raises `UserError` for a folder that holds no Whisper, a hub model
-    that does not exist and a missing GPU, `TransientError` when the hub is unreachable.
+    the GPU if there is one. Raises `UserError` for a folder that holds no Whisper, weights that are
+    missing, NaN or infinite, a hub model that does not exist and a missing GPU, `TransientError`
+    when the hub is unreachable.
     """
     on_device = device_name(device)
     with _LOCK:  # concurrent threads load one copy
@@ -77,8 +79,12 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhispe
     """`identity` is part of the cache key because the files in a folder may change."""
     with silent_transformers():
         try:
-            model = WhisperForConditionalGeneration.from_pretrained(
-                folder, use_safetensors=True, dtype=getattr(torch, dtype), local_files_only=True
+            model, loading = WhisperForConditionalGeneration.from_pretrained(
+                folder,
+                use_safetensors=True,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                output_loading_info=True,
             )
             extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
             tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
@@ -88,6 +94,7 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhispe
                 f"the folder {folder!r} holds no readable Whisper ({first_line}); expected the"
                 " files that save_pretrained of transformers writes; copy them again"
             ) from error
+    require_sound_weights(model, loading, folder)
     _require_matching_features(folder, extractor, model.config.max_source_positions)
     _make_ready(model, device)
     return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
