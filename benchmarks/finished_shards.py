@@ -54,7 +54,7 @@ def write_finished(
     settings = load_config(config)
     store = Store(settings.root, settings.runtime.scratch)
     for path, receipt in _receipts(settings, num_shards, last_stage):
-        data = receipt.model_dump_json(indent=1).encode()
+        data = receipt.encode()
         if put is None:
             store.put_if_absent(path, data)
         else:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 
 from storage.receipt import FileRef
+from storage.record import parse, sealed
 from storage.store import Store
 
 _LIST = "files.json"
@@ -26,7 +27,7 @@ class StoreCheckpoints:
             with self._store.sink(folder) as sink:
                 sink.write(data)
                 refs[name] = self._store.keep(sink, f"{folder}/{sink.sha256[:8]}.{name}")
-        self._store.put_if_absent(f"{folder}/{_LIST}", _FILES.dump_json(refs))
+        self._store.put_if_absent(f"{folder}/{_LIST}", sealed(_FILES.dump_json(refs, indent=1)))
         for path in self._store.list(self._folder):
             if self._step_of(path) < step:
                 self._store.delete(path)
@@ -34,14 +35,15 @@ class StoreCheckpoints:
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
         """The latest complete step and its files; None if there is none.
 
-        Raises `IntegrityError` if a file does not match its digest.
+        Raises `IntegrityError` if a file or the list of them is damaged.
         """
         listed = [path for path in self._store.list(self._folder) if path.endswith(f"/{_LIST}")]
         if not listed:
             return None
         newest = max(listed, key=self._step_of)
         files: dict[str, bytes] = {}
-        for name, ref in _FILES.validate_json(self._store.read(newest)).items():
+        refs = parse(self._store.read(newest), newest, _FILES.validate_json)
+        for name, ref in refs.items():
             with self._store.fetch(ref) as path:
                 files[name] = path.read_bytes()
         return self._step_of(newest), files

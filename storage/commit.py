@@ -71,7 +71,7 @@ class Commit:
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         path = self.place.receipt_path(source_digest)
-        if self.store.put_if_absent(path, receipt.model_dump_json(indent=1).encode()):
+        if self.store.put_if_absent(path, receipt.encode()):
             return receipt
         return Receipt.parse(self.store.read(path), path)
 

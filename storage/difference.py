@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 from storage.manifest import Content, Manifest, ManifestEntry
-from storage.receipt import Record
+from storage.record import Record
 from storage.shard import ShardKey
 
 _CODE: Final = (".version", ".read_version", ".clean_version", ".normaliser_version")

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from storage.errors import IntegrityError, UserError
 from storage.fingerprint import digest
-from storage.receipt import FileRef, Record, Sha256
+from storage.receipt import FileRef, Sha256
+from storage.record import Record
 from storage.shard import ShardKey
 from storage.store import Store
 
@@ -100,12 +101,6 @@ class Manifest(Record):
     licences: Mapping[str, Terms]  # by corpus
     totals: Mapping[str, Totals]  # by corpus, and `all`
     content: Content
-    checksum: str = ""  # of everything else; set by `publish`
-
-    def with_checksum(self) -> Self:
-        """The same manifest with the SHA-256 of everything in it but this."""
-        value = self.model_dump(mode="json", exclude={"checksum"})
-        return self.model_copy(update={"checksum": digest(value)})
 
     @property
     def path(self) -> str:
@@ -169,13 +164,9 @@ def load(store: Store, name: str, number: int | None = None) -> Manifest:
     manifest = Manifest.parse(store.read(_path(name, wanted)), _path(name, wanted))
     if (found := manifest.content.digest()) != manifest.digest:
         raise IntegrityError(
-            f"manifest {name} {wanted} states the digest {manifest.digest}, its content has"
-            f" {found}; restore the file from a backup, or delete it and publish again"
-        )
-    if manifest != manifest.with_checksum():
-        raise IntegrityError(
-            f"manifest {name} {wanted} does not match its checksum; restore the file from a backup,"
-            " or delete it and publish again"
+            f"manifest {name} {wanted} states the digest {manifest.digest},"
+            f" its content has {found}",
+            manifest.path,
         )
     return manifest
 
@@ -214,9 +205,8 @@ def publish(
             licences=licences,
             totals=totals,
             content=content,
-        ).with_checksum()
-        data = manifest.model_dump_json(indent=1).encode()
-        if store.put_if_absent(_path(content.name, manifest.number), data):
+        )
+        if store.put_if_absent(manifest.path, manifest.encode()):
             _put_card(store, manifest, render_card)
             return manifest, True
     raise UserError(

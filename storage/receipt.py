@@ -3,35 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from storage.errors import IntegrityError
+from storage.record import Record
 from storage.shard import ShardKey
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NumRows = Annotated[int, Field(ge=0)]
-
-
-class Record(BaseModel):
-    """A frozen value that is stored as JSON and refuses keys it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
-    )
-
-    @classmethod
-    def parse(cls, data: bytes, path: str) -> Self:
-        """Parse the record stored at `path`; raises `IntegrityError` if `data` is not valid."""
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "its JSON"
-            raise IntegrityError(
-                f"{path} is damaged: {where}: {first['msg']};"
-                " delete it and rerun the stage that wrote it",
-                path,
-            ) from error
 
 
 class FileRef(Record):

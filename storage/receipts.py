@@ -10,9 +10,10 @@ from pydantic import Field
 
 from storage.errors import IntegrityError
 from storage.fingerprint import digest
-from storage.receipt import Receipt, Record
+from storage.receipt import Receipt
+from storage.record import Record
 from storage.shard import ShardKey
-from storage.stage import Place
+from storage.stage import Place, stage_of
 from storage.store import Store, StoredFile
 
 _RECEIPT = ".receipt.json"
@@ -29,6 +30,17 @@ class Failure(Record):
     reason: str
     attempt: Annotated[int, Field(ge=1)]
     failed_at: str
+
+    @classmethod
+    def read(cls, data: bytes, path: str) -> Self:
+        """The failure stored at `path`; of a damaged record, only that the shard has failed."""
+        try:
+            return cls.parse(data, path)
+        except IntegrityError:
+            corpus, _, split, name = path.split("/")[-4:]
+            key = ShardKey(corpus, split, int(name.removesuffix(_FAILURE)))
+            reason = "unknown: the record of the failure is damaged"
+            return cls(stage=stage_of(path), key=key, reason=reason, attempt=1, failed_at="")
 
 
 class Summarised(Record):
@@ -59,7 +71,7 @@ class Split:
         receipts = tuple(read_receipts(store, listing).values())
         done = {receipt.key for receipt in receipts}
         contents = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
-        failures = (Failure.parse(data, path) for path, data in contents.items())
+        failures = (Failure.read(data, path) for path, data in contents.items())
         return cls(receipts, tuple(failure for failure in failures if failure.key not in done))
 
     def of(self, key: ShardKey) -> Sequence[Receipt]:
@@ -85,21 +97,21 @@ def summarise(store: Store, folder: str) -> None:
     """Write the receipts of a split to one file, so that reading them takes one request.
 
     The file contains the tag of each receipt, so an outdated summary still serves for the receipts
-    that have not changed.
+    that have not changed. A damaged one is replaced.
     """
     listing = store.list(folder)
     listed = [[path, entry.tag] for path, entry in listing.items() if path.endswith(_RECEIPT)]
     path = f"{folder}/{digest(listed)[:16]}{_SUMMARY}"
-    if path in listing:
+    if path in listing and any(_summarised(store, [path])):
         return
     receipts = tuple(
         Summarised(path=name, tag=listing[name].tag, receipt=receipt)
         for name, receipt in read_receipts(store, listing).items()
     )
-    store.put_if_absent(path, Summary(receipts=receipts).model_dump_json().encode())
     for old in listing:
         if old.endswith(_SUMMARY):
             store.delete(old)
+    store.put_if_absent(path, Summary(receipts=receipts).encode())
 
 
 def summarise_all(store: Store, folders: Iterable[str]) -> None:
@@ -112,14 +124,14 @@ def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> F
     """Store the reason of a failure at the place of the shard, counting the attempts."""
     path = place.failure_path()
     try:
-        attempt = Failure.parse(store.read(path), path).attempt + 1
+        attempt = Failure.read(store.read(path), path).attempt + 1
     except FileNotFoundError:
         attempt = 1
     failure = Failure(
         stage=place.stage, key=place.key, reason=reason, attempt=attempt, failed_at=failed_at
     )
     store.delete(path)
-    store.put_if_absent(path, failure.model_dump_json(indent=1).encode())
+    store.put_if_absent(path, failure.encode())
     return failure
 
 

@@ -59,6 +59,12 @@ class Place:
         return f"{self.folder}/{self.key.index:05d}.failure.json"
 
 
+def stage_of(path: str) -> str:
+    """The stage below whose folder a stored file is."""
+    top = path.split("/", 1)[0]
+    return next((stage for stage, folder in _FOLDERS.items() if folder == top), top)
+
+
 def combined_digest(sources: Sequence[str]) -> str:
     """One digest for several inputs; a single one is returned as it is."""
     return sources[0] if len(sources) == 1 else digest(list(sources))

@@ -135,9 +135,9 @@ def _keep(
         },
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    if store.put_if_absent(receipt_path, receipt.model_dump_json(indent=1).encode()):
+    if store.put_if_absent(receipt_path, receipt.encode()):
         return receipt
-    return Receipt.model_validate_json(store.read(receipt_path))
+    return Receipt.parse(store.read(receipt_path), receipt_path)
 
 
 def _validated_on(validation: Validation) -> Mapping[str, Any]:

@@ -184,7 +184,7 @@ def _receipt(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     path = place.receipt_path(source_digest)
-    if store.put_if_absent(path, receipt.model_dump_json(indent=1).encode()):
+    if store.put_if_absent(path, receipt.encode()):
         return receipt
     return Receipt.parse(store.read(path), path)
 

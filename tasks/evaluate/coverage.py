@@ -6,7 +6,8 @@ from typing import Final, Self
 
 from pydantic import model_validator
 
-from storage.receipt import NumRows, Receipt, Record
+from storage.receipt import NumRows, Receipt
+from storage.record import Record
 
 BEYOND_LIMIT: Final = "beyond_limit_hours"
 """The reason of utterances in shards after the limit on hours."""

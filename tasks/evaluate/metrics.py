@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.receipt import Record
+from storage.record import Record
 from tasks.text.comparison import WordErrors
 
 _NGRAM_WORDS = 5

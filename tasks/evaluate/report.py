@@ -75,9 +75,9 @@ def make_report(
         coverage_by_corpus=coverage,
         student_folder=student.output.path.rsplit("/", 1)[0],
     )
-    if store.put_if_absent(path, report.model_dump_json(indent=1).encode()):
+    if store.put_if_absent(path, report.encode()):
         return report
-    return Report.model_validate_json(store.read(path))
+    return Report.parse(store.read(path), path)
 
 
 def _result(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from storage.fingerprint import digest
-from storage.receipt import Receipt, Record
+from storage.receipt import Receipt
+from storage.record import Record
 from storage.store import Store
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
@@ -59,6 +60,6 @@ def report_path(
 def load_report(store: Store, path: str) -> Report | None:
     """The report at `path`, or None."""
     try:
-        return Report.model_validate_json(store.read(path))
+        return Report.parse(store.read(path), path)
     except FileNotFoundError:
         return None

@@ -9,7 +9,8 @@ from typing import Final, Protocol
 from storage.errors import UserError
 from storage.fingerprint import digest
 from storage.manifest import Manifest, ManifestEntry
-from storage.receipt import FileRef, Record
+from storage.receipt import FileRef
+from storage.record import Record
 from storage.store import Store
 from tasks.export.rows import Row, entry_rows
 
@@ -107,7 +108,7 @@ def export(
             with closing(_rows(entries, part, store, on_windows, num_threads)) as rows:
                 found = Written(part=part, file=form.write(dest, part, rows))
             dest.delete(path)  # the record of a missing or damaged file
-            dest.put_if_absent(path, found.model_dump_json(indent=1).encode())
+            dest.put_if_absent(path, found.encode())
         else:
             on_windows(part.num_windows)
         written.append(found)
@@ -173,7 +174,7 @@ def _claim(dest: Store, manifest: Manifest, form: Format, all_parts: Sequence[Pa
         digest=manifest.digest,
         parts=digest([part.model_dump(mode="json") for part in all_parts]),
     )
-    if dest.put_if_absent(path, wanted.model_dump_json(indent=1).encode()):
+    if dest.put_if_absent(path, wanted.encode()):
         return
     found = _Claim.parse(dest.read(path), path)
     if found != wanted:

@@ -182,6 +182,17 @@ def test_a_tampered_manifest_is_refused(store: Store, old: bytes, new: bytes) ->
     assert len(str(raised.value).splitlines()) == 1
 
 
+def test_no_flipped_bit_of_a_manifest_goes_unnoticed(store: Store) -> None:
+    publish(store, content())
+    path, _ = store.list("manifests")
+    data = store.read(path)
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(IntegrityError):
+            Manifest.parse(bytes(damaged), path)
+
+
 @pytest.mark.parametrize(
     ("name", "number", "expected"),
     [("demo", 3, "published: 1, 2"), ("none", None, "published: none"), ("demo", 0, "1, 2")],
