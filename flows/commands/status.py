@@ -1,5 +1,8 @@
 """The command `status`: how far each corpus is, what was rejected, and what failed."""
 
+import typer
+
+from flows.commands.failures import FAILED
 from flows.commands.options import AsJson, Config, open_run
 from flows.commands.render import show
 from flows.commands.views.status import status_view
@@ -8,7 +11,9 @@ from flows.state.status import read_status
 
 
 def command(config: Config, as_json: AsJson = False) -> None:
-    """Show the shards done in each stage, the hours, the rejected rows, and the failures."""
+    """Show the shards done, the hours, the rejected rows; exit status 1 when shards failed."""
     settings, store = open_run(config)
     status = read_status(settings, store, corpus_states(settings, store))
     show(status_view(status, str(config)), as_json=as_json)
+    if status.failures:
+        raise typer.Exit(FAILED)
