@@ -28,12 +28,14 @@ from flows.commands import (
 from flows.commands.failures import FAILED
 from flows.commands.options import common
 from flows.commands.screen import complain
+from flows.commands.usage import OneLineUsage
 from storage.errors import DistilleryError, UserError
 
 _MISTAKE: Final = 2
 
 app = typer.Typer(
     name="distillery",
+    cls=OneLineUsage,
     help="Turns raw speech corpora into a distilled Whisper.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
