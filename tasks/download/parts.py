@@ -75,12 +75,13 @@ class Downloads:
     """The parts that the chosen splits of a corpus need, and the receipts of those downloaded.
 
     The files of a Hub data set are parts only once its listing is downloaded. A delivery that has
-    changed counts as missing.
+    changed counts as missing, and is `relisted`: it may be the same, copied to another place.
     """
 
     parts: Mapping[ShardKey, Part]
     receipts: Mapping[ShardKey, Receipt]
     failures: tuple[Failure, ...]
+    known: frozenset[ShardKey] = frozenset()  # parts with a receipt of any state
 
     @classmethod
     def load(cls, store: Store, corpus: Corpus, settings: CorpusSettings) -> Self:
@@ -96,7 +97,13 @@ class Downloads:
             for key, part in parts.items()
             if (receipt := _receipt_of(part, done)) is not None
         }
-        return cls(parts, receipts, done.failures)
+        known = frozenset(key for key in parts if done.of(key))
+        return cls(parts, receipts, done.failures, known)
+
+    @property
+    def relisted(self) -> set[ShardKey]:
+        """Deliveries that were hashed, but are listed differently now."""
+        return {key for key in self.known if key not in self.receipts}
 
     def missing(self) -> dict[ShardKey, Part]:
         """The parts that are not downloaded yet."""
