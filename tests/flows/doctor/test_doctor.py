@@ -140,6 +140,17 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, folder: Path) -
     assert (check.state, "held/*.flac" in check.found) == ("warning", True)
 
 
+def test_transcribed_audio_that_matches_no_pattern_is_named(tmp_path: Path, folder: Path) -> None:
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    (folder / "notes.txt").write_text("no transcript")
+    (folder / "2.wav").write_bytes(b"without a transcript")
+    assert [check.state for check in checks_of(config(tmp_path, own), "own")] == ["ok"]
+    (folder / "2.txt").write_text("two")
+    [_, check] = checks_of(config(tmp_path, own), "own")
+    assert (check.state, "1 files: 2.wav" in check.found) == ("warning", True)
+    assert "corpora.own.local.splits" in check.next_step
+
+
 def test_files_on_a_mirror_are_compared_by_name_and_size(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()

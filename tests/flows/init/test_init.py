@@ -158,6 +158,22 @@ def test_audio_with_texts_beside_it(tmp_path: Path) -> None:
     assert "no speaker is known" in text
 
 
+def test_texts_and_audio_that_will_not_be_used_are_named(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"calls/{number}.flac", 1.5)
+        (tmp_path / f"calls/{number}.txt").write_text("hello there")
+    (tmp_path / "calls/3.txt").write_text("whose audio has a suffix that is not read")
+    (tmp_path / "calls/3.aac").write_bytes(b"audio")
+    source = inspect_path(tmp_path / "calls")
+    assert source.remarks == ("1 texts have no audio beside them, such as 3.txt.",)
+    folder = books(tmp_path / "books")
+    write_audio(folder / "more/1.flac", 1.5)
+    assert inspect_path(folder).remarks == ()
+    (folder / "more/1.txt").write_text("in no table")
+    [remark] = inspect_path(folder).remarks
+    assert "1 audio files have a text beside them, such as more/1.flac" in remark
+
+
 def test_folders_that_name_splits_are_these_splits(tmp_path: Path) -> None:
     for split in ("train", "dev", "test"):
         write_audio(tmp_path / f"corpus/{split}/1.flac", 1.0)
