@@ -21,7 +21,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     WhisperFeatureExtractor,
@@ -41,6 +40,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 _MAX_MODELS: Final = 2  # a teacher and a student; more could fill the device
 _LOCK = threading.Lock()
+_ADVICE: Final = "copy all files again that save_pretrained of transformers wrote"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
@@ -77,27 +77,36 @@ def load_whisper(
 @functools.lru_cache(maxsize=_MAX_MODELS)
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhisper:
     """`identity` is part of the cache key because the files in a folder may change."""
-    with silent_transformers():
-        try:
-            model, loading = WhisperForConditionalGeneration.from_pretrained(
-                folder,
-                use_safetensors=True,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                output_loading_info=True,
-            )
-            extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-            tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"the folder {folder!r} holds no readable Whisper ({first_line}); expected the"
-                " files that save_pretrained of transformers writes; copy them again"
-            ) from error
+    with readable_model(folder, "Whisper", _ADVICE):
+        model, loading = WhisperForConditionalGeneration.from_pretrained(
+            folder,
+            use_safetensors=True,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
     require_sound_weights(model, loading, folder)
     _require_matching_features(folder, extractor, model.config.max_source_positions)
     _make_ready(model, device)
     return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+
+
+@contextmanager
+def readable_model(folder: str, kind: str, advice: str) -> Iterator[None]:
+    """Convert any error while a model is loaded from a folder to a `UserError` of one line.
+
+    Each library that takes part has errors of its own, and tokenizers raises a bare `Exception`.
+    """
+    try:
+        with silent_transformers():
+            yield
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the folder {folder!r} holds no readable {kind} ({lines[0]}); {advice}"
+        ) from error
 
 
 def _make_ready(model: nn.Module, device: str) -> None:

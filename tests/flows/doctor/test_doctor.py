@@ -1,6 +1,7 @@
 """The preflight checks, and the runs that are refused because of them; nothing is downloaded."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, folder: Path) -
     own = {"own": {"mirror": str(folder), "local": {"splits": splits}}}
     [check] = checks_of(config(tmp_path, own), "own")
     assert (check.state, "held/*.flac" in check.found) == ("warning", True)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"lang_to_id": [1]}', "\udcff"])
+def test_damaged_settings_of_the_teacher_are_a_problem(
+    tmp_path: Path, folder: Path, text: str
+) -> None:
+    shutil.copytree(TEACHER, tmp_path / "teacher")
+    settings = tmp_path / "teacher" / "generation_config.json"
+    settings.write_text(text, errors="surrogateescape")
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    teacher = {"teacher": {"path": str(tmp_path / "teacher")}}
+    found = checks_of(config(tmp_path, own, label=teacher), "teacher")
+    assert [check.state for check in found] == ["ok", "problem"]
+    assert found[1].next_step == "copy the model again"
 
 
 def test_transcribed_audio_that_matches_no_pattern_is_named(tmp_path: Path, folder: Path) -> None:

@@ -61,6 +61,30 @@ def test_a_broken_folder_is_a_user_error(folder, tmp_path):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", {"d_model": "wide"}),
+        ("config.json", {"encoder_attention_heads": 0}),
+        ("config.json", []),
+        ("tokenizer.json", {"post_processor": 1}),
+        ("tokenizer.json", {"added_tokens": [{"id": 0}]}),
+        ("tokenizer_config.json", {"pad_token": True}),
+        ("preprocessor_config.json", []),
+        ("preprocessor_config.json", {"feature_size": None}),
+        ("generation_config.json", 7),
+    ],
+)
+def test_no_error_of_a_library_reaches_the_user(folder, tmp_path, name, change):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    found = json.loads((tmp_path / name).read_text())
+    (tmp_path / name).write_text(json.dumps(found | change if isinstance(change, dict) else change))
+    with pytest.raises(UserError, match="holds no readable Whisper") as raised:
+        load_whisper(Teacher(path=str(tmp_path)), device="cpu")
+    assert "\n" not in str(raised.value)
+
+
 def with_weights(folder, target, change):
     """A copy of a model whose weights `change` has edited, a mapping of tensors."""
     for file in folder.iterdir():
