@@ -68,7 +68,6 @@ def test_a_broken_folder_is_a_user_error(folder, tmp_path):
         ("config.json", {"encoder_attention_heads": 0}),
         ("config.json", []),
         ("tokenizer.json", {"post_processor": 1}),
-        ("tokenizer.json", {"added_tokens": [{"id": 0}]}),
         ("tokenizer_config.json", {"pad_token": True}),
         ("preprocessor_config.json", []),
         ("preprocessor_config.json", {"feature_size": None}),
