@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from storage.errors import IntegrityError
-from tasks.whisper.weights import find_not_finite
+from tasks.whisper.model import find_not_finite
 
 Tensors = dict[str, torch.Tensor]
 

@@ -19,8 +19,7 @@ from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
-from tasks.whisper.model import Dtype, model_folder, readable_model
-from tasks.whisper.weights import require_sound_weights
+from tasks.whisper.model import Dtype, model_folder, readable_model, require_sound_weights
 
 _ADVICE: Final = (
     "use a Wav2Vec2, HuBERT or similar in safetensors, with its tokenizer and"

@@ -6,11 +6,11 @@ Deals with the Hugging Face format and devices; it has no notion of shards or ut
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from huggingface_hub import snapshot_download
@@ -34,12 +34,14 @@ from storage.errors import TransientError, UserError
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.whisper.device import Device, device_name
 from tasks.whisper.identity import MODEL_FILES, model_files, teacher_identity
-from tasks.whisper.weights import require_sound_weights
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 _MAX_MODELS: Final = 2  # a teacher and a student; more could fill the device
 _LOCK = threading.Lock()
+_TRAINING_ONLY: Final = ("masked_spec_embed",)
+"""Weights that published Wav2Vec2 models lack, and that only their training uses."""
+
 _ADVICE: Final = "copy all files again that save_pretrained of transformers wrote"
 
 
@@ -107,6 +109,37 @@ def readable_model(folder: str, kind: str, advice: str) -> Iterator[None]:
         raise UserError(
             f"the folder {folder!r} holds no readable {kind} ({lines[0]}); {advice}"
         ) from error
+
+
+def require_sound_weights(model: nn.Module, loading: Mapping[str, Any], folder: str) -> None:
+    """Raise `UserError` if a weight is missing in the files of a model, or is NaN or infinite.
+
+    `loading` is what transformers reports with `output_loading_info`: it draws missing weights at
+    random.
+    """
+    missing = sorted(name for name in loading["missing_keys"] if not name.endswith(_TRAINING_ONLY))
+    if missing:
+        raise UserError(
+            f"the weights in {folder!r} are incomplete: {len(missing)} are missing, the first is"
+            f" {missing[0]}; copy the model again"
+        )
+    weights = model.state_dict()
+    if (name := find_not_finite(weights)) is not None:
+        dtype = str(weights[name].dtype).removeprefix("torch.")
+        raise UserError(
+            f"the weights in {folder!r} are unusable: {name} is NaN or infinite in {dtype},"
+            " expected finite numbers; use another model, or another dtype if this one overflows"
+        )
+
+
+def find_not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a NaN or infinite value, or None; one pass over each."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.numel():
+            extremes = torch.stack(torch.aminmax(tensor))  # NaN if any value is
+            if not extremes.isfinite().all():
+                return name
+    return None
 
 
 def _make_ready(model: nn.Module, device: str) -> None:
