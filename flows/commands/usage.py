@@ -13,12 +13,12 @@ _MISTAKE: Final = 2
 class OneLineUsage(TyperGroup):
     """The commands, without typer's usage text around an error message."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Run the command that the arguments name, and exit with its status."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+        if not options.get("standalone_mode", True):
+            return super().main(*args, **options)
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            result = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:
             # some versions of typer raise click's errors, later ones have a copy of them
             if not hasattr(error, "format_message"):

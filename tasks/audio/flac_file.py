@@ -65,7 +65,9 @@ def _by_libsndfile(data: bytes, info: StreamInfo) -> Pcm:
     digest = md5(usedforsecurity=False)
     blocks = [np.zeros((0, info.num_channels), dtype=np.int16)]
     try:
-        with _Sequential(BytesIO(content)) as file:
+        with soundfile.SoundFile(BytesIO(content)) as file:
+            # read from start to end: without a length libsndfile cannot seek
+            file.seekable = lambda: False
             if file.channels != info.num_channels:
                 raise AudioError(f"damaged: {file.channels} channels, not {info.num_channels}")
             num_frames = _BLOCK_SAMPLES // info.num_channels
@@ -81,14 +83,6 @@ def _by_libsndfile(data: bytes, info: StreamInfo) -> Pcm:
     if info.md5 and digest.digest() != info.md5:
         raise AudioError("damaged: the samples have another MD5 than the header says")
     return samples
-
-
-class _Sequential(soundfile.SoundFile):
-    """A file that is read once from start to end: libsndfile cannot seek without a length."""
-
-    def seekable(self) -> bool:
-        """Whether `read` may seek."""
-        return False
 
 
 def _as_digested(samples: npt.NDArray[Any], bits: int) -> bytes:

@@ -80,7 +80,7 @@ def load_whisper(
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhisper:
     """`identity` is part of the cache key because the files in a folder may change."""
     with readable_model(folder, "Whisper", _ADVICE):
-        model, loading = WhisperForConditionalGeneration.from_pretrained(
+        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
             folder,
             use_safetensors=True,
             dtype=getattr(torch, dtype),
@@ -89,6 +89,7 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhispe
         )
         extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+    model, loading = loaded
     require_sound_weights(model, loading, folder)
     _require_matching_features(folder, extractor, model.config.max_source_positions)
     _make_ready(model, device)
