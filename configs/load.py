@@ -13,14 +13,15 @@ from configs.bundled import bundled_names, configuration_file
 from configs.schema import RunConfig
 from configs.settings import holds_credentials
 
-_NOT_YAML: Final = (
+_BAD_VALUES: Final = (
     ValueError,
     TypeError,
     LookupError,
     AttributeError,
+    OverflowError,
     RecursionError,
 )
-"""What the library raises besides its own errors, for a date 2024-13-45 or deep nesting."""
+"""What PyYAML raises for dates, numbers and tags that it cannot convert, and for deep nesting."""
 
 
 class ConfigError(ValueError):
@@ -60,7 +61,7 @@ def load_config(path: str | Path) -> RunConfig:
         value = _UniqueKeys(text).get_single_data()
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    except (yaml.YAMLError, *_NOT_YAML) as error:
+    except (yaml.YAMLError, *_BAD_VALUES) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise ConfigError(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from storage.card import opened_card
 from storage.manifest import Manifest, Terms, card_path
 from storage.store import Store
 
@@ -24,9 +25,13 @@ def render_card(manifest: Manifest) -> str:
 
 
 def read_card(store: Store, manifest: Manifest) -> str:
-    """The card stored beside a manifest; rendered from the manifest if there is none."""
+    """The card stored beside a manifest; rendered from the manifest if there is none.
+
+    Raises `IntegrityError` if it is damaged.
+    """
+    path = card_path(manifest.name, manifest.number)
     try:
-        return store.read(card_path(manifest.name, manifest.number)).decode()
+        return opened_card(store.read(path), path)
     except FileNotFoundError:
         return render_card(manifest)
 

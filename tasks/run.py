@@ -17,7 +17,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.logging import get_logger
 
 from configs.schema import RunConfig, Runtime
-from storage.errors import DistilleryError, TransientError
+from storage.errors import DistilleryError, IntegrityError, TransientError
 from storage.manifest import Manifest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import record_failure
@@ -48,16 +48,20 @@ _TRANSIENT: Final = (TransientError, ConnectionError, TimeoutError)
 
 
 class ShardFailed(DistilleryError):
-    """A shard for which this run has no receipt, and why."""
+    """A shard for which this run has no receipt, and why.
 
-    def __init__(self, stage: str, key: ShardKey, reason: str) -> None:
+    `damaged` is the path of the stored file whose damage is the reason; "" for any other reason.
+    """
+
+    def __init__(self, stage: str, key: ShardKey, reason: str, damaged: str = "") -> None:
         super().__init__(f"{stage} {key}: {reason}")
         self.stage = stage
         self.key = key
         self.reason = reason
+        self.damaged = damaged
 
-    def __reduce__(self) -> tuple[type["ShardFailed"], tuple[str, ShardKey, str]]:
-        return ShardFailed, (self.stage, self.key, self.reason)
+    def __reduce__(self) -> tuple[type["ShardFailed"], tuple[str, ShardKey, str, str]]:
+        return ShardFailed, (self.stage, self.key, self.reason, self.damaged)
 
 
 class _WithoutAdvice(logging.Filter):
@@ -96,8 +100,10 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
             if isinstance(error, DistilleryError)
             else f"{type(error).__name__}: {lines[0]}"
         )
-        record_failure(store, place, reason, datetime.now(UTC).isoformat(timespec="seconds"))
-        raise ShardFailed(place.stage, place.key, reason) from error
+        damaged = error.path if isinstance(error, IntegrityError) else ""
+        failed_at = datetime.now(UTC).isoformat(timespec="seconds")
+        record_failure(store, place, reason, failed_at, damaged)
+        raise ShardFailed(place.stage, place.key, reason, damaged) from error
     counts = receipt.counts
     logger.info(
         "%s %s: %d rows in, %d out, dropped %s, quarantined %s, %.3f h of speech, %.1f s; %s",

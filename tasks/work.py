@@ -62,7 +62,8 @@ def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Re
     sources = tuple(archive.output.sha256 for archive in archives)
     if (done := find_receipt(store, place, combined_digest(sources))) is not None:
         return done
-    earlier = Split.load(store, place.folder).receipts
+    parts = Split.load(store, place.folder).receipts
+    earlier = [part for part in parts if part.key.index < place.key.index]
     raw = RawFiles(store, archives, settings.mirror)
     part = plan_part(
         corpus.read(raw),

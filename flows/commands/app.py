@@ -20,16 +20,17 @@ from flows.commands import (
     gc,
     init,
     manifest,
+    repair,
     rerun,
     run,
     status,
     sweep,
 )
-from flows.commands.failures import FAILED
-from flows.commands.options import common
+from flows.commands.failures import FAILED, report_damage
+from flows.commands.options import Given, common
 from flows.commands.screen import complain
 from flows.commands.usage import OneLineUsage
-from storage.errors import DistilleryError, UserError
+from storage.errors import DistilleryError, IntegrityError, UserError
 
 _MISTAKE: Final = 2
 
@@ -47,6 +48,7 @@ app.command("corpora")(corpora.command)
 app.command("doctor")(doctor.command)
 app.command("status")(status.command)
 app.command("rerun")(rerun.command)
+app.command("repair")(repair.command)
 app.command("evaluate")(evaluate.command)
 app.command("sweep")(sweep.command)
 app.command("explain")(explain.command)
@@ -61,12 +63,16 @@ def main() -> None:
     # model twenty times slower. The variable is read when torch is imported, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    given = Given()
     try:
-        app()
+        app(obj=given)
     except (ConfigError, UserError) as error:
         for problem in getattr(error, "problems", (str(error),)):
             complain(problem)
         sys.exit(_MISTAKE)
+    except IntegrityError as error:
+        report_damage(error, given.config)
+        sys.exit(FAILED)
     except DistilleryError as error:
         complain(str(error))
         sys.exit(FAILED)

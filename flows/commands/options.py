@@ -1,5 +1,6 @@
 """The arguments that several commands take, and the run that they name."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +11,24 @@ from configs.version import installed_version
 from flows.server.credentials import load_run
 from storage.store import Store
 
-Config = Annotated[Path, typer.Argument(help="A configuration, or a bundled one such as demo.")]
+
+@dataclass
+class Given:
+    """What a command was called with, for the commands that error messages suggest."""
+
+    config: Path | None = None
+
+
+def _remember(context: typer.Context, config: Path) -> Path:
+    if isinstance(context.obj, Given):
+        context.obj.config = config
+    return config
+
+
+Config = Annotated[
+    Path,
+    typer.Argument(help="A configuration, or a bundled one such as demo.", callback=_remember),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 PREFECT_HOME: Final = Path(".prefect")

@@ -39,7 +39,7 @@ def command(
         )
     settings, store = open_run(config)
     store.check()
-    with failures_reported(config), on_screen():
+    with failures_reported(config, last), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
     show(run_view(read_summary(settings, store, states), str(config)))
 

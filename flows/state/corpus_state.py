@@ -1,14 +1,15 @@
 """How far each corpus of a run is, from receipts alone: downloads, plans, and shards by stage."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, cached_property
-from itertools import takewhile
 from typing import Final, Self
 
 from configs.schema import RunConfig
+from flows.state.planning import files_to_plan, next_part
 from flows.state.shard_state import ShardState
+from storage.errors import IntegrityError
 from storage.fingerprint import digest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
@@ -139,38 +140,37 @@ class CorpusState:
         return tuple(name for name in chosen if not roles or self.corpus.splits[name] in roles)
 
     def plan_receipts(self, split: str) -> tuple[Receipt, ...]:
-        """The parts of a split's plan, in order."""
-        return tuple(sorted(self.split("plan", split).receipts, key=lambda part: part.key))
+        """The parts of a split's plan, in order, up to the first that is missing."""
+        parts = self._parts_of_plan(split)
+        return tuple(part for part in parts if part.key.index < next_part(parts))
+
+    def _parts_of_plan(self, split: str) -> list[Receipt]:
+        """All parts of a split's plan that exist, in order.
+
+        Raises `IntegrityError` for a part that cannot be kept because one before it is missing:
+        where annotations are read together, it is not known what that one was made of.
+        """
+        parts = sorted(self.split("plan", split).receipts, key=lambda part: part.key)
+        number = next_part(parts)
+        for part in [] if self.corpus.self_contained else parts:
+            if part.key.index > number:
+                path = self.place("plan", part.key).receipt_path(part.source_digest)
+                raise IntegrityError(
+                    f"{path} continues a plan whose part {number:05d} is missing", path
+                )
+        return parts
 
     def unplanned_splits(self) -> dict[ShardKey, tuple[Receipt, ...]]:
-        """The next part of each split's plan that has new files, with the files to read for it.
-
-        A split is planned once all its files are downloaded, because an annotation whose audio is
-        not there yet must not count as one without audio. Where each file has its own annotations,
-        files are planned in their order as they arrive, twice as many with each part.
-        """
+        """The next part of each split's plan that has new files, with the files to read for it."""
         found: dict[ShardKey, tuple[Receipt, ...]] = {}
         for split in self.splits():
-            parts = self.plan_receipts(split)
-            planned = {source for part in parts for source in part.sources}
-            if files := self._files_to_plan(split, planned):
-                found[ShardKey(self.name, split, len(parts))] = files
+            parts = self._parts_of_plan(split)
+            files = files_to_plan(
+                self.downloads, split, parts, self_contained=self.corpus.self_contained
+            )
+            if files:
+                found[ShardKey(self.name, split, next_part(parts))] = files
         return found
-
-    def _files_to_plan(self, split: str, planned: Collection[str]) -> tuple[Receipt, ...]:
-        """The downloaded files that the next part of a plan is made of; none if it has to wait."""
-        done, wanted = self.downloads.receipts, self.downloads.of(split)
-        here = list(takewhile(done.__contains__, wanted))
-        new = [key for key in here if done[key].output.sha256 not in planned]
-        if len(here) < len(wanted):
-            new = [key for key in new if wanted[key].file is not None]
-            num_planned = sum(wanted[key].file is not None for key in here) - len(new)
-            if not self.corpus.self_contained or len(new) < max(1, num_planned):
-                return ()
-        if not new:
-            return ()
-        is_read = {*here} if not self.corpus.self_contained else {*new}
-        return tuple(done[key] for key in here if key in is_read or wanted[key].file is None)
 
     def unready(self, *roles: str) -> list[str]:
         """What keeps splits of these roles from being planned: `download …`, `plan …`."""

@@ -73,8 +73,7 @@ def _rejections(state: CorpusState, receipt: Receipt, reason: str) -> Iterator[R
     counts = receipt.counts
     if receipt.rejected is None or not {**counts.dropped, **counts.quarantined}.get(reason):
         return
-    # Nothing is computed from these rows, so the file need not be verified.
-    with state.store.fetch(receipt.rejected, verify=False) as path:
+    with state.store.fetch(receipt.rejected) as path:
         rows = pq.read_table(path).to_pylist()
     for row in rows:
         if row["reason"] == reason:

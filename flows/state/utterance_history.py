@@ -15,6 +15,7 @@ from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.relisted import relisted_advice
 from flows.state.shard_state import ShardState
+from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef, Receipt
 from storage.schema import REJECTED
@@ -266,8 +267,7 @@ def _rows(
     """The rows of a stored table that have one of `ids` in `column`, a column of ids or lists."""
     if file is None:
         return []
-    # No stage output depends on what is read, and the audio is not read, so nothing is verified.
-    with store.fetch(file, verify=False) as path:
+    with unverified(store, file) as path:
         names = pq.read_table(path, columns=[column]).column(column).combine_chunks()
         id_array = pa.array(sorted(ids), pa.string())
         if pa.types.is_list(names.type):

@@ -144,7 +144,8 @@ def _hub_files(
     store: Store, corpus: Corpus, settings: CorpusSettings, source: HubFiles, receipt: Receipt
 ) -> Iterator[Part]:
     """The listed files; with `limit_hours`, as many of each split as the limit needs."""
-    listed = LISTING.validate_json(store.read(receipt.output.path))
+    with store.fetch(receipt.output) as path:
+        listed = LISTING.validate_json(path.read_bytes())
     num_bytes = dict.fromkeys(corpus.splits, 0)
     is_limited = settings.limit_hours is not None and corpus.self_contained
     limit_bytes = (settings.limit_hours or 0) * _PCM_BYTES_PER_HOUR

@@ -1,7 +1,6 @@
 """`distillery manifest` by the command line on a finished run."""
 
 import json
-import re
 import shlex
 import subprocess
 import sys
@@ -12,8 +11,6 @@ import pytest
 
 from tests.flows.running import Run, copied, tiny
 from tests.processes import environment
-
-KEY = "librispeech/train-clean-100/0000"
 
 
 @pytest.mark.parametrize("stage", ["normalise", "label", "filter"])
@@ -33,7 +30,7 @@ def test_a_damaged_file_is_named_with_the_command_that_repairs_it(
     [wrong] = found["wrong"]
     assert (wrong["path"], wrong["stage"]) == (path, stage)
     assert f"again: {wrong['again']}" in result
-    assert re.fullmatch(rf"distillery rerun tiny.yaml {stage} {KEY}\d", wrong["again"])
+    assert wrong["again"] == f"distillery repair tiny.yaml {path}"
     run.distillery(*shlex.split(wrong["again"])[1:])
     assert victim.read_bytes() == whole
     repaired = run.json("manifest", "verify")
