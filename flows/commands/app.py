@@ -5,7 +5,6 @@ Exit status 0: done; 1: some shards failed, or a problem was found; 2: a mistake
 
 import os
 import sys
-from typing import Final
 
 import httpx
 import typer
@@ -27,12 +26,9 @@ from flows.commands import (
     sweep,
 )
 from flows.commands.failures import FAILED, report_damage
-from flows.commands.options import Given, common
+from flows.commands.options import MISTAKE, Given, OneLineUsage, common
 from flows.commands.screen import complain
-from flows.commands.usage import OneLineUsage
 from storage.errors import DistilleryError, IntegrityError, UserError
-
-_MISTAKE: Final = 2
 
 app = typer.Typer(
     name="distillery",
@@ -69,7 +65,7 @@ def main() -> None:
     except (ConfigError, UserError) as error:
         for problem in getattr(error, "problems", (str(error),)):
             complain(problem)
-        sys.exit(_MISTAKE)
+        sys.exit(MISTAKE)
     except IntegrityError as error:
         report_damage(error, given.config)
         sys.exit(FAILED)
