@@ -6,7 +6,6 @@ interrupted by Ctrl-C; 143: stopped by SIGTERM.
 
 import os
 import sys
-from typing import Final
 
 import httpx
 import typer
@@ -28,15 +27,14 @@ from flows.commands import (
     sweep,
 )
 from flows.commands.failures import FAILED, report_damage
-from flows.commands.options import Given, common
+from flows.commands.options import MISTAKE, Given, OneLineUsage, common
 from flows.commands.screen import complain
 from flows.interruption import handled
 from storage.errors import DistilleryError, IntegrityError, UserError
 
-_MISTAKE: Final = 2
-
 app = typer.Typer(
     name="distillery",
+    cls=OneLineUsage,
     help="Turns raw speech corpora into a distilled Whisper.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -74,7 +72,7 @@ def _run() -> None:
     except (ConfigError, UserError) as error:
         for problem in getattr(error, "problems", (str(error),)):
             complain(problem)
-        sys.exit(_MISTAKE)
+        sys.exit(MISTAKE)
     except IntegrityError as error:
         report_damage(error, given.config)
         sys.exit(FAILED)

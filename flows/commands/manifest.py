@@ -53,9 +53,11 @@ def show_manifest(
     card: Annotated[bool, typer.Option("--card", help="Print its card, in Markdown.")] = False,
 ) -> None:
     """Show the totals of a manifest by corpus; with --json all of it."""
+    if card and as_json:
+        raise UserError("--card prints Markdown; leave out --card or --json")
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
-    if card and not as_json:
+    if card:
         typer.echo(lines(read_card(store, found)), nl=False)
     else:
         show(manifest_view(found), as_json=as_json)

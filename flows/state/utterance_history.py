@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
 from flows.state.shard_state import ShardState
 from flows.state.verification import unverified
 from storage.errors import UserError
@@ -235,12 +235,12 @@ def _decision(
             return _rejected(store, stage, receipt, found.id)
     if shard.next_stage is not None:
         failures = found.state.split(shard.next_stage, found.split).failures
-        detail = next((one.reason for one in failures if one.key == shard.key), "")
+        failure = next((one.reason for one in failures if one.key == shard.key), "")
         return Decision(
             outcome="waiting",
             stage=shard.next_stage,
-            reason="failed" if detail else "not_done_yet",
-            detail=detail,
+            reason="failed" if failure else "not_done_yet",
+            detail=failure or relisted_advice(corpus_states(config, store)),
         )
     if "filter" in rows:
         num_kept, num_all = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))

@@ -66,6 +66,9 @@ class Raw(Protocol):
     def open(self, member: Member) -> BinaryIO:
         """A member as a seekable file; only the bytes that are read are transferred."""
 
+    def others(self) -> Iterable[str]:
+        """The paths below the mirror that belong to no source; they cannot be read."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:

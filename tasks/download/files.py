@@ -190,6 +190,7 @@ class RawFiles:
 
     def __init__(self, store: Store, receipts: Sequence[Receipt], mirror: str | None) -> None:
         self._files = Files(store, mirror, receipts)
+        self._mirror = mirror
         self._members: list[Member] = []
         self.digests: dict[str, str] = {}
         """SHA-256 by path, of each file that contains members."""
@@ -214,6 +215,13 @@ class RawFiles:
     def open(self, member: Member) -> BinaryIO:
         """A member as a seekable file; only what is read of a large one is transferred."""
         return self._files.open(member.file, member.offset, member.size)
+
+    def others(self) -> Iterable[str]:
+        """The paths below the mirror that belong to no source, as it is listed now."""
+        if self._mirror is None:
+            return ()
+        known = {member.name for member in self._members}
+        return (path for path in Store(self._mirror).list("") if path not in known)
 
     def audio(self, member: Member) -> bytes:
         """The encoded audio of a segment."""

@@ -81,14 +81,16 @@ class Downloads:
     """The parts that the chosen splits of a corpus need, and the receipts of those downloaded.
 
     The files of a Hub data set are parts only once its listing is downloaded. A delivery that has
-    changed counts as missing, and so does a file that the listing names with another digest.
-    `unused` are receipts of what is not a part with the present settings.
+    changed counts as missing, and is `relisted`: it may be the same, copied to another place. So
+    does a file that the listing names with another digest. `unused` are receipts of what is not a
+    part with the present settings.
     """
 
     parts: Mapping[ShardKey, Part]
     receipts: Mapping[ShardKey, Receipt]
     failures: tuple[Failure, ...]
     unused: tuple[Receipt, ...] = ()
+    known: frozenset[ShardKey] = frozenset()  # parts with a receipt of any state
 
     @classmethod
     def load(cls, store: Store, corpus: Corpus, settings: CorpusSettings) -> Self:
@@ -105,7 +107,17 @@ class Downloads:
             if (receipt := _receipt_of(part, done)) is not None
         }
         unused = tuple(receipt for receipt in done.receipts if receipt.key not in parts)
-        return cls(parts, receipts, done.failures, unused)
+        known = frozenset(key for key in parts if done.of(key))
+        return cls(parts, receipts, done.failures, unused, known)
+
+    @property
+    def relisted(self) -> set[ShardKey]:
+        """Deliveries that were hashed, but are listed differently now."""
+        return {
+            key
+            for key in self.known
+            if key not in self.receipts and isinstance(self.parts[key].source, Delivery)
+        }
 
     def missing(self) -> dict[ShardKey, Part]:
         """The parts that are not downloaded yet."""

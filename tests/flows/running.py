@@ -77,8 +77,9 @@ class Run:
     def run(self, *arguments: str, expect: int | None = 0) -> Completed:
         return self.distillery("run", self.config.name, *arguments, expect=expect)
 
-    def json(self, *words: str) -> Any:
-        return json.loads(self.distillery(*words, self.config.name, "--json").stdout)
+    def json(self, *words: str, expect: int | None = 0) -> Any:
+        done = self.distillery(*words, self.config.name, "--json", expect=expect)
+        return json.loads(done.stdout)
 
     @property
     def digest(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import pytest
 
+from storage.card import sealed_card
 from tests.flows.running import Run, copied, tiny
 from tests.processes import environment
 
