@@ -31,11 +31,13 @@ import soundfile
 
 from configs.schema import Normalise
 from storage.commit import Commit
+from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.stage import Place, TableFormat
 from storage.store import Store
 from tasks.audio import decode, encode_flac, to_whisper_rate
 from tasks.download.files import AudioPlace, Files
+from tasks.download.members import index_table, position
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
 from tasks.plan.schema import PLAN
@@ -61,6 +63,7 @@ class Sources:
 
     folder: Path
     sizes: tuple[int, ...]
+    receipt: Receipt
 
     def places(self) -> list[AudioPlace]:
         """Where each utterance lies."""
@@ -85,7 +88,28 @@ def write_sources(folder: Path, kind: str, num_utterances: int) -> Sources:
     with (folder / _SOURCE).open("wb") as file:
         for data in chosen:
             file.write(data)
-    return Sources(folder, tuple(map(len, chosen)))
+    return Sources(folder, tuple(map(len, chosen)), stored(Store(str(folder)), chosen))
+
+
+def stored(store: Store, members: list[bytes]) -> Receipt:
+    """The receipt of a stored file of these members, with their digests in its index."""
+    starts = np.cumsum([0, *map(len, members)]).tolist()
+    index = {
+        str(number): position("", starts[number], len(data), [data])
+        for number, data in enumerate(members)
+    }
+    with store.sink("raw") as sink:
+        pq.write_table(index_table(index), sink)
+        kept = store.keep(sink, "raw/index.parquet")
+    return Receipt(
+        stage="download",
+        fingerprint="bench",
+        key=ShardKey("bench", "archives", 0),
+        source_digest=kept.sha256,
+        output=FileRef(path=_SOURCE, sha256=kept.sha256, size_bytes=starts[-1]),
+        beside=(kept,),
+        counts=Counts(rows_in=1, rows_out=1),
+    )
 
 
 def plan_of(sources: Sources) -> pa.Table:
@@ -104,7 +128,7 @@ def plan_of(sources: Sources) -> pa.Table:
 def stage(sources: Sources) -> None:
     """What the pipeline does with a shard, the commit included."""
     store, key = Store(str(sources.folder)), ShardKey("bench", "train", 0)
-    segments = plan_of(sources)
+    segments, files = plan_of(sources), Files(store, None, [sources.receipt])
     commit = Commit(
         store=store,
         table=TableFormat(schema=NORMALISED),
@@ -113,7 +137,7 @@ def stage(sources: Sources) -> None:
         ids_in=segments.column("id").to_pylist(),
         max_quarantined_percent=0,
     )
-    commit(normalise_shard(segments, Files(store, None).audio, key, Normalise()))
+    commit(normalise_shard(segments, files.audio, key, Normalise()))
 
 
 def floor(sources: Sources) -> None:

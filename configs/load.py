@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,16 @@ from pydantic_core import ErrorDetails
 from configs.bundled import bundled_names, configuration_file
 from configs.schema import RunConfig
 from configs.settings import holds_credentials
+
+_BAD_VALUES: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What PyYAML raises for dates, numbers and tags that it cannot convert, and for deep nesting."""
 
 
 class ConfigError(ValueError):
@@ -49,10 +59,10 @@ def load_config(path: str | Path) -> RunConfig:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     try:
         value = _UniqueKeys(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    except (yaml.YAMLError, *_BAD_VALUES) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise ConfigError(
             f"{path} contains {type(value).__name__}, expected keys such as root, corpora"

@@ -50,6 +50,8 @@ class Runtime(Settings):
     """Most seconds for one shard of one stage."""
     max_quarantined_percent: Percent = 1.0
     """Most unreadable or invalid rows of a shard, in percent; above, the shard fails."""
+    max_expansion: Annotated[float, Field(ge=1)] = 100.0
+    """Most bytes that an archive may expand to, as a multiple of its size; above, it is refused."""
     scratch: str | None = None
     """Local folder for temporary files; null: below a local root, else the system's."""
     s3_credentials: Name | None = None

@@ -11,6 +11,7 @@ from configs.schema import RunConfig
 from flows.doctor.examine import require_possible
 from flows.server.session import prefect_session
 from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.mending import Repairs
 from flows.state.rerun import find_rerun, rerun_stage
 from flows.state.status import is_pending
 from flows.synthetic import synthesise
@@ -26,8 +27,8 @@ def run_locally(
     Returns the state of each corpus after the run. Raises `ImpossibleRunError` before anything is
     downloaded if the run is known to fail, and `flows.pipeline.RunFailed` naming what failed.
     """
-    states = corpus_states(settings, store)
-    if not is_pending(settings, store, until, states):
+    states, pending = Repairs(settings, store).reading(lambda: _standing(settings, store, until))
+    if not pending:
         return states
     require_possible(settings, store, until)
     with prefect_session(prefect_home) as wait_until_up:
@@ -37,6 +38,12 @@ def run_locally(
         wait_until_up()
         pipeline(str(config), until)
     return corpus_states(settings, store)
+
+
+def _standing(settings: RunConfig, store: Store, until: str) -> tuple[Sequence[CorpusState], bool]:
+    """The state of each corpus, and whether anything up to `until` is pending."""
+    states = corpus_states(settings, store)
+    return states, is_pending(settings, store, until, states)
 
 
 def rerun_locally(

@@ -15,11 +15,11 @@ from flows.server.credentials import load_run
 from flows.stages import MODEL_FLOWS, blocked, open_store, publish
 from flows.state.corpus_state import corpus_states
 from flows.state.frontier import Frontier
-from flows.state.rerun import repair_command
+from flows.state.mending import Repairs, damaged_files
+from flows.state.repair import again_command
 from flows.state.status import is_pending
 from flows.synthetic import synthesise
 from storage.errors import DistilleryError
-from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
 from tasks.run import ShardFailed
 from tasks.stages import STAGE_NAMES
@@ -32,8 +32,7 @@ class RunFailed(DistilleryError):
         self, config: str, failures: Sequence[ShardFailed], consequence: str | None
     ) -> None:
         shown = [
-            f"failed: {one}; again: {repair_command(config, one.stage, one.key)}"
-            for one in failures[:NUM_SHOWN]
+            f"failed: {one}; again: {again_command(config, one)}" for one in failures[:NUM_SHOWN]
         ]
         more = len(failures) - len(shown)
         shown += [f"and {more} more shards failed"] if more > 0 else []
@@ -48,40 +47,56 @@ def pipeline(config: str, until: str = STAGE_NAMES[-1], deployment: str | None =
 
     Each corpus advances from download to filter at its own pace; then the manifest is published,
     the student trained and both models evaluated. With `deployment`, stages that want a GPU run as
-    the deployments of that name, in their own work pool. A shard that fails stops no other. Raises
-    `RunFailed` with all failures at the end; an incomplete manifest is not published.
+    the deployments of that name, in their own work pool. A shard that fails stops no other. A
+    stored file that is found to be damaged is made again, once. Raises `RunFailed` with all
+    failures at the end; an incomplete manifest is not published.
     """
     settings = load_run(config)
     refuse_unlicensed(settings)
     store = open_store(settings)
-    if not is_pending(settings, store, until, corpus_states(settings, store)):
+    repairs = Repairs(settings, store)
+    if not repairs.reading(lambda: _is_pending(settings, until)):
         get_run_logger().info("everything up to %s is done", until)
         return
     synthesise(settings, store)
     with RunTables(config, settings, store).kept_up_to_date():
-        failures = advance_corpora(config, settings, store, until, deployment)
-        wanted = STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
+        failures, error = _every_stage(config, settings, until, deployment)
+        while mended := repairs.mend(damaged_files(error, *failures)):
+            get_run_logger().warning("damaged, and therefore made again: %s", ", ".join(mended))
+            synthesise(settings, store)
+            failures, error = _every_stage(config, settings, until, deployment)
+    if failures:
+        raise RunFailed(config, failures, None if error is None else str(error)) from error
+    if error is not None:
+        raise error
+
+
+def _every_stage(
+    config: str, settings: RunConfig, until: str, deployment: str | None
+) -> tuple[list[ShardFailed], DistilleryError | None]:
+    """Make what is pending up to `until`: the shards that failed, and what stopped the rest."""
+    failures: list[ShardFailed] = []
+    wanted = STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
+    try:
+        failures += advance_corpora(config, settings, until, deployment)
         for stage in [name for name in MODEL_FLOWS if name in wanted]:
             try:
                 _model_stage(config, settings, stage, deployment)
             except ShardsFailed as failed:
                 failures += failed.failures
-            except DistilleryError as error:
-                if not failures:
-                    raise
-                raise RunFailed(config, failures, str(error)) from error
-    if failures:
-        raise RunFailed(config, failures, None)
+    except DistilleryError as error:
+        return failures, error
+    return failures, None
 
 
 def advance_corpora(
-    config: str, settings: RunConfig, store: Store, until: str, deployment: str | None
+    config: str, settings: RunConfig, until: str, deployment: str | None
 ) -> list[ShardFailed]:
     """Make what is ready in every corpus until nothing is; returns the shards that failed.
 
     The manifest is published as soon as all training shards are complete.
     """
-    frontier = Frontier(corpus_states(settings, store), until)
+    frontier = Frontier(corpus_states(settings, open_store(settings)), until)
     early: list[Future[str]] = []
 
     def publish_early(ended: Ended) -> None:
@@ -106,10 +121,14 @@ def advance_corpora(
 
 
 def _model_stage(config: str, settings: RunConfig, stage: str, deployment: str | None) -> None:
-    store = open_store(settings)
-    if not is_pending(settings, store, stage, corpus_states(settings, store)):
+    if not _is_pending(settings, stage):
         return
     if deployment is None or pool_of(settings.runtime, stage) != GPU_POOL:
         MODEL_FLOWS[stage](config)
     else:
         run_model_elsewhere(config, deployment, stage)
+
+
+def _is_pending(settings: RunConfig, until: str) -> bool:
+    store = open_store(settings)
+    return is_pending(settings, store, until, corpus_states(settings, store))

@@ -1,7 +1,8 @@
 """One flow per stage. A shard that fails stops no other; the flow then ends as failed."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Annotated, Any, Final, TypeVar
 
 from prefect import Flow, flow, get_run_logger
 from pydantic import Field
@@ -29,11 +30,15 @@ from flows.state.models import (
     validation_audio,
 )
 from flows.state.publication import HolesError, find_current, publish_manifest
+from flows.state.repair import with_command
 from flows.state.rerun import find_rerun
+from storage.errors import IntegrityError
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.run import ShardFailed, distil_task, report_task, with_policy
 from tasks.stages import CORPUS_STAGES, stage_named
+
+R = TypeVar("R")
 
 
 def open_store(config: RunConfig) -> Store:
@@ -63,7 +68,7 @@ def _corpus_flow(stage: str) -> Flow[[str, str], int]:
                 failures += blocked(frontier)
                 break
         if failures:
-            raise ShardsFailed(failures)
+            raise ShardsFailed(failures, config)
         return len(ended)
 
     return run
@@ -77,7 +82,21 @@ def blocked(frontier: Frontier) -> list[ShardFailed]:
 CORPUS_FLOWS: Final = {stage: _corpus_flow(stage) for stage in CORPUS_STAGES}
 
 
+def _repairable(body: Callable[[str], R]) -> Callable[[str], R]:
+    """Let an error about a damaged file end with the command that recreates it."""
+
+    @wraps(body)
+    def run(config: str) -> R:
+        try:
+            return body(config)
+        except IntegrityError as error:
+            raise with_command(config, error) from error
+
+    return run
+
+
 @flow(name="publish", flow_run_name="publish")
+@_repairable
 def publish(config: str) -> str:
     """Publish the manifest of a configuration; returns its name and number.
 
@@ -92,6 +111,7 @@ def publish(config: str) -> str:
 
 
 @flow(name="distil", flow_run_name="distil")
+@_repairable
 def distil(config: str) -> str:
     """Train the student of the published manifest unless it is trained; returns its weights' path.
 
@@ -130,6 +150,7 @@ def distil(config: str) -> str:
 
 
 @flow(name="evaluate", flow_run_name="evaluate")
+@_repairable
 def evaluate(config: str) -> int:
     """Measure teacher and student on held-out speech; returns how many shards were pending.
 
@@ -186,7 +207,14 @@ def rerun(
     for path in again.stale:
         state.store.delete(path)
     resource = str(stage_named(stage).resource)
-    unit = Unit(stage=stage, place=again.place, resource=resource, part=again.part, job=again.job)
+    unit = Unit(
+        stage=stage,
+        place=again.place,
+        resource=resource,
+        part=again.part,
+        files=again.files,
+        job=again.job,
+    )
     _make(config, settings, [unit])
 
 
@@ -198,7 +226,7 @@ def _make(config: str, settings: RunConfig, units: Sequence[Unit]) -> None:
         num_units=lambda corpus, stage: sum(one.corpus == corpus for one in units),
     )
     if failures := runs.make():
-        raise ShardsFailed(failures)
+        raise ShardsFailed(failures, config)
 
 
 def _units(pending: Iterable[Measurement]) -> list[Unit]:

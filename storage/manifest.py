@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from storage.card import sealed_card
 from storage.errors import IntegrityError, UserError
 from storage.fingerprint import digest
 from storage.receipt import FileRef, Sha256
@@ -217,7 +218,7 @@ def publish(
 
 def _put_card(store: Store, manifest: Manifest, render_card: Callable[[Manifest], str]) -> None:
     path = card_path(manifest.name, manifest.number)
-    store.put_if_absent(path, render_card(manifest).encode())
+    store.put_if_absent(path, sealed_card(render_card(manifest)))
 
 
 def verify(store: Store, manifest: Manifest) -> Iterator[Checked]:

@@ -30,6 +30,7 @@ class Failure(Record):
     reason: str
     attempt: Annotated[int, Field(ge=1)]
     failed_at: str
+    damaged: str = ""  # the path of the damaged file that it failed for
 
     @classmethod
     def read(cls, data: bytes, path: str) -> Self:
@@ -120,7 +121,9 @@ def summarise_all(store: Store, folders: Iterable[str]) -> None:
         summarise(store, folder)
 
 
-def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> Failure:
+def record_failure(
+    store: Store, place: Place, reason: str, failed_at: str, damaged: str = ""
+) -> Failure:
     """Store the reason of a failure at the place of the shard, counting the attempts."""
     path = place.failure_path()
     try:
@@ -128,7 +131,12 @@ def record_failure(store: Store, place: Place, reason: str, failed_at: str) -> F
     except FileNotFoundError:
         attempt = 1
     failure = Failure(
-        stage=place.stage, key=place.key, reason=reason, attempt=attempt, failed_at=failed_at
+        stage=place.stage,
+        key=place.key,
+        reason=reason,
+        attempt=attempt,
+        failed_at=failed_at,
+        damaged=damaged,
     )
     store.delete(path)
     store.put_if_absent(path, failure.encode())

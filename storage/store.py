@@ -71,11 +71,7 @@ class Store:
         with self._translated("read from"):
             data = cat(self._fs, self._full(path), start, end)
         if end is not None and len(data) != end - (start or 0):
-            raise IntegrityError(
-                f"{path} ends before byte {end}, expected by an index; delete its receipt and rerun"
-                " the stage that wrote it",
-                path,
-            )
+            raise IntegrityError(f"{path} ends before byte {end}, expected by an index", path)
         return data
 
     def exists(self, path: str) -> bool:
@@ -219,25 +215,18 @@ class Store:
 
 
 def _missing(ref: FileRef) -> IntegrityError:
-    return IntegrityError(
-        f"{ref.path} is missing although a receipt names it; rerun the shard that wrote it",
-        ref.path,
-    )
+    return IntegrityError(f"{ref.path} is missing although a receipt names it", ref.path)
 
 
 def _check(ref: FileRef, path: Path, *, verify: bool) -> None:
     size_bytes = path.stat().st_size
     if size_bytes != ref.size_bytes:
         raise IntegrityError(
-            f"{ref.path} has {size_bytes} bytes, its receipt says {ref.size_bytes};"
-            " rerun the shard that wrote it",
-            ref.path,
+            f"{ref.path} has {size_bytes} bytes, its receipt says {ref.size_bytes}", ref.path
         )
     if verify and (found := hash_file(path)) != ref.sha256:
         raise IntegrityError(
-            f"{ref.path} has sha256 {found}, its receipt says {ref.sha256};"
-            " rerun the shard that wrote it",
-            ref.path,
+            f"{ref.path} has sha256 {found}, its receipt says {ref.sha256}", ref.path
         )
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from storage.card import opened_card
 from storage.manifest import Manifest, Terms, card_path
 from storage.store import Store
 from tasks.text.display import json_lines, markdown, markdown_code
@@ -25,9 +26,13 @@ def render_card(manifest: Manifest) -> str:
 
 
 def read_card(store: Store, manifest: Manifest) -> str:
-    """The card stored beside a manifest; rendered from the manifest if there is none."""
+    """The card stored beside a manifest; rendered from the manifest if there is none.
+
+    Raises `IntegrityError` if it is damaged.
+    """
+    path = card_path(manifest.name, manifest.number)
     try:
-        return store.read(card_path(manifest.name, manifest.number)).decode()
+        return opened_card(store.read(path), path)
     except FileNotFoundError:
         return render_card(manifest)
 

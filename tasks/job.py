@@ -64,20 +64,16 @@ class Inputs:
         """The corpus that the shard belongs to."""
         return corpus_of_run(self.config, self.job.place.key.corpus)
 
-    def path(self, stage: str, *, verify: bool = True) -> str:
+    def path(self, stage: str) -> str:
         """A local copy of what `stage` made of this shard.
 
-        Raises `IntegrityError` when its digest is not that of the receipt, unless `verify` is
-        False.
+        Raises `IntegrityError` when its digest is not that of the receipt.
         """
-        file = self.job.inputs[stage]
-        return str(self.open_files.enter_context(self.store.fetch(file, verify=verify)))
+        return str(self.open_files.enter_context(self.store.fetch(self.job.inputs[stage])))
 
-    def table(
-        self, stage: str, columns: Sequence[str] | None = None, *, verify: bool = True
-    ) -> pa.Table:
+    def table(self, stage: str, columns: Sequence[str] | None = None) -> pa.Table:
         """What `stage` made of this shard as a table; raises as `path`."""
-        return pq.read_table(self.path(stage, verify=verify), columns=columns)
+        return pq.read_table(self.path(stage), columns=columns)
 
     def parquet(self, stage: str) -> pq.ParquetFile:
         """What `stage` made of this shard, to be read in pieces; raises as `path`.

@@ -17,7 +17,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.logging import get_logger
 
 from configs.schema import RunConfig, Runtime
-from storage.errors import DistilleryError, TransientError
+from storage.errors import DistilleryError, IntegrityError, TransientError
 from storage.manifest import Manifest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import record_failure
@@ -49,16 +49,20 @@ _TRANSIENT: Final = (TransientError, ConnectionError, TimeoutError)
 
 
 class ShardFailed(DistilleryError):
-    """A shard for which this run has no receipt, and why."""
+    """A shard for which this run has no receipt, and why.
 
-    def __init__(self, stage: str, key: ShardKey, reason: str) -> None:
+    `damaged` is the path of the stored file whose damage is the reason; "" for any other reason.
+    """
+
+    def __init__(self, stage: str, key: ShardKey, reason: str, damaged: str = "") -> None:
         super().__init__(f"{stage} {key}: {reason}")
         self.stage = stage
         self.key = key
         self.reason = reason
+        self.damaged = damaged
 
-    def __reduce__(self) -> tuple[type["ShardFailed"], tuple[str, ShardKey, str]]:
-        return ShardFailed, (self.stage, self.key, self.reason)
+    def __reduce__(self) -> tuple[type["ShardFailed"], tuple[str, ShardKey, str, str]]:
+        return ShardFailed, (self.stage, self.key, self.reason, self.damaged)
 
 
 class _Harmless(logging.Filter):
@@ -107,8 +111,10 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
         first = next(iter(str(error).strip().splitlines()), "no message")
         reason = first if isinstance(error, DistilleryError) else f"{type(error).__name__}: {first}"
         reason = one_line(reason)  # it becomes the message of a state in Prefect
-        record_failure(store, place, reason, datetime.now(UTC).isoformat(timespec="seconds"))
-        raise ShardFailed(place.stage, place.key, reason) from error
+        damaged = error.path if isinstance(error, IntegrityError) else ""
+        failed_at = datetime.now(UTC).isoformat(timespec="seconds")
+        record_failure(store, place, reason, failed_at, damaged)
+        raise ShardFailed(place.stage, place.key, reason, damaged) from error
     counts = receipt.counts
     logger.info(
         "%s %s: %d rows in, %d out, dropped %s, quarantined %s, %.3f h of speech, %.1f s; %s",
@@ -164,13 +170,14 @@ def download_task(
     store = Store(config.root, config.runtime.scratch)
     corpus, settings = corpus_of_run(config, part.key.corpus), config.corpora[part.key.corpus]
     num_per_host = config.runtime.downloads_per_host
+    max_expansion = config.runtime.max_expansion
 
     host = host_of(settings, part.source)
     limits = [_limit(host)] if host else []
 
     def bring() -> Receipt:
         with concurrency(limits):
-            return download(store, corpus, settings, part, on_bytes, num_per_host)
+            return download(store, corpus, settings, part, on_bytes, num_per_host, max_expansion)
 
     return _explained(store, place, bring)
 

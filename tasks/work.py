@@ -9,13 +9,15 @@ import pyarrow.parquet as pq
 from configs.schema import RunConfig
 from storage.commit import Commit
 from storage.outcome import Outcome, Outcomes
-from storage.receipt import Receipt
+from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
 from storage.stage import Place, combined_digest, find_receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.files import RawFiles
+from tasks.download.parts import Downloads
 from tasks.job import Inputs, Job
+from tasks.plan.parts import current_parts
 from tasks.plan.shard import plan_part
 from tasks.plan.stage import PLAN
 from tasks.stages import stage_named
@@ -55,19 +57,28 @@ def run_job(config: RunConfig, job: Job) -> Receipt:
 def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Receipt:
     """Plan what the downloaded `archives` add to a split: the next part of its plan.
 
-    Segments of earlier parts stay where they are. Raises what `run_job` raises.
+    Segments of earlier parts stay where they are; rows that these rejected are planned if their
+    source was completed since. Raises what `run_job` raises.
     """
     store = Store(config.root, config.runtime.scratch)
     corpus, settings = corpus_of_run(config, place.key.corpus), config.corpora[place.key.corpus]
     sources = tuple(archive.output.sha256 for archive in archives)
     if (done := find_receipt(store, place, combined_digest(sources))) is not None:
         return done
-    earlier = Split.load(store, place.folder).receipts
+    plan = current_parts(
+        store,
+        Downloads.load(store, corpus, settings),
+        place.key.split,
+        Split.load(store, place.folder).receipts,
+    )
+    earlier = [part for part in plan.parts if part.key.index < place.key.index]
     raw = RawFiles(store, archives, settings.mirror)
+    rejected_ids = frozenset(_ids(store, [one.rejected for one in earlier]))
     part = plan_part(
         corpus.read(raw),
         split=place.key.split,
-        known_ids=frozenset(_planned_ids(store, earlier)),
+        known_ids=rejected_ids.union(_ids(store, [one.output for one in earlier])),
+        rejected_ids=rejected_ids,
         first_shard=sum(len(receipt.planned) for receipt in earlier),
         target_shard_hours=config.plan.target_shard_hours,
         file_digests=raw.digests,
@@ -85,12 +96,11 @@ def run_plan(config: RunConfig, place: Place, archives: Sequence[Receipt]) -> Re
     return commit(iter(part.outcomes))
 
 
-def _planned_ids(store: Store, parts: Sequence[Receipt]) -> Iterator[str]:
-    for part in parts:
-        for file in (part.output, part.rejected):
-            if file is not None:
-                with store.fetch(file) as path:
-                    yield from pq.read_table(path, columns=["id"]).column("id").to_pylist()
+def _ids(store: Store, files: Sequence[FileRef | None]) -> Iterator[str]:
+    for file in files:
+        if file is not None:
+            with store.fetch(file) as path:
+                yield from pq.read_table(path, columns=["id"]).column("id").to_pylist()
 
 
 def _timed(

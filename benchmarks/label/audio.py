@@ -4,9 +4,7 @@ Corpora are read by the pipeline's own adapters and normalised as it does. The s
 in a fixed random order, so that a few windows come from many speakers.
 """
 
-import gzip
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from storage.shard import ShardKey
 from tasks.corpora.base import Corpus, Member, Segment
 from tasks.corpora.librispeech import LIBRISPEECH
 from tasks.corpora.local import local_corpus
-from tasks.download.archive import index
+from tasks.download.archive import unpack
 from tasks.download.files import AudioPlace
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
@@ -95,9 +93,8 @@ def _corpus(audio: Path, scratch: Path) -> tuple[Corpus, LocalFiles]:
     if audio.is_dir():
         return LIBRISPEECH, LocalFiles(_below(audio))
     tar = scratch / "archive.tar"
-    with gzip.open(audio) as packed, tar.open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked)
-    rows = index(tar, tar.name).to_pylist()
+    with tar.open("wb") as unpacked:
+        rows = unpack(audio, audio.name, unpacked).to_pylist()
     return LIBRISPEECH, LocalFiles(
         [Member(str(tar), row["name"], row["offset"], row["size"]) for row in rows]
     )

@@ -6,7 +6,6 @@ interrupted by Ctrl-C; 143: stopped by SIGTERM.
 
 import os
 import sys
-from typing import Final
 
 import httpx
 import typer
@@ -21,21 +20,21 @@ from flows.commands import (
     gc,
     init,
     manifest,
+    repair,
     rerun,
     run,
     status,
     sweep,
 )
-from flows.commands.failures import FAILED
-from flows.commands.options import common
+from flows.commands.failures import FAILED, report_damage
+from flows.commands.options import MISTAKE, Given, OneLineUsage, common
 from flows.commands.screen import complain
 from flows.interruption import handled
-from storage.errors import DistilleryError, UserError
-
-_MISTAKE: Final = 2
+from storage.errors import DistilleryError, IntegrityError, UserError
 
 app = typer.Typer(
     name="distillery",
+    cls=OneLineUsage,
     help="Turns raw speech corpora into a distilled Whisper.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -47,6 +46,7 @@ app.command("corpora")(corpora.command)
 app.command("doctor")(doctor.command)
 app.command("status")(status.command)
 app.command("rerun")(rerun.command)
+app.command("repair")(repair.command)
 app.command("evaluate")(evaluate.command)
 app.command("sweep")(sweep.command)
 app.command("explain")(explain.command)
@@ -66,12 +66,16 @@ def main() -> None:
 
 
 def _run() -> None:
+    given = Given()
     try:
-        app()
+        app(obj=given)
     except (ConfigError, UserError) as error:
         for problem in getattr(error, "problems", (str(error),)):
             complain(problem)
-        sys.exit(_MISTAKE)
+        sys.exit(MISTAKE)
+    except IntegrityError as error:
+        report_damage(error, given.config)
+        sys.exit(FAILED)
     except DistilleryError as error:
         complain(str(error))
         sys.exit(FAILED)

@@ -1,5 +1,6 @@
-"""How the commands that process shards report the shards that failed."""
+"""How commands report shards that failed and files that are damaged, with what repairs each."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from flows.commands.screen import complain
-from flows.state.rerun import repair_command
-from storage.errors import DistilleryError
+from flows.state.mending import recorded_repairs
+from flows.state.repair import again_command, with_command
+from storage.errors import DistilleryError, IntegrityError
+from tasks.stages import STAGE_NAMES
 
 if TYPE_CHECKING:
     from tasks.run import ShardFailed
@@ -19,22 +22,39 @@ FAILED: Final = 1
 
 
 @contextmanager
-def failures_reported(config: Path) -> Iterator[None]:
-    """Print each shard that failed inside with the command that repairs it; then exit status 1."""
-    try:
-        yield
-    except DistilleryError as error:
-        if not _print_failures(error, config):
-            raise
-        raise typer.Exit(FAILED) from error
+def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
+    """Print each shard that failed inside with the command that repairs it; then exit status 1.
+
+    `until` is the last stage of a run, for the command that continues it. Damaged files that the
+    run has repaired are named in one line.
+    """
+    with recorded_repairs() as mended:
+        try:
+            yield
+        except DistilleryError as error:
+            if mended:
+                complain(f"damaged, and not all made again: {', '.join(mended)}")
+            if not _print_failures(error, config, until):
+                raise
+            raise typer.Exit(FAILED) from error
+        if mended:
+            complain(f"repaired {len(mended)} damaged: {', '.join(mended)}")
 
 
-def _print_failures(error: DistilleryError, config: Path) -> bool:
+def report_damage(error: IntegrityError, config: Path | None) -> None:
+    """Print which stored file is damaged, and the command that recreates it."""
+    complain(str(error if config is None else with_command(config, error)))
+
+
+def _print_failures(error: DistilleryError, config: Path, until: str | None) -> bool:
     """Whether the error names shards that failed; each is printed."""
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
         complain(f"failed: {failure}")
-        complain(f"  again: {repair_command(config, failure.stage, failure.key)}")
+        complain(f"  again: {again_command(config, failure)}")
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
+    if failures and until is not None:
+        words = "" if until == STAGE_NAMES[-1] else f" --until {until}"
+        complain(f"  then: distillery run {shlex.quote(str(config))}{words}")
     return bool(failures)

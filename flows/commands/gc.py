@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Config, open_run
+from flows.commands.options import AsJson, Config, open_run
 from flows.commands.render import show
 from flows.commands.views.gc import garbage_view
 from flows.state.garbage import find_garbage
@@ -16,6 +16,7 @@ def command(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete the files instead of only listing them.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List files that no receipt and no manifest names, left behind by killed writers."""
     _, store = open_run(config)
@@ -23,4 +24,4 @@ def command(
     if delete:
         for file in garbage:
             store.delete(file.path)
-    show(garbage_view(garbage, is_deleted=delete))
+    show(garbage_view(garbage, is_deleted=delete), as_json=as_json)

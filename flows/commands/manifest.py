@@ -16,12 +16,13 @@ from flows.commands.views.manifest import (
     verification_view,
 )
 from flows.dispatch.progress import progress
-from flows.state.verification import files_of, verify
+from flows.state.verification import files_of, verify, with_raw_files
 from storage import manifest
 from storage.difference import difference
 from storage.errors import UserError
 from storage.store import Store
 from tasks.card import read_card
+from tasks.download.verification import raw_files
 from tasks.text.display import lines
 
 if TYPE_CHECKING:
@@ -52,22 +53,34 @@ def show_manifest(
     card: Annotated[bool, typer.Option("--card", help="Print its card, in Markdown.")] = False,
 ) -> None:
     """Show the totals of a manifest by corpus; with --json all of it."""
+    if card and as_json:
+        raise UserError("--card prints Markdown; leave out --card or --json")
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
-    if card and not as_json:
+    if card:
         typer.echo(lines(read_card(store, found)), nl=False)
     else:
         show(manifest_view(found), as_json=as_json)
 
 
 @app.command("verify")
-def verify_manifest(config: Config, number: Number = None, as_json: AsJson = False) -> None:
+def verify_manifest(
+    config: Config,
+    number: Number = None,
+    as_json: AsJson = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Also hash the raw files that its shards were made from.")
+    ] = False,
+) -> None:
     """Hash every file that a manifest names; exit status 1 when one is missing or damaged."""
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
+    mirrors = {name: corpus.mirror for name, corpus in settings.corpora.items()}
+    raws = raw_files(store, found, mirrors) if raw else []
     with nullcontext() if as_json else on_screen():
-        bar = progress().bar("verify", len(files_of(found)), "files")
+        bar = progress().bar("verify", len(files_of(found)) + len(raws), "files")
         verification = verify(config, settings, store, found, bar.advance)
+        verification = with_raw_files(config, store, verification, raws, bar.advance)
     show(verification_view(verification), as_json=as_json)
     for one in () if as_json else verification.wrong:
         complain(one.problem)

@@ -1,17 +1,41 @@
-"""The arguments that several commands take, and the run that they name."""
+"""The arguments that several commands take, the run that they name, and mistakes in them."""
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from configs.schema import RunConfig
 from configs.version import installed_version
+from flows.commands.screen import complain
 from flows.server.credentials import load_run
 from storage.store import Store
 
-Config = Annotated[Path, typer.Argument(help="A configuration, or a bundled one such as demo.")]
+
+@dataclass
+class Given:
+    """What a command was called with, for the commands that error messages suggest."""
+
+    config: Path | None = None
+
+
+def _remember(context: typer.Context, config: Path) -> Path:
+    if isinstance(context.obj, Given):
+        context.obj.config = config
+    return config
+
+
+Config = Annotated[
+    Path,
+    typer.Argument(help="A configuration, or a bundled one such as demo.", callback=_remember),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+MISTAKE: Final = 2
+"""Exit status of a wrong command line or configuration."""
 
 PREFECT_HOME: Final = Path(".prefect")
 """The folder of the Prefect server that a run starts for itself."""
@@ -38,3 +62,24 @@ def common(
     ] = False,
 ) -> None:
     """Turns raw speech corpora into a distilled Whisper."""
+
+
+class OneLineUsage(TyperGroup):
+    """The commands, without typer's usage text around an error message."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command that the arguments name, and exit with its status."""
+        if not options.get("standalone_mode", True):
+            return super().main(*args, **options)
+        try:
+            result = super().main(*args, **{**options, "standalone_mode": False})
+        except Exception as error:
+            # some versions of typer raise click's errors, later ones have a copy of them
+            if not hasattr(error, "format_message"):
+                raise
+            if message := error.format_message():  # there is none after the help text
+                context = getattr(error, "ctx", None)
+                command = context.command_path if context else "distillery"
+                complain(f"{message.rstrip('.')}; see `{command} --help`")
+            sys.exit(MISTAKE)
+        sys.exit(result if isinstance(result, int) else 0)

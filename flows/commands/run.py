@@ -14,6 +14,7 @@ from flows.commands.views.run import run_view
 from flows.local_run import run_locally
 from flows.state.estimate import estimate_anywhere
 from flows.state.summary import read_summary
+from storage.errors import UserError
 from tasks.stages import stage_named
 
 
@@ -32,9 +33,13 @@ def command(
     if plan:
         _print_plan(config, as_json=as_json)
         return
+    if as_json:
+        raise UserError(
+            "--json needs --plan: a run prints its progress; see status --json after it"
+        )
     settings, store = open_run(config)
     store.check()
-    with failures_reported(config), on_screen():
+    with failures_reported(config, last), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
     show(run_view(read_summary(settings, store, states), str(config)))
 

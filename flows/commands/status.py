@@ -1,14 +1,23 @@
 """The command `status`: how far each corpus is, what was rejected, and what failed."""
 
+import typer
+
+from flows.commands.failures import FAILED
 from flows.commands.options import AsJson, Config, open_run
 from flows.commands.render import show
+from flows.commands.screen import complain
 from flows.commands.views.status import status_view
-from flows.state.corpus_state import corpus_states
+from flows.state.corpus_state import corpus_states, relisted_advice
 from flows.state.status import read_status
 
 
 def command(config: Config, as_json: AsJson = False) -> None:
-    """Show the shards done in each stage, the hours, the rejected rows, and the failures."""
+    """Show the shards done, the hours, the rejected rows; exit status 1 when shards failed."""
     settings, store = open_run(config)
-    status = read_status(settings, store, corpus_states(settings, store))
+    states = corpus_states(settings, store)
+    status = read_status(settings, store, states)
     show(status_view(status, str(config)), as_json=as_json)
+    if advice := relisted_advice(states):
+        complain(advice)
+    if status.failures:
+        raise typer.Exit(FAILED)

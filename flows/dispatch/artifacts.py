@@ -27,10 +27,11 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run
 
 from configs.schema import RunConfig
-from flows.dispatch.tables import Failed, Row, failure_rows, hours_rows, reason_rows, status_rows
+from flows.dispatch.tables import Row, failure_rows, hours_rows, reason_rows, status_rows
 from flows.state.corpus_state import corpus_states
 from flows.state.models import find_report
 from flows.state.publication import find_current
+from flows.state.repair import Failed
 from flows.state.status import read_status
 from storage.errors import DistilleryError
 from storage.store import Store

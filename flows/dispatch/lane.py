@@ -14,6 +14,7 @@ from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 
 from flows.state.frontier import Unit
+from flows.state.repair import again_command
 from storage.errors import DistilleryError
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
@@ -25,11 +26,18 @@ NUM_SHOWN: Final = 5
 
 
 class ShardsFailed(DistilleryError):
-    """Some shards of a stage have no receipt; the others are done."""
+    """Some shards of a stage have no receipt; the others are done.
 
-    def __init__(self, failures: Sequence[ShardFailed]) -> None:
+    With `config`, the path of the configuration, the message has the command for each.
+    """
+
+    def __init__(self, failures: Sequence[ShardFailed], config: str | None = None) -> None:
         more = len(failures) - NUM_SHOWN
-        shown = [*map(str, failures[:NUM_SHOWN]), *([f"and {more} more"] if more > 0 else [])]
+        shown = [
+            str(one) if config is None else f"{one}; again: {again_command(config, one)}"
+            for one in failures[:NUM_SHOWN]
+        ]
+        shown += [f"and {more} more"] if more > 0 else []
         super().__init__("; ".join(shown))
         self.failures = tuple(failures)
 

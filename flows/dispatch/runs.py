@@ -88,7 +88,7 @@ class Runs:
         def open_run(work: Callable[[], None]) -> None:
             def body() -> None:
                 bar.open()
-                with cluster_options(self.settings.runtime, stage), _shown_failures():
+                with cluster_options(self.settings.runtime, stage), _shown_failures(self.config):
                     work()
 
             self._in_flow_run(stage, corpus, body)
@@ -156,9 +156,10 @@ class _LaneBar:
 
 
 @contextmanager
-def _shown_failures() -> Iterator[None]:
+def _shown_failures(config: str) -> Iterator[None]:
+    """Show the shards that fail inside, each with the command that repairs it."""
     try:
         yield
     except ShardsFailed as failed:
         show_failures(failed.failures)
-        raise
+        raise ShardsFailed(failed.failures, config) from failed

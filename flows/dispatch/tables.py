@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from flows.state.rerun import repair_command
+from flows.state.repair import Failed, again_command
 from flows.state.status import StageStatus, Status
-from storage.shard import ShardKey
 from tasks.stages import CORPUS_STAGES
 
 Row = dict[str, Any]
@@ -57,29 +56,13 @@ def reason_rows(status: Status) -> list[Row]:
     ]
 
 
-class Failed(Protocol):
-    """A shard that has no receipt, and why."""
-
-    @property
-    def stage(self) -> str:
-        """The stage that failed."""
-
-    @property
-    def key(self) -> ShardKey:
-        """Its name."""
-
-    @property
-    def reason(self) -> str:
-        """One line."""
-
-
 def failure_rows(config: str, failures: Iterable[Failed]) -> list[Row]:
     """A row for each shard that failed, with the command that repairs it."""
     return [
         {
             "stage": failure.stage,
             "shard": str(failure.key),
-            "again": repair_command(config, failure.stage, failure.key),
+            "again": again_command(config, failure),
             "reason": failure.reason,
         }
         for failure in failures

@@ -13,7 +13,7 @@ from configs.schema import RunConfig, Runtime
 from flows.dispatch.lane import EXPECTED, Ended
 from flows.state.frontier import Unit
 from storage.errors import DistilleryError
-from storage.receipts import Split
+from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.stage import combined_digest, find_receipt
 from storage.store import Store
@@ -90,10 +90,11 @@ class DeploymentLane:
                 reason = f"not made: {_ended(run)}"
             except EXPECTED as error:
                 reason = f"not made: {type(error).__name__}: {error}"
-            reasons = self._failures(waiting)
+            failures = self._failures(waiting)
             for unit in self._report_done(waiting):
-                why = reasons.get(unit.key, reason)
-                self._on_end(Ended(unit, ShardFailed(unit.stage, unit.key, why)))
+                failure = failures.get(unit.key)
+                why = (failure.reason, failure.damaged) if failure else (reason, "")
+                self._on_end(Ended(unit, ShardFailed(unit.stage, unit.key, *why)))
             waiting = []
 
     def _report_done(self, units: list[Unit]) -> list[Unit]:
@@ -108,10 +109,10 @@ class DeploymentLane:
                 self._on_end(Ended(unit, receipt))
         return missing
 
-    def _failures(self, units: list[Unit]) -> dict[ShardKey, str]:
+    def _failures(self, units: list[Unit]) -> dict[ShardKey, Failure]:
         folders = {unit.place.folder for unit in units}
         splits = [Split.load(self._store, folder) for folder in folders]
-        return {failure.key: failure.reason for split in splits for failure in split.failures}
+        return {failure.key: failure for split in splits for failure in split.failures}
 
 
 def run_model_elsewhere(config: str, deployment: str, stage: str) -> None:

@@ -185,9 +185,13 @@ def _on_hub(teacher: Teacher, name: str) -> Check:
 def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
     """Whether the teacher has a token for the language, according to its generation settings."""
     try:
-        values: dict[str, Any] = json.loads(generation.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values: Any = json.loads(generation.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{generation} is not JSON ({error}); copy the model again") from error
+    if not isinstance(values, dict) or not isinstance(values.get("lang_to_id") or {}, dict):
+        raise UserError(f"{generation} has no settings of a Whisper; copy the model again")
     language, known = config.label.language, values.get("lang_to_id") or {}
     if known and f"<|{language}|>" not in known:
         found = f"the teacher does not support the language {language!r}"

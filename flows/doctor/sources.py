@@ -9,6 +9,7 @@ from flows.doctor.check import Check, State
 from flows.state.corpus_state import CorpusState
 from storage.store import Store, StoredFile
 from tasks.corpora.layout import absent
+from tasks.corpora.local import unmatched_audio
 from tasks.corpora.sources import Archive, Delivery, HubFiles
 from tasks.download.hub import auth_headers, file_url, list_files
 from tasks.download.parts import delivered
@@ -119,6 +120,15 @@ def _delivery(state: CorpusState, source: Delivery, *, thorough: bool) -> Iterat
         yield _check(state, "warning", found, next_step)
     if not missing:
         yield _check(state, "ok", f"{source.name}: {len(files):,} files below {mirror}")
+    if state.settings.local is not None and (
+        unread := unmatched_audio(state.settings.local, entries)
+    ):
+        found = (
+            f"audio with a transcript that matches no pattern, {len(unread):,} files:"
+            f" {_listed(unread)}"
+        )
+        next_step = f"add a pattern to corpora.{state.name}.local.splits if a run is to use them"
+        yield _check(state, "warning", found, next_step)
 
 
 def _hub(state: CorpusState, source: HubFiles, *, thorough: bool) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 import os
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from flows.init.source import Source, Speech
 from flows.init.splits import split_of, splits_of_audio
 from flows.init.table import inspect_tables, mirror_of_table
 from storage.errors import UserError
+from tasks.corpora.local import transcribed_audio
 from tasks.corpora.local_rows import AUDIO_SUFFIXES, PARQUET, stem_of, suffix_of
 
 TABLES: Final = (".jsonl", ".ndjson", PARQUET)
@@ -42,7 +44,16 @@ def inspect_path(path: Path, name: str | None = None) -> Source:
     )
     called = name or name_of(absolute.name)
     tables = [file for file in files if suffix_of(file) in TABLES]
-    return inspect_tables(absolute, tables, called) if tables else _audio(absolute, files, called)
+    if not tables:
+        return _audio(absolute, files, called)
+    found = inspect_tables(absolute, tables, called)
+    if with_text := transcribed_audio(files):
+        remark = (
+            f"{len(with_text)} audio files have a text beside them, such as {with_text[0]}; they"
+            " are used only where a table names them, with its text."
+        )
+        return replace(found, remarks=(*found.remarks, remark))
+    return found
 
 
 def name_of(text: str) -> str:
@@ -76,6 +87,11 @@ def _audio(mirror: Path, files: list[str], name: str) -> Source:
         remarks.append(f"The headers of {len(measured)} of {len(audio)} files were read.")
     if 0 < num_with_text < len(audio):
         remarks.append(f"{len(audio) - num_with_text} of {len(audio)} files have no text.")
+    if without_audio := sorted(texts - {stem_of(file) for file in audio}) if num_with_text else []:
+        remarks.append(
+            f"{len(without_audio)} texts have no audio beside them, such as"
+            f" {without_audio[0]}{_TEXT}."
+        )
     splits = splits_of_audio(audio)
     hours = dict.fromkeys(splits, 0.0)
     for file, one in zip(audio, speech, strict=True):

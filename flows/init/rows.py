@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,7 +70,7 @@ def embedded_durations_s(mirror: Path, tables: Sequence[str], column: str) -> li
     found: list[float | None] = []
     for table in tables[:_NUM_DECODED]:
         num = max(1, _NUM_DECODED // len(tables))
-        with pq.ParquetFile(mirror / table) as file:
+        with _opened(mirror / table) as file:
             batches = file.iter_batches(num, columns=[column])
             for value in next(batches, pa.record_batch({column: []})).column(0).to_pylist():
                 data = value.get("bytes") if isinstance(value, Mapping) else value
@@ -93,7 +94,7 @@ def _parquet(mirror: Path, table: str, columns: Columns) -> Iterator[Row]:
     if is_embedded(mirror, table, columns.audio):
         wanted.discard(columns.audio)
     number = 0
-    with pq.ParquetFile(mirror / table) as file:
+    with _opened(mirror / table) as file:
         names = [name for name in file.schema_arrow.names if name in wanted]
         for batch in file.iter_batches(columns=names):
             if not names:
@@ -105,8 +106,16 @@ def _parquet(mirror: Path, table: str, columns: Columns) -> Iterator[Row]:
 
 
 def _schema(path: Path) -> pa.Schema:
+    with _opened(path) as file:
+        return file.schema_arrow
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file; errors while it is read are a `UserError`."""
     try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a whole Parquet file: {reason}") from error

@@ -20,6 +20,9 @@ from tasks.corpora.local_rows import stem_of
 FEWEST_SPEAKERS: Final = 3
 """With fewer, recordings are held out in place of speakers."""
 
+_LONGEST_S: Final = 7 * 24 * 3600.0
+"""What no recording lasts: such a number is a mistake."""
+
 _MOST_SECONDS: Final = 3 * 3600.0
 """Rows whose durations are longer in the median are not counted in seconds."""
 
@@ -122,7 +125,7 @@ def _usable(columns: Columns, every: Sequence[Row]) -> tuple[Columns, list[str]]
         name = getattr(columns, key)
         if name and all(row.values.get(name) in (None, "") for row in every):
             dropped.append(key)
-    speakers = {row.values.get(columns.speaker or "") for row in every}
+    speakers = {str(row.values.get(columns.speaker or "")) for row in every}
     if columns.speaker and "speaker" not in dropped and len(speakers) < FEWEST_SPEAKERS:
         dropped.append("speaker")
         remarks.append(f"The column {columns.speaker} has too few speakers to hold some out.")
@@ -145,9 +148,9 @@ def _median(every: Sequence[Row], name: str | None) -> float | None:
 def _seconds(value: Any) -> float | None:
     try:
         found = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return found if 0 < found < math.inf else None
+    return found if 0 < found < _LONGEST_S else None
 
 
 def _is_text(value: Any) -> bool:
@@ -171,9 +174,16 @@ def _located(mirror: Path, row: Row, columns: Columns) -> str | None:
         return None
     for path in (os.path.join(os.path.dirname(row.table), value), value):
         found = os.path.normpath(path)
-        if not found.startswith("..") and (mirror / found).is_file():
+        if not found.startswith("..") and _is_file(mirror / found):
             return found
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _key(one: _Utterance, columns: Columns) -> str:
@@ -181,11 +191,13 @@ def _key(one: _Utterance, columns: Columns) -> str:
     for name in (columns.speaker, columns.recording):
         value = one.row.values.get(name) if name else None
         if value not in (None, ""):
-            return str(value)
+            return str(value).encode(errors="replace").decode()
     if one.audio is not None:
         return stem_of(one.audio)
     own = one.row.values.get(columns.id) if columns.id else None
-    return f"{stem_of(one.row.table)}:{one.row.number}" if own in (None, "") else str(own)
+    if own in (None, ""):
+        return f"{stem_of(one.row.table)}:{one.row.number}"
+    return str(own).encode(errors="replace").decode()
 
 
 def _durations(

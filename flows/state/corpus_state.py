@@ -1,14 +1,15 @@
 """How far each corpus of a run is, from receipts alone: downloads, plans, and shards by stage."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, cached_property
-from itertools import takewhile
 from typing import Final, Self
 
 from configs.schema import RunConfig
+from flows.state.planning import files_to_plan, next_part
 from flows.state.shard_state import ShardState
+from storage.errors import IntegrityError
 from storage.fingerprint import digest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Split
@@ -19,6 +20,7 @@ from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import Downloads, Part, chosen_splits
 from tasks.job import Job
+from tasks.plan.parts import PlanParts, current_parts
 from tasks.plan.shard import within
 from tasks.stages import SHARD_STAGES, fingerprints, shard_stages, stage_named
 
@@ -72,6 +74,7 @@ class CorpusState:
             cache(lambda: corpus_states(config, store))
         )
         self._splits: dict[str, Split] = {}
+        self._plans: dict[str, PlanParts] = {}
         self._shards: dict[str, dict[ShardKey, ShardState]] = {}
 
     @classmethod
@@ -139,38 +142,44 @@ class CorpusState:
         return tuple(name for name in chosen if not roles or self.corpus.splits[name] in roles)
 
     def plan_receipts(self, split: str) -> tuple[Receipt, ...]:
-        """The parts of a split's plan, in order."""
-        return tuple(sorted(self.split("plan", split).receipts, key=lambda part: part.key))
+        """The parts of a split's plan, in order, up to the first that is missing."""
+        parts = self._parts_of_plan(split)
+        return tuple(part for part in parts if part.key.index < next_part(parts))
+
+    def _parts_of_plan(self, split: str) -> list[Receipt]:
+        """All parts of a split's plan that exist, in order.
+
+        Raises `IntegrityError` for a part that cannot be kept because one before it is missing:
+        where annotations are read together, it is not known what that one was made of.
+        """
+        parts = list(self.plan(split).parts)
+        number = next_part(parts)
+        for part in [] if self.corpus.self_contained else parts:
+            if part.key.index > number:
+                path = self.place("plan", part.key).receipt_path(part.source_digest)
+                raise IntegrityError(
+                    f"{path} continues a plan whose part {number:05d} is missing", path
+                )
+        return parts
+
+    def plan(self, split: str) -> PlanParts:
+        """The parts of a split's plan that were made from the downloads as they are."""
+        if split not in self._plans:
+            receipts = self.split("plan", split).receipts
+            self._plans[split] = current_parts(self.store, self.downloads, split, receipts)
+        return self._plans[split]
 
     def unplanned_splits(self) -> dict[ShardKey, tuple[Receipt, ...]]:
-        """The next part of each split's plan that has new files, with the files to read for it.
-
-        A split is planned once all its files are downloaded, because an annotation whose audio is
-        not there yet must not count as one without audio. Where each file has its own annotations,
-        files are planned in their order as they arrive, twice as many with each part.
-        """
+        """The next part of each split's plan that has new files, with the files to read for it."""
         found: dict[ShardKey, tuple[Receipt, ...]] = {}
         for split in self.splits():
-            parts = self.plan_receipts(split)
-            planned = {source for part in parts for source in part.sources}
-            if files := self._files_to_plan(split, planned):
-                found[ShardKey(self.name, split, len(parts))] = files
+            parts = self._parts_of_plan(split)
+            files = files_to_plan(
+                self.downloads, split, parts, self_contained=self.corpus.self_contained
+            )
+            if files:
+                found[ShardKey(self.name, split, next_part(parts))] = files
         return found
-
-    def _files_to_plan(self, split: str, planned: Collection[str]) -> tuple[Receipt, ...]:
-        """The downloaded files that the next part of a plan is made of; none if it has to wait."""
-        done, wanted = self.downloads.receipts, self.downloads.of(split)
-        here = list(takewhile(done.__contains__, wanted))
-        new = [key for key in here if done[key].output.sha256 not in planned]
-        if len(here) < len(wanted):
-            new = [key for key in new if wanted[key].file is not None]
-            num_planned = sum(wanted[key].file is not None for key in here) - len(new)
-            if not self.corpus.self_contained or len(new) < max(1, num_planned):
-                return ()
-        if not new:
-            return ()
-        is_read = {*here} if not self.corpus.self_contained else {*new}
-        return tuple(done[key] for key in here if key in is_read or wanted[key].file is None)
 
     def unready(self, *roles: str) -> list[str]:
         """What keeps splits of these roles from being planned: `download …`, `plan …`."""
@@ -222,11 +231,16 @@ class CorpusState:
 
     def add(self, stage: str, key: ShardKey, receipt: Receipt, part: Part | None = None) -> None:
         """Take in a receipt that was made since the store was read."""
+        before = self._plans
+        if stage not in SHARD_STAGES:
+            self._plans = {}
         if part is not None:
             receipts = {**self.downloads.receipts, key: receipt}
             self.downloads = replace(self.downloads, receipts=receipts)
             if part.is_listing:  # it names further files
                 self.downloads = Downloads.load(self.store, self.corpus, self.settings)
+            for split in [name for name in self._shards if before.get(name) != self.plan(name)]:
+                self._extend(split)
         elif stage in SHARD_STAGES:
             self._shards[key.split][key].receipts[stage] = receipt
         else:
@@ -242,7 +256,7 @@ class CorpusState:
                 self._read_receipts(shard)
 
     def _extend(self, split: str) -> None:
-        """Add the shards of the plan that are not there yet."""
+        """Add the shards of the plan that are not there yet; a shard planned anew is another."""
         known = self._shards[split]
         rows = [
             (planned, part.output, row_group)
@@ -251,11 +265,14 @@ class CorpusState:
         ]
         num_taken = len(within([planned for planned, _, _ in rows], self.settings.limit_hours))
         stages = self.stages(split)
-        for planned, plan, row_group in rows[len(known) : num_taken]:
+        self._shards[split] = {}
+        for planned, plan, row_group in rows[:num_taken]:
             key = ShardKey(self.name, split, planned.index)
-            shard = ShardState(key, planned, plan, row_group, stages, {})
-            self._read_receipts(shard)
-            known[key] = shard
+            shard = known.get(key)
+            if shard is None or (shard.planned, shard.plan) != (planned, plan):
+                shard = ShardState(key, planned, plan, row_group, stages, {})
+                self._read_receipts(shard)
+            self._shards[split][key] = shard
 
     def _read_receipts(self, shard: ShardState) -> None:
         while (stage := shard.next_stage) is not None:
@@ -281,3 +298,19 @@ def corpus_states(config: RunConfig, store: Store) -> Sequence[CorpusState]:
             for _ in pool.map(CorpusState.shards, found):
                 continue
     return found
+
+
+def relisted_advice(states: Iterable[CorpusState]) -> str:
+    """Which deliveries have to be hashed again and how, as one line; "" if there are none.
+
+    Until then it is not known whether their files are still the same, so what depends on all files
+    of a run counts as not done.
+    """
+    names = [state.name for state in states if state.downloads.relisted]
+    if not names:
+        return ""
+    return (
+        f"the files of {', '.join(names)} were copied or changed since they were hashed;"
+        " `distillery run CONFIG --until download` hashes them again, and keeps what is made from"
+        " files that are the same"
+    )

@@ -68,6 +68,7 @@ class Frontier:
         self._given = set(given)
         self._open: Counter[tuple[str, str]] = Counter()
         self._num_given: Counter[tuple[str, str]] = Counter()
+        self._held: set[str] = set()  # corpora of whose plan a download is made again
         self._num_training = 0  # units under way on which training data depends
         self._is_evaluation_complete = self._evaluation_complete()
 
@@ -165,6 +166,13 @@ class Frontier:
             if unit.part.is_listing:
                 yield from self._downloads(state)
             yield from self._plans(state)
+            if state.name in self._held and self._are_decided(state):
+                self._held.remove(state.name)
+                yield from self._shards(state, state.shards())
+
+    @staticmethod
+    def _are_decided(state: CorpusState) -> bool:
+        return all(state.plan(split).is_decided for split in state.splits())
 
     def _of_corpus(self, state: CorpusState) -> Iterator[Unit]:
         yield from self._downloads(state)
@@ -196,6 +204,9 @@ class Frontier:
             if stage is None or stage not in self._stages or (stage, shard.key) in self._given:
                 continue
             if state.waits_for_evaluation(stage) and not self._is_evaluation_complete:
+                continue
+            if not state.plan(shard.key.split).is_decided:
+                self._held.add(state.name)
                 continue
             job = state.job(shard, stage)
             resource = str(stage_named(stage).resource)

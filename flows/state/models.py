@@ -10,7 +10,7 @@ from flows.state.publication import HolesError
 from flows.state.shard_state import ShardState
 from storage.manifest import Manifest
 from storage.receipt import FileRef, Receipt
-from storage.receipts import Split
+from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from storage.store import Store
@@ -27,11 +27,12 @@ STUDENT: Final = "student"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One shard of held-out speech and one model: the job, and its receipt if it is done."""
+    """One shard of held-out speech and one model: the job, its receipt or else its last failure."""
 
     model: str
     job: Job
     receipt: Receipt | None
+    failure: Failure | None = None
 
     @property
     def key(self) -> ShardKey:
@@ -179,6 +180,8 @@ def _of_model(
         )
         if place.folder not in splits:
             splits[place.folder] = Split.load(store, place.folder)
-        receipt = splits[place.folder].find(shard.key, combined_digest(job.sources))
-        found.append(Measurement(model, job, receipt))
+        split = splits[place.folder]
+        receipt = split.find(shard.key, combined_digest(job.sources))
+        failure = next((one for one in split.failures if one.key == shard.key), None)
+        found.append(Measurement(model, job, receipt, None if receipt else failure))
     return found

@@ -1,8 +1,9 @@
 """Publishing a manifest of the complete shards; missing shards are refused unless allowed."""
 
 import platform
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,9 +14,11 @@ from configs.version import installed_version
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.shard_state import ShardState
 from storage import manifest
-from storage.errors import DistilleryError
+from storage.card import sealed_card
+from storage.errors import DistilleryError, IntegrityError, UserError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import Receipt
+from storage.shard import ShardKey
 from storage.store import Store
 from tasks.card import render_card
 from tasks.stages import parameters, shard_stages
@@ -31,6 +34,10 @@ _LIBRARIES: Final = (
     "whisper-normalizer",
     "prefect",
 )
+
+
+_STATED: Final = re.compile(r'(?:"digest": ?"|digest `)([0-9a-f]{64})["`]')
+_PUBLISHED_AT: Final = re.compile(r"^Published (\S+), digest `", re.MULTILINE)
 
 
 class HolesError(DistilleryError):
@@ -57,12 +64,72 @@ def publish_manifest(config: RunConfig, store: Store) -> tuple[Manifest, bool]:
     return manifest.publish(
         store,
         content,
-        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        published_at=_now(),
         versions=library_versions(),
-        licences={state.corpus.name: Terms(**asdict(state.corpus.licence)) for state in by_state},
+        licences=_licences(by_state),
         totals=_totals(by_state),
         render_card=render_card,
     )
+
+
+def restore_manifest(config: RunConfig, store: Store, path: str, key: ShardKey) -> None:
+    """Recreate the damaged manifest at `path`, if the shards are still those that it lists.
+
+    They are if their digest is stated by what is left of it, by its card or by its student. `key`
+    is `all/NAME/NUMBER`. Raises `UserError` if not: then it must be restored from a backup.
+    """
+    name, number = key.split, key.index
+    by_state = training_shards(corpus_states(config, store))
+    content = content_of(config, by_state)
+    card = _text(store, manifest.card_path(name, number))
+    stated = {*_STATED.findall(_text(store, path)), *_STATED.findall(card), *_trained(store, key)}
+    if name != config.publish.name or content.digest() not in stated:
+        raise UserError(
+            f"{path} is damaged and cannot be recreated: the shards of this configuration are not"
+            " known to be those that it listed; restore it from a backup"
+        )
+    published_at = _PUBLISHED_AT.search(card)
+    restored = Manifest(
+        number=number,
+        parent=max((one for one in manifest.numbers(store, name) if one < number), default=None),
+        digest=content.digest(),
+        published_at=published_at[1] if published_at else _now(),
+        root=store.root,
+        versions=library_versions(),
+        licences=_licences(by_state),
+        totals=_totals(by_state),
+        content=content,
+    )
+    store.delete(path)
+    store.put_if_absent(path, restored.encode())
+    restore_card(store, name, number)
+
+
+def restore_card(store: Store, name: str, number: int) -> None:
+    """Render the card of a manifest again."""
+    path = manifest.card_path(name, number)
+    text = sealed_card(render_card(manifest.load(store, name, number)))
+    store.delete(path)
+    store.put_if_absent(path, text)
+
+
+def _trained(store: Store, key: ShardKey) -> Iterator[str]:
+    """The digest of a manifest according to the receipts of its students."""
+    for path in store.list("distil"):
+        if path.endswith("/student.receipt.json"):
+            try:
+                receipt = Receipt.parse(store.read(path), path)
+            except (IntegrityError, FileNotFoundError):
+                continue
+            if receipt.key == key:
+                yield receipt.source_digest
+
+
+def _text(store: Store, path: str) -> str:
+    try:
+        return store.read(path).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def find_current(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Manifest | None:
@@ -91,6 +158,14 @@ def content_of(config: RunConfig, by_state: Mapping[CorpusState, list[ShardState
         parameters={state.corpus.name: _parameters(config, state) for state in by_state},
         missing_shards=tuple(unready + waiting),
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _licences(by_state: Iterable[CorpusState]) -> dict[str, Terms]:
+    return {state.corpus.name: Terms(**asdict(state.corpus.licence)) for state in by_state}
 
 
 def library_versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
 from storage.errors import UserError
 from storage.receipt import Receipt
 from storage.store import Store
@@ -38,9 +38,10 @@ def read_rejections(
     """
     if corpus is not None and corpus not in config.corpora:
         raise UserError(f"no corpus {corpus!r} in the run; it has {', '.join(config.corpora)}")
+    states = corpus_states(config, store)
     receipts = [
         (state, receipt)
-        for state in corpus_states(config, store)
+        for state in states
         if corpus in (None, state.corpus.name)
         for receipt in _receipts(state)
     ]
@@ -49,6 +50,8 @@ def read_rejections(
         counts.update(receipt.counts.dropped)
         counts.update(receipt.counts.quarantined)
     if not counts[reason]:
+        if advice := relisted_advice(states):
+            raise UserError(f"nothing is known of {reason!r}: {advice}")
         known = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         raise UserError(
             f"nothing was rejected for {reason!r}; the reasons are {known or 'none at all'}"
@@ -69,8 +72,7 @@ def _rejections(state: CorpusState, receipt: Receipt, reason: str) -> Iterator[R
     counts = receipt.counts
     if receipt.rejected is None or not {**counts.dropped, **counts.quarantined}.get(reason):
         return
-    # Nothing is computed from these rows, so the file need not be verified.
-    with state.store.fetch(receipt.rejected, verify=False) as path:
+    with state.store.fetch(receipt.rejected) as path:
         rows = pq.read_table(path).to_pylist()
     for row in rows:
         if row["reason"] == reason:

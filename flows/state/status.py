@@ -92,7 +92,7 @@ def _corpus(state: CorpusState) -> Iterator[_Line]:
     yield _line("download", name, ARCHIVES, downloads.parts, downloaded)
     pending = state.unplanned_splits()
     for split in state.splits():
-        parts = state.split("plan", split)
+        parts = Split(state.plan(split).parts, state.split("plan", split).failures)
         planned = {receipt.key for receipt in parts.receipts}
         planned |= {key for key in pending if key.split == split}
         yield _line("plan", name, split, planned or {ShardKey(name, split, 0)}, parts)
@@ -146,7 +146,11 @@ def _models(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> I
             m for m in found if (m.model, m.key.corpus, m.key.split) == (model, corpus, split)
         ]
         receipts = [one.receipt for one in of_split if one.receipt is not None]
-        yield _summed("evaluate", corpus, f"{split}:{model}", receipts, len(of_split), 0), []
+        failures = [one.failure for one in of_split if one.failure is not None]
+        line = _summed(
+            "evaluate", corpus, f"{split}:{model}", receipts, len(of_split), len(failures)
+        )
+        yield line, failures
 
 
 def _line(stage: str, corpus: str, split: str, wanted: Collection[ShardKey], found: Split) -> _Line:

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import Filter, RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
 from flows.state.keep_rate import Share, abnormal, past_shares
 from flows.state.publication import training_shards
 from flows.state.shard_state import ShardState
+from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef
 from storage.store import Store
@@ -90,6 +91,7 @@ class Sweep:
     lines: list[SweepLine]
     waiting: list[str]
     past: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    advice: str = ""  # on files that have to be hashed again
 
     @property
     def remarks(self) -> list[str]:
@@ -100,6 +102,8 @@ class Sweep:
             if line.is_configured and line.corpus != ALL and line.kept_percent is not None
         ]
         found = abnormal(shares, self.past)
+        if self.advice:
+            found.append(self.advice)
         if self.waiting:
             found.append(
                 f"{len(self.waiting)} shards have no evidence yet and are not counted:"
@@ -115,6 +119,7 @@ def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> 
     """
     states = corpus_states(config, store)
     by_state = training_shards(states)
+    advice = relisted_advice(states)
     own = {name: config.filter_of(name).max_wer_percent for name in config.corpora}
     percents = sorted({*thresholds, *own.values()})
     amounts: dict[str, tuple[Amount, list[Amount]]] = {}
@@ -124,9 +129,11 @@ def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> 
         waiting += [str(shard.key) for shard in shards if not has_evidence(shard)]
         waiting += state.unready("train")
         if shards:
-            amounts[state.corpus.name] = _swept(state, ready, percents)
+            amounts[state.corpus.name] = _swept(state, ready, percents, advice)
     if not any(labelled.windows for labelled, _ in amounts.values()):
-        raise UserError("nothing is scored yet; run `distillery run CONFIG --until score` first")
+        raise UserError(
+            advice or "nothing is scored yet; run `distillery run CONFIG --until score` first"
+        )
     amounts[ALL] = _summed(list(amounts.values()), len(percents))
     own[ALL] = min(own.values()) if len(set(own.values())) == 1 else math.nan
     lines = [
@@ -134,7 +141,7 @@ def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> 
         for corpus, (labelled, by_threshold) in amounts.items()
         for percent, kept in zip(percents, by_threshold, strict=True)
     ]
-    return Sweep(lines, waiting, past_shares(config, store, states))
+    return Sweep(lines, waiting, past_shares(config, store, states), advice)
 
 
 def has_evidence(shard: ShardState) -> bool:
@@ -143,12 +150,13 @@ def has_evidence(shard: ShardState) -> bool:
 
 
 def _swept(
-    state: CorpusState, shards: Sequence[ShardState], thresholds: Sequence[float]
+    state: CorpusState, shards: Sequence[ShardState], thresholds: Sequence[float], advice: str
 ) -> tuple[Amount, list[Amount]]:
     """The amount of evidence on a corpus's shards, and what each threshold keeps of it."""
     if state.index_digest is not None and state.evaluation.missing:
         raise UserError(
-            "filter.contamination needs the index of all evaluation speech, and part of it is"
+            advice
+            or "filter.contamination needs the index of all evaluation speech, and part of it is"
             " missing; run `distillery run CONFIG --until index` first"
         )
     index = () if state.index_digest is None else state.evaluation.files
@@ -181,8 +189,7 @@ def swept_files(
 
     def one(shard: tuple[FileRef, FilterContext]) -> tuple[Amount, list[Amount]]:
         file, context = shard
-        # No stage output depends on what is read here, so the file need not be verified.
-        with store.fetch(file, verify=False) as path, pq.ParquetFile(path) as parquet:
+        with unverified(store, file) as path, pq.ParquetFile(path) as parquet:
             evidence = parquet.read(columns=columns_needed(settings, context))
         return sweep(evidence, settings, context, thresholds)
 

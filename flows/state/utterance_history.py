@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
 from flows.state.shard_state import ShardState
+from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef, Receipt
 from storage.schema import REJECTED
@@ -104,6 +105,9 @@ def read_history(
     ]
     ids = {id, _MORE.sub("", id)}
     found = [one for part in parts for one in _planned(store, *part, ids)]
+    # a later part of a plan may have the row that an earlier one rejected
+    planned = {(one.name, one.id) for one in found if one.row is not None}
+    found = [one for one in found if one.row is not None or (one.name, one.id) not in planned]
     if not found:
         found = [one for part in parts for one in _segments(store, *part, _MORE.sub("", id))]
     if not found:
@@ -231,12 +235,12 @@ def _decision(
             return _rejected(store, stage, receipt, found.id)
     if shard.next_stage is not None:
         failures = found.state.split(shard.next_stage, found.split).failures
-        detail = next((one.reason for one in failures if one.key == shard.key), "")
+        failure = next((one.reason for one in failures if one.key == shard.key), "")
         return Decision(
             outcome="waiting",
             stage=shard.next_stage,
-            reason="failed" if detail else "not_done_yet",
-            detail=detail,
+            reason="failed" if failure else "not_done_yet",
+            detail=failure or relisted_advice(corpus_states(config, store)),
         )
     if "filter" in rows:
         num_kept, num_all = (len(rows[stage]["utterance_ids"]) for stage in ("filter", "label"))
@@ -265,8 +269,7 @@ def _rows(
     """The rows of a stored table that have one of `ids` in `column`, a column of ids or lists."""
     if file is None:
         return []
-    # No stage output depends on what is read, and the audio is not read, so nothing is verified.
-    with store.fetch(file, verify=False) as path:
+    with unverified(store, file) as path:
         names = pq.read_table(path, columns=[column]).column(column).combine_chunks()
         id_array = pa.array(sorted(ids), pa.string())
         if pa.types.is_list(names.type):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from configs.schema import Columns, RunConfig, Teacher
 from flows.state.corpus_state import CorpusState
+from storage.errors import UserError
 from storage.receipt import Receipt
 
 WHISPER_WINDOW_S: Final = 30.0
@@ -25,9 +26,16 @@ _POSITIONS_PER_S: Final = 50  # of the encoder: 10 ms a frame, two frames a posi
 
 
 def window_s(folder: Path) -> float:
-    """The longest audio, in seconds, that the teacher in a folder takes at once."""
-    described: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
-    positions = described.get("max_source_positions")
+    """The longest audio, in seconds, that the teacher in a folder takes at once.
+
+    Raises `UserError` if its settings cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        described: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON ({error}); copy the model again") from error
+    positions = described.get("max_source_positions") if isinstance(described, dict) else None
     if not isinstance(positions, int) or positions < 1:
         return WHISPER_WINDOW_S
     return positions / _POSITIONS_PER_S

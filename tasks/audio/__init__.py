@@ -9,8 +9,11 @@ import soundfile
 import soxr
 
 from tasks.audio.ffmpeg import decode_with_ffmpeg
-from tasks.audio.flac import Samples, StreamInfo, decode_normalised
+from tasks.audio.flac import FLAC_MAGIC, Samples, StreamInfo, decode_normalised
+from tasks.audio.flac_file import decode_flac_file
+from tasks.audio.id3 import id3_bytes
 from tasks.audio.mp3 import has_frame_count
+from tasks.audio.ogg import OGG_MAGIC, refuse_damaged_ogg
 from tasks.audio.pcm import SAMPLE_RATE_HZ, Audio, AudioError, Pcm, refuse_truncated
 from tasks.audio.sphere import SPHERE_MAGIC, decode_sphere
 from tasks.audio.wave import refuse_truncated_wave
@@ -33,24 +36,35 @@ __all__ = [
 _BLOCK_SAMPLES: Final = 1 << 20
 _LOWEST_RATE_HZ: Final = 1_000
 _HIGHEST_RATE_HZ: Final = 1_000_000
-_UNKNOWN_FRAMES: Final = 1 << 36  # more than a FLAC header can state
+_UNKNOWN_FRAMES: Final = 1 << 36  # libsndfile gives more if it does not know the length
 
 
 def decode(data: bytes) -> Audio:
     """Decode an audio file with libsndfile, or with FFmpeg if libsndfile does not know the format.
 
-    Raises `AudioError` if the bytes are not audio, are damaged, or are fewer than the header says.
+    Raises `AudioError` if the bytes are not audio, are fewer than the header says, or differ from
+    a checksum or digest that the format has (FLAC, Ogg).
     """
     if not data:
         raise AudioError("the file is empty")
+    data = _without_id3(data)
     if data.startswith(SPHERE_MAGIC):
         audio = decode_sphere(data)
+    elif data.startswith(FLAC_MAGIC):
+        audio = decode_flac_file(data)
     else:
+        refuse_damaged_ogg(data)
         refuse_truncated_wave(data)
         audio = _decode_by_content(data)
     if not _LOWEST_RATE_HZ <= audio.rate_hz <= _HIGHEST_RATE_HZ:
         raise AudioError(f"a sample rate of {audio.rate_hz} Hz")
     return audio
+
+
+def _without_id3(data: bytes) -> bytes:
+    """FLAC and Ogg without a tag before them; other files as they are."""
+    end = id3_bytes(data)
+    return data[end:] if data.startswith((FLAC_MAGIC, OGG_MAGIC), end) else data
 
 
 def _decode_by_content(data: bytes) -> Audio:
@@ -65,9 +79,6 @@ def _decode_by_content(data: bytes) -> Audio:
         try:
             audio = Audio(_read_all(file), file.samplerate)
         except soundfile.LibsndfileError as error:
-            # FFmpeg would accept or skip damaged frames, but it can read FLAC of unknown length
-            if file.format == "FLAC" and file.frames < _UNKNOWN_FRAMES:
-                raise AudioError(f"damaged: {error.error_string}") from error
             return decode_with_ffmpeg(data, error.error_string)
         if file.frames < _UNKNOWN_FRAMES:
             refuse_truncated(found=len(audio.samples), expected=file.frames)

@@ -16,6 +16,8 @@ def decode_with_ffmpeg(data: bytes, reason: str) -> Audio:
     """
     try:
         with av.open(BytesIO(data), "r") as container:
+            if container.format.name == "flac":  # whose damage it conceals
+                raise AudioError(f"damaged FLAC ({reason})")
             if not container.streams.audio:
                 raise AudioError(f"no audio in it ({reason})")
             stream = container.streams.audio[0]

@@ -11,7 +11,8 @@ from tasks.audio.pcm import SAMPLE_RATE_HZ
 
 Samples = npt.NDArray[np.float32]
 
-_MAGIC: Final = b"fLaC"
+FLAC_MAGIC: Final = b"fLaC"
+
 _PCM_BITS: Final = 16
 _INFO_BYTES: Final = 42  # magic, header of the first metadata block, and that block
 _MAX_SAMPLES: Final = 1 << 20
@@ -37,7 +38,7 @@ class StreamInfo:
     @classmethod
     def of(cls, data: bytes) -> Self | None:
         """Parse a file; None if it does not begin as a FLAC file does."""
-        if not data.startswith(_MAGIC) or len(data) < _INFO_BYTES:
+        if not data.startswith(FLAC_MAGIC) or len(data) < _INFO_BYTES:
             return None
         numbers = int.from_bytes(data[18:26], "big")  # of 20, 3, 5 and 36 bits
         md5 = data[26:_INFO_BYTES]

@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-_ID3_HEADER_BYTES: Final = 10
+from tasks.audio.id3 import id3_bytes
+
 _TAG_BYTES: Final = 64  # at the start of the first frame, where the tag with the frame count is
 _COUNT_TAG = re.compile(rb"Xing|Info|VBRI")
 
@@ -14,9 +15,5 @@ def has_frame_count(mp3: bytes) -> bool:
     Without it libsndfile estimates the length from size and bit rate, and may stop before the end
     of a complete file.
     """
-    start = 0
-    if mp3.startswith(b"ID3"):
-        for seven_bits in mp3[6:_ID3_HEADER_BYTES]:
-            start = start << 7 | seven_bits
-        start += _ID3_HEADER_BYTES
+    start = id3_bytes(mp3)
     return _COUNT_TAG.search(mp3, start, start + _TAG_BYTES) is not None

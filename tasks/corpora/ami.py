@@ -9,14 +9,24 @@ from typing import Final
 from storage.errors import ShardError
 from storage.outcome import Rejected, dropped, quarantined
 from tasks.corpora.ami_meetings import PART_OF_MEETING
-from tasks.corpora.base import Corpus, Licence, Member, NoReference, Raw, Role, Segment, Unplanned
+from tasks.corpora.base import (
+    Corpus,
+    Licence,
+    Member,
+    NoReference,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    checked_segment,
+)
 from tasks.corpora.nxt import NxtError, NxtSegment, Speaker, Words, segments, speakers
 from tasks.corpora.sources import Delivery, Expected
 
 _IHM: Final[dict[str, Role]] = {"ihm-train": "train", "ihm-dev": "validation", "ihm-test": "test"}
 _SDM: Final[dict[str, Role]] = {"sdm-train": "train", "sdm-dev": "validation", "sdm-test": "test"}
 
-_TIME = re.compile(r"[0-9]+(\.[0-9]+)?")  # seconds, never negative
+_TIME = re.compile(r"[0-9]{1,7}(\.[0-9]+)?")  # seconds, never negative
 _FILE = re.compile(r"([^.]+)\.([^.]+)\.(?:segments|words)")  # meeting, agent
 _FRAGMENT = re.compile(r"(?<!\S)\S*-[.,?!:;]*(?!\S)")  # or a single dash
 _SPELT = re.compile(r"(?<![^\W_])(?:[A-Za-z]_)+")  # L_C_D_, possibly followed by a letter
@@ -118,7 +128,7 @@ def _item(
     recording = f"{participant.meeting}.{f'Headset-{headset}' if split in _IHM else 'Array1-01'}"
     if recording not in participant.audio:
         return rejected(quarantined(row_id, "no_audio", f"{recording}.wav"))
-    return Segment(
+    return checked_segment(
         id=row_id,
         split=split,
         recording_id=participant.meeting,

@@ -6,23 +6,30 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from tasks.corpora.ami import AMI
-from tasks.corpora.base import Corpus, NoReference, Raw, Segment
+from tasks.corpora.base import (
+    Corpus,
+    NoReference,
+    Raw,
+    Segment,
+    Unplanned,
+    checked_segment,
+)
 from tasks.corpora.sources import HubFiles
-from tasks.corpora.tables import audio_in, parquet_rows
+from tasks.corpora.tables import TEXT, audio_in, parquet_rows
 
-_COLUMNS: Final = ("meeting_id", "audio_id", "text", "speaker_id")
+_COLUMNS: Final = dict.fromkeys(("meeting_id", "audio_id", "text", "speaker_id"), TEXT)
 
 # L. C. D., possibly followed by a plural or possessive S
 _SPELT = re.compile(r"\b([A-Z]\.(?:\s+[A-Z]\.)*)(\s+'?S\b)?")
 
 
-def read(raw: Raw) -> Iterator[Segment]:
+def read(raw: Raw) -> Iterator[Segment | Unplanned]:
     """One segment per row of the Parquet files, whose audio is already cut."""
     for file in raw.members(".parquet"):
         microphone, name = PurePosixPath(file.name).parts[-2:]
         part = "dev" if name.startswith("validation") else name.partition("-")[0]
         for number, row in parquet_rows(raw, file, _COLUMNS):
-            yield Segment(
+            yield checked_segment(
                 id=row["audio_id"],
                 split=f"{microphone}-{part}",
                 recording_id=row["meeting_id"],

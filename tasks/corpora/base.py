@@ -1,13 +1,16 @@
 """Defines a corpus: a frozen value with sources, splits, licence, reader and text rules."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final, Literal, Protocol, TypeAlias
+from typing import BinaryIO, Final, Literal, ParamSpec, Protocol, TypeAlias
 
+from storage.errors import ShardError
 from storage.outcome import Rejected, quarantined
 from tasks.corpora.sources import Source
+from tasks.corpora.validity import fault_of_texts, fault_of_times, shown, storable
 
 Role = Literal["train", "validation", "test"]
 
@@ -18,6 +21,9 @@ UNDECODABLE: Final = "\N{REPLACEMENT CHARACTER}"
 """Replaces bytes that are not UTF-8 when text is decoded."""
 
 _SHOWN_CHARS: Final = 80
+_NO_ID: Final = "(no id)"
+
+_P = ParamSpec("_P")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +66,18 @@ class Raw(Protocol):
     def open(self, member: Member) -> BinaryIO:
         """A member as a seekable file; only the bytes that are read are transferred."""
 
+    def others(self) -> Iterable[str]:
+        """The paths below the mirror that belong to no source; they cannot be read."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """An annotated segment and its audio; `end_s` None is the end of the file.
 
     With `pieces_s`, the audio is the concatenation of these (start, end) parts of the recording;
-    `start_s` and `end_s` are the start of the first and the end of the last.
+    `start_s` and `end_s` are the start of the first and the end of the last. Raises
+    `InvalidSegmentError` for texts that are missing or not UTF-8, and for times that are not
+    numbers in ascending order up to `MAX_S`; `checked_segment` quarantines such a row instead.
     """
 
     id: str
@@ -80,13 +91,59 @@ class Segment:
     end_s: float | None = None
     pieces_s: tuple[tuple[float, float], ...] = ()
 
+    def __post_init__(self) -> None:
+        texts = {
+            "id": self.id,
+            "recording_id": self.recording_id,
+            "speaker_id": self.speaker_id,
+            "raw_text": self.raw_text,
+        }
+        fault = fault_of_texts(texts, needed=("id", "recording_id"), optional=("speaker_id",))
+        fault = fault or fault_of_times(self.pieces_s or ((self.start_s, self.end_s),))
+        if fault is not None:
+            name = self.id if isinstance(self.id, str) else shown(self.id)
+            raise InvalidSegmentError(self.split, quarantined(name, *fault))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unplanned:
-    """An annotated segment that cannot be used, with the reason."""
+    """An annotated segment that cannot be used, with the reason.
+
+    What UTF-8 cannot encode is escaped in its id and detail, so that they can be stored.
+    """
 
     split: str
     row: Rejected
+
+    def __post_init__(self) -> None:
+        row_id, detail = storable(self.row.id) or _NO_ID, storable(self.row.detail)
+        if (row_id, detail) != (self.row.id, self.row.detail):
+            object.__setattr__(self, "row", replace(self.row, id=row_id, detail=detail))
+
+
+class InvalidSegmentError(ShardError):
+    """A segment with values that a plan cannot hold; `row` is its rejection."""
+
+    def __init__(self, split: str, row: Rejected) -> None:
+        super().__init__(f"invalid segment {row.id} of {split}: {row.reason}, {row.detail}")
+        self.split, self.row = split, row
+
+    def __reduce__(self) -> tuple[type["InvalidSegmentError"], tuple[str, Rejected]]:
+        return InvalidSegmentError, (self.split, self.row)
+
+
+def _or_unplanned(make: Callable[_P, Segment]) -> Callable[_P, Segment | Unplanned]:
+    def attempt(*args: _P.args, **values: _P.kwargs) -> Segment | Unplanned:
+        try:
+            return make(*args, **values)
+        except InvalidSegmentError as error:
+            return Unplanned(split=error.split, row=error.row)
+
+    return attempt
+
+
+checked_segment: Final = _or_unplanned(Segment)
+"""The segment of a row with these values, or the row as quarantined if one of them is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +171,20 @@ def malformed(split: str, transcript: Member, number: int, line: str) -> Unplann
     """A transcript line that does not have the format of its corpus."""
     place = f"{PurePosixPath(transcript.name).stem}:{number}"
     return Unplanned(split=split, row=quarantined(place, "malformed_line", line[:_SHOWN_CHARS]))
+
+
+def replaced_up_to(
+    end: str, pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str], text: str
+) -> str:
+    r"""`pattern.sub(by, text)` in linear time, for a pattern that scans ahead to the text `end`.
+
+    Behind the last `end` nothing can match, but each start of the pattern would scan to the end.
+
+    >>> replaced_up_to("]", re.compile(r"\[[^]]*]"), "", "[a] word [[[[[")
+    ' word [[[[['
+    """
+    position = text.rfind(end) + len(end) if end in text else 0
+    return pattern.sub(by, text[:position]) + text[position:]
 
 
 def hash_position(name: str) -> float:

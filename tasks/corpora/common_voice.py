@@ -16,6 +16,7 @@ from tasks.corpora.base import (
     Role,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
 )
 from tasks.corpora.sources import Archive
@@ -65,7 +66,7 @@ def _segment(
 ) -> Segment | Unplanned:
     if clip not in clips:
         return Unplanned(split=split, row=quarantined(clip, "no_audio", f"named in {split}.tsv"))
-    return Segment(
+    return checked_segment(
         id=clip,
         split=split,
         recording_id=clip,

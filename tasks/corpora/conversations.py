@@ -6,14 +6,23 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from storage.outcome import quarantined
-from tasks.corpora.base import Licence, Member, Raw, Role, Segment, Unplanned, split_by_hash
+from tasks.corpora.base import (
+    Licence,
+    Member,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    checked_segment,
+    split_by_hash,
+)
 
 CHANNELS: Final = {"A": 0, "B": 1}
 SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test": "test"}
 """Without official splits, 2.5 % of the calls each are held out, by a hash of their names."""
 
-SECONDS: Final = r"(\d+(?:\.\d*)?|\.\d+)"
-"""Pattern with one group for a time in seconds, never negative."""
+SECONDS: Final = r"(\d{1,7}(?:\.\d*)?|\.\d+)"
+"""Pattern with one group for a time in seconds, never negative and less than four months."""
 
 LDC_LICENCE: Final = Licence(
     name="LDC User Agreement for Non-Members",
@@ -52,7 +61,7 @@ class Turn:
             return Unplanned(split=self.split, row=row)
         if self.call not in calls:
             return Unplanned(split=self.split, row=quarantined(self.id, "no_audio", self.call))
-        return Segment(
+        return checked_segment(
             id=self.id,
             split=self.split,
             recording_id=self.call,

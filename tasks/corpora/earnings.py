@@ -15,6 +15,7 @@ from tasks.corpora.base import (
     Raw,
     Segment,
     Unplanned,
+    checked_segment,
 )
 from tasks.corpora.sources import Delivery, Expected
 from tasks.corpora.tables import separated_rows
@@ -49,7 +50,7 @@ def _item(raw: Raw, transcript: Member, call: str, audio: Member | None) -> Segm
             detail = f"line {number}: {line[:_SHOWN_CHARS]}"
             return Unplanned(split=_SPLIT, row=quarantined(call, "malformed_line", detail))
         words.append(f"{fields['token'].strip()}{fields['punctuation'].strip()}")
-    return Segment(
+    return checked_segment(
         id=call,
         split=_SPLIT,
         recording_id=call,

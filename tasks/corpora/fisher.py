@@ -17,6 +17,7 @@ from tasks.corpora.base import (
     Unplanned,
     malformed,
     numbered_lines,
+    replaced_up_to,
 )
 from tasks.corpora.conversations import (
     CHANNELS,
@@ -41,7 +42,7 @@ _TYPING_ERRORS: Final = {("fe_03_11487", "31.09", "234.06"): 231.09}
 """Corrected starts, by call, start and end as typed: this turn would last 203 s."""
 
 _FOREIGN: Final = re.compile(r"<[a-z]")
-_SKIPPED: Final = re.compile(r"\[+skip")
+_SKIPPED: Final = re.compile(r"\[skip")
 _TAG: Final = re.compile(r"\[[^\]]*\]+")
 _UNCERTAIN: Final = re.compile(r"\(\(|\)\)")
 # Not punctuation: they separate the letters of acronyms and mark rare names.
@@ -112,7 +113,7 @@ def clean(raw_text: str) -> str | NoReference:
         return NoReference("foreign")
     if _SKIPPED.search(lowered):
         return NoReference("skipped")
-    words = _UNCERTAIN.sub(" ", _TAG.sub(" ", lowered)).translate(_MARKS)
+    words = _UNCERTAIN.sub(" ", replaced_up_to("]", _TAG, " ", lowered)).translate(_MARKS)
     if text := whole_words(words):
         return text
     if words.split():

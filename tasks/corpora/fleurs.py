@@ -15,6 +15,7 @@ from tasks.corpora.base import (
     Raw,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
 )
 from tasks.corpora.sources import HubFiles
@@ -54,7 +55,7 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 row = quarantined(utterance_id, "no_audio", f"{folder}/{file}")
                 yield Unplanned(split=split, row=row)
                 continue
-            yield Segment(
+            yield checked_segment(
                 id=utterance_id,
                 split=split,
                 recording_id=utterance_id,

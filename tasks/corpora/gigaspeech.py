@@ -7,7 +7,7 @@ Opus and one large JSON file with their segments.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import ijson
 
@@ -22,15 +22,24 @@ from tasks.corpora.base import (
     Role,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
 )
 from tasks.corpora.sources import Delivery, Expected, HubFiles
-from tasks.corpora.tables import audio_in, parquet_rows
+from tasks.corpora.tables import NUMBER, TEXT, audio_in, parquet_rows
+from tasks.corpora.validity import MAX_S, is_number, shown
 
 _SPLITS: Final[dict[str, Role]] = {"l": "train", "dev": "validation", "test": "test"}
 _SUBSETS: Final = {"{L}": "l", "{DEV}": "dev", "{TEST}": "test"}
+_UNSPLIT: Final = "l"
+"""The split in which entries of unknown subsets are counted."""
+
+_MAX_OPEN_BRACKETS: Final = 5_000  # some in texts, where they need not be balanced
 _UNKNOWN_SPEAKERS: Final = (None, "", "N/A")
-_COLUMNS: Final = ("segment_id", "speaker", "text", "begin_time", "end_time", "audio_id")
+_COLUMNS: Final = {
+    **dict.fromkeys(("segment_id", "speaker", "text", "audio_id"), TEXT),
+    **dict.fromkeys(("begin_time", "end_time"), NUMBER),
+}
 
 _MARKS: Final = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPOINT>": "!"}
 _GARBAGE: Final = frozenset({"<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"})
@@ -46,7 +55,7 @@ def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
                 continue
             begin_s, end_s = row["begin_time"] or 0.0, row["end_time"] or 0.0
             duration_s = end_s - begin_s if end_s > begin_s else None
-            yield Segment(
+            yield checked_segment(
                 id=row["segment_id"],
                 split=split,
                 recording_id=row["audio_id"],
@@ -66,40 +75,79 @@ def read_release(raw: Raw) -> Iterator[Segment | Unplanned]:
     recordings = {PurePosixPath(member.name).stem: member for member in raw.members(".opus")}
     for metadata in raw.members("GigaSpeech.json"):
         for number, (aid, entry) in enumerate(_entries(raw, metadata), start=1):
-            subsets = entry.get("subsets") or ()
-            split = next((_SUBSETS[name] for name in subsets if name in _SUBSETS), None)
-            if split is not None:
+            if (split := _split_of(entry)) is not None:
                 item = _segment(split, aid, recordings.get(aid), entry)
-                yield item or malformed(split, metadata, number, f"{aid}: {entry}")
+                yield item or malformed(split, metadata, number, f"{aid}: {shown(entry)}")
 
 
-def _entries(raw: Raw, metadata: Member) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Recording name and entry of each segment; the file has gigabytes and is streamed."""
+def _entries(raw: Raw, metadata: Member) -> Iterator[tuple[str, object]]:
+    """Recording name and entry of each segment; the file has gigabytes and is streamed.
+
+    A recording without these is an entry itself. Raises `ShardError` if there is no other, or the
+    file ends early.
+    """
+    what = f"{metadata.name} is incomplete, or not that of GigaSpeech"
+    has_segments = False
     with raw.open(metadata) as file:
         try:
-            for recording in ijson.items(file, "audios.item", use_float=True):
-                for entry in recording["segments"]:
-                    yield recording["aid"], entry
-        except (ijson.JSONError, KeyError, TypeError) as error:
-            raise ShardError(f"{metadata.name} is incomplete, or not that of GigaSpeech") from error
+            for recording in ijson.items(_Shallow(file), "audios.item", use_float=True):
+                fields = recording if isinstance(recording, dict) else {}
+                aid, entries = fields.get("aid"), fields.get("segments")
+                if isinstance(aid, str) and isinstance(entries, list):
+                    has_segments = True
+                    yield from ((aid, entry) for entry in entries)
+                else:
+                    yield shown(aid), [recording]
+        except (ijson.JSONError, ValueError, OverflowError, RecursionError) as error:
+            raise ShardError(what) from error
+    if not has_segments:
+        raise ShardError(what)
+
+
+class _Shallow:
+    """A JSON file; raises `ValueError` if far more brackets are opened than closed.
+
+    ijson needs memory and time that grow with the square of the depth.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._num_open = file, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._num_open += data.count(b"[") + data.count(b"{") - data.count(b"]") - data.count(b"}")
+        if self._num_open > _MAX_OPEN_BRACKETS:
+            raise ValueError(f"{self._num_open} brackets are open")
+        return data
+
+
+def _split_of(entry: object) -> str | None:
+    """The split of an entry, `l` if it has no list of subsets; None if it is in none of ours."""
+    subsets = (entry.get("subsets") or []) if isinstance(entry, Mapping) else None
+    if not isinstance(subsets, list):
+        return _UNSPLIT
+    names = (name for name in subsets if isinstance(name, str))
+    return next((_SUBSETS[name] for name in names if name in _SUBSETS), None)
 
 
 def _segment(
-    split: str, aid: str, audio: Member | None, entry: Mapping[str, Any]
+    split: str, aid: str, audio: Member | None, entry: object
 ) -> Segment | Unplanned | None:
     """The segment of an entry; None if a field is missing."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("subsets"), list):
+        return None
     sid, text = entry.get("sid"), entry.get("text_tn")
     begin_s, end_s = entry.get("begin_time"), entry.get("end_time")
     if not (isinstance(sid, str) and isinstance(text, str)):
         return None
-    if not (isinstance(begin_s, int | float) and isinstance(end_s, int | float)):
+    if not (is_number(begin_s) and is_number(end_s) and max(begin_s, end_s) <= MAX_S):
         return None
     if end_s <= begin_s or begin_s < 0:
         row = quarantined(sid, "reversed_times", f"{begin_s} to {end_s} s")
         return Unplanned(split=split, row=row)
     if audio is None:
         return Unplanned(split=split, row=quarantined(sid, "no_audio", aid))
-    return Segment(
+    return checked_segment(
         id=sid,
         split=split,
         recording_id=aid,
@@ -111,7 +159,8 @@ def _segment(
     )
 
 
-def _speaker(name: str | None) -> str | None:
+def _speaker(name: Any) -> Any:
+    """None for an unknown speaker; a `Segment` checks the type of others."""
     return None if name in _UNKNOWN_SPEAKERS else name
 
 

@@ -18,6 +18,7 @@ from tasks.corpora.base import (
     Unplanned,
     malformed,
     numbered_lines,
+    replaced_up_to,
 )
 from tasks.corpora.conversations import (
     LDC_LICENCE,
@@ -81,8 +82,9 @@ def clean(raw_text: str) -> str | NoReference:
     'yes i know gonna'
     """
     # the contraction tag contains `=>`, so it is removed before the other tags
-    text = _HESITATION.sub(" ", _CONTRACTION.sub("", raw_text.lower()))
-    text = _BRACES.sub(_first_alternative, _TAG.sub(" ", text)).translate(_MARKS)
+    text = replaced_up_to(")", _HESITATION, " ", _CONTRACTION.sub("", raw_text.lower()))
+    text = replaced_up_to(">", _TAG, " ", text)
+    text = _BRACES.sub(_first_alternative, text).translate(_MARKS)
     if words := whole_words(text):
         return words
     if text.split():

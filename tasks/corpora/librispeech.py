@@ -19,6 +19,7 @@ from tasks.corpora.base import (
     Raw,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
     numbered_lines,
 )
@@ -45,7 +46,7 @@ def read(raw: Raw) -> Iterator[Segment | Unplanned]:
                 yield Unplanned(split=split, row=row)
                 continue
             speaker, chapter = match.groups()
-            yield Segment(
+            yield checked_segment(
                 id=utterance_id,
                 split=split,
                 recording_id=f"{speaker}-{chapter}",

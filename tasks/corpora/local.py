@@ -14,6 +14,7 @@ from typing import Final
 from configs.schema import Columns, CorpusSettings, LocalCorpus
 from storage.errors import UserError
 from storage.fingerprint import digest
+from storage.outcome import dropped
 from tasks.corpora.base import (
     UNDECODABLE,
     Corpus,
@@ -23,6 +24,7 @@ from tasks.corpora.base import (
     Segment,
     SpeakerIds,
     Unplanned,
+    checked_segment,
     split_by_hash,
 )
 from tasks.corpora.local_rows import (
@@ -118,15 +120,65 @@ def _hours(local: LocalCorpus) -> dict[str, float]:
 
 
 def _read(local: LocalCorpus, raw: Raw) -> Iterator[Segment | Unplanned]:
-    """One segment per row of the tables of a split, or per audio file if it has no tables."""
+    """One segment per row of the tables of a split, or per audio file if it has no tables.
+
+    Audio files with a transcript that match no pattern are dropped as `not_in_a_split`.
+    """
     files = {member.name: member for member in raw.members()}
+    unmatched = _without_pattern(local, raw)
     for (*shares, split), members in _by_split(local, files.values()).items():
         percents = {share: local.splits[share].percent or 0.0 for share in shares}
         tables = [member for member in members if suffix_of(member.name) in TABLE_SUFFIXES]
-        items = [] if tables else [_with_texts(raw, split, members, local.columns)]
+        items = [] if tables else [_with_texts(raw, split, members, local.columns, unmatched)]
         items += [table_items(raw, table, split, local.columns, files) for table in tables]
         named_by = local.speaker_ids
         yield from (_shared(item, percents, named_by) for item in chain.from_iterable(items))
+    read = {stem_of(name) for name in files}
+    for stem in sorted(unmatched.keys() - read):
+        detail = f"{unmatched[stem]} matches no pattern of local.splits"
+        yield Unplanned(split=_first_split(local), row=dropped(stem, "not_in_a_split", detail))
+
+
+def _without_pattern(local: LocalCorpus, raw: Raw) -> dict[str, str]:
+    """The unmatched audio of a corpus, by path without the suffix."""
+    if _is_read_by_name(local):
+        paths = chain((member.name for member in raw.members()), raw.others())
+        return {stem_of(path): path for path in unmatched_audio(local, paths)}
+    return {}
+
+
+def unmatched_audio(local: LocalCorpus, paths: Iterable[str]) -> list[str]:
+    """The audio files that have a `.txt` beside them and match no pattern, sorted.
+
+    Always empty where transcripts are in tables, or there are none.
+    """
+    if not _is_read_by_name(local):
+        return []
+    patterns = [pattern for split in local.splits.values() for pattern in split.files]
+    return [
+        path
+        for path in transcribed_audio(paths)
+        if not any(fnmatchcase(path, pattern) for pattern in patterns)
+    ]
+
+
+def transcribed_audio(paths: Iterable[str]) -> list[str]:
+    """The audio files that have a `.txt` beside them, sorted."""
+    paths = sorted(paths)
+    texts = {stem_of(path) for path in paths if suffix_of(path) == _TEXT}
+    return [path for path in paths if suffix_of(path) in AUDIO_SUFFIXES and stem_of(path) in texts]
+
+
+def _is_read_by_name(local: LocalCorpus) -> bool:
+    """Whether transcripts are `.txt` files beside the audio."""
+    patterns = (pattern for split in local.splits.values() for pattern in split.files)
+    has_tables = any(suffix_of(pattern) in TABLE_SUFFIXES for pattern in patterns)
+    return local.hub is None and local.columns.text is not None and not has_tables
+
+
+def _first_split(local: LocalCorpus) -> str:
+    """The split to which what belongs to no split is counted."""
+    return next(name for name, split in local.splits.items() if split.percent is None)
 
 
 def _by_split(local: LocalCorpus, members: Iterable[Member]) -> dict[tuple[str, ...], list[Member]]:
@@ -161,9 +213,16 @@ def _shared(
 
 
 def _with_texts(
-    raw: Raw, split: str, members: Iterable[Member], columns: Columns
+    raw: Raw,
+    split: str,
+    members: Iterable[Member],
+    columns: Columns,
+    unmatched: Mapping[str, str],
 ) -> Iterator[Segment | Unplanned]:
-    """One segment per audio file, with the transcript in the `.txt` file of the same name."""
+    """One segment per audio file, with the transcript in the `.txt` file of the same name.
+
+    `unmatched` are audio files that match no pattern, by their path without the suffix.
+    """
     audio = [member for member in members if suffix_of(member.name) in AUDIO_SUFFIXES]
     texts = {stem_of(member.name): member for member in members if suffix_of(member.name) == _TEXT}
     for member in audio:
@@ -176,7 +235,7 @@ def _with_texts(
         elif UNDECODABLE in text:
             yield place.rejected("malformed_line", text)
         else:
-            yield Segment(
+            yield checked_segment(
                 id=place.name,
                 split=split,
                 recording_id=place.name,
@@ -186,7 +245,10 @@ def _with_texts(
             )
     if columns.text is not None:
         for stem in sorted(texts.keys() - {stem_of(member.name) for member in audio}):
-            yield Place(split, stem).rejected("no_audio", f"beside {texts[stem].name}")
+            missing = f"beside {texts[stem].name}"
+            if stem in unmatched:
+                missing = f"{unmatched[stem]} matches no pattern of local.splits"
+            yield Place(split, stem).rejected("no_audio", missing)
 
 
 def _text_pattern(pattern: str) -> str:

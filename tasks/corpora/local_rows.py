@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from configs.schema import Columns
 from storage.outcome import quarantined
-from tasks.corpora.base import Member, Raw, Segment, Unplanned
-from tasks.corpora.tables import audio_in, parquet_rows
+from tasks.corpora.base import Member, Raw, Segment, Unplanned, checked_segment
+from tasks.corpora.tables import ANYTHING, audio_in, parquet_rows
+from tasks.corpora.validity import MAX_S, shown
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".sph")
 PARQUET: Final = ".parquet"
@@ -40,16 +41,16 @@ class Place:
     split: str
     name: str
 
-    def rejected(self, reason: str, detail: object) -> Unplanned:
+    def rejected(self, reason: str, detail: str) -> Unplanned:
         """Quarantine the row."""
-        row = quarantined(self.name, reason, str(detail)[:_SHOWN_CHARS])
+        row = quarantined(self.name, reason, detail[:_SHOWN_CHARS])
         return Unplanned(split=self.split, row=row)
 
 
 class _InvalidRowError(ValueError):
     """A row that cannot be used; `reason` is counted."""
 
-    def __init__(self, reason: str, detail: object) -> None:
+    def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
         self.reason, self.detail = reason, detail
 
@@ -94,7 +95,7 @@ def _parquet(raw: Raw, table: Member, columns: Columns) -> Iterator[_Row]:
     names = {name for name in columns.model_dump().values() if name is not None}
     if is_embedded := _has_bytes(raw, table, columns.audio):
         names -= {columns.audio}
-    for number, row in parquet_rows(raw, table, sorted(names)):
+    for number, row in parquet_rows(raw, table, dict.fromkeys(sorted(names), ANYTHING)):
         yield number, row, audio_in(table, number, columns.audio) if is_embedded else None
 
 
@@ -103,9 +104,9 @@ def _has_bytes(raw: Raw, table: Member, column: str) -> bool:
     with raw.open(table) as file:
         try:
             schema = pq.read_schema(file)
-        except pa.ArrowInvalid:
+        except (pa.ArrowException, OSError, ValueError):
             return False
-    if column not in schema.names:
+    if len(schema.get_all_field_indices(column)) != 1:
         return False
     kind = schema.field(column).type
     return not (pa.types.is_string(kind) or pa.types.is_large_string(kind))
@@ -128,16 +129,18 @@ def _item(
         member = audio if isinstance(audio, Member) else _located(audio, table, files)
         text = "" if columns.text is None else values.get(columns.text)
         if not isinstance(text, str):
-            raise _InvalidRowError("no_text", f"{columns.text} is {text!r}")
+            raise _InvalidRowError("no_text", f"{columns.text} is {shown(text)}")
         start_s, end_s, duration_s = _times(values, columns)
+        file = place.name if member is audio else stem_of(member.name)
+        recording_id = _text_or_none(values.get(columns.recording or "")) or file
+        speaker_id = _text_or_none(values.get(columns.speaker or ""))
     except _InvalidRowError as error:
         return place.rejected(error.reason, error.detail)
-    file = place.name if member is audio else stem_of(member.name)
-    return Segment(
+    return checked_segment(
         id=place.name,
         split=place.split,
-        recording_id=_text_or_none(values.get(columns.recording or "")) or file,
-        speaker_id=_text_or_none(values.get(columns.speaker or "")),
+        recording_id=recording_id,
+        speaker_id=speaker_id,
         audio=replace(member, duration_s=duration_s or member.duration_s),
         raw_text=text,
         start_s=start_s,
@@ -162,7 +165,7 @@ def _times(values: Mapping[str, Any], columns: Columns) -> tuple[float, float | 
 def _located(path: object, table: Member, files: Mapping[str, Member]) -> Member:
     """The file at a path, relative to the folder of the table or to the mirror."""
     if not isinstance(path, str) or not path:
-        raise _InvalidRowError("no_audio", f"{path!r} is not a path")
+        raise _InvalidRowError("no_audio", f"{shown(path)} is not a path")
     candidates = (posixpath.join(posixpath.dirname(table.name), path), path)
     inside = [
         candidate
@@ -184,10 +187,15 @@ def _seconds(value: object) -> float | None:
         seconds = math.nan if isinstance(value, bool) else float(str(value))
     except ValueError:
         seconds = math.nan
-    if not math.isfinite(seconds) or seconds < 0:
-        raise _InvalidRowError("malformed_times", f"{value!r} is not a time in seconds")
+    if not 0 <= seconds <= MAX_S:  # also for NaN
+        raise _InvalidRowError("malformed_times", f"{shown(value)} is not a time in seconds")
     return seconds
 
 
 def _text_or_none(value: object) -> str | None:
-    return None if value is None or value == "" else str(value)
+    if value is None or value == "":
+        return None
+    try:
+        return str(value)
+    except (RecursionError, ValueError) as error:
+        raise _InvalidRowError("malformed_text", shown(value)) from error

@@ -12,6 +12,7 @@ from xml.parsers import expat
 _NITE: Final = "http://nite.sourceforge.net/ "
 _ID: Final = f"{_NITE}id"
 _CHILD: Final = f"{_NITE}child"
+_MAX_CHANNEL_DIGITS: Final = 3
 _HREF: Final = re.compile(r"[^#]*#id\(([^()]+)\)(?:\.\.id\(([^()]+)\))?")
 
 
@@ -86,7 +87,7 @@ def speakers(data: bytes) -> dict[tuple[str, str], Speaker]:
     for meeting in parse(data).children:
         for speaker in meeting.children:
             name, channel = (speaker.attributes.get(key) for key in ("global_name", "channel"))
-            if name and channel is not None and channel.isdecimal():
+            if name and channel and channel.isdecimal() and len(channel) <= _MAX_CHANNEL_DIGITS:
                 key = (
                     meeting.attributes.get("observation", ""),
                     speaker.attributes.get("nxt_agent", ""),

@@ -20,13 +20,16 @@ from tasks.corpora.base import (
     Role,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
 )
 from tasks.corpora.sources import Delivery, Expected, HubFiles
-from tasks.corpora.tables import audio_in, parquet_rows
+from tasks.corpora.tables import NUMBER, TEXT, audio_in, parquet_rows
+from tasks.corpora.validity import MAX_S
 
 _SPLITS: Final[dict[str, Role]] = {"train": "train", "validation": "validation", "test": "test"}
 _RELEASED: Final = {"clean": "train", "validation": "validation", "test": "test"}
+_COLUMNS: Final = {"id": TEXT, "duration_ms": NUMBER, "text": TEXT}
 _FOLDER: Final = re.compile(r"(.+?)(?:/|_SLASH_)")  # the slash is spelt out in ids on the Hub
 
 
@@ -34,12 +37,12 @@ def read_hub(raw: Raw) -> Iterator[Segment | Unplanned]:
     """One segment per row of each `<split>-*.parquet`; the audio is not read here."""
     for file in raw.members(".parquet"):
         split = PurePosixPath(file.name).name.partition("-")[0]
-        for number, row in parquet_rows(raw, file, ("id", "duration_ms", "text")):
+        for number, row in parquet_rows(raw, file, _COLUMNS):
             if row["id"] is None or row["text"] is None:
                 yield malformed(split, file, number, f"id {row['id']!r}, text {row['text']!r}")
                 continue
             folder = _FOLDER.match(row["id"])
-            yield Segment(
+            yield checked_segment(
                 id=row["id"],
                 split=split,
                 recording_id=folder.group(1) if folder else row["id"],
@@ -80,7 +83,7 @@ def _utterances(line: bytes) -> tuple[str, list[tuple[str, str, float]]] | None:
         recording: Any = json.loads(line)
         identifier, data = recording["identifier"], recording["training_data"]
         rows = list(zip(data["name"], data["label"], data["duration_ms"], strict=True))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     is_valid = all(
         isinstance(name, str) and isinstance(label, str) and isinstance(duration_ms, int | float)
@@ -95,7 +98,7 @@ def _segment(
     utterance_id = str(PurePosixPath(name))  # removes the ./ at the start of some names
     if file is None:
         return Unplanned(split=split, row=quarantined(utterance_id, "no_audio", name))
-    return Segment(
+    return checked_segment(
         id=utterance_id,
         split=split,
         recording_id=recording_id,
@@ -107,7 +110,7 @@ def _segment(
 
 def _seconds(duration_ms: float | None) -> float | None:
     """An estimate for the plan; the actual duration is known after decoding."""
-    return duration_ms / 1000 if duration_ms else None
+    return duration_ms / 1000 if duration_ms and 0 < duration_ms <= 1000 * MAX_S else None
 
 
 def clean(raw_text: str) -> str:

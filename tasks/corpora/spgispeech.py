@@ -16,6 +16,7 @@ from tasks.corpora.base import (
     Raw,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
 )
 from tasks.corpora.sources import HubFiles
@@ -55,7 +56,7 @@ def _segment(
     member = audio.get(_call_and_number(name))
     if member is None:
         return Unplanned(split=split, row=quarantined(utterance_id, "no_audio", name))
-    return Segment(
+    return checked_segment(
         id=utterance_id,
         split=split,
         recording_id=call,

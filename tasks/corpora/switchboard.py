@@ -18,6 +18,7 @@ from tasks.corpora.base import (
     Unplanned,
     malformed,
     numbered_lines,
+    replaced_up_to,
 )
 from tasks.corpora.conversations import (
     LDC_LICENCE,
@@ -117,10 +118,11 @@ def _word(token: str) -> str:
     """
     if match := _LAUGHING.fullmatch(token):
         token = "".join(match.groups())
-    if match := _INTENDED.fullmatch(token):
+    # without the bracket at the end, each slash would be tried with each rest
+    if token.endswith(("]", "]-")) and (match := _INTENDED.fullmatch(token)):
         spoken, intended, dash = match.groups()
         token = spoken if is_fragment(spoken) else intended + dash
-    token = _VARIANT.sub("", _COINED.sub(r"\1", token))
+    token = _VARIANT.sub("", replaced_up_to("}", _COINED, r"\1", token))
     if is_fragment(token) or token.startswith("[") or token.endswith("]"):
         return ""
     return token.replace("[", "").replace("]", "")

@@ -1,6 +1,7 @@
 """Readers for annotation tables: Parquet and separated columns."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -8,31 +9,103 @@ import pyarrow.parquet as pq
 
 from storage.errors import ShardError
 from tasks.corpora.base import Member, Raw
+from tasks.corpora.validity import shown
 
 _BATCH_ROWS: Final = 4_096
 _SHOWN_CHARS: Final = 200
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnKind:
+    """The types that a Parquet column may have; a column without values has any of them."""
+
+    what: str
+    is_type: Callable[[pa.DataType], bool]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+TEXT: Final = ColumnKind("text", _is_text)
+NUMBER: Final = ColumnKind("numbers", _is_number)
+ANYTHING: Final = ColumnKind("anything", lambda _: True)
+
+
 def parquet_rows(
-    raw: Raw, file: Member, columns: Sequence[str]
+    raw: Raw, file: Member, columns: Mapping[str, ColumnKind]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a Parquet file with their numbers, from 0; raises `ShardError`."""
+    """The rows of a Parquet file with their numbers, from 0.
+
+    Bytes of a text that are not UTF-8 become lone surrogates, which no `Segment` may have. Raises
+    `ShardError` if the file is damaged, or a column is missing or has values of another kind.
+    """
     try:
         with raw.open(file) as opened:
             table = pq.ParquetFile(opened, pre_buffer=False)
-            if missing := set(columns) - set(table.schema_arrow.names):
-                raise ShardError(
-                    f"{file.name} has no column {min(missing)!r}; it has"
-                    f" {', '.join(table.schema_arrow.names)}"
-                )
+            _check_columns(file, table.schema_arrow, columns)
             number = 0
             for batch in table.iter_batches(_BATCH_ROWS, columns=list(columns)):
-                for row in batch.to_pylist():
+                for row in _rows(batch):
                     yield number, row
                     number += 1
-    except (pa.ArrowException, OSError) as error:  # Arrow raises either for damage
-        reason = str(error).partition("\n")[0]
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        # Arrow raises any of these for damage: the last two for times and texts of the file itself
+        reason = shown(str(error).partition("\n")[0])
         raise ShardError(f"{file.name} is not a complete Parquet file: {reason}") from error
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, without characters that would break or hide a line."""
+    text = ", ".join(names)[:_SHOWN_CHARS]
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _check_columns(file: Member, schema: pa.Schema, columns: Mapping[str, ColumnKind]) -> None:
+    if missing := columns.keys() - set(schema.names):
+        raise ShardError(
+            f"{file.name} has no column {min(missing)!r}; it has {_listed(schema.names)}"
+        )
+    for name, kind in columns.items():
+        fields = schema.get_all_field_indices(name)
+        if len(fields) > 1:
+            raise ShardError(f"{file.name} has {len(fields)} columns {name!r}, expected one")
+        found_type = schema.field(name).type
+        if not (pa.types.is_null(found_type) or kind.is_type(found_type)):
+            raise ShardError(
+                f"{file.name}: the column {name!r} is of type {shown(str(found_type))},"
+                f" expected {kind.what}"
+            )
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError:  # in one row: the others are not lost with it
+        columns = {name: _decoded(batch.column(name)) for name in batch.schema.names}
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+    return rows
+
+
+def _decoded(column: pa.Array) -> list[Any]:
+    """The values of a column, with lone surrogates for bytes of a text that are not UTF-8."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not _is_text(column.type):
+        return list(column.to_pylist())
+    data = column.cast(pa.large_binary()).to_pylist()
+    return [one if one is None else one.decode(errors="surrogateescape") for one in data]
 
 
 def audio_in(file: Member, row: int, column: str = "audio") -> Member:
@@ -64,9 +137,8 @@ def separated_rows(
                 is_complete = len(fields) == len(names)
                 yield number, line, dict(zip(names, fields, strict=True)) if is_complete else None
             elif missing := set(columns) - set(fields):
-                found = "".join(c if c.isprintable() else "?" for c in ", ".join(fields))
                 raise ShardError(
-                    f"{table.name} has no column {min(missing)!r}; it has {found[:_SHOWN_CHARS]}"
+                    f"{table.name} has no column {min(missing)!r}; it has {_listed(fields)}"
                 )
             else:
                 names = fields

@@ -15,6 +15,7 @@ from tasks.corpora.base import (
     Role,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
     numbered_lines,
 )
@@ -24,13 +25,13 @@ _SPLITS: Final[dict[str, Role]] = {"train": "train", "dev": "validation", "test"
 _NOT_SCORED: Final = "ignore_time_segment_in_scoring"
 _NUM_FIELDS: Final = 7
 
-_TIME = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")  # seconds, never negative
+_TIME = re.compile(r"[0-9]{1,7}(\.[0-9]*)?|\.[0-9]+")  # seconds, never negative
 
 # clitics such as ` 's` are separated from their word
 _SUFFIX = re.compile(r" '(s|t|re|ve|m|ll|d|clock|all)\b")
 _DANGLING = re.compile(r"(?<!\S)' (?=\w)")
 _TAG = re.compile(r"<unk>|<sil>|\{(?:noise|cough|smack|breath|uh|um)\}|\(\d+\)", re.IGNORECASE)
-_UTTERANCE_ID = re.compile(r"\s*\(\S+-\d+\)\s*$")
+_UTTERANCE_ID = re.compile(r"[^(]*\(\S+-\d+\)")  # the last word, from its first parenthesis on
 
 
 def read(raw: Raw) -> Iterator[Segment | Unplanned]:
@@ -79,7 +80,7 @@ def stm_item(split: str, talks: dict[str, Member], line: str) -> Segment | Unpla
         return Unplanned(split=split, row=row)
     if talk not in talks:
         return Unplanned(split=split, row=quarantined(utterance_id, "no_audio", talk))
-    return Segment(
+    return checked_segment(
         id=utterance_id,
         split=split,
         recording_id=talk,
@@ -101,9 +102,17 @@ def clean(raw_text: str) -> str:
     >>> clean("for(2) the {NOISE} people")
     'for the people'
     """
-    text = _UTTERANCE_ID.sub("", raw_text)
+    text = _without_utterance_id(raw_text)
     text = _DANGLING.sub("'", _SUFFIX.sub(r"'\1", _TAG.sub("", text)))
     return " ".join(text.split())
+
+
+def _without_utterance_id(text: str) -> str:
+    """The text without an id such as `(JaneDoe-12)` at its end."""
+    *_, last = text.rsplit(maxsplit=1) or [""]
+    if not _UTTERANCE_ID.fullmatch(last):
+        return text
+    return text.rstrip().removesuffix(last) + last.partition("(")[0]
 
 
 TEDLIUM: Final = Corpus(

@@ -5,7 +5,16 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from storage.outcome import Rejected, dropped, quarantined
-from tasks.corpora.base import Corpus, Member, Raw, Role, Segment, Unplanned, numbered_lines
+from tasks.corpora.base import (
+    Corpus,
+    Member,
+    Raw,
+    Role,
+    Segment,
+    Unplanned,
+    checked_segment,
+    numbered_lines,
+)
 from tasks.corpora.tedlium import TEDLIUM, stm_item, transcripts_by_split
 
 _SPLITS: Final[dict[str, Role]] = {"dev": "validation", "test": "test"}
@@ -39,7 +48,7 @@ def _talk(raw: Raw, split: str, talks: dict[str, Member], stm: Member) -> Segmen
         return Unplanned(split=split, row=dropped(name, "not_scored"))
     segments.sort(key=lambda segment: segment.start_s)
     first, last = segments[0], segments[-1]
-    return Segment(
+    return checked_segment(
         id=first.recording_id,
         split=split,
         recording_id=first.recording_id,

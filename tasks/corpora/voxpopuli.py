@@ -16,6 +16,7 @@ from tasks.corpora.base import (
     Role,
     Segment,
     Unplanned,
+    checked_segment,
     malformed,
 )
 from tasks.corpora.sources import Archive
@@ -80,7 +81,7 @@ def _segment(
     session = row["session_id"]
     if session not in sessions:
         return Unplanned(split=row["split"], row=quarantined(_id(row), "no_audio", session))
-    return Segment(
+    return checked_segment(
         id=_id(row),
         split=row["split"],
         recording_id=session,

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from storage.errors import IntegrityError
+from tasks.whisper.model import find_not_finite
 
 Tensors = dict[str, torch.Tensor]
 
@@ -101,7 +102,8 @@ def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, by
 def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Snapshot:
     """Load a snapshot written by `to_files`, with tensors on the CPU.
 
-    Raises `IntegrityError` if a file is missing or damaged, or if the settings differ.
+    Raises `IntegrityError` if a file is missing or damaged, the settings differ, or a weight is NaN
+    or infinite.
     """
     try:
         state = json.loads(files["state.json"])
@@ -126,7 +128,17 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
             " over"
         ) from error
     _refuse_other_settings(made_with, settings)
+    _refuse_not_finite(snapshot)
     return snapshot
+
+
+def _refuse_not_finite(snapshot: Snapshot) -> None:
+    for tensors in (snapshot.weights, snapshot.best.weights if snapshot.best else {}):
+        if (name := find_not_finite(tensors)) is not None:
+            raise IntegrityError(
+                f"the checkpoint of step {snapshot.step} has NaN or infinite weights in {name},"
+                " expected finite numbers; delete it to start over"
+            )
 
 
 def _refuse_other_settings(made_with: Mapping[str, object], settings: Mapping[str, object]) -> None:

@@ -1,29 +1,41 @@
-"""Read access to downloaded files: members by name, byte ranges, values in Parquet."""
+"""Read access to downloaded files: members by name, byte ranges, values in Parquet.
 
+Nothing is returned that does not match its digest. A member is checked as a whole, since it is
+read as a whole; of a large file that is read in parts, such as Parquet, each block of 1 MiB that is
+touched. Indexes written by old versions have no digests of members: there the stored file is
+hashed as a whole before the first byte of it is used, once by each process.
+"""
+
+import hashlib
 import io
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.errors import ShardError, UserError
+from storage.errors import IntegrityError, ShardError, UserError
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.corpora.base import Member
-from tasks.download.schema import INDEX
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-_DELIVERED: Final = "mirror:"
-"""Path prefix of files that were not copied into the store."""
+from tasks.download.digests import (
+    DELIVERED,
+    Digests,
+    Expected,
+    index_of,
+    is_delivery,
+    read_index,
+)
+from tasks.download.ranges import CheckedOnce, CheckedRange, Damaged, hash_range
+from tasks.download.schema import WHOLE_BYTES
 
 _BUFFER_BYTES: Final = 1 << 20
 _NUM_ROW_GROUPS: Final = 2  # kept decoded: those of the current and the previous value
+_COLUMNS: Final = ("name", "offset", "size", "duration_s", "sha256")
+_CHECKED: Final = CheckedOnce()
 
 
 class AudioPlace(NamedTuple):
@@ -37,27 +49,56 @@ class AudioPlace(NamedTuple):
 
 
 class Files:
-    """Byte ranges of downloaded files, in the store or in a delivery below `mirror`."""
+    """Members of downloaded files, in the store or in a delivery below `mirror`, verified.
 
-    def __init__(self, store: Store, mirror: str | None) -> None:
+    `receipts` are those of the downloads; the later one counts where two name the same file.
+    Methods raise `IntegrityError` with the path of the stored file if it is missing or damaged, or
+    if no receipt names it; for a file of a delivery, which is not stored, with an empty path.
+    """
+
+    def __init__(self, store: Store, mirror: str | None, receipts: Iterable[Receipt]) -> None:
         self._store = store
         self._mirror = None if mirror is None else Store(mirror)
+        self._digests = Digests(store, receipts)
         self._row_group = lru_cache(_NUM_ROW_GROUPS)(self._read_row_group)
         self._opened = lru_cache(_NUM_ROW_GROUPS)(self._open_parquet)
 
     def read(self, file: str, offset: int, size: int) -> bytes:
-        """`size` bytes of a file from `offset` on; raises what `Store.read` raises."""
-        store, path = self._at(file)
-        return store.read(path, offset, offset + size)
+        """A member: `size` bytes of a file from `offset` on."""
+        expected = self._digests.of(file, offset, size)
+        self._check_whole(file, expected)
+        data = self._range(file, offset, offset + size)
+        if expected.sha256 is not None:
+            found = hashlib.sha256(data).hexdigest()
+            if found != expected.sha256:
+                raise self._damaged(file)(offset, offset + size, found, expected.sha256)
+        return data
 
     def open(self, file: str, offset: int, size: int) -> BinaryIO:
-        """A seekable file for a byte range; only the bytes that are read are transferred."""
-        return io.BufferedReader(_Range(self, file, offset, size), _BUFFER_BYTES)
+        """A member as a seekable file; only what is read of a large one is transferred.
+
+        One without digests of its blocks is hashed before, once by each process.
+        """
+        expected = self._digests.of(file, offset, size)
+        if expected.blocks is None and size <= WHOLE_BYTES:
+            return io.BytesIO(self.read(file, offset, size))
+        if expected.blocks is None:
+            self._check_whole(file, expected)
+            if expected.sha256 is not None:
+                self._check_once(file, offset, offset + size, expected.sha256)
+        opened = CheckedRange(
+            lambda start, end: self._range(file, start, end),
+            offset,
+            size,
+            expected.blocks,
+            self._damaged(file),
+        )
+        return io.BufferedReader(opened, _BUFFER_BYTES)
 
     def audio(self, place: AudioPlace) -> bytes:
         """The encoded audio at a place; empty if the Parquet value is null.
 
-        Raises `ShardError` if it cannot be read, and what `Store.read` raises.
+        Raises `ShardError` if undamaged bytes are no such file.
         """
         if place.column is None or place.row is None:
             return self.read(place.file, place.offset, place.size)
@@ -90,36 +131,77 @@ class Files:
             reason = str(error).partition("\n")[0]
             raise ShardError(f"row group {group} of {file[0]} is damaged: {reason}") from error
 
+    def _check_whole(self, file: str, expected: Expected) -> None:
+        """Hash a stored file whose members have no digests of their own."""
+        if expected.stored is not None:
+            self._check_once(file, 0, expected.stored.size_bytes, expected.stored.sha256)
+
+    def _check_once(self, file: str, start: int, end: int, expected: str) -> None:
+        def check() -> None:
+            read = hash_range(lambda *at: self._range(file, *at), start, end)
+            if (found := read.hexdigest()) != expected:
+                raise self._damaged(file)(start, end, found, expected)
+
+        store, path = self._at(file)
+        _CHECKED.check((store.root, path, f"{start}-{end}", expected), check)
+
+    def _range(self, file: str, start: int, end: int) -> bytes:
+        store, path = self._at(file)
+        try:
+            return store.read(path, start, end)
+        except FileNotFoundError as error:
+            raise self._wrong(file, "is missing although a receipt names it") from error
+        except IntegrityError as error:
+            raise self._wrong(file, f"ends before byte {end}, expected by its index") from error
+
+    def _damaged(self, file: str) -> Damaged:
+        def error(start: int, end: int, found: str, expected: str) -> IntegrityError:
+            return self._wrong(
+                file, f"is damaged: its bytes {start} to {end} have sha256 {found}, not {expected}"
+            )
+
+        return error
+
+    def _wrong(self, file: str, problem: str) -> IntegrityError:
+        store, path = self._at(file)
+        if store is self._store:
+            return IntegrityError(f"{path} {problem}", path)
+        return IntegrityError(
+            f"{store.root}/{path} {problem}; restore this file of the delivery, or hash it anew:"
+            " rerun its download"
+        )
+
     def _at(self, file: str) -> tuple[Store, str]:
-        if not file.startswith(_DELIVERED):
+        if not file.startswith(DELIVERED):
             return self._store, file
         if self._mirror is None:
             raise UserError(
-                f"{file.removeprefix(_DELIVERED)} is part of a delivery that was not copied;"
+                f"{file.removeprefix(DELIVERED)} is part of a delivery that was not copied;"
                 " set the `mirror` of the corpus to its folder"
             )
-        return self._mirror, file.removeprefix(_DELIVERED)
+        return self._mirror, file.removeprefix(DELIVERED)
 
 
 class RawFiles:
-    """The members of all downloaded files of a corpus; implements `tasks.corpora.base.Raw`."""
+    """The members of all downloaded files of a corpus; implements `tasks.corpora.base.Raw`.
+
+    Methods raise what those of `Files` raise.
+    """
 
     def __init__(self, store: Store, receipts: Sequence[Receipt], mirror: str | None) -> None:
-        self._files = Files(store, mirror)
+        self._files = Files(store, mirror, receipts)
+        self._mirror = mirror
         self._members: list[Member] = []
         self.digests: dict[str, str] = {}
         """SHA-256 by path, of each file that contains members."""
         for receipt in receipts:
-            is_delivery = not receipt.beside
-            if is_delivery and not receipt.output.path.endswith(".parquet"):
+            if (index := index_of(receipt)) is None:
                 continue  # the listing of a Hub data set
-            with store.fetch(receipt.output if is_delivery else receipt.beside[0]) as path:
-                table = pq.read_table(path)
-            columns = [table.column(name).to_pylist() for name in INDEX.names]
+            columns = read_index(store, index, _COLUMNS).to_pydict().values()
             for name, offset, size, duration_s, sha256 in zip(*columns, strict=True):
-                file = f"{_DELIVERED}{name}" if is_delivery else receipt.output.path
+                file = f"{DELIVERED}{name}" if is_delivery(receipt) else receipt.output.path
                 self._members.append(Member(file, name, offset, size, duration_s))
-                self.digests[file] = sha256 or receipt.output.sha256
+                self.digests[file] = sha256 if is_delivery(receipt) else receipt.output.sha256
         self._members.sort(key=lambda member: member.name)
 
     def members(self, suffix: str = "") -> Iterable[Member]:
@@ -131,40 +213,17 @@ class RawFiles:
         return self._files.read(member.file, member.offset, member.size)
 
     def open(self, member: Member) -> BinaryIO:
-        """A member as a seekable file; only the bytes that are read are transferred."""
+        """A member as a seekable file; only what is read of a large one is transferred."""
         return self._files.open(member.file, member.offset, member.size)
+
+    def others(self) -> Iterable[str]:
+        """The paths below the mirror that belong to no source, as it is listed now."""
+        if self._mirror is None:
+            return ()
+        known = {member.name for member in self._members}
+        return (path for path in Store(self._mirror).list("") if path not in known)
 
     def audio(self, member: Member) -> bytes:
         """The encoded audio of a segment."""
         place = (member.file, member.offset, member.size, member.column, member.row)
         return self._files.audio(AudioPlace(*place))
-
-
-class _Range(io.RawIOBase):
-    """A byte range of a file as a seekable stream."""
-
-    def __init__(self, files: Files, file: str, offset: int, size: int) -> None:
-        self._files, self._file, self._offset, self._size = files, file, offset, size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, start + offset)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer)
-        count = max(0, min(len(view), self._size - self._position))
-        if count:
-            view[:count] = self._files.read(self._file, self._offset + self._position, count)
-            self._position += count
-        return count

@@ -18,6 +18,7 @@ from storage.stage import Place
 from storage.store import Store, StoredFile
 from tasks.corpora.base import Corpus
 from tasks.corpora.sources import Archive, Delivery, HubFiles, Source
+from tasks.download.fetch import Digest
 from tasks.download.hub import HubFile, HubListing, endpoint
 
 STAGE: Final = "download"
@@ -53,6 +54,11 @@ class Part:
         return not self.splits or not set(splits).isdisjoint(self.splits)
 
 
+def file_identity(expected: Digest) -> str:
+    """The source digest of a file whose digest is known before it is downloaded."""
+    return digest([expected.algorithm, expected.hexadecimal])
+
+
 def download_place(corpus: Corpus, key: ShardKey) -> Place:
     """The place of a downloaded file; the revision of the corpus serves as fingerprint."""
     return Place(stage=STAGE, fingerprint=corpus.revision, key=key)
@@ -75,12 +81,16 @@ class Downloads:
     """The parts that the chosen splits of a corpus need, and the receipts of those downloaded.
 
     The files of a Hub data set are parts only once its listing is downloaded. A delivery that has
-    changed counts as missing.
+    changed counts as missing, and is `relisted`: it may be the same, copied to another place. So
+    does a file that the listing names with another digest. `unused` are receipts of what is not a
+    part with the present settings.
     """
 
     parts: Mapping[ShardKey, Part]
     receipts: Mapping[ShardKey, Receipt]
     failures: tuple[Failure, ...]
+    unused: tuple[Receipt, ...] = ()
+    known: frozenset[ShardKey] = frozenset()  # parts with a receipt of any state
 
     @classmethod
     def load(cls, store: Store, corpus: Corpus, settings: CorpusSettings) -> Self:
@@ -96,7 +106,18 @@ class Downloads:
             for key, part in parts.items()
             if (receipt := _receipt_of(part, done)) is not None
         }
-        return cls(parts, receipts, done.failures)
+        unused = tuple(receipt for receipt in done.receipts if receipt.key not in parts)
+        known = frozenset(key for key in parts if done.of(key))
+        return cls(parts, receipts, done.failures, unused, known)
+
+    @property
+    def relisted(self) -> set[ShardKey]:
+        """Deliveries that were hashed, but are listed differently now."""
+        return {
+            key
+            for key in self.known
+            if key not in self.receipts and isinstance(self.parts[key].source, Delivery)
+        }
 
     def missing(self) -> dict[ShardKey, Part]:
         """The parts that are not downloaded yet."""
@@ -137,7 +158,8 @@ def _hub_files(
     store: Store, corpus: Corpus, settings: CorpusSettings, source: HubFiles, receipt: Receipt
 ) -> Iterator[Part]:
     """The listed files; with `limit_hours`, as many of each split as the limit needs."""
-    listed = LISTING.validate_json(store.read(receipt.output.path))
+    with store.fetch(receipt.output) as path:
+        listed = LISTING.validate_json(path.read_bytes())
     num_bytes = dict.fromkeys(corpus.splits, 0)
     is_limited = settings.limit_hours is not None and corpus.self_contained
     limit_bytes = (settings.limit_hours or 0) * _PCM_BYTES_PER_HOUR
@@ -193,10 +215,9 @@ def _files_below(mirror: str | None) -> Mapping[str, StoredFile]:
 def _receipt_of(part: Part, done: Split) -> Receipt | None:
     """The receipt of the current state of a part; the newest if a delivery cannot be listed."""
     receipts = done.of(part.key)
-    if part.delivery_digest:
-        receipts = [
-            receipt for receipt in receipts if receipt.source_digest == part.delivery_digest
-        ]
+    wanted = part.delivery_digest if part.file is None else file_identity(part.file.digest)
+    if wanted:
+        receipts = [receipt for receipt in receipts if receipt.source_digest == wanted]
     return max(receipts, key=lambda receipt: receipt.finished_at, default=None)
 
 

@@ -1,10 +1,10 @@
 """Downloads the files of a corpus into the store, verifies them and writes receipts."""
 
-import hashlib
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,8 @@ from storage.stage import Place, find_receipt
 from storage.store import Store
 from tasks.corpora.base import Corpus
 from tasks.corpora.sources import Archive, Delivery, HubFiles
-from tasks.download.archive import index, stored_name, unpack
+from tasks.download.archive import MAX_EXPANSION, stored_name, unpack
+from tasks.download.digests import INDEX_NAME
 from tasks.download.fetch import Digest, OnBytes, fetch, read_small
 from tasks.download.hub import HubFile, HubListing, auth_headers, file_url, list_files
 from tasks.download.parts import (
@@ -26,13 +27,12 @@ from tasks.download.parts import (
     Part,
     delivered,
     download_place,
+    file_identity,
     listing_digest,
     mirror_of,
 )
-from tasks.download.schema import INDEX
-
-INDEX_NAME: Final = "index.parquet"
-_HASH_CHUNK_BYTES: Final = 8 << 20
+from tasks.download.ranges import hash_blocks
+from tasks.download.schema import INDEX, WHOLE_BYTES
 
 
 def download(
@@ -42,19 +42,21 @@ def download(
     part: Part,
     on_bytes: OnBytes | None = None,
     num_per_host: int = 4,
+    max_expansion: float = MAX_EXPANSION,
 ) -> Receipt:
     """Download and verify one part of a corpus; returns its receipt.
 
     A file is stored with an index of its members. A delivery is not copied: only its index is
-    stored. Raises what `fetch` raises, and `UserError` for files that must be obtained manually.
+    stored. Raises what `fetch` and `unpack` raise, and `UserError` for files that must be obtained
+    manually.
     """
     if isinstance(part.source, Delivery):
         return _download_delivery(store, corpus, settings, part, part.source)
     if isinstance(part.source, HubFiles) and part.file is None:
         return _download_listing(store, corpus, settings, part, part.source)
     url, expected = _address(corpus, settings, part)
-    identity = [expected.algorithm, expected.hexadecimal] if expected else ["first", part.name]
-    place, source_digest = download_place(corpus, part.key), digest(identity)
+    place = download_place(corpus, part.key)
+    source_digest = file_identity(expected) if expected else digest(["first", part.name])
     if (done := find_receipt(store, place, source_digest)) is not None:
         return done
     is_hub = part.file is not None and settings.mirror is None
@@ -70,9 +72,7 @@ def download(
         ) as source,
         store.sink(place.folder) as sink,
     ):
-        unpack(source, part.name, sink)
-        sink.close()
-        members = index(sink.path, part.name)
+        members = unpack(source, part.name, sink, max_expansion)
         name = PurePosixPath(stored_name(part.name)).name
         stored = store.keep(sink, place.file_path(sink.sha256, name))
     recorded = {"source": without_secrets(url)}
@@ -129,10 +129,7 @@ def _download_delivery(
             f"{source.name} ({source.title}) was not found below {mirror.root}: no file matches"
             f" {' or '.join(source.files)}; {source.how}"
         )
-    rows = [
-        (path, 0, entry.size_bytes, None, _sha256(mirror, path, entry.size_bytes))
-        for path, entry in listing.items()
-    ]
+    rows = [_hashed(mirror, path, entry.size_bytes) for path, entry in listing.items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     place = download_place(corpus, part.key)
     kept = _keep_index(store, place, pa.table(columns, schema=INDEX))
@@ -147,11 +144,10 @@ def _download_delivery(
     )
 
 
-def _sha256(mirror: Store, path: str, size_bytes: int) -> str:
-    found = hashlib.sha256()
-    for start in range(0, size_bytes, _HASH_CHUNK_BYTES):
-        found.update(mirror.read(path, start, min(start + _HASH_CHUNK_BYTES, size_bytes)))
-    return found.hexdigest()
+def _hashed(mirror: Store, path: str, size_bytes: int) -> tuple[str, int, int, None, str, Any]:
+    """The row of a delivered file in the index."""
+    sha256, blocks = hash_blocks(partial(mirror.read, path), size_bytes)
+    return path, 0, size_bytes, None, sha256, blocks if size_bytes > WHOLE_BYTES else None
 
 
 def _keep_index(store: Store, place: Place, members: pa.Table) -> FileRef:

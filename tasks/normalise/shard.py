@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema import Normalise
-from storage.errors import ShardError
+from storage.errors import IntegrityError, ShardError
 from storage.outcome import Created, Outcomes, Rejected, dropped, quarantined
 from storage.shard import ShardKey
 from tasks.audio import (
@@ -47,11 +47,13 @@ def normalise_shard(
     """Yield the utterances of one shard, in batches of schema `NORMALISED`.
 
     `segments` has the schema `PLAN`; `read` returns the encoded audio at a place. Each recording is
-    decoded once; if that fails, its segments are quarantined. Utterances are dropped as `too_short`
-    or `too_long` if their duration is outside the limits of `settings`; without `limits_duration`,
-    as for held-out speech, only those without any samples are. A recording cut by voice activity
-    detection is dropped as `segmented` and its segments count as created; without speech it is
-    dropped as `no_speech`.
+    decoded once; if that fails, its segments are quarantined. An `IntegrityError` of `read` fails
+    the shard instead: the stored file is damaged, not the recording.
+
+    Utterances are dropped as `too_short` or `too_long` if their duration is outside the limits of
+    `settings`; without `limits_duration`, as for held-out speech, only those without any samples
+    are. A recording cut by voice activity detection is dropped as `segmented` and its segments
+    count as created; without speech it is dropped as `no_speech`.
     """
     limits_s = (0.0, math.inf)
     if limits_duration:
@@ -88,6 +90,8 @@ def _utterances(
     try:
         data = read(place)
         recording = decode(data)
+    except IntegrityError:
+        raise  # the audio is there once the file is repaired, so its rows must not be lost
     except (AudioError, ShardError) as error:
         for row in rows:
             yield quarantined(row["id"], "unreadable_audio", str(error))

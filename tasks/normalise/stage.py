@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from storage.schema import row_ids
 from tasks.download.files import Files
+from tasks.download.origin import downloads_of_shard
 from tasks.job import Inputs, Output
 from tasks.normalise.schema import NORMALISED
 from tasks.normalise.shard import normalise_shard
@@ -26,7 +27,11 @@ def _make(inputs: Inputs) -> Output:
     segments = pq.ParquetFile(inputs.path("plan")).read_row_group(job.row_group)
     key = job.place.key
     role = inputs.corpus.splits[key.split]
-    files = Files(inputs.store, config.corpora[key.corpus].mirror)
+    files = Files(
+        inputs.store,
+        config.corpora[key.corpus].mirror,
+        downloads_of_shard(inputs.store, inputs.corpus, job.inputs["plan"], job.sources[0]),
+    )
     outcomes = normalise_shard(
         segments,
         files.audio,

@@ -12,6 +12,7 @@ from storage.fingerprint import digest
 from storage.outcome import Outcome, Rejected, quarantined
 from storage.receipt import PlannedShard
 from tasks.corpora.base import Segment, Unplanned
+from tasks.corpora.validity import MAX_S
 from tasks.plan.schema import PLAN
 
 _ESTIMATED_BYTES_PER_S: Final = {".mp3": 6_000, ".opus": 4_000, ".ogg": 8_000, ".wav": 32_000}
@@ -39,6 +40,7 @@ def plan_part(
     target_shard_hours: float,
     file_digests: Mapping[str, str],
     self_contained: bool = False,
+    rejected_ids: Collection[str] = (),
 ) -> PlannedPart:
     """Group the segments of `split` that are not planned yet into shards from `first_shard` on.
 
@@ -48,24 +50,18 @@ def plan_part(
     `file_digests` maps the paths of stored files to digests; the digest of a shard covers its rows
     with these in place of the paths. Only the first segment with an id is planned, the others are
     quarantined: if files are `self_contained`, the first in the order of `segments`, all of which
-    are new; otherwise the order of `segments` has no effect.
+    are of new files; otherwise the order of `segments` has no effect.
+
+    `known_ids` are those of earlier parts. Of these, `rejected_ids` have no segment, and get one if
+    there is a valid one now, such as a row whose audio was missing.
     """
     items = [item for item in segments if item.split == split]
-    kept: list[Segment] = []
-    rejected: list[Rejected] = []
-    known = set(known_ids) if self_contained else set[str]()
     if not self_contained:
-        items = sorted((item for item in items if _id(item) not in known_ids), key=_sort_key)
-    for item in items:
-        if (row_id := _id(item)) in known:
-            rejected.append(quarantined(_numbered(row_id, known), "duplicate_id"))
-            known.add(rejected[-1].id)
-            continue
-        known.add(row_id)
-        if isinstance(item, Segment):
-            kept.append(item)
-        else:
-            rejected.append(item.row)
+        open_ids = {item.id for item in items if isinstance(item, Segment)} & {*rejected_ids}
+        items = [item for item in items if _id(item) not in known_ids or _id(item) in open_ids]
+        items.sort(key=_sort_key)
+    known = set(known_ids) if self_contained else set[str]()
+    kept, rejected = _first_of_each_id(items, known, known.difference(rejected_ids))
     outcomes: list[Outcome] = []
     shards: list[PlannedShard] = []
     groups = _by_file(kept) if self_contained else [_by_speakers(kept, target_shard_hours)]
@@ -86,6 +82,30 @@ def plan_part(
             )
         )
     return PlannedPart((*outcomes, *rejected), tuple(shards))
+
+
+def _first_of_each_id(
+    items: Sequence[Segment | Unplanned], known: set[str], planned: set[str]
+) -> tuple[list[Segment], list[Rejected]]:
+    """The segments to plan and all rejections, each with an id of its own.
+
+    `known` are the ids in use, `planned` those of them that have a segment. An id belongs to its
+    first segment, also if a row without a segment comes first.
+    """
+    kept: list[Segment] = []
+    rejected: list[Rejected] = []
+    known |= {item.id for item in items if isinstance(item, Segment)}
+    for item in items:
+        if isinstance(item, Segment) and item.id not in planned:
+            kept.append(item)
+            planned.add(item.id)
+        elif isinstance(item, Unplanned) and item.row.id not in known:
+            rejected.append(item.row)
+            known.add(item.row.id)
+        else:
+            rejected.append(quarantined(_numbered(_id(item), known), "duplicate_id"))
+            known.add(rejected[-1].id)
+    return kept, rejected
 
 
 def _numbered(row_id: str, known: Collection[str]) -> str:
@@ -194,8 +214,10 @@ def _hours(segment: Segment) -> float:
 
 def _stated_s(segment: Segment) -> float | None:
     audio = segment.audio
+    if audio.duration_s is not None and 0 < audio.duration_s <= MAX_S:
+        return audio.duration_s
     # the size of a Parquet file says nothing about one value in it
-    return audio.duration_s or (_TYPICAL_UTTERANCE_S if audio.column is not None else None)
+    return _TYPICAL_UTTERANCE_S if audio.column is not None else None
 
 
 def _bytes_per_s(name: str) -> int:

@@ -15,8 +15,7 @@ from tasks.text.comparison import NORMALISER_VERSION, comparison_of
 def _make(inputs: Inputs) -> Output:
     config = inputs.config
     labels = inputs.table("label")
-    # the audio in the same file is not read, so its digest is not checked again
-    references = inputs.table("normalise", REFERENCE_COLUMNS, verify=False)
+    references = inputs.table("normalise", REFERENCE_COLUMNS)
     outcomes = score_shard(
         labels,
         references,

@@ -53,14 +53,17 @@ def vocabulary(teacher: Teacher) -> Vocabulary:
     """
     path = folder / _FILE if (folder := teacher.folder) is not None else _download(teacher)
     try:
-        tokenizer: Mapping[str, Any] = json.loads(path.read_bytes())
-        ids: Mapping[str, int] = tokenizer["model"]["vocab"]
-        added = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _parsed(json.loads(path.read_bytes()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"the teacher's {path} is not a readable tokenizer ({error}); windows of several"
             " utterances need one: create it with save_pretrained of transformers"
         ) from error
+
+
+def _parsed(tokenizer: Mapping[str, Any]) -> Vocabulary:
+    ids: Mapping[str, int] = tokenizer["model"]["vocab"]
+    added = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     by_id = {number: token for token, number in ids.items()}
     no_timestamps = added.get(_NO_TIMESTAMPS)
     return Vocabulary(

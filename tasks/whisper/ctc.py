@@ -5,23 +5,26 @@ Graves and others, 2006). It also shows how small an engine can be: it yields te
 """
 
 import functools
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer, PreTrainedModel
 
 from configs.schema import Label
-from storage.errors import ShardError, UserError
+from storage.errors import ShardError
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
-from tasks.whisper.model import Dtype, model_folder, silent_transformers
+from tasks.whisper.model import Dtype, model_folder, readable_model, require_sound_weights
+
+_ADVICE: Final = (
+    "use a Wav2Vec2, HuBERT or similar in safetensors, with its tokenizer and"
+    " preprocessor_config.json"
+)
 
 WINDOW_S: Final = 30
 """A CTC model accepts any length; this is Whisper's, so that shards are packed the same way."""
@@ -92,23 +95,17 @@ def load_ctc(settings: Label, device: Device = "auto") -> CtcEngine:
 @functools.lru_cache(maxsize=1)
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> CtcEngine:
     """`identity` is part of the cache key because the files in a folder may change."""
-    with silent_transformers():
-        try:
-            model = AutoModelForCTC.from_pretrained(
-                folder,
-                use_safetensors=True,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-            extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{os.path.basename(folder)!r} holds no readable CTC model ({first_line}); use a"
-                " Wav2Vec2, HuBERT or similar in safetensors, with its tokenizer and"
-                " preprocessor_config.json"
-            ) from error
+    with readable_model(folder, "CTC model", _ADVICE):
+        model, loading = AutoModelForCTC.from_pretrained(
+            folder,
+            output_loading_info=True,
+            use_safetensors=True,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    require_sound_weights(model, loading, folder)
     model.eval().requires_grad_(False).to(device)
     return CtcEngine(model=model, feature_extractor=extractor, tokenizer=tokenizer)

@@ -6,11 +6,11 @@ Deals with the Hugging Face format and devices; it has no notion of shards or ut
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from huggingface_hub import snapshot_download
@@ -21,7 +21,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     WhisperFeatureExtractor,
@@ -40,6 +39,10 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 _MAX_MODELS: Final = 2  # a teacher and a student; more could fill the device
 _LOCK = threading.Lock()
+_TRAINING_ONLY: Final = ("masked_spec_embed",)
+"""Weights that published Wav2Vec2 models lack, and that only their training uses."""
+
+_ADVICE: Final = "copy all files again that save_pretrained of transformers wrote"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
@@ -63,8 +66,9 @@ def load_whisper(
     """Load the model of `settings`; the last two are cached in the process.
 
     Reads weights in safetensors only and runs no code that comes with a model. `device` auto is
-    the GPU if there is one. Raises `UserError` for a folder that holds no Whisper, a hub model
-    that does not exist and a missing GPU, `TransientError` when the hub is unreachable.
+    the GPU if there is one. Raises `UserError` for a folder that holds no Whisper, weights that are
+    missing, NaN or infinite, a hub model that does not exist and a missing GPU, `TransientError`
+    when the hub is unreachable.
     """
     on_device = device_name(device)
     with _LOCK:  # concurrent threads load one copy
@@ -75,22 +79,68 @@ def load_whisper(
 @functools.lru_cache(maxsize=_MAX_MODELS)
 def _load(folder: str, identity: str, dtype: Dtype, device: str) -> LoadedWhisper:
     """`identity` is part of the cache key because the files in a folder may change."""
-    with silent_transformers():
-        try:
-            model = WhisperForConditionalGeneration.from_pretrained(
-                folder, use_safetensors=True, dtype=getattr(torch, dtype), local_files_only=True
-            )
-            extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-            tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"the folder {folder!r} holds no readable Whisper ({first_line}); expected the"
-                " files that save_pretrained of transformers writes; copy them again"
-            ) from error
+    with readable_model(folder, "Whisper", _ADVICE):
+        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+            folder,
+            use_safetensors=True,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+    model, loading = loaded
+    require_sound_weights(model, loading, folder)
     _require_matching_features(folder, extractor, model.config.max_source_positions)
     _make_ready(model, device)
     return LoadedWhisper(model=model, feature_extractor=extractor, tokenizer=tokenizer)
+
+
+@contextmanager
+def readable_model(folder: str, kind: str, advice: str) -> Iterator[None]:
+    """Convert any error while a model is loaded from a folder to a `UserError` of one line.
+
+    Each library that takes part has errors of its own, and tokenizers raises a bare `Exception`.
+    """
+    try:
+        with silent_transformers():
+            yield
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the folder {folder!r} holds no readable {kind} ({lines[0]}); {advice}"
+        ) from error
+
+
+def require_sound_weights(model: nn.Module, loading: Mapping[str, Any], folder: str) -> None:
+    """Raise `UserError` if a weight is missing in the files of a model, or is NaN or infinite.
+
+    `loading` is what transformers reports with `output_loading_info`: it draws missing weights at
+    random.
+    """
+    missing = sorted(name for name in loading["missing_keys"] if not name.endswith(_TRAINING_ONLY))
+    if missing:
+        raise UserError(
+            f"the weights in {folder!r} are incomplete: {len(missing)} are missing, the first is"
+            f" {missing[0]}; copy the model again"
+        )
+    weights = model.state_dict()
+    if (name := find_not_finite(weights)) is not None:
+        dtype = str(weights[name].dtype).removeprefix("torch.")
+        raise UserError(
+            f"the weights in {folder!r} are unusable: {name} is NaN or infinite in {dtype},"
+            " expected finite numbers; use another model, or another dtype if this one overflows"
+        )
+
+
+def find_not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a NaN or infinite value, or None; one pass over each."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.numel():
+            extremes = torch.stack(torch.aminmax(tensor))  # NaN if any value is
+            if not extremes.isfinite().all():
+                return name
+    return None
 
 
 def _make_ready(model: nn.Module, device: str) -> None:

@@ -42,13 +42,13 @@ class Installation:
             **self.server.client_settings, **self.storage, DISTILLERY_WEBHOOK_URL=self.hook
         )
 
-    def command(self, folder: Path, *words: str) -> str:
+    def command(self, folder: Path, *words: str, expect: int = 0) -> str:
         done = subprocess.run(
             [str(BIN / words[0]), *words[1:]],
             cwd=folder, env={**self.settings, "DISTILLERY_HOME": str(folder)},
             capture_output=True, text=True, timeout=RUN_LIMIT_S,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout
 
     def deployments(self) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from tests.processes import environment
 REPOSITORY = Path(__file__).parents[2]
 TEACHER = REPOSITORY / "tasks" / "demo" / "teacher"
 COMMAND = Path(sys.executable).with_name("distillery")
-_STARTS_FLOWS = {"run", "rerun", "deploy"}
+_STARTS_FLOWS = {"run", "rerun", "repair", "deploy"}
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -77,8 +77,9 @@ class Run:
     def run(self, *arguments: str, expect: int | None = 0) -> Completed:
         return self.distillery("run", self.config.name, *arguments, expect=expect)
 
-    def json(self, *words: str) -> Any:
-        return json.loads(self.distillery(*words, self.config.name, "--json").stdout)
+    def json(self, *words: str, expect: int | None = 0) -> Any:
+        done = self.distillery(*words, self.config.name, "--json", expect=expect)
+        return json.loads(done.stdout)
 
     @property
     def digest(self) -> str:

@@ -147,9 +147,8 @@ def test_a_scheduled_run_appears_and_names_the_shard_that_failed(
 def test_the_tables_agree_with_status(
     installation: Installation, nightly: Run, failed_run: dict[str, Any]
 ) -> None:
-    status = json.loads(
-        installation.command(nightly.folder, "distillery", "status", "tiny.yaml", "--json")
-    )
+    words = ("distillery", "status", "tiny.yaml", "--json")
+    status = json.loads(installation.command(nightly.folder, *words, expect=1))
     artifacts = artifacts_of(installation)
     shown = {
         (row["stage"], row["corpus"], row["split"]): (row["done"], row["missing"], row["failed"])

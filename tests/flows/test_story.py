@@ -14,6 +14,10 @@ from threading import Thread
 import pytest
 import yaml
 
+from storage.receipt import Receipt
+from storage.receipts import record_failure
+from storage.stage import Place
+from storage.store import Store
 from tasks.stages import STAGE_NAMES
 from tests.flows.running import Run, copied, tiny
 from tests.processes import environment
@@ -121,7 +125,8 @@ def test_a_shard_that_fails_stops_neither_the_others_nor_hides(tmp_path: Path) -
     assert "unreadable_audio" in told
     assert "again: distillery rerun tiny.yaml normalise librispeech/train-clean-100/0000" in told
     assert "not published: 1 of" in told
-    lines = run.json("status")
+    lines = run.json("status", expect=1)
+    assert "Failed shards:" in run.distillery("status", "tiny.yaml", expect=1).stdout
     by_stage = {
         line["stage"]: line["shards"] for line in lines["stages"] if "train" in line["split"]
     }
@@ -134,6 +139,22 @@ def test_a_shard_that_fails_stops_neither_the_others_nor_hides(tmp_path: Path) -
     mended.distillery("rerun", "tiny.yaml", "normalise", key)
     mended.run("--until", "publish")
     assert mended.digest
+    mended.distillery("status", "tiny.yaml")
+
+
+def test_an_evaluation_that_fails_is_in_the_status(finished: Run, tmp_path: Path) -> None:
+    run = copied(finished, tmp_path)
+    receipt = sorted((run.root / "evaluate").rglob("*.receipt.json"))[0]
+    whole = Receipt.parse(receipt.read_bytes(), receipt.name)
+    model = receipt.relative_to(run.root / "evaluate").parts[0]
+    place = Place(stage="evaluate", fingerprint=whole.fingerprint, key=whole.key, model=model)
+    receipt.unlink()
+    record_failure(Store(str(run.root)), place, "out of memory", "2026-01-01T00:00:00+00:00")
+    status = run.json("status", expect=1)
+    assert [(one["stage"], one["reason"]) for one in status["failures"]] == [
+        ("evaluate", "out of memory")
+    ]
+    assert sum(one["shards"]["failed"] for one in status["stages"]) == 1
 
 
 def test_a_server_that_is_busy_is_asked_again(finished: Run, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from storage import manifest
+from storage.card import sealed_card
 from storage.errors import IntegrityError, UserError
 from storage.manifest import Content, Manifest, ManifestEntry, Terms, Totals
 from storage.receipt import FileRef
@@ -240,7 +241,7 @@ def test_publishing_stores_a_card_and_restores_a_missing_one(store: Store) -> No
     path = manifest.card_path("demo", 1)
     assert path == "manifests/demo/00001.md"
     before = store.read(path)
-    assert before == b"# demo 1\n"
+    assert before == sealed_card("# demo 1\n")
     store.delete(path)
     assert publish(store, content(), "by another, after the first was killed")[1] is False
     assert store.read(path) == before

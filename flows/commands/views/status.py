@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.commands.render import Command, Figures, Part, View
 from flows.commands.views.words import hours_text, reason_lines
-from flows.state.rerun import repair_command
+from flows.state.repair import again_command
 from flows.state.status import StageStatus, Status
 from storage.receipts import Failure
 from tasks.stages import CORPUS_STAGES
@@ -77,7 +77,7 @@ def _failures(failures: Sequence[Failure], config: str) -> Iterator[Part]:
     for failure in failures[:_NUM_FAILURES]:
         reason = textwrap.shorten(failure.reason, _NUM_REASON_CHARS, placeholder=" …")
         yield f"failed: {failure.stage} {failure.key}: {reason}"
-        yield Command("  again: ", repair_command(config, failure.stage, failure.key))
+        yield Command("  again: ", again_command(config, failure))
     if (more := len(failures) - _NUM_FAILURES) > 0:
         yield f"and {more:,} more; --json lists all of them"
 

@@ -1,7 +1,7 @@
 """The rows that the UI shows are those of the status."""
 
 from flows.dispatch.tables import failure_rows, hours_rows, reason_rows, status_rows
-from flows.state.rerun import repair_command
+from flows.state.repair import rerun_command
 from flows.state.status import ShardCounts, StageStatus, Status
 from storage.shard import ShardKey
 from tasks.run import ShardFailed
@@ -60,4 +60,4 @@ def test_a_failure_comes_with_the_command_that_mends_it() -> None:
     key = ShardKey("ami", "train", 7)
     [row] = failure_rows("run.yaml", [ShardFailed("label", key, "no memory")])
     assert row["again"] == "distillery rerun run.yaml label ami/train/00007"
-    assert repair_command("run.yaml", "plan", key) == "distillery run run.yaml"
+    assert rerun_command("run.yaml", "evaluate", key) == "distillery evaluate run.yaml"

@@ -1,6 +1,7 @@
 """The preflight checks, and the runs that are refused because of them; nothing is downloaded."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -138,6 +139,31 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, folder: Path) -
     own = {"own": {"mirror": str(folder), "local": {"splits": splits}}}
     [check] = checks_of(config(tmp_path, own), "own")
     assert (check.state, "held/*.flac" in check.found) == ("warning", True)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"lang_to_id": [1]}', "\udcff"])
+def test_damaged_settings_of_the_teacher_are_a_problem(
+    tmp_path: Path, folder: Path, text: str
+) -> None:
+    shutil.copytree(TEACHER, tmp_path / "teacher")
+    settings = tmp_path / "teacher" / "generation_config.json"
+    settings.write_text(text, errors="surrogateescape")
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    teacher = {"teacher": {"path": str(tmp_path / "teacher")}}
+    found = checks_of(config(tmp_path, own, label=teacher), "teacher")
+    assert [check.state for check in found] == ["ok", "problem"]
+    assert found[1].next_step == "copy the model again"
+
+
+def test_transcribed_audio_that_matches_no_pattern_is_named(tmp_path: Path, folder: Path) -> None:
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    (folder / "notes.txt").write_text("no transcript")
+    (folder / "2.wav").write_bytes(b"without a transcript")
+    assert [check.state for check in checks_of(config(tmp_path, own), "own")] == ["ok"]
+    (folder / "2.txt").write_text("two")
+    [_, check] = checks_of(config(tmp_path, own), "own")
+    assert (check.state, "1 files: 2.wav" in check.found) == ("warning", True)
+    assert "corpora.own.local.splits" in check.next_step
 
 
 def test_files_on_a_mirror_are_compared_by_name_and_size(tmp_path: Path) -> None:

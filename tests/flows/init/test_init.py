@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,69 @@ def test_audio_with_texts_beside_it(tmp_path: Path) -> None:
     assert list(local["splits"])[-1] == "train"
     assert "a share of the recordings" in text
     assert "no speaker is known" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"speaker": ["a"]},
+        {"speaker": {"a": 1}},
+        {"speaker": "\ud800"},
+        {"id": "\ud800"},
+        {"duration_s": 10**400},
+        {"duration_s": 1e308},
+        {"audio": "x" * 5_000},
+        {"audio": "a\0b"},
+        {"text": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_no_value_of_a_table_is_an_error_of_a_library(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    folder = books(tmp_path / "books")
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    rows[3] |= change
+    write_lines(folder / "train.jsonl", rows)
+    text = configuration(inspect_path(folder), LARGE_V2, "en")
+    assert yaml.safe_load(text)["corpora"]["books"]["local"]["hours"] < 1
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_a_damaged_parquet_file_is_an_error_of_the_user(tmp_path: Path, place: float) -> None:
+    folder = books(tmp_path / "books")
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    (folder / "train.jsonl").unlink()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet", compression="none")
+    content = bytearray((folder / "train.parquet").read_bytes())
+    start = round(place * len(content))
+    content[start : start + 40] = bytes(40)
+    (folder / "train.parquet").write_bytes(content)
+    with suppress(UserError):
+        inspect_path(folder)
+
+
+def test_a_teacher_with_damaged_settings_is_named(tmp_path: Path) -> None:
+    shutil.copytree(TEACHER, tmp_path / "teacher")
+    (tmp_path / "teacher" / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json is not JSON"):
+        choose_teacher(str(tmp_path / "teacher"))
+
+
+def test_texts_and_audio_that_will_not_be_used_are_named(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"calls/{number}.flac", 1.5)
+        (tmp_path / f"calls/{number}.txt").write_text("hello there")
+    (tmp_path / "calls/3.txt").write_text("whose audio has a suffix that is not read")
+    (tmp_path / "calls/3.aac").write_bytes(b"audio")
+    source = inspect_path(tmp_path / "calls")
+    assert source.remarks == ("1 texts have no audio beside them, such as 3.txt.",)
+    folder = books(tmp_path / "books")
+    write_audio(folder / "more/1.flac", 1.5)
+    assert inspect_path(folder).remarks == ()
+    (folder / "more/1.txt").write_text("in no table")
+    [remark] = inspect_path(folder).remarks
+    assert "1 audio files have a text beside them, such as more/1.flac" in remark
 
 
 def test_folders_that_name_splits_are_these_splits(tmp_path: Path) -> None:

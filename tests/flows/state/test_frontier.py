@@ -10,7 +10,9 @@ from configs.load import load_config
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.frontier import Frontier, Unit
+from storage.errors import IntegrityError
 from storage.receipt import Receipt
+from storage.receipts import Split
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from storage.store import Store
@@ -155,12 +157,36 @@ def test_files_of_the_hub_are_planned_as_they_arrive(
 
 
 def test_each_part_of_a_plan_takes_as_many_files_as_all_before_it(tmp_path: Path) -> None:
-    planned = [f"{number:064d}" for number in range(3)]  # the listing and two files
-    part = receipt_of(Place(stage="plan", fingerprint="f", key=ShardKey("hub", "train", 0)))
     for num_here, files in [(3, []), (4, [0, 3, 4]), (5, [0, 3, 4, 5]), (8, [0, *range(3, 9)])]:
         state = hub_state(tmp_path, 8, num_here)
-        state.plan_receipts = lambda split: (part.model_copy(update={"sources": tuple(planned)}),)
+        state.split = lambda stage, split: Split((part_of_plan(0, 0, 1, 2),), ())
         assert planned_files(state) == files
+
+
+def part_of_plan(index: int, *files: int) -> Receipt:
+    place = Place(stage="plan", fingerprint="f", key=ShardKey("hub", "train", index))
+    sources = tuple(f"{number:064d}" for number in files)
+    return receipt_of(place).model_copy(update={"sources": sources})
+
+
+def test_a_missing_part_of_a_plan_is_made_of_what_it_was_made_of(tmp_path: Path) -> None:
+    whole = [part_of_plan(0, 0, 1), part_of_plan(1, 0, 2), part_of_plan(2, 0, 3, 4)]
+    for missing, files in [(0, [0, 1]), (1, [0, 2]), (2, [0, 3, 4, 5, 6])]:
+        state = hub_state(tmp_path, 8, 6)  # the last two files are new
+        others = tuple(part for part in whole if part.key.index != missing)
+        state.split = lambda stage, split, parts=others: Split(parts, ())
+        assert list(state.unplanned_splits()) == [ShardKey("hub", "train", missing)]
+        assert planned_files(state) == files
+        assert len(state.plan_receipts("train")) == missing
+
+
+def test_a_plan_cannot_go_on_after_a_missing_part_of_files_read_together(config: Path) -> None:
+    state = CorpusState.open(load_config(config), CORPUS)
+    key = ShardKey(CORPUS, SPLIT, 1)
+    state.split = lambda stage, split: Split((receipt_of(state.place("plan", key)),), ())
+    with pytest.raises(IntegrityError, match="whose part 00000 is missing") as refused:
+        state.unplanned_splits()
+    assert refused.value.path.startswith(f"{state.place('plan', key).folder}/00001.")
 
 
 def with_contamination(config: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from configs.schema import CorpusSettings
 from storage.errors import ShardError, UserError
-from storage.outcome import quarantined
+from storage.outcome import dropped, quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Corpus, Segment, Unplanned
 from tasks.corpora.local import local_corpus
@@ -301,3 +301,36 @@ def test_what_speaker_ids_mean_changes_the_plan_only_where_speakers_are_held_out
 def test_a_share_whose_rest_nobody_takes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"splits\.dev takes 5 %.*no later split takes the rest"):
         corpus({"train": {"files": ["a"]}, "dev": {"files": ["a"], "percent": 5}})
+
+
+def test_transcribed_audio_that_matches_no_pattern_is_counted(read_corpus: ReadCorpus) -> None:
+    files = {
+        "train/1.flac": flac(FIRST),
+        "train/1.txt": b"one",
+        "train/2.wav": b"of another suffix",
+        "train/2.txt": b"two",
+        "later/3.flac": b"in another folder",
+        "later/3.txt": b"three",
+        "later/4.mp3": b"without a transcript",
+        "later/notes.txt": b"without audio",
+    }
+    items, _ = read_corpus(corpus(FOLDER), files)
+    assert [in_brief(item) for item in items] == [
+        ("train/1", "train/1", None, 0.0, None, "one"),
+        quarantined("train/2", "no_audio", "train/2.wav matches no pattern of local.splits"),
+        dropped("later/3", "not_in_a_split", "later/3.flac matches no pattern of local.splits"),
+    ]
+    assert {item.split for item in items} == {"train"}
+
+
+def test_audio_beside_tables_or_without_texts_needs_no_pattern(read_corpus: ReadCorpus) -> None:
+    others = {"other/1.wav": b"audio", "other/1.txt": b"text"}
+    items, _ = read_corpus(
+        corpus(FOLDER, columns={"text": None}), {"train/1.flac": flac(FIRST), **others}
+    )
+    assert [in_brief(item)[0] for item in items] == ["train/1"]
+    rows = lines({"audio": "../audio/1.flac", "text": "one"})
+    items, _ = read_corpus(
+        corpus(LINES), {"audio/1.flac": flac(FIRST), "lists/train.jsonl": rows, **others}
+    )
+    assert [in_brief(item)[0] for item in items] == ["lists/train:1"]

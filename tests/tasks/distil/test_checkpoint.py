@@ -62,6 +62,15 @@ def test_damaged_files_are_refused(name, damage) -> None:
         from_files(files, SETTINGS)
 
 
+@pytest.mark.parametrize("where", ["weights", "best"])
+def test_weights_that_are_no_numbers_are_refused(where) -> None:
+    best = Best(step=4, score=0.5, weights={"a": torch.ones(3, 4)})
+    snapshot = _snapshot(best)
+    (snapshot.weights if where == "weights" else best.weights)["a"][1, 2] = float("nan")
+    with pytest.raises(IntegrityError, match="of step 7 has NaN or infinite weights in a,"):
+        from_files(to_files(snapshot, SETTINGS), SETTINGS)
+
+
 def test_other_settings_are_refused() -> None:
     files = to_files(_snapshot(None), SETTINGS)
     with pytest.raises(IntegrityError, match=r"distil\.num_steps = 20, this training has 40"):

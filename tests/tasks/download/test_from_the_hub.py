@@ -88,7 +88,8 @@ TRAIN = CorpusSettings(splits=("train",))
 def test_a_data_set_becomes_utterances(store: Store, repo: HubServer, corpus: Corpus) -> None:
     downloads = download_part(store, corpus, TRAIN)
     _, tables = planned(store, corpus, downloads.receipts.values(), set(), 0)
-    files, key = Files(store, None), ShardKey("peoples_speech", "train", 0)
+    files = Files(store, None, downloads.receipts.values())
+    key = ShardKey("peoples_speech", "train", 0)
     rows = [
         row
         for table in tables

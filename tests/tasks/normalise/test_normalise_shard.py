@@ -13,6 +13,7 @@ import pytest
 
 from configs.schema import Normalise
 from storage.commit import Commit
+from storage.errors import IntegrityError
 from storage.outcome import Rejected
 from storage.receipt import Receipt
 from storage.shard import ShardKey
@@ -314,3 +315,16 @@ def test_datasets_reads_a_stored_shard(store: Store, committed: Receipt, tmp_pat
 def test_the_features_for_datasets_name_every_column() -> None:
     features = json.loads(NORMALISED.metadata[b"huggingface"])["info"]["features"]
     assert list(features) == NORMALISED.names
+
+
+def test_a_damaged_stored_file_fails_the_shard_and_loses_no_row() -> None:
+    files = Files(good=flac(noise(32_000)), torn=flac(noise(32_000, seed=1)))
+
+    def read(place: AudioPlace) -> bytes:
+        if (place.offset, place.size) == tuple(files.row("torn")[n] for n in ("offset", "size")):
+            raise IntegrityError("raw/all.tar is damaged", "raw/all.tar")
+        return files.read(place)
+
+    segments = pa.Table.from_pylist([files.row("good"), files.row("torn")], schema=PLAN)
+    with pytest.raises(IntegrityError, match=r"raw/all\.tar is damaged"):
+        list(normalise_shard(segments, read, KEY, Normalise()))

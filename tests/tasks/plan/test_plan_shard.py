@@ -327,3 +327,37 @@ def test_a_limit_takes_the_shortest_sufficient_prefix(
         PlannedShard(index=index, digest="c" * 64, num_rows=1, hours=1.0) for index in range(4)
     )
     assert within(shards, limit_hours) == shards[:taken]
+
+
+def test_rows_that_an_earlier_part_rejected_are_planned_once_they_are_valid() -> None:
+    row = quarantined("s02.a-1", "no_audio")
+    broken = [item for item in speakers(3) if item.id != row.id]
+    bad = Unplanned(split="train", row=quarantined("talk:3", "malformed_line"))
+    items = [*broken, Unplanned(split="train", row=row), bad]
+    first = planned(items)
+    assert rejected(first) == [row, bad.row]
+    second = planned(
+        [*speakers(3), bad],
+        known_ids={item.id for item in speakers(3)} | {"talk:3"},
+        rejected_ids={row.id, "talk:3"},
+        first_shard=len(first.shards),
+    )
+    assert ids_by_shard(second) == {len(first.shards): [row.id]}
+    assert rejected(second) == []
+
+
+@pytest.mark.parametrize("self_contained", [False, True])
+def test_an_id_belongs_to_its_segment_wherever_a_bad_row_has_it_too(self_contained: bool) -> None:
+    good = in_parquet("0.parquet", 0)
+    bad = Unplanned(split="train", row=quarantined(good.id, "no_audio"))
+    for items in ([bad, good], [good, bad]):
+        part = planned(items, file_digests={"0.parquet": "a" * 64}, self_contained=self_contained)
+        assert ids_by_shard(part) == {0: [good.id]}
+        assert rejected(part) == [quarantined(f"{good.id}#2", "duplicate_id")]
+
+
+@pytest.mark.parametrize("duration_s", [float("nan"), float("inf"), -1.0, 0.0, 1e308])
+def test_an_impossible_duration_is_estimated(duration_s: float) -> None:
+    member = Member(FILE, "a.flac", 0, 16_000 * 3600, duration_s)
+    part = planned([segment("s.a-0", audio=member, end_s=None)])
+    assert part.shards[0].hours == pytest.approx(1.0)

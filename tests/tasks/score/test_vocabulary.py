@@ -44,7 +44,21 @@ def test_a_teacher_that_is_not_a_whisper_has_no_timestamps(tmp_path: Path) -> No
     assert not found.is_timed([0, 1])
 
 
-@pytest.mark.parametrize("text", [None, "{", "{}", '{"model": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "{",
+        "{}",
+        "[]",
+        '{"model": 3}',
+        '{"model": {"vocab": [1]}, "added_tokens": []}',
+        '{"model": {"vocab": {"a": null}}, "added_tokens": []}',
+        '{"model": {"vocab": {"a": 1.5}}, "added_tokens": []}',
+        '{"model": {"vocab": {"a": 1}}, "added_tokens": [{"content": [], "id": 1}]}',
+        "[" * 100_000,
+    ],
+)
 def test_an_unreadable_tokenizer_is_a_user_error(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "tokenizer.json").write_text(text)

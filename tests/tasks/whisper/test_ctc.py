@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
 from configs.schema import Label, Runtime, Teacher
@@ -73,6 +74,17 @@ def test_it_labels_a_shard(settings, row, normalised):
 
 def test_it_is_loaded_once_per_process(settings):
     assert load_ctc(settings, "cpu") is load_ctc(settings, "cpu")
+
+
+def test_a_weight_that_is_no_number_is_named(folder, tmp_path, settings):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["lm_head.bias"][5] = float("nan")
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    damaged = settings.model_copy(update={"teacher": Teacher(path=str(tmp_path))})
+    with pytest.raises(UserError, match=r"lm_head\.bias is NaN or infinite in float32"):
+        load_ctc(damaged, "cpu")
 
 
 def test_it_refuses_to_sample(settings):

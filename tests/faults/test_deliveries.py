@@ -7,7 +7,7 @@ import random
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from tasks.download.parts import Downloads
 from tasks.download.raw import download
 from tasks.normalise.shard import normalise_shard
 from tasks.plan.shard import plan_part
+from tests.faults.mutations import DAMAGES
 
 FORMS = {
     "peoples_speech": "hub",
@@ -47,41 +48,6 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 def mirrors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small versions of all nine corpora as distributed."""
     return write_corpora(tmp_path_factory.mktemp("mirrors"), list(FORMS), 3, 12, 3)
-
-
-def flipped(data: bytes, chance: random.Random) -> bytes:
-    damaged = bytearray(data)
-    for _ in range(chance.randint(1, 24)):
-        damaged[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-    return bytes(damaged)
-
-
-def truncated(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.randrange(len(data))]
-
-
-def with_another_header(data: bytes, chance: random.Random) -> bytes:
-    num_bytes = chance.randint(1, 64)
-    return chance.randbytes(num_bytes) + data[num_bytes:]
-
-
-def of_another_kind(data: bytes, chance: random.Random) -> bytes:
-    kinds = (b"<html>not found</html>", b"fLaC", b"NIST_1A\n   1024\n", b"\xff\xfe", b"{}\n", b"")
-    return chance.choice(kinds) + data[: chance.choice((0, 100))]
-
-
-def repeated(data: bytes, chance: random.Random) -> bytes:
-    at = chance.randrange(len(data))
-    return data[:at] + data[chance.randrange(len(data)) :]
-
-
-DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
-    flipped,
-    truncated,
-    with_another_header,
-    of_another_kind,
-    repeated,
-)
 
 
 def with_hostile_members(name: str, data: bytes, chance: random.Random) -> bytes:
@@ -165,7 +131,7 @@ def go_through(store: Store, name: str, mirror: Path) -> Iterator[tuple[int, int
         for part in pending.values():
             download(store, corpus, settings, part)
     receipts = list(Downloads.load(store, corpus, settings).receipts.values())
-    raw, files = RawFiles(store, receipts, str(mirror)), Files(store, str(mirror))
+    raw, files = RawFiles(store, receipts, str(mirror)), Files(store, str(mirror), receipts)
     items = list(corpus.read(raw))
     for split in splits:
         part = plan_part(
