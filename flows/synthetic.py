@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import IO, cast
 
 from configs.schema import RunConfig, Synthetic
 from flows.dispatch.progress import progress
@@ -59,9 +60,8 @@ def _run_demo(
             env={**os.environ, "PYTHONPATH": search_path},
         ) as demo,
     ):
-        assert demo.stdout is not None
         try:
-            for line in demo.stdout:
+            for line in cast("IO[bytes]", demo.stdout):
                 report = json.loads(line)
                 error = report.get("error", error)
                 on_progress(report.get("done", 0))

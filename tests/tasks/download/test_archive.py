@@ -4,6 +4,7 @@ import gzip
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -12,6 +13,8 @@ from storage.sink import HashingSink
 from tasks.download.archive import index, stored_name, unpack
 from tasks.download.schema import INDEX
 from tests.builders import flac, noise, sine, special, sphere, tar, tar_gz
+
+ESCAPED = f"{gettempdir()}/escaped-distillery-test.txt"
 
 FILES = {
     "LibriSpeech/README.TXT": b"read me",
@@ -131,14 +134,14 @@ def surroundings(tmp_path: Path) -> Iterator[Path]:
 def test_outside_names_are_not_members_and_nothing_is_written(surroundings: Path) -> None:
     hostile = {
         "../escaped.txt": b"x",
-        "../../../tmp/escaped-distillery-test.txt": b"x",
-        "/tmp/escaped-distillery-test.txt": b"x",
+        f"../../..{ESCAPED}": b"x",
+        ESCAPED: b"x",
         "good/../../escaped.txt": b"x",
         "..": b"x",
         "good/..hidden": b"kept",
     }
     assert members(stored(surroundings, "x.tar", tar(hostile))) == {"good/..hidden": b"kept"}
-    assert not Path("/tmp/escaped-distillery-test.txt").exists()
+    assert not Path(ESCAPED).exists()
 
 
 def test_devices_are_not_members_and_not_created(surroundings: Path) -> None:
