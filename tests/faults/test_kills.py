@@ -61,16 +61,16 @@ def complete(finished: Finished, trial: Trial, killed: list[Started]) -> int:
 @pytest.mark.slow
 def test_kills_in_some_stages(finished: Finished, moto: S3Server, tmp_path: Path) -> None:
     random = Random(15)
-    for stage, server in (("label", None), ("score", moto)):
+    for stage, server in (("label", None), ("publish", moto)):
         trial = finished.begin(tmp_path / stage, stage, server)
         assert complete(finished, trial, kill_at_random(trial, random, 2, 4.0)) > 0
 
 
 @pytest.mark.slow
 def test_a_private_server_ends_with_a_killed_run(finished: Finished, tmp_path: Path) -> None:
-    trial = finished.begin(tmp_path / "trial", "score")
+    trial = finished.begin(tmp_path / "trial", "filter")
     started = trial.start("run", cold=True)
-    trial.wait_until_begun("score", started)
+    trial.wait_until_begun("filter", started)
     assert len(started.survivors()) > 1, "it has a server"
     kill(started, Random(1))  # the process alone, not its group
     complete(finished, trial, [started])

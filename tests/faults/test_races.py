@@ -62,14 +62,10 @@ def check_publications(rounds: Sequence[Sequence[dict[str, Any]]], root: str) ->
     assert [one.digest for one in published] == digests
 
 
-@pytest.mark.slow
-@on_each_root
 def test_ten_processes_commit_the_same_shards(root: str) -> None:
     assert check_commits(raced("commit", root, 1)) > 1
 
 
-@pytest.mark.slow
-@on_each_root
 def test_ten_processes_publish_at_once(root: str) -> None:
     check_publications(raced("publish", root, 2), root)
 

@@ -135,7 +135,7 @@ def test_a_run_on_a_server_that_fails_often(
 ) -> None:
     faults = Faults(percent=10, seed=3)
     with proxy(moto, faults) as server:
-        trial = finished.begin(tmp_path / "trial", "filter", server)
+        trial = finished.begin(tmp_path / "trial", "publish", server)
         complete_despite_faults(trial)
         faults.percent = 0
         finished.check(trial)

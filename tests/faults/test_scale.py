@@ -43,8 +43,6 @@ def shown(early: dict[str, int], late: dict[str, int]) -> str:
     return f"after {early['shards']:,} shards and after all: {held}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("root", ["local", "s3"], indirect=True)
 def test_a_process_holds_no_more_after_many_commits(root: str) -> None:
     grown("commits", root, 150)
 
