@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import fill
 
 FOLDER = "DISTILLERY_FAULTS"
 """The variable that names the folder of results; without it nothing is written."""
@@ -86,8 +87,8 @@ def _lines(reports: Sequence[Report], now: datetime) -> Iterator[str]:
         f" {minutes:.0f} minutes of work."
     )
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    yield f"Python {platform.python_version()}, {packages}; Linux {platform.release()},"
-    yield f"{os.cpu_count()} cores."
+    python = f"Python {platform.python_version()}"
+    yield fill(f"{python}, {packages}; {platform.machine()}, {os.cpu_count()} cores.", 100)
     for one in reports:
         yield f"\n## {one.title}\n"
         seed = "" if one.seed is None else f", seed {one.seed}"
