@@ -58,6 +58,7 @@ def _run_demo(
             stdout=subprocess.PIPE,
             stderr=log,
             env={**os.environ, "PYTHONPATH": search_path},
+            start_new_session=True,  # Ctrl-C reaches only this process, and the child ends with it
         ) as demo,
     ):
         try:

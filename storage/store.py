@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.backend import cat, create, find, move, open_root, tag, written_at
 from storage.errors import IntegrityError, UserError, without_secrets
 from storage.faults import translated_errors
+from storage.private import private_folder
 from storage.receipt import FileRef
 from storage.sink import HashingSink, hash_file
 
@@ -186,7 +187,12 @@ class Store:
         return found
 
     def scratch_folder(self) -> Path:
-        """A local folder for partial downloads and copies of remote files; created if missing."""
+        """A local folder for partial downloads and copies of remote files; created if missing.
+
+        The one in the system's folder for temporary files, where others could have made it before,
+        is private to the user; raises `UserError` if it is not.
+        """
+        is_shared = self._scratch is None and not self.is_local
         if self._scratch is not None:
             folder = Path(self._scratch).expanduser()
         elif self.is_local:
@@ -194,7 +200,10 @@ class Store:
         else:
             folder = Path(tempfile.gettempdir()) / f"distillery-{os.getuid()}"
         with translated_errors("write to", str(folder), is_local=True):
-            folder.mkdir(parents=True, exist_ok=True)
+            if is_shared:
+                private_folder(folder, otherwise="set runtime.scratch to another folder")
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def free_bytes(self) -> int | None:

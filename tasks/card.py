@@ -10,6 +10,7 @@ from typing import Any, Final
 from storage.card import opened_card
 from storage.manifest import Manifest, Terms, card_path
 from storage.store import Store
+from tasks.text.display import json_lines, markdown, markdown_code
 
 _RIGHTS: Final = {
     "commercial_use": "commercial use",
@@ -41,13 +42,14 @@ def _head(manifest: Manifest) -> Iterable[str]:
     corpora = _corpora(manifest)
     teachers = {str(content.settings(name).get("label.teacher", "unknown")) for name in corpora}
     limits = {content.settings(name).get("filter.max_wer_percent", 0.0) for name in corpora}
-    yield f"# {manifest.name} {manifest.number}"
+    yield f"# {markdown(manifest.name)} {manifest.number}"
     yield ""
+    names = markdown(", ".join(corpora))
     yield (
         f"Speech with pseudo-labels: {total.windows:,} windows, {total.hours:,.2f} hours, from"
-        f" {len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} ({', '.join(corpora)})."
+        f" {len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} ({names})."
         " Each window is a FLAC recording at 16 kHz with the transcript that a teacher model"
-        f" produced. The teacher is {_and(f'`{name}`' for name in sorted(teachers))}."
+        f" produced. The teacher is {_and(map(markdown_code, sorted(teachers)))}."
     )
     if limits and all(limits):
         yield (
@@ -56,12 +58,13 @@ def _head(manifest: Manifest) -> Iterable[str]:
             " below. The transcripts are a model's output and contain its errors."
         )
     yield ""
-    yield f"Published {manifest.published_at}, digest `{manifest.digest}`."
+    digest = markdown_code(manifest.digest)
+    yield f"Published {markdown(manifest.published_at)}, digest {digest}."
     if content.missing_shards:
         yield ""
         yield (
             f"**Not complete**: {len(content.missing_shards)} planned shards are missing:"
-            f" {', '.join(content.missing_shards)}."
+            f" {markdown(', '.join(content.missing_shards))}."
         )
 
 
@@ -122,7 +125,8 @@ def _licences(manifest: Manifest) -> Iterable[str]:
 
 def _together(licences: Mapping[str, Terms], right: str) -> str:
     refusing = [corpus for corpus, terms in licences.items() if not getattr(terms, right)]
-    return f"not allowed, because of {_and(refusing)}" if refusing else "allowed by every corpus"
+    because = markdown(_and(refusing))
+    return f"not allowed, because of {because}" if refusing else "allowed by every corpus"
 
 
 def _settings(manifest: Manifest) -> Iterable[str]:
@@ -143,11 +147,12 @@ def _settings(manifest: Manifest) -> Iterable[str]:
         " the byte; on other devices the last bits of computed values can differ. Settings shared"
         " by all corpora:"
     )
-    yield from ("", "```json", json.dumps(shared, indent=1, ensure_ascii=False), "```", "")
+    written = json_lines(json.dumps(shared, indent=1, ensure_ascii=False))
+    yield from ("", "```json", written, "```", "")
     yield from ("Settings per corpus:", "")
     yield from _table(("setting", "corpus", "value"), rows)
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
-    yield from ("", f"Made with {versions}.")
+    yield from ("", f"Made with {markdown(versions)}.")
 
 
 def _usage(manifest: Manifest) -> Iterable[str]:
@@ -157,8 +162,9 @@ def _usage(manifest: Manifest) -> Iterable[str]:
         f"- `distillery manifest export CONFIG {manifest.number} --to hf FOLDER` writes a Hugging"
         " Face data set; `--to nemo` writes audio files and a NeMo manifest."
     )
+    path = markdown_code(f"manifests/{manifest.name}/{manifest.number:05d}.json")
     yield (
-        f"- `manifests/{manifest.name}/{manifest.number:05d}.json` lists the Parquet files of each"
+        f"- {path} lists the Parquet files of each"
         " shard by stage, by path below the root: `normalise` has the audio, `label` the"
         " transcripts, `score` the evidence and `filter` the kept windows. Join them by"
         " `window_id`, and the audio by the `utterance_ids` of a window. Only the windows and"
@@ -182,8 +188,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[
 
 
 def _line(cells: Sequence[object]) -> str:
-    texts = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(texts)} |"
+    return f"| {' | '.join(markdown(str(cell)) for cell in cells)} |"
 
 
 def _and(words: Iterable[str]) -> str:

@@ -13,9 +13,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from logging.handlers import QueueHandler
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
@@ -133,7 +134,8 @@ class _Worker:
             name=f"on {self._device}",
             daemon=True,
         )
-        self._process.start()
+        with _interrupts_blocked():
+            self._process.start()
         theirs.close()  # otherwise the connection would outlive the process
         self._connection = ours
         return ours
@@ -152,10 +154,24 @@ class _Outbox:
             self._connection.send(message)
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in processes that are started inside.
+
+    The terminal sends Ctrl-C to them too, but the parent handles it, and they end with the parent.
+    It is blocked from the start, before the process could ignore it itself.
+    """
+    resource_tracker.ensure_running()  # its start would unblock it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, device: str, num_devices: int) -> None:
     """Main function of a process: bind it to the device, then execute calls until the pipe ends."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _bind(device, num_devices)
     outbox: Any = _Outbox(connection)  # QueueHandler is typed for a whole queue
     logging.getLogger().addHandler(QueueHandler(outbox))

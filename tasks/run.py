@@ -34,6 +34,7 @@ from tasks.evaluate.result import Measured
 from tasks.job import Job
 from tasks.stage import Resource
 from tasks.stages import stage_named
+from tasks.text.display import lines, one_line
 from tasks.work import run_job, run_plan
 
 P = ParamSpec("P")
@@ -64,6 +65,16 @@ class ShardFailed(DistilleryError):
         return ShardFailed, (self.stage, self.key, self.reason, self.damaged)
 
 
+class _Harmless(logging.Filter):
+    """Shows control characters of messages and errors as escapes, since logs are read raw."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = lines(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = lines(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
 class _WithoutAdvice(logging.Filter):
     """Drops the warning of each task that its timeout cannot interrupt a blocking call."""
 
@@ -71,7 +82,10 @@ class _WithoutAdvice(logging.Filter):
         return not str(record.msg).startswith("Timeout of %s seconds configured for this task")
 
 
-_WITHOUT_ADVICE: Final = _WithoutAdvice()
+_FILTERS: Final = {
+    "prefect.task_runs": (_WithoutAdvice(), _Harmless()),
+    "prefect.flow_runs": (_Harmless(),),
+}
 
 
 def is_transient(error: BaseException) -> bool:
@@ -94,12 +108,9 @@ def _explained(store: Store, place: Place, make: Callable[[], Receipt]) -> Recei
     try:
         receipt = make()
     except Exception as error:
-        lines = str(error).strip().splitlines() or ["no message"]
-        reason = (
-            lines[0]
-            if isinstance(error, DistilleryError)
-            else f"{type(error).__name__}: {lines[0]}"
-        )
+        first = next(iter(str(error).strip().splitlines()), "no message")
+        reason = first if isinstance(error, DistilleryError) else f"{type(error).__name__}: {first}"
+        reason = one_line(reason)  # it becomes the message of a state in Prefect
         damaged = error.path if isinstance(error, IntegrityError) else ""
         failed_at = datetime.now(UTC).isoformat(timespec="seconds")
         record_failure(store, place, reason, failed_at, damaged)
@@ -217,7 +228,9 @@ def with_policy(policed: Task[P, R], runtime: Runtime, *, is_shard: bool = True)
     The time limit interrupts Python code; a blocking call first has to end by a limit of its own,
     such as that of a download. Training has no limit, and continues from a checkpoint.
     """
-    get_logger("prefect.task_runs").addFilter(_WITHOUT_ADVICE)
+    for name, filters in _FILTERS.items():
+        for one in filters:
+            get_logger(name).addFilter(one)
     delays = [runtime.retry_delay_s * _BACK_OFF**attempt for attempt in range(runtime.retries)]
     return policed.with_options(
         cache_policy=NO_CACHE,

@@ -1,6 +1,7 @@
 """The command line: its commands and exit statuses.
 
-Exit status 0: done; 1: some shards failed, or a problem was found; 2: a mistake of the user.
+Exit status 0: done; 1: some shards failed, or a problem was found; 2: a mistake of the user; 130:
+interrupted by Ctrl-C; 143: stopped by SIGTERM.
 """
 
 import os
@@ -29,6 +30,7 @@ from flows.commands import (
 from flows.commands.failures import FAILED, report_damage
 from flows.commands.options import Given, common
 from flows.commands.screen import complain
+from flows.interruption import handled
 from storage.errors import DistilleryError, IntegrityError, UserError
 
 _MISTAKE: Final = 2
@@ -61,6 +63,11 @@ def main() -> None:
     # model twenty times slower. The variable is read when torch is imported, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    with handled():
+        _run()
+
+
+def _run() -> None:
     given = Given()
     try:
         app(obj=given)

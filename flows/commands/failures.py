@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 """Exit status of a command that did its work with failures, or found a problem."""
 
-_INTERRUPTED: Final = 130
-
 
 @contextmanager
 def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
     """Print each shard that failed inside with the command that repairs it; then exit status 1.
 
     `until` is the last stage of a run, for the command that continues it. Damaged files that the
-    run has repaired are named in one line. Ctrl-C ends with exit status 130.
+    run has repaired are named in one line.
     """
     with recorded_repairs() as mended:
         try:
@@ -39,9 +37,6 @@ def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
             if not _print_failures(error, config, until):
                 raise
             raise typer.Exit(FAILED) from error
-        except KeyboardInterrupt as error:
-            complain("interrupted; run the same command again to continue")
-            raise typer.Exit(_INTERRUPTED) from error
         if mended:
             complain(f"repaired {len(mended)} damaged: {', '.join(mended)}")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from configs.load import load_config
-from flows.commands import screen
+from flows.commands.render import say
 from storage.errors import UserError
 
 
@@ -56,17 +56,17 @@ def command(
         raise UserError(f"{file} exists and is not overwritten; give another --out") from error
     load_config(file)
     parts = hold_out(found)
-    screen.OUT.print(f"{file}: {found.total_hours:.2f} h of {found.title}", markup=False)
+    say(f"{file}: {found.total_hours:.2f} h of {found.title}")
     for split, settings in parts.splits.items():
         share = "" if settings.percent is None else f", {settings.percent:g} % held out here"
         hours = f"{parts.hours[split]:.2f} h, {settings.role}{share}"
-        screen.OUT.print(f"  {split}: {hours}", markup=False, highlight=False)
+        say(f"  {split}: {hours}")
     for remark in found.remarks:
-        screen.OUT.print(f"  {remark}", markup=False, highlight=False)
+        say(f"  {remark}")
     until = "" if can_be_trained_on(found, parts) else " --until publish"
     for next_command, why in (
         (f"doctor {file}", "what is missing for a run"),
         (f"run {file} --plan", "what a run would do and cost"),
         (f"run {file}{until}", "do it"),
     ):
-        screen.OUT.print(f"distillery {next_command}  # {why}", markup=False, highlight=False)
+        say(f"distillery {next_command}  # {why}")

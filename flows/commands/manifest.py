@@ -22,6 +22,7 @@ from storage.difference import difference
 from storage.errors import UserError
 from storage.store import Store
 from tasks.card import read_card
+from tasks.text.display import lines
 
 if TYPE_CHECKING:
     from tasks.export.parts import Format
@@ -54,7 +55,7 @@ def show_manifest(
     settings, store = open_run(config)
     found = manifest.load(store, settings.publish.name, number)
     if card and not as_json:
-        typer.echo(read_card(store, found), nl=False)
+        typer.echo(lines(read_card(store, found)), nl=False)
     else:
         show(manifest_view(found), as_json=as_json)
 

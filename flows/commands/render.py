@@ -1,19 +1,21 @@
 """The one renderer: shows what a command found as text on a terminal, or as JSON for programs."""
 
+import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import typer
-from pydantic_core import to_json
+from pydantic_core import to_jsonable_python
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.screen import OUT
+from flows.commands.screen import OUT, harmless
+from tasks.text.display import json_lines
 
 _ANY_WIDTH: Final = 10_000
 
@@ -61,9 +63,8 @@ class Figures:
 
     def _table(self, chosen: Sequence[int], title: str | None) -> Table:
         table = Table(
-            title=title,
+            title=harmless(title, "bold") if title else None,
             title_justify="left",
-            title_style="bold",
             box=SIMPLE_HEAD,
             show_edge=False,
             pad_edge=False,
@@ -77,16 +78,15 @@ class Figures:
             )
         for rows in (self.rows, self.footer):
             for number, row in enumerate(rows, start=1):
-                cells = (row[column] for column in chosen)
                 table.add_row(
-                    *(cell if isinstance(cell, Text) else Text(cell) for cell in cells),
+                    *(harmless(row[column]) for column in chosen),
                     end_section=number == len(rows),
                 )
         return table
 
 
 Part = str | Text | Command | Figures
-"""What a view consists of. A string is a line, or several with their own line breaks."""
+"""What a view consists of. A string is one line: a line break in it is shown as an escape."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class View:
 def show(view: View, *, as_json: bool = False) -> None:
     """Print a view as JSON, or as lines and tables."""
     if as_json:
-        typer.echo(to_json(view.data, indent=1, inf_nan_mode="null").decode())
+        values = to_jsonable_python(view.data, inf_nan_mode="null")
+        typer.echo(json_lines(json.dumps(values, indent=1, ensure_ascii=False)))
     else:
         print_parts(OUT, view.parts)
 
@@ -127,8 +128,8 @@ def print_parts(console: Console, parts: Iterable[Part]) -> None:
 
 def _unbroken(part: str | Text | Command) -> Text:
     if isinstance(part, Command):
-        return Text(f"{part.before}{part.command}")
-    return Text(part) if isinstance(part, str) else part
+        return harmless(f"{part.before}{part.command}")
+    return harmless(part)
 
 
 def _lines(part: str | Text | Command, width: int) -> Iterator[Text]:
@@ -142,8 +143,7 @@ def _lines(part: str | Text | Command, width: int) -> Iterator[Text]:
             yield from (line + Text(" \\") for line in lines)
             yield last
     else:
-        for line in _unbroken(part).split(allow_blank=True):
-            yield from _wrapped(line, width)
+        yield from _wrapped(_unbroken(part), width)
 
 
 def _wrapped(text: Text, width: int) -> Iterator[Text]:

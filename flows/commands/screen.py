@@ -17,8 +17,11 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 from flows.dispatch.progress import Bar, watched_by
+from flows.interruption import ongoing
+from tasks.text.display import one_line
 
 _PIPE_WIDTH: Final = 150
 """Columns of output that goes to a file or to another program."""
@@ -45,7 +48,7 @@ class _ScreenBar:
         self._bars.update(self._task, total=self._total, visible=self._total > 0)
 
     def say(self, text: str) -> None:
-        self._bars.update(self._task, remark=text)
+        self._bars.update(self._task, remark=one_line(text))
 
 
 class Screen:
@@ -57,7 +60,9 @@ class Screen:
     def bar(self, title: str, total: int, unit: str) -> Bar:
         """A new bar; it is hidden while there is nothing to do."""
         self._bars.start()
-        task = self._bars.add_task(title, total=total, unit=unit, remark="", visible=total > 0)
+        task = self._bars.add_task(
+            one_line(title), total=total, unit=unit, remark="", visible=total > 0
+        )
         return _ScreenBar(self._bars, task, total)
 
 
@@ -69,20 +74,37 @@ def on_screen() -> Iterator[None]:
     standard error every half minute.
     """
     columns = (
-        TextColumn("{task.description:<16}"),
+        TextColumn("{task.description:<16}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[remark]}"),
+        TextColumn("{task.fields[remark]}", markup=False),
     )
     bars = Progress(*columns, console=OUT)
-    try:
-        with watched_by(Screen(bars)), nullcontext() if OUT.is_terminal else _logged(bars):
-            yield
-    finally:
+
+    def stop() -> None:
         if bars.live.is_started:
             bars.stop()
+
+    try:
+        with (
+            ongoing(lambda: _unfinished(bars), stop),
+            watched_by(Screen(bars)),
+            nullcontext() if OUT.is_terminal else _logged(bars),
+        ):
+            yield
+    finally:
+        stop()
+
+
+def _unfinished(bars: Progress) -> str:
+    """What the bars have not come to the end of, such as `label 3/10 shards, score 2/9 shards`."""
+    return ", ".join(
+        f"{task.description} {task.completed:g}/{task.total:g} {task.fields['unit']}"
+        for task in bars.tasks
+        if task.total and not task.finished
+    )
 
 
 @contextmanager
@@ -94,7 +116,7 @@ def _logged(bars: Progress) -> Iterator[None]:
         while not ended.wait(_LOG_INTERVAL_S):
             for task in bars.tasks:
                 if task.total and not task.finished:
-                    ERR.print(_log_line(task), markup=False)
+                    ERR.print(harmless(_log_line(task)))
 
     thread = Thread(target=log, daemon=True)
     thread.start()
@@ -119,4 +141,16 @@ def _log_line(task: Task) -> str:
 
 def complain(message: str) -> None:
     """Print one line on standard error."""
-    ERR.print(f"distillery: {' '.join(message.split())}", markup=False)
+    ERR.print(harmless(f"distillery: {' '.join(message.split())}"))
+
+
+def harmless(text: str | Text, style: str = "") -> Text:
+    """One line for a terminal, without markup; control characters are shown as escapes."""
+    if isinstance(text, str):
+        return Text(one_line(text), style)
+    if one_line(text.plain) == text.plain:
+        return text
+    characters = (text[at] for at in range(len(text)))  # each keeps its style
+    return Text.assemble(
+        *(one if one_line(one.plain) == one.plain else one_line(one.plain) for one in characters)
+    )

@@ -5,12 +5,13 @@ Nothing depends on them: if the server does not accept one, the run goes on with
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final, cast
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -35,8 +36,10 @@ from flows.state.status import read_status
 from storage.errors import DistilleryError
 from storage.store import Store
 from tasks.card import read_card
+from tasks.text.display import markdown
 
 _REFRESH_S: Final = 60.0
+_IN_URLS: Final = "/:%@"
 
 
 class ArtifactBar:
@@ -84,7 +87,7 @@ class ArtifactBar:
 
     def _description(self) -> str:
         remark = f": {self._remark}" if self._remark else ""
-        return f"{self._title}: {self._done} of {self._total} {self._unit}{remark}"
+        return markdown(f"{self._title}: {self._done} of {self._total} {self._unit}{remark}")
 
 
 class RunTables:
@@ -127,7 +130,7 @@ class RunTables:
             self._show("results", "Manifest and student", _results(self._settings, self._store))
 
     def _table(self, name: str, title: str, rows: Sequence[Row]) -> None:
-        self._show(name, title, json.dumps(rows), kind="table")
+        self._show(name, title, json.dumps(_cells(rows)), kind="table")
 
     def _show(self, name: str, title: str, data: str, kind: str = "markdown") -> None:
         with get_client(sync_client=True) as client:
@@ -148,9 +151,17 @@ def show_failures(failures: Sequence[Failed]) -> None:
     """A table of the shards that failed in this flow run, with the commands that repair them."""
     if config := flow_run.parameters.get("config"):
         with optional():
-            rows = failure_rows(config, failures)
+            rows = _cells(failure_rows(config, failures))
             about = f"{flow_run.name}: the shards that failed, and the commands that repair them."
-            create_table_artifact(rows, _key("failed", flow_run.name), about)
+            create_table_artifact(rows, _key("failed", flow_run.name), markdown(about))
+
+
+def _cells(rows: Iterable[Row]) -> list[Row]:
+    """The rows of a table, whose cells the UI shows as Markdown."""
+    return [
+        {name: markdown(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+        for row in rows
+    ]
 
 
 def _key(*words: str) -> str:
@@ -176,7 +187,7 @@ def _results(settings: RunConfig, store: Store) -> str:
 
 def _link(store: Store, path: str) -> str:
     root = Path(store.root).absolute().as_uri() if store.is_local else store.root
-    return f"[{path}]({root}/{path})"
+    return f"[{markdown(path)}]({quote(f'{root}/{path}', safe=_IN_URLS)})"
 
 
 @contextmanager

@@ -5,12 +5,13 @@ imported, so they are put into the environment before anything imports it.
 """
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,9 +20,15 @@ import httpx
 import uvicorn
 
 from storage.errors import UserError
+from storage.private import open_private, private_folder
 
+LOGIN: Final = "login"
+"""The file with the address and the password of the server that is running."""
+
+_USER: Final = "distillery"
 _STARTUP_LIMIT_S: Final = 120.0
 _STOP_LIMIT_S: Final = 10.0
+_PRIVATE_UMASK: Final = 0o077
 _SETTINGS: Final = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -39,45 +46,81 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
 
     Yields a function that blocks until the API answers, so that other work can be done while the
     server starts; it raises `UserError` if the server does not start. `home` is the folder for the
-    state of a private server. That server ends with the context, and also when this process is
-    killed, because it watches a pipe that only this process holds open.
+    state of a private server, which only this user can read; raises `UserError` where it cannot be
+    private. That server has a new password each time, which stands in the environment and in the
+    file `LOGIN` in `home`. It ends with the context, and also when this process is killed, because
+    it watches a pipe that only this process holds open.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if os.environ.get("PREFECT_API_URL"):
         yield lambda: None
         return
-    os.environ.setdefault("PREFECT_HOME", str(home.absolute()))
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    os.environ["PREFECT_API_URL"] = url
-    os.environ["PREFECT_SERVER_UI_API_URL"] = url
-    home.mkdir(parents=True, exist_ok=True)
+    home = home.absolute()
+    private_folder(home, otherwise="run in another folder")
+    os.environ.setdefault("PREFECT_HOME", str(home))
     log_path = home / "server.log"
-    with log_path.open("ab") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "flows.server.local", str(port)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-        )
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # here, so that no other program can take the port meanwhile
+        address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        login = f"{_USER}:{secrets.token_urlsafe(32)}"
+        variables = {"PREFECT_API_URL": f"{address}/api", "PREFECT_API_AUTH_STRING": login}
+        with open_private(log_path) as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "flows.server.local", str(bound.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **variables, **_server_settings(home, address, login)},
+                pass_fds=[bound.fileno()],
+                start_new_session=True,  # Ctrl-C is for this process, which still needs the server
+            )
+    try:
+        with _variables(variables), _login_shown(home / LOGIN, f"{address}\n{login}\n"):
+            yield lambda: _wait_until_up(server, f"{address}/api", log_path)
+    finally:
+        server.terminate()
         try:
-            yield lambda: _wait_until_up(server, url, log_path)
-        finally:
-            server.terminate()
-            try:
-                server.wait(_STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            del os.environ["PREFECT_API_URL"], os.environ["PREFECT_SERVER_UI_API_URL"]
+            server.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _server_settings(home: Path, address: str, login: str) -> Mapping[str, str]:
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": address,  # any origin by default
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+    }
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and restore them afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _login_shown(path: Path, text: str) -> Iterator[None]:
+    """A file to log in with, for as long as it is of use; of several runs the last one's."""
+    path.unlink(missing_ok=True)
+    with open_private(path) as file:
+        file.write(text.encode())
+    try:
+        yield
+    finally:
+        if path.is_file() and path.read_text() == text:
+            path.unlink(missing_ok=True)
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], url: str, log_path: Path) -> None:
@@ -103,16 +146,14 @@ def _exit_with_parent() -> None:
     os._exit(0)
 
 
-def main(port: int) -> None:
-    """Serve the Prefect API on loopback until the parent process is gone."""
+def main(bound: int) -> None:
+    """Serve the Prefect API on a socket that is bound, until the parent process is gone."""
+    os.umask(_PRIVATE_UMASK)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        log_level="error",
+    settings = uvicorn.Config(
+        "prefect.server.api.server:create_app", factory=True, log_level="error"
     )
+    uvicorn.Server(settings).run(sockets=[socket.socket(fileno=bound)])
 
 
 if __name__ == "__main__":

@@ -22,12 +22,22 @@ def prefect_session(home: Path) -> Iterator[Callable[[], None]]:
     with prefect_api(home) as wait_until_up:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogHandler
-        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+        from prefect.settings import (
+            PREFECT_API_AUTH_STRING,
+            PREFECT_API_URL,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            temporary_settings,
+        )
 
-        # Nothing on a server that ends with the run reads heartbeats, and each flow would wait up
-        # to a second for its last one.
-        no_heartbeats = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_own else {}
-        with temporary_settings(updates=no_heartbeats):
+        # Prefect keeps the address and the password of an earlier run in this process. Nothing on a
+        # server that ends with the run reads heartbeats, and each flow would wait up to a second
+        # for its last one.
+        own = {
+            PREFECT_API_URL: os.environ["PREFECT_API_URL"],
+            PREFECT_API_AUTH_STRING: os.environ.get("PREFECT_API_AUTH_STRING"),
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        }
+        with temporary_settings(updates=own if is_own else {}):
             try:
                 yield wait_until_up
             finally:

@@ -163,7 +163,9 @@ def _unshortened(decoder: str, data: bytes, header: _Header) -> Pcm:
     max_bytes = _BASE_BYTES + _BYTES_PER_SAMPLE * num_samples
     max_s = _BASE_S + num_samples // _SAMPLES_PER_S
     command = [sys.executable, "-I", _UNSHORTEN, decoder, str(max_bytes), str(max_s)]
-    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    done = subprocess.run(  # in a session of its own: Ctrl-C would look like a fault of the file
+        command, input=data, capture_output=True, check=False, start_new_session=True
+    )
     if (
         done.returncode == -signal.SIGKILL
     ):  # by the system, for lack of memory: not a fault of the file

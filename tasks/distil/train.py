@@ -16,6 +16,7 @@ from tasks.distil.student import make_student
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
+from tasks.termination import SavedFirst
 from tasks.whisper.tokens import SpecialTokens
 
 
@@ -50,7 +51,8 @@ def distil(
     device and without gradients, or else the loss on `validation`. It is computed every
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
     by default `evaluate_every_steps`. A resumed training ends with the same weights as an
-    uninterrupted one, bit by bit in float32 on the CPU. The teacher is moved to the device and
+    uninterrupted one, bit by bit in float32 on the CPU. On SIGTERM a checkpoint is saved once the
+    current update is done, before the signal takes effect. The teacher is moved to the device and
     frozen.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
@@ -74,17 +76,18 @@ def distil(
         num_threads=num_read_threads,
         num_ahead=settings.batch_size,
     )
-    checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
-    with closing(prepared):
+    with closing(prepared), SavedFirst(training.save) as saved_first:
+        training.score_if_due(validate)  # it was stopped between an update and its score
         while training.step < settings.num_steps:
-            row = training.update(list(islice(prepared, settings.batch_size)))
-            is_last = row.step == settings.num_steps
+            rows = list(islice(prepared, settings.batch_size))
+            with saved_first.undivided():
+                row = training.update(rows)
             if on_step is not None:
                 on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
-            if validate and (is_last or row.step % settings.evaluate_every_steps == 0):
-                training.score(validate)
-            if is_last or row.step % checkpoint_every == 0:
-                training.save()
+            training.score_if_due(validate)
+            if training.is_due(checkpoint_every_steps or settings.evaluate_every_steps):
+                with saved_first.undivided():
+                    training.save()
     return training.result()
 
 

@@ -60,6 +60,7 @@ class Training:
         self._optimizer = make_optimizer(pair.student, pair.settings)
         self._rows: list[TrainingRow] = []
         self._best: Best | None = None
+        self._saved_step = 0
 
     def resume(self) -> None:
         """Load the latest checkpoint, if there is one."""
@@ -69,6 +70,7 @@ class Training:
         restore_weights(self.pair.student, snapshot.weights)
         restore_optimizer(self._optimizer, self.pair.student, snapshot.optimizer)
         self.step, self._best, self._rows = snapshot.step, snapshot.best, list(snapshot.rows)
+        self._saved_step = snapshot.step
 
     def update(self, rows: list[Prepared]) -> TrainingRow:
         """Update the weights; raises `ShardError` before applying a non-finite loss or gradient."""
@@ -96,8 +98,23 @@ class Training:
                 " checkpoint is kept"
             )
 
-    def score(self, validate: Validate) -> None:
-        """Score the student, and keep a copy of its weights if they are the best so far."""
+    def is_due(self, every_steps: int) -> bool:
+        """Whether what happens every so many steps, and at the end, happens after this step."""
+        return self.step == self._settings.num_steps or self.step % every_steps == 0
+
+    def score_if_due(self, validate: Validate | None) -> None:
+        """Score the student where that is due, and keep a copy of the weights if they are the best.
+
+        Does nothing without `validate`, before the first step, or where the step has its score.
+        """
+        is_due = self.is_due(self._settings.evaluate_every_steps)
+        if (
+            validate is None
+            or not is_due
+            or not self._rows
+            or self._rows[-1].validation is not None
+        ):
+            return
         with torch.no_grad():
             score = float(validate(self.pair.student))
         self._rows[-1] = replace(self._rows[-1], validation=score)
@@ -106,7 +123,9 @@ class Training:
             self._best = Best(step=self.step, score=score, weights=self._weights())
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless the last one is of this step."""
+        if self.step == self._saved_step:
+            return
         snapshot = Snapshot(
             step=self.step,
             weights=self._weights(),
@@ -115,6 +134,7 @@ class Training:
             rows=self._rows,
         )
         self._checkpoints.save(self.step, to_files(snapshot, self._made_with))
+        self._saved_step = self.step
 
     def result(self) -> TrainingResult:
         """The student with its best weights, frozen, without gradients."""

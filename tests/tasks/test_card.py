@@ -1,8 +1,10 @@
 """The card of a manifest: rendered from the manifest alone."""
 
+import re
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from storage.manifest import Content, Manifest, Terms, Totals, card_path
 from storage.store import Store
@@ -82,6 +84,29 @@ def test_the_card_names_the_teacher_and_the_threshold(published: Manifest) -> No
     assert "The teacher is `openai/whisper-large-v2@abc`." in text
     assert "at most 7.5 % and 10 %" in text
     assert "manifest export CONFIG 3 --to hf" in text
+
+
+def test_what_others_wrote_is_plain_text_in_the_card(published: Manifest) -> None:
+    attack = "\x1b[31m\u202e<script>x</script> [a](javascript:b) `c` | d\n# e"
+    terms = CLOSED.model_copy(update={"name": attack, "note": attack, "to_sign": attack})
+    settings = {"label": {"teacher": attack}, "plan": {"revision": attack}}
+    content = published.content.model_copy(
+        update={"name": attack, "parameters": {"libri": settings}, "missing_shards": (attack,)}
+    )
+    hostile = published.model_copy(
+        update={"licences": {"libri": terms}, "versions": {attack: attack}, "content": content}
+    )
+    card = render_card(hostile)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", card)
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(card)
+    inner = [one for token in tokens for one in token.children or ()]
+    kinds = {one.type for one in [*tokens, *inner]}
+    assert not kinds & {"html_block", "html_inline", "link_open", "image"}
+    headings = [
+        tokens[at + 1].content for at, one in enumerate(tokens) if one.type == "heading_open"
+    ]
+    assert "e" not in headings
+    assert len(headings) == len(re.findall("^#", render_card(published), re.MULTILINE))
 
 
 def test_a_stored_manifest_renders_to_the_same_card(published: Manifest) -> None:

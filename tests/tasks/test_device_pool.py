@@ -1,6 +1,7 @@
 """A process per device: what it sees, and the results, errors and log records it returns."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -142,3 +143,16 @@ def test_two_processes_give_the_labels_of_one(make_pool, row, normalised):
         )
         assert found == expected
     assert pool.run(num_loads) == 1
+
+
+def test_ctrl_c_ends_no_process(make_pool):
+    """The terminal sends it to all processes; a call that it ended would count as a failure."""
+    pool = make_pool("cpu")
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(pool.run, sleep, 1.0)
+        while not (started := multiprocessing.active_children()):
+            time.sleep(0.01)
+        os.kill(started[0].pid, signal.SIGINT)  # while its interpreter starts
+        number = running.result()
+    os.kill(number, signal.SIGINT)
+    assert pool.run(process_id) == number

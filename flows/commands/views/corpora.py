@@ -17,13 +17,15 @@ def _catalogue_parts(entries: Sequence[CatalogueEntry]) -> Iterator[Part]:
     yield "commercial, derivatives, redistribution: what the licence permits."
     for entry in entries:
         licence = entry.licence
-        yield f"\n{entry.name}: {entry.title}; {licence.name}"
+        yield ""
+        yield f"{entry.name}: {entry.title}; {licence.name}"
         for form, sources in entry.sources.items():
             yield f"  {f'form {form}' if form else 'source'}: {', '.join(sources)}"
         if licence.to_sign:
             yield f"  to sign or provide: {licence.to_sign}"
+    yield ""
     yield (
-        "\nTerms as the distributors state them; this is not legal advice. --json also has"
+        "Terms as the distributors state them; this is not legal advice. --json also has"
         " homepages, splits and notes."
     )
 

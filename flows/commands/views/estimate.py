@@ -10,9 +10,10 @@ from tasks.stages import SHARD_STAGES
 
 _LEGEND: Final = (
     "hours: training speech to be labelled; windows: the teacher's inputs, each one utterance or"
-    " several.\nheld out: validation and test speech, only normalised.\n"
-    "~: estimated from the hours, since no size is published; +: a listing will add more files.\n"
-    f"GPU hours at {WINDOWS_PER_S:.0f} windows a second (large-v2, one A100). Nothing was run."
+    " several.",
+    "held out: validation and test speech, only normalised.",
+    "~: estimated from the hours, since no size is published; +: a listing will add more files.",
+    f"GPU hours at {WINDOWS_PER_S:.0f} windows a second (large-v2, one A100). Nothing was run.",
 )
 
 
@@ -57,7 +58,7 @@ def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:
         num_keys=2,
     )
     yield from _paper(estimates)
-    yield _LEGEND
+    yield from _LEGEND
 
 
 def _paper(estimates: Sequence[Estimate]) -> Iterator[str]:

@@ -65,13 +65,15 @@ def _rejected(lines: Sequence[StageStatus], config: str) -> Iterator[str]:
         by_corpus.setdefault(line.corpus, Counter()).update(line.dropped)
         by_corpus[line.corpus].update(line.quarantined)
     if any(by_corpus.values()):
-        yield f"\nRejected rows (distillery explain {config} --reason REASON lists them):"
+        yield ""
+        yield f"Rejected rows (distillery explain {config} --reason REASON lists them):"
         yield from reason_lines(by_corpus)
 
 
 def _failures(failures: Sequence[Failure], config: str) -> Iterator[Part]:
     if failures:
-        yield "\nFailed shards:"
+        yield ""
+        yield "Failed shards:"
     for failure in failures[:_NUM_FAILURES]:
         reason = textwrap.shorten(failure.reason, _NUM_REASON_CHARS, placeholder=" …")
         yield f"failed: {failure.stage} {failure.key}: {reason}"

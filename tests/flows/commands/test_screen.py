@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from flows.commands import screen
-from flows.commands.screen import on_screen
+from flows.commands.screen import complain, on_screen
 from flows.dispatch.progress import progress
 from tests.processes import wait_for
 
@@ -63,3 +63,18 @@ def test_no_work_shows_nothing(output: StringIO) -> None:
     with on_screen():
         progress().bar("verify", 0, "files")
     assert not output.getvalue().strip()
+
+
+def test_names_cannot_control_the_screen(output: StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = StringIO()
+    monkeypatch.setattr(screen, "ERR", Console(file=log, width=200, force_terminal=True))
+    with on_screen():
+        bar = progress().bar("lab[red]el\x1b[2J", 2, "shards")
+        bar.say("a\x1b]0;owned\x07[/nothing]\u202e.tar")
+        bar.advance(2)
+    complain("[red]x[/red]\x1b[31m\x9b")
+    shown = output.getvalue() + log.getvalue()
+    assert "lab[red]el\\x1b[2J" in shown and "a\\x1b]0;owned\\x07[/nothing]\\u202e.tar" in shown
+    assert "[red]x[/red]\\x1b[31m\\x9b" in shown
+    assert "\x1b" not in output.getvalue()
+    assert not set(shown) & {"\x07", "\x9b", "\u202e"}

@@ -399,3 +399,23 @@ def test_the_catalogue_has_every_corpus_with_its_terms() -> None:
     for entry in entries:
         assert entry.name in (training if entry.is_for_training else evaluation)
         assert entry.licence.to_sign in text
+
+
+def test_a_view_shows_text_from_outside_as_one_plain_line() -> None:
+    attack = "a\x1b[31m\x9b\u202e[red]b[/red]\nfake"
+    escaped = "a\\x1b[31m\\x9b\\u202e[red]b[/red]\\nfake"
+    figures = Figures(title=attack, columns=("x",), rows=[(attack,)], footer=[(attack,)])
+    styled = Text.assemble((attack, "bold"), " end")
+    parts = [attack, Text(attack), styled, Command(attack, attack), figures]
+    shown = printed(parts, width=200)
+    assert shown.count(escaped) == 8
+    assert not set(shown) & {"\x1b", "\x9b", "\u202e"}
+
+
+def test_json_on_a_terminal_has_the_same_values(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"text": "\x9b2J\u202e\U000e0041\ud800é", "none": float("nan"), "rate": 1e-5}
+    show(View(values, ()), as_json=True)
+    written = capsys.readouterr().out
+    assert json.loads(written) == {**values, "none": None}
+    assert "é" in written
+    assert not set(written) & {"\x9b", "\u202e", "\U000e0041", "\ud800"}

@@ -4,7 +4,10 @@ import contextlib
 import io
 import random
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from tasks.audio import Audio, AudioError, decode
 from tasks.demo.sphere import HEADER_BYTES, sphere_file
 from tests.builders import Pcm, encoded, noise
 
+REPOSITORY = Path(__file__).parents[3]
 SHORTEN = "embedded-shorten-v2.00"
 MU_LAW_SHORTEN = f"ulaw,{SHORTEN}"
 PCM_SHORTEN = f"pcm,{SHORTEN}"
@@ -318,3 +322,15 @@ def test_damage_is_an_audio_error_or_audio(
         assert isinstance(audio, Audio)
         assert audio.samples.ndim == 2
         assert audio.samples.dtype == np.int16
+
+
+def test_ctrl_c_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    """A terminal sends it to the decoder's process too."""
+    samples = call(500_000, 1)
+    (tmp_path / "call.sph").write_bytes(sphere_file(samples, 8_000, coding=PCM_SHORTEN))
+    program = [sys.executable, "-m", "tests.tasks.audio.decode_interrupted"]
+    done = subprocess.run(
+        [*program, str(tmp_path / "call.sph")], cwd=REPOSITORY, capture_output=True, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(len(samples))], done.stderr
