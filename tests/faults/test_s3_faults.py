@@ -133,7 +133,7 @@ def complete_despite_faults(trial: Trial) -> int:
 def test_a_run_on_a_server_that_fails_often(
     finished: Finished, moto: S3Server, tmp_path: Path
 ) -> None:
-    faults = Faults(percent=10, seed=3)
+    faults = Faults(percent=5, seed=3)
     with proxy(moto, faults) as server:
         trial = finished.begin(tmp_path / "trial", "publish", server)
         complete_despite_faults(trial)
