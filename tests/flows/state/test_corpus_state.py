@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from configs.load import load_config
-from flows.state.corpus_state import corpus_states, relisted_advice
+from flows.state.corpus_state import corpus_states
 from flows.state.publication import publish_manifest
+from flows.state.status import relisted_advice
 from storage.store import Store
 from tasks.demo.flac import flac_file
 from tasks.demo.utterances import pcm16, utterance
