@@ -19,7 +19,7 @@ PYTHON_GPU ?= $(BIN)/python
 GPU_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-all nightly real check bench gpu teacher clean
+.PHONY: help install demo deploy test test-all nightly faults real check bench gpu teacher clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,13 +39,20 @@ deploy: $(STAMP)  ## register CONFIG with the Prefect server that PREFECT_API_UR
 	$(BIN)/distillery deploy $(CONFIG)
 
 test: $(STAMP)  ## the tests that a change needs, in a few minutes
-	$(PYTEST) -m 'not slow and not nightly and not real'
+	$(PYTEST) -m 'not slow and not nightly and not real and not faults'
 
-test-all: $(STAMP)  ## every test but those of `make nightly`
-	$(PYTEST) -m 'not nightly and not real' --durations 15
+test-all: $(STAMP)  ## every test but those of `make nightly` and `make faults`
+	$(PYTEST) -m 'not nightly and not real and not faults' --durations 15
 
 nightly: $(STAMP)  ## the tests that take many minutes: the demo, deployed on its schedule
 	$(BIN)/python -m pytest -m nightly
+
+# Experiments go to whichever process is free, the page is written from their results, and the exit status is theirs.
+faults: $(STAMP)  ## kill, starve and confuse runs for most of an hour, and write docs/reliability.md
+	rm -rf build/faults
+	DISTILLERY_FAULTS=build/faults $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal \
+	  -m faults --timeout 1800 --session-timeout 3500 tests/faults; \
+	  status=$$?; $(BIN)/python -m tests.faults.report build/faults docs/reliability.md && exit $$status
 
 # SPEECH is a folder as CONTRIBUTING.md describes it; FULL=1 uses all of it, which takes hours.
 real: $(STAMP)  ## real speech and real Whisper weights: make real SPEECH=DIR

@@ -90,8 +90,10 @@ def _in_a_process(module: str, *words: str) -> dict[str, float]:
     return row
 
 
-def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
-    """A stage that does nothing, from a fresh server to the last recorded row.
+def run_nothing(
+    num_shards: int, num_most: int, on_shard: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """A stage that does nothing but call `on_shard`, from a fresh server to the last recorded row.
 
     It is parted over flow runs of at most `num_most` tasks, as those of real work are.
     """
@@ -101,10 +103,12 @@ def run_nothing(num_shards: int, num_most: int) -> dict[str, float]:
         write_finished(config, num_shards, _put_into(folder / "root"), "normalise")
         with prefect_session(folder / "prefect") as wait_until_up:
             wait_until_up()
-            return _measured(config, num_shards, folder / "prefect")
+            return _measured(config, num_shards, folder / "prefect", on_shard)
 
 
-def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
+def _measured(
+    config: Path, num_shards: int, home: Path, on_shard: Callable[[], None]
+) -> dict[str, float]:
     from prefect import flow, task
 
     from flows.dispatch.advance import FixedUnits
@@ -115,6 +119,7 @@ def _measured(config: Path, num_shards: int, home: Path) -> dict[str, float]:
 
     @task(name="shard", task_run_name="{job.place.stage} {job.place.key}")
     def nothing(job: Job) -> Receipt:
+        on_shard()
         return done
 
     settings = load_config(config)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import IO, cast
 
 from configs.schema import RunConfig, Synthetic
 from flows.dispatch.progress import progress
@@ -60,9 +61,8 @@ def _run_demo(
             start_new_session=True,  # Ctrl-C reaches only this process, and the child ends with it
         ) as demo,
     ):
-        assert demo.stdout is not None
         try:
-            for line in demo.stdout:
+            for line in cast("IO[bytes]", demo.stdout):
                 report = json.loads(line)
                 error = report.get("error", error)
                 on_progress(report.get("done", 0))

@@ -27,6 +27,9 @@ _S3_OPTIONS: Final = {
 _S3_ATTEMPTS: Final = 2  # of s3fs, each with the attempts above
 """Few, so that a broken server is reported within seconds; longer retries belong to the caller."""
 
+_WRITER: Final = "writer"
+"""The name of the metadata of an object in which its writer puts a random mark."""
+
 _CREATING: Final = threading.Lock()
 """The memory file system has no atomic create, so threads of this process take turns."""
 
@@ -132,16 +135,27 @@ def create(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
 
 
 def _create_object(file_system: AbstractFileSystem, full: str, data: bytes) -> bool:
-    # some servers answer a failed condition with a generic error, so look whether the file exists
+    # Where the answer to a write is lost, its repetition finds the file: the writer's mark in the
+    # metadata tells whether it is ours. Some servers answer a failed condition with a generic
+    # error, so look whether the file exists.
+    writer = uuid.uuid4().hex
+    mark = {"Metadata": {_WRITER: writer}} if "s3" in file_system.protocol else {}
     try:
-        file_system.pipe_file(full, data, mode="create")
+        file_system.pipe_file(full, data, mode="create", **mark)
     except FileExistsError:
-        return False
+        return bool(mark) and _written_by(file_system, full, writer)
     except OSError:
         if file_system.exists(full):
-            return False
+            return bool(mark) and _written_by(file_system, full, writer)
         raise
     return True
+
+
+def _written_by(file_system: AbstractFileSystem, full: str, writer: str) -> bool:
+    try:
+        return bool(file_system.metadata(full).get(_WRITER) == writer)
+    except FileNotFoundError:  # deleted since
+        return False
 
 
 def _link_if_absent(target: Path, data: bytes) -> bool:

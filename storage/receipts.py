@@ -20,10 +20,11 @@ _RECEIPT = ".receipt.json"
 _FAILURE = ".failure.json"
 _SUMMARY = ".summary.json"
 _NUM_READERS = 16
+_ALWAYS = "9999"  # later than every time: of a receipt that does not state when it was written
 
 
 class Failure(Record):
-    """The last failed attempt of a shard that has no receipt."""
+    """The last failed attempt of a shard."""
 
     stage: str
     key: ShardKey
@@ -60,7 +61,7 @@ class Summary(Record):
 
 @dataclass(frozen=True)
 class Split:
-    """The receipts of one split of one stage, and the failures of shards that have none."""
+    """The receipts of one split of one stage, and the failures after which none was written."""
 
     receipts: tuple[Receipt, ...]
     failures: tuple[Failure, ...]
@@ -70,10 +71,16 @@ class Split:
         """Read a folder: one listing, the summary, and the receipts written since the summary."""
         listing = store.list(folder)
         receipts = tuple(read_receipts(store, listing).values())
-        done = {receipt.key for receipt in receipts}
+        done_at: dict[ShardKey, str] = {}
+        for one in receipts:
+            done_at[one.key] = max(one.finished_at or _ALWAYS, done_at.get(one.key, ""))
         contents = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
         failures = (Failure.read(data, path) for path, data in contents.items())
-        return cls(receipts, tuple(failure for failure in failures if failure.key not in done))
+        # a shard that was made of other input before can fail with the present one
+        current = (
+            one for one in failures if one.key not in done_at or one.failed_at > done_at[one.key]
+        )
+        return cls(receipts, tuple(current))
 
     def of(self, key: ShardKey) -> Sequence[Receipt]:
         """The receipts of a shard, one per source digest."""

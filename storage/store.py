@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,8 +177,14 @@ class Store:
         """
         if not self.is_local:
             return {}
-        parts = Path(self._base).rglob(".*.part")
-        return {_relative(str(part), self._base): part.stat().st_mtime for part in parts}
+        found: dict[str, float] = {}
+        for folder, _, names in os.walk(self._base):  # skips folders that are gone by then
+            for name in names:
+                if name.startswith(".") and name.endswith(".part"):
+                    path = os.path.join(folder, name)
+                    with suppress(FileNotFoundError):  # its writer has just finished
+                        found[_relative(path, self._base)] = os.stat(path).st_mtime
+        return found
 
     def scratch_folder(self) -> Path:
         """A local folder for partial downloads and copies of remote files; created if missing.

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
 )["services"]
 _DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 _UP_LIMIT_S = 60.0
+_ANY_ADDRESS = str(IPv4Address(0))
 
 
 def lacking() -> list[str]:
@@ -78,7 +80,7 @@ class Composed:
         """Run a service whose program is Prefect."""
         assert SERVICES[service]["entrypoint"] == ["prefect"]
         words = [
-            {"0.0.0.0": "127.0.0.1", "4200": str(self.ports["api"])}.get(word, word)
+            {_ANY_ADDRESS: "127.0.0.1", "4200": str(self.ports["api"])}.get(word, word)
             for word in SERVICES[service]["command"]
         ]
         log = self.folder / f"{service}.log"

@@ -52,7 +52,7 @@ class HubServer(Wire):
     def commit(self, repo: str) -> str:
         """The commit of the files as they are."""
         names = [[path, git_sha1(data)] for path, data in sorted(self.repos[repo].items())]
-        return hashlib.sha1(json.dumps(names).encode()).hexdigest()
+        return hashlib.sha1(json.dumps(names).encode(), usedforsecurity=False).hexdigest()
 
     def answer_hub(self, request: BaseHTTPRequestHandler) -> None:
         if self._is_refused(request, "hub"):
@@ -91,7 +91,7 @@ class HubServer(Wire):
         for files in self.repos.values():
             for path, data in files.items():
                 if hashlib.sha256(data).hexdigest() == sha256 and "Signature=" in request.path:
-                    etag = f'"{hashlib.md5(data).hexdigest()}"'
+                    etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
                     self.send(request, path, data, {"ETag": etag})
                     return
         _say(request, 403, message="Access denied")
@@ -176,7 +176,8 @@ def hub_server(
 
 def git_sha1(data: bytes) -> str:
     """The git blob id of this content."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    blob = b"blob %d\0" % len(data) + data
+    return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
 
 def _entries(files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:

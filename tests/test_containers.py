@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ TEXT = (REPOSITORY / "docker-compose.yml").read_text()
 COMPOSITION: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSITION["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
+LOCKED = (REPOSITORY / "requirements-image.txt").read_text()
 EXAMPLE = dict(
     re.findall(r"^([A-Z0-9_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
 )
@@ -171,18 +173,41 @@ def test_the_image_runs_unprivileged_and_copies_existing_files() -> None:
         for path in line.split():
             assert (REPOSITORY / path).exists()
     first = stages[0]
-    assert first.index("COPY pyproject.toml") < first.index("pip install")
+    assert first.index("COPY requirements-image.txt") < first.index("pip install")
     assert "COPY flows" not in first, "a change to the code would reinstall everything"
     ignored = (REPOSITORY / ".dockerignore").read_text().split()
     assert {".git", ".venv", ".env"} <= set(ignored)
 
 
-def test_the_image_has_the_extras_that_the_services_need() -> None:
-    import tomllib
+def locked() -> dict[str, str]:
+    """The versions in requirements-image.txt, by normalised name."""
+    pins = re.findall(r"^([\w.-]+)==([^ \\]+)", LOCKED, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
+
+def test_the_image_installs_only_files_with_known_digests() -> None:
+    installs = re.findall(r"pip install (.+)", DOCKERFILE)
+    assert len(installs) == 2
+    assert "--require-hashes" in installs[0]
+    assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(installs[1].split())
+    entries = LOCKED.split("\n", 1)[1].replace(" \\\n", " ").splitlines()
+    for entry in entries:
+        assert re.search(r"^[\w.-]+==\S+( ; \S+ == \S+)?(\s+--hash=sha256:[0-9a-f]{64})+$", entry)
+    assert len(entries) == len(locked()) > 100
+    assert "://" not in LOCKED
+
+
+def test_the_image_has_the_versions_and_extras_that_are_tested() -> None:
+    pins = re.findall(
+        r"^([\w.-]+)==(\S+)", (REPOSITORY / "constraints.txt").read_text(), re.MULTILINE
+    )
+    tested = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
+    image = locked()
+    both = image.keys() & tested.keys()
+    assert {name: image[name] for name in both} == {name: tested[name] for name in both}
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    match = re.search(r"'\.\[([a-z0-9,]+)\]'", DOCKERFILE)
-    assert match is not None
-    extras = match[1].split(",")
-    assert set(extras) <= set(project["optional-dependencies"])
-    assert {"s3", "server"} <= set(extras)
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["gpu"], *extras["s3"], *extras["server"]]
+    names = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", one)[0]).lower() for one in wanted}
+    assert names <= image.keys()
+    assert "setuptools" in image, "the build of this package itself downloads nothing"

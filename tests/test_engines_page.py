@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pyarrow as pa
@@ -44,7 +45,9 @@ def test_the_example_labels_a_shard(tmp_path: Path, capsys: pytest.CaptureFixtur
     folder = str(save_tiny_ctc(tmp_path))
     scope: dict[str, Any] = {"folder": folder, "batches": [_batch()]}
     for block in PROGRAM:
-        exec(compile(block, "docs/engines.md", "exec"), scope)
+        program = tmp_path / "shown.py"
+        program.write_text(block)
+        scope = run_path(str(program), scope)
     labels = scope["labels"]
     assert labels.schema.equals(LABELS)
     assert labels.column("window_id").to_pylist() == ["a+1"]

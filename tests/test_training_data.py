@@ -3,6 +3,8 @@
 import re
 from itertools import islice
 from pathlib import Path
+from runpy import run_path
+from typing import Any
 
 import pytest
 
@@ -21,13 +23,19 @@ def _published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=["first", "loop", "datasets"])
-def test_each_code_block_runs(code: str) -> None:
-    exec(compile(code, "docs/training-data.md", "exec"), {"__name__": "shown"})
+def test_each_code_block_runs(code: str, tmp_path: Path) -> None:
+    run_block(code, tmp_path)
 
 
-def test_the_loop_resumes_with_the_next_batch() -> None:
-    shown: dict = {"__name__": "shown"}
-    exec(compile(BLOCKS[1], "docs/training-data.md", "exec"), shown)
+def run_block(code: str, folder: Path) -> dict[str, Any]:
+    """What a program on the page has defined in the end."""
+    program = folder / "shown.py"
+    program.write_text(code)
+    return run_path(str(program), run_name="shown")
+
+
+def test_the_loop_resumes_with_the_next_batch(tmp_path: Path) -> None:
+    shown = run_block(BLOCKS[1], tmp_path)
     whole = [batch["labels"].tolist() for batch in islice(shown["batches_after"](0), 7)]
     rest = [batch["labels"].tolist() for batch in islice(shown["batches_after"](5), 2)]
     assert rest == whole[5:]

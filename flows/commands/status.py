@@ -7,8 +7,8 @@ from flows.commands.options import AsJson, Config, open_run
 from flows.commands.render import show
 from flows.commands.screen import complain
 from flows.commands.views.status import status_view
-from flows.state.corpus_state import corpus_states, relisted_advice
-from flows.state.status import read_status
+from flows.state.corpus_state import corpus_states
+from flows.state.status import read_status, relisted_advice
 
 
 def command(config: Config, as_json: AsJson = False) -> None:

@@ -12,6 +12,7 @@ import httpx
 from prefect import Task
 from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
+from prefect.logging import get_logger
 
 from flows.state.frontier import Unit
 from flows.state.repair import again_command
@@ -130,7 +131,14 @@ class TaskLane:
             self._folders |= run.folders
             num_runs += 1
             if num_runs.bit_count() == 1 or not is_open:  # what it costs grows with what is done
-                summarise_all(self._store, self._folders)
+                self._summarise()
+
+    def _summarise(self) -> None:
+        """Spare later readers requests; without a summary they read each receipt."""
+        try:
+            summarise_all(self._store, self._folders)
+        except DistilleryError as error:
+            get_logger(__name__).warning("receipts are not summarised: %s", error)
 
 
 class _Run:

@@ -4,7 +4,7 @@ import contextvars
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
@@ -17,6 +17,7 @@ from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.stage import combined_digest, find_receipt
 from storage.store import Store
+from tasks.job import Job
 from tasks.run import ShardFailed
 from tasks.stage import Resource
 from tasks.stages import stage_named
@@ -101,8 +102,8 @@ class DeploymentLane:
         """Report the units that have a receipt; returns the others."""
         missing: list[Unit] = []
         for unit in units:
-            assert unit.job is not None
-            receipt = find_receipt(self._store, unit.place, combined_digest(unit.job.sources))
+            job = cast("Job", unit.job)  # units of stages that want a GPU have one
+            receipt = find_receipt(self._store, unit.place, combined_digest(job.sources))
             if receipt is None:
                 missing.append(unit)
             else:
@@ -124,8 +125,7 @@ def run_model_elsewhere(config: str, deployment: str, stage: str) -> None:
 
 def _run(deployment: str, stage: str, parameters: dict[str, Any]) -> FlowRun:
     run = run_deployment(f"{stage}/{deployment}", parameters=parameters, poll_interval=_POLL_S)
-    assert isinstance(run, FlowRun)
-    return run
+    return cast("FlowRun", run)  # no coroutine outside an event loop
 
 
 def _ended(run: FlowRun) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 from configs.load import load_config
 from configs.schema import RunConfig
@@ -39,8 +40,9 @@ def use_credentials(name: str) -> None:
     from prefect.exceptions import PrefectHTTPStatusError
 
     try:
-        block = AwsCredentials.load(name)
-        assert isinstance(block, AwsCredentials)  # not a coroutine, since no event loop runs here
+        block = cast(
+            "AwsCredentials", AwsCredentials.load(name)
+        )  # no coroutine: no event loop runs
         keys = block.get_boto3_session().get_credentials()
     except ValueError as error:
         raise UserError(

@@ -7,13 +7,14 @@ to `gc`. Nothing that takes long happens here: the next run makes what has no re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from configs.schema import RunConfig
 from flows.state.publication import restore_card, restore_manifest
 from flows.state.repair import Kind, Producer, is_stored, producer_of
 from storage.errors import IntegrityError
 from storage.receipt import Receipt
+from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.plan.stage import PLAN
@@ -78,11 +79,10 @@ def mend(config: RunConfig, store: Store, damaged: Producer) -> None:
     """
     match damaged.kind:
         case Kind.MANIFEST:
-            assert damaged.key is not None
-            restore_manifest(config, store, damaged.path, damaged.key)
+            restore_manifest(config, store, damaged.path, cast("ShardKey", damaged.key))
         case Kind.CARD:
-            assert damaged.key is not None
-            restore_card(store, damaged.key.split, damaged.key.index)
+            key = cast("ShardKey", damaged.key)
+            restore_card(store, key.split, key.index)
         case _:
             for path in list(vouching(config, store, damaged)):
                 store.delete(path)
@@ -108,8 +108,7 @@ def _receipts(config: RunConfig, store: Store, damaged: Producer) -> Iterator[st
     Parts of a plan after it go too, unless each file of the corpus has its own annotations: with
     one part missing, what the later ones continue is not known.
     """
-    key = damaged.key
-    assert key is not None
+    key = cast("ShardKey", damaged.key)
     listed = [path for path in store.list(damaged.folder) if path.endswith(_RECEIPT)]
     of_shard = f"{damaged.folder}/{key.index:05d}."
     found = [

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
+from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.status import relisted_advice
 from storage.errors import UserError
 from storage.receipt import Receipt
 from storage.store import Store

@@ -1,7 +1,7 @@
 """The status of a run: shards, rows and reasons for each stage, corpus and split."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -188,4 +188,20 @@ def _summed(
         hours=sum(receipt.hours for receipt in receipts),
         num_windows=sum(one.output.num_rows for one in receipts) if stage == "label" else None,
         window_fill=window_fill(receipts) if stage == "label" else None,
+    )
+
+
+def relisted_advice(states: Iterable[CorpusState]) -> str:
+    """Which deliveries have to be hashed again and how, as one line; "" if there are none.
+
+    Until then it is not known whether their files are still the same, so what depends on all files
+    of a run counts as not done.
+    """
+    names = [state.name for state in states if state.downloads.relisted]
+    if not names:
+        return ""
+    return (
+        f"the files of {', '.join(names)} were copied or changed since they were hashed;"
+        " `distillery run CONFIG --until download` hashes them again, and keeps what is made from"
+        " files that are the same"
     )

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import Filter, RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
+from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.keep_rate import Share, abnormal, past_shares
 from flows.state.publication import training_shards
 from flows.state.shard_state import ShardState
+from flows.state.status import relisted_advice
 from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from flows.state.corpus_state import CorpusState, corpus_states, relisted_advice
+from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.shard_state import ShardState
+from flows.state.status import relisted_advice
 from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef, Receipt

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
@@ -24,6 +25,7 @@ from storage.errors import IntegrityError
 from storage.manifest import Checked, Manifest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Failure, Summary
+from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.stage import DOWNLOAD
 from tasks.download.verification import RawFile, verify_raw
@@ -155,8 +157,8 @@ def _verify(store: Store, file: Producer) -> None:
         case Kind.SUMMARY:
             Summary.parse(store.read(path), path)
         case Kind.MANIFEST:
-            assert file.key is not None
-            manifest.load(store, file.key.split, file.key.index)
+            key = cast("ShardKey", file.key)
+            manifest.load(store, key.split, key.index)
         case Kind.CARD:
             opened_card(store.read(path), path)
         case Kind.CHECKPOINT:
@@ -206,13 +208,13 @@ def is_current(settings: RunConfig, store: Store, file: Producer) -> bool:
 
 def _is_current(settings: RunConfig, store: Store, file: Producer) -> bool:
     if file.kind is Kind.SHARD and file.stage in CORPUS_STAGES:
-        assert file.key is not None
-        if file.key.corpus not in settings.corpora:
+        key = cast("ShardKey", file.key)
+        if key.corpus not in settings.corpora:
             return False
-        state = CorpusState(settings, store, file.key.corpus)
+        state = CorpusState(settings, store, key.corpus)
         if file.stage == DOWNLOAD.name:
             return state.corpus.revision == file.fingerprint
-        return state.place(file.stage, file.key).fingerprint == file.fingerprint
+        return state.place(file.stage, key).fingerprint == file.fingerprint
     if file.kind not in (Kind.SHARD, Kind.STUDENT):
         return True
     states = corpus_states(settings, store)

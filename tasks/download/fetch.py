@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, cast
 
 from storage.errors import IntegrityError, TransientError, UserError
 from storage.faults import translated_errors
@@ -183,10 +183,10 @@ class _Part:
 
     def hexadecimal(self) -> str:
         """The digest of all received bytes, by the algorithm of the expected digest."""
-        assert self.expected is not None
-        if self.expected.algorithm == _GIT:  # begins with the size, which is known only now
-            return self.expected.of(self._path)
-        return self._hashed_so_far(self.expected.algorithm).hexdigest()
+        expected = cast("Digest", self.expected)  # asked for only where a digest is expected
+        if expected.algorithm == _GIT:  # begins with the size, which is known only now
+            return expected.of(self._path)
+        return self._hashed_so_far(expected.algorithm).hexdigest()
 
     def _hashed_so_far(self, algorithm: str) -> "hashlib._Hash":
         if self._hash is None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,14 +189,14 @@ def _address(corpus: Corpus, settings: CorpusSettings, part: Part) -> tuple[str,
     """The URL of a file and its expected digest; None if no digest is published."""
     source, file, mirror = part.source, part.file, settings.mirror
     if isinstance(source, HubFiles):
-        assert file is not None
+        file = cast("HubFile", file)  # the listing has been read before
         url = (
             f"{mirror.rstrip('/')}/{file.path}"
             if mirror
             else file_url(source.repo, part.commit, file.path)
         )
         return url, file.digest
-    assert isinstance(source, Archive)
+    source = cast("Archive", source)
     if mirror is None and source.by_hand:
         raise UserError(
             f"{source.name} must be obtained manually: {source.by_hand};"

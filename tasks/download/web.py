@@ -1,8 +1,8 @@
 """Requests to servers: the bytes of a file from an offset, errors, retries and limits per host."""
 
 import functools
-import random
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +24,7 @@ _TIMEOUT_S: Final = 60.0
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
 
+_RANDOM: Final = secrets.SystemRandom()
 _FORBIDDEN: Final = frozenset({401, 403})
 _RANGE: Final = re.compile(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)")
 _RESET: Final = re.compile(r";\s*t=(\d+)")
@@ -185,7 +186,7 @@ def _chunks(file: BinaryIO, start: int, url: str) -> Iterator[bytes]:
 
 def pause(num_failures: int, error: TransientError) -> None:
     """Wait before a retry: longer after each consecutive failure, or as long as the server asks."""
-    back_off_s = min(_FIRST_WAIT_S * 2**num_failures, _LONGEST_WAIT_S) * random.uniform(0.5, 1)
+    back_off_s = min(_FIRST_WAIT_S * 2**num_failures, _LONGEST_WAIT_S) * _RANDOM.uniform(0.5, 1)
     requested_s = error.wait_s if isinstance(error, ServerBusy) else 0.0
     sleep(max(back_off_s, min(requested_s, _LONGEST_WAIT_S)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 
@@ -70,8 +71,8 @@ def score_shard(
                 batch_references.append(list(map(_reference, members, texts)))
             else:
                 for utterance_id, member, text in zip(utterance_ids, members, texts, strict=True):
-                    assert isinstance(text, NoReference)
-                    yield dropped(utterance_id, text.reason, member.raw_text)
+                    reason = cast("NoReference", text).reason
+                    yield dropped(utterance_id, reason, member.raw_text)
         if batch_references:
             windows = batch.filter(pa.array(has_reference))
             yield evidence_batch(windows, batch_references, comparison, load_vocabulary)

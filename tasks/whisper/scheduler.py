@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -175,9 +176,8 @@ class BatchScheduler:
                 break
             self.decoder.move(last, free)
             moved, self._rows[last] = self._rows[last], None
-            assert moved is not None
-            moved.row = free
             self._rows[free] = moved
+            cast("_ActiveWindow", moved).row = free
 
     def _decode(self, num_rows: int, num_steps: int, *, speculate: bool) -> _Checkpoint:
         samples = any(row.queued.window.temperature for row in self._rows if row is not None)
@@ -185,8 +185,7 @@ class BatchScheduler:
             max_position = max(row.max_position for row in self._rows if row is not None)
             gained = self.decoder.step(num_rows, max_position, speculate=speculate, samples=samples)
             self._max_gained += gained
-            for row in self._rows[:num_rows]:
-                assert row is not None
+            for row in cast("list[_ActiveWindow]", self._rows[:num_rows]):
                 row.max_position += gained
         return _Checkpoint(self.decoder.snapshot(num_rows), self._rows[:num_rows], self._max_gained)
 

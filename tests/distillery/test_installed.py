@@ -86,7 +86,11 @@ def test_the_wheel_holds_the_configurations_the_teacher_and_the_marks_of_types(
     with zipfile.ZipFile(installed.wheel) as wheel:
         names = set(wheel.namelist())
     tracked = subprocess.run(
-        ["git", "ls-files", *PACKAGES], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["/usr/bin/env", "git", "ls-files", *PACKAGES],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     assert set(tracked) <= names
 

@@ -94,7 +94,8 @@ def test_the_doctests_hold() -> None:
 
 def test_no_text_names_the_package_of_another_project() -> None:
     files = subprocess.run(
-        ["git", "ls-files", "*.py", "*.md", "*.toml", "*.yml", "*.yaml", "Makefile", "Dockerfile"],
+        ["/usr/bin/env", "git", "ls-files",
+         "*.py", "*.md", "*.toml", "*.yml", "*.yaml", "Makefile", "Dockerfile"],
         cwd=REPOSITORY, capture_output=True, text=True,
     ).stdout.split()  # fmt: skip
     wrong = "install 'distillery", "install distillery", " distillery[", "'distillery["

@@ -6,7 +6,9 @@ import random
 import struct
 import tarfile
 import zipfile
+from tempfile import gettempdir
 
+ESCAPED = f"{gettempdir()}/escaped"
 BLOCK = tarfile.BLOCKSIZE
 TAR_FIELDS = {"name": (0, 100), "size": (124, 12), "mtime": (136, 12), "type": (156, 1),
               "link": (157, 100), "magic": (257, 8), "prefix": (345, 155)}  # fmt: skip
@@ -71,7 +73,7 @@ def with_odd_zip_fields(data: bytes, chance: random.Random) -> bytes:
 def with_odd_zip_name(data: bytes, chance: random.Random) -> bytes:
     """A further member with an odd name, and the flag of UTF-8 on bytes that are not."""
     buffer = io.BytesIO(data)
-    odd = chance.choice(("a\0b", "../../escaped", "/tmp/escaped", "caf\xe9" * 5, "\n", "x" * 5_000))
+    odd = chance.choice(("a\0b", "../../escaped", ESCAPED, "caf\xe9" * 5, "\n", "x" * 5_000))
     with zipfile.ZipFile(buffer, "a", chance.choice((0, 8, 12, 14))) as archive:
         archive.writestr(odd, b"a" * chance.choice((0, 5, 100_000)))
     return buffer.getvalue().replace("\xe9".encode(), chance.choice((b"\xff\xfe", b"\xc3\xa9")))

@@ -51,7 +51,8 @@ MEMBERS = {
     "2.txt": b"",
     "\xfcml.txt": b"text",
 }
-SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+SHARED_MEMORY = Path("/dev") / "shm"
+SCRATCH = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
 CONFIGURATION = Path(__file__).parents[2] / "configs" / "full.yaml"
 
 

@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from tests.faults.trial import CONFIG, Finished, Trial, outputs
-from tests.faults.warm import WarmRuns
 
 from configs.load import load_config
 from flows.state.corpus_state import corpus_states
@@ -27,6 +25,8 @@ from storage.store import Store
 from tasks.distil.make import make_student_of
 from tasks.stages import STAGE_NAMES
 from tests.builders import flac, noise
+from tests.faults.trial import CONFIG, Finished, Trial, outputs
+from tests.faults.warm import WarmRuns
 from tests.flows.running import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

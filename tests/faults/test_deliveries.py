@@ -26,6 +26,7 @@ from tasks.download.parts import Downloads
 from tasks.download.raw import download
 from tasks.normalise.shard import normalise_shard
 from tasks.plan.shard import plan_part
+from tests.faults.archives import ESCAPED
 from tests.faults.mutations import DAMAGES
 
 FORMS = {
@@ -52,7 +53,7 @@ def mirrors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def with_hostile_members(name: str, data: bytes, chance: random.Random) -> bytes:
     """The archive with members or links outside of it."""
-    target = chance.choice(("../../escaped", "/tmp/escaped", "a/../../../escaped", "//escaped"))
+    target = chance.choice(("../../escaped", ESCAPED, "a/../../../escaped", "//escaped"))
     if name.endswith(".zip"):
         buffer = io.BytesIO(data)
         with zipfile.ZipFile(buffer, "a") as archive:
@@ -191,4 +192,4 @@ def test_damage_is_quarantined_or_a_one_line_error(
     assert told + whole == len(seeds)
     assert whole
     assert [path for path in tmp_path.parent.iterdir() if "escaped" in path.name] == []
-    assert not Path("/tmp/escaped").exists()
+    assert not Path(ESCAPED).exists()

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -113,5 +114,5 @@ def tiny(folder: Path, **changes: dict[str, Any]) -> Run:
 
 def copied(run: Run, folder: Path) -> Run:
     """A finished run in a folder of its own."""
-    subprocess.run(["cp", "-r", str(run.folder) + "/.", str(folder)], check=True)
+    shutil.copytree(run.folder, folder, copy_function=shutil.copy, dirs_exist_ok=True)
     return tiny(folder)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import wave
+from ast import literal_eval
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -52,7 +53,7 @@ def test_no_weight_is_missing_or_unused(which: str, student: Path) -> None:
         "print({name: len(found) for name, found in info.items()})"
     )
     done = _python(code, str(folder))
-    counts = eval(done.stdout)
+    counts = literal_eval(done.stdout)
     assert counts
     assert not any(counts.values())
     for word in ("missing", "unused", "newly initialized", "not initialized"):

@@ -5,7 +5,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -26,10 +26,19 @@ _SCHEMA = pa.schema(
 _FORMAT = TableFormat(schema=_SCHEMA, row_group_bytes=None)
 
 
-def commit_pending(store: Store, on_commit: Callable[[], object] = lambda: None) -> list[Receipt]:
-    """Commit the missing shards and return all receipts; `on_commit` is called after each."""
-    receipts = []
-    for index in range(NUM_SHARDS):
+def commit_pending(
+    store: Store,
+    on_commit: Callable[[], object] = lambda: None,
+    *,
+    num_shards: int = NUM_SHARDS,
+    num_bytes: int = 1 << 18,
+    **recorded: object,
+) -> Iterator[Receipt]:
+    """Commit the missing shards and yield all receipts; `on_commit` is called after each commit.
+
+    Each shard has two rows of `num_bytes`, and a receipt with what is to be `recorded`.
+    """
+    for index in range(num_shards):
         place = Place(stage="stage", fingerprint="f00d", key=ShardKey("corpus", "train", index))
         receipt = find_receipt(store, place, _SOURCE)
         if receipt is None:
@@ -40,15 +49,15 @@ def commit_pending(store: Store, on_commit: Callable[[], object] = lambda: None)
                 sources=(_SOURCE,),
                 ids_in=("a", "b", "c"),
                 max_quarantined_percent=0,
-            )(iter(_outcomes(index)))
+                recorded=recorded,
+            )(iter(_outcomes(index, num_bytes)))
             on_commit()
-        receipts.append(receipt)
-    return receipts
+        yield receipt
 
 
-def _outcomes(index: int) -> list[Outcome]:
+def _outcomes(index: int, num_bytes: int) -> list[Outcome]:
     noise = random.Random(index)
-    rows = [[{"id": row_id, "data": noise.randbytes(1 << 18)}] for row_id in "ab"]
+    rows = [[{"id": row_id, "data": noise.randbytes(num_bytes)}] for row_id in "ab"]
     batches = [pa.RecordBatch.from_pylist(row, schema=_SCHEMA) for row in rows]
     return [*batches, dropped("c", "empty")]
 
@@ -60,7 +69,8 @@ def main(root: str, seed: int) -> None:
         reader, writer = os.pipe()
         process = os.fork()
         if process == 0:
-            commit_pending(Store(root), lambda out=writer: os.write(out, b"."))
+            for _ in commit_pending(Store(root), lambda out=writer: os.write(out, b".")):
+                continue
             os._exit(0)
         os.close(writer)  # so that reading ends if the child has nothing left to do
         os.read(reader, 1)

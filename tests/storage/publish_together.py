@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+from functools import partial
 from typing import Any
 
 from storage import manifest
 from storage.manifest import Content, Totals
 from storage.store import Store
+from tests.processes import at_once
 
 NAME = "raced"
 
@@ -41,32 +43,12 @@ def publish(root: str, value: str) -> dict[str, Any]:
     }
 
 
-def together(root: str, values: list[str]) -> list[dict[str, Any]]:
-    """Publish each value in its own process, all started at the same moment."""
-    gate, opener = os.pipe()
-    readers: list[int] = []
-    for value in values:
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            os.close(opener)
-            os.read(gate, 1)  # ends for all of them at once, when the other end is closed
-            os.write(writer, json.dumps(publish(root, value)).encode())
-            os._exit(0)
-        os.close(writer)
-        readers.append(reader)
-    os.close(gate)
-    os.close(opener)
-    found = [json.loads(os.fdopen(reader).read() or "null") for reader in readers]
-    for _ in values:
-        os.wait()
-    return found
-
-
 def main(root: str, num_rounds: int) -> None:
     """Publish two different contents in even rounds, twice the same content in odd rounds."""
     for number in range(num_rounds):
         second = f"{number}" if number % 2 else f"{number} too"
-        sys.stdout.write(f"{json.dumps(together(root, [str(number), second]))}\n")
+        found = at_once([partial(publish, root, value) for value in (str(number), second)])
+        sys.stdout.write(f"{json.dumps(found)}\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ FOLDER = "stage/corpus/f00d/train"
 def undisturbed(tmp_path: Path) -> Store:
     """The same shards committed without kills."""
     store = Store(str(tmp_path / "undisturbed"))
-    commit_pending(store)
+    list(commit_pending(store))
     return store
 
 
@@ -34,7 +34,7 @@ def test_after_kills_all_receipts_are_valid_and_a_rerun_completes(
         with store.fetch(receipt.output) as rows, store.fetch(receipt.rejected) as rejected:
             assert pq.read_table(rows).num_rows == 2
             assert pq.read_table(rejected).num_rows == 1
-    completed = commit_pending(store)
+    completed = list(commit_pending(store))
     expected = Split.load(undisturbed, FOLDER).receipts
     assert [receipt.output for receipt in completed] == [receipt.output for receipt in expected]
     assert list(store.list("")) == list(undisturbed.list(""))

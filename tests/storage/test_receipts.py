@@ -20,7 +20,9 @@ def place(index: int) -> Place:
     return Place(stage="stage", fingerprint="f00d", key=ShardKey("corpus", "train", index))
 
 
-def put_receipt(store: Store, index: int, source: str = "a", hours: float = 1.0) -> Receipt:
+def put_receipt(
+    store: Store, index: int, source: str = "a", hours: float = 1.0, finished_at: str = ""
+) -> Receipt:
     receipt = Receipt(
         stage="stage",
         fingerprint="f00d",
@@ -30,6 +32,7 @@ def put_receipt(store: Store, index: int, source: str = "a", hours: float = 1.0)
         counts=Counts(rows_in=2, rows_out=1, dropped={"empty": 1}),
         hours=hours,
         recorded={"batch_size": 4},
+        finished_at=finished_at,
     )
     path = place(index).receipt_path(receipt.source_digest)
     assert store.put_if_absent(path, receipt.model_dump_json().encode())
@@ -190,6 +193,14 @@ def test_a_damaged_record_of_a_failure_still_counts(store: Store) -> None:
     assert failure.reason == "unknown: the record of the failure is damaged"
     again = record_failure(store, place(0), "torn", "2026-01-02T00:00:00")
     assert Split.load(store, FOLDER).failures == (again,)
+
+
+def test_a_failure_after_a_receipt_of_other_input_is_reported(store: Store) -> None:
+    put_receipt(store, 0, finished_at="2026-01-02T00:00:00")
+    record_failure(store, place(0), "torn", "2026-01-01T00:00:00")
+    assert Split.load(store, FOLDER).failures == ()
+    later = record_failure(store, place(0), "torn", "2026-01-03T00:00:00")
+    assert Split.load(store, FOLDER).failures == (later,)
 
 
 def test_a_receipt_of_another_shard_hides_no_failure(store: Store) -> None:

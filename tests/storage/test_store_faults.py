@@ -94,6 +94,13 @@ def test_files_of_a_killed_writer_are_reported(tmp_path: Path) -> None:
     assert store.unfinished() == {"a/b/.dead.part": left.stat().st_mtime}
 
 
+def test_a_writer_that_finishes_during_the_listing_is_no_error(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.put_if_absent("a/x", b"")
+    (tmp_path / "a" / ".finished.part").symlink_to(tmp_path / "renamed")
+    assert store.unfinished() == {}
+
+
 def test_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
     partial = tmp_path / "x.part"
     partial.symlink_to("/dev/full")

@@ -66,7 +66,10 @@ def test_without_a_gpu_it_says_so_in_one_line(capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_make_gpu_without_a_gpu_fails():
     done = subprocess.run(
-        ["make", "gpu", f"PYTHON_GPU={sys.executable}"], cwd=ROOT, capture_output=True, text=True
+        ["/usr/bin/env", "make", "gpu", f"PYTHON_GPU={sys.executable}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode
     assert "finds no GPU" in done.stderr

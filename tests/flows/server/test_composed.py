@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import httpx
@@ -23,6 +24,12 @@ SHARD = "librispeech/train-clean-100/00000"
 WITHIN_S = 240.0
 RUN_AGES_DAYS = {"expired": 91, "kept": 89}
 EVENT_AGES_DAYS = {"test.expired": 8, "test.kept": 6}
+AGE_RUN = Template("update flow_run set end_time = now() - interval '$days days' where id = '$run'")
+ADD_EVENT = Template(
+    "insert into events (occurred, event, resource_id, resource, payload, received, recorded)"
+    " values (now() - interval '$days days', '$name', 'test', '{}', '{}', now(), now())"
+)
+STATE_OF_FILTER = Template("select state_type from task_run where name = 'filter $shard'")
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +79,9 @@ def add_old_records(composed: Composed) -> None:
             log = {"flow_run_id": run, "name": "old", "level": 20, "message": name}
             log["timestamp"] = "2026-01-01T00:00:00Z"
             client.post("logs/", json=[log]).raise_for_status()
-            composed.ask_database(
-                f"update flow_run set end_time = now() - interval '{age_days} days'"
-                f" where id = '{run}'"
-            )
+            composed.ask_database(AGE_RUN.substitute(days=age_days, run=run))
     for name, age_days in EVENT_AGES_DAYS.items():
-        composed.ask_database(
-            "insert into events (occurred, event, resource_id, resource, payload, received,"
-            f" recorded) values (now() - interval '{age_days} days', '{name}', 'test', '{{}}',"
-            " '{}', now(), now())"
-        )
+        composed.ask_database(ADD_EVENT.substitute(days=age_days, name=name))
     assert remaining(composed) == {*RUN_AGES_DAYS, *EVENT_AGES_DAYS}
 
 
@@ -133,7 +133,7 @@ def test_a_flow_runs_and_its_task_comes_through_redis_into_postgresql(
         return bool(state == "COMPLETED")
 
     wait_for(is_completed, WITHIN_S, "the end of the run")
-    query = "select state_type from task_run where name = 'filter " + SHARD + "'"
+    query = STATE_OF_FILTER.substitute(shard=SHARD)
     wait_for(lambda: composed.ask_database(query) == "COMPLETED", WITHIN_S, "its row")
     assert "events" in composed.ask_redis("--scan")
     assert run.receipts("filter").keys() == before.keys()

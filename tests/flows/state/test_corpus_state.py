@@ -1,7 +1,7 @@
 """A copied root: its deliveries are hashed again and all else is kept; until then that is said."""
 
 import json
-import subprocess
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from configs.load import load_config
-from flows.state.corpus_state import corpus_states, relisted_advice
+from flows.state.corpus_state import corpus_states
 from flows.state.publication import publish_manifest
+from flows.state.status import relisted_advice
 from storage.store import Store
 from tasks.demo.flac import flac_file
 from tasks.demo.utterances import pcm16, utterance
@@ -78,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def copy(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    subprocess.run(["cp", "-r", f"{whole.folder}/.", str(tmp_path)], check=True)
+    shutil.copytree(whole.folder, tmp_path, dirs_exist_ok=True, copy_function=shutil.copyfile)
     monkeypatch.chdir(tmp_path)
     return Run(tmp_path, tmp_path / "calls.yaml")
 

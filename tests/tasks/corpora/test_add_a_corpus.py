@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -39,9 +40,10 @@ def test_all_formats_are_shown() -> None:
 
 
 @pytest.fixture
-def corpus() -> Corpus:
-    found: dict[str, Any] = {"__name__": "tasks.corpora.english_dialects"}
-    exec(compile(ADAPTER, "english_dialects.py", "exec"), found)
+def corpus(tmp_path: Path) -> Corpus:
+    module = tmp_path / "english_dialects.py"
+    module.write_text(ADAPTER)
+    found = run_path(str(module), run_name="tasks.corpora.english_dialects")
     value: Corpus = found["ENGLISH_DIALECTS"]
     return value
 

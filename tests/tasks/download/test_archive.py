@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,8 @@ from storage.sink import HashingSink
 from tasks.download.archive import stored_name, unpack
 from tasks.download.schema import BLOCK_BYTES, INDEX, WHOLE_BYTES
 from tests.builders import flac, noise, sine, special, sphere, tar, tar_gz
+
+ESCAPED = f"{gettempdir()}/escaped-distillery-test.txt"
 
 FILES = {
     "LibriSpeech/README.TXT": b"read me",
@@ -139,14 +142,14 @@ def surroundings(tmp_path: Path) -> Iterator[Path]:
 def test_outside_names_are_not_members_and_nothing_is_written(surroundings: Path) -> None:
     hostile = {
         "../escaped.txt": b"x",
-        "../../../tmp/escaped-distillery-test.txt": b"x",
-        "/tmp/escaped-distillery-test.txt": b"x",
+        f"../../..{ESCAPED}": b"x",
+        ESCAPED: b"x",
         "good/../../escaped.txt": b"x",
         "..": b"x",
         "good/..hidden": b"kept",
     }
     assert members(*stored(surroundings, "x.tar", tar(hostile))) == {"good/..hidden": b"kept"}
-    assert not Path("/tmp/escaped-distillery-test.txt").exists()
+    assert not Path(ESCAPED).exists()
 
 
 def test_devices_are_not_members_and_not_created(surroundings: Path) -> None:

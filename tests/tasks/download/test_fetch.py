@@ -76,7 +76,7 @@ def test_compression_in_transit_is_not_requested(
 
 
 def test_md5_is_supported(url: str, tmp_path: Path) -> None:
-    md5 = hashlib.md5(DATA).hexdigest()
+    md5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
     assert download_file(url, tmp_path, Digest(algorithm="md5", hexadecimal=md5)) == DATA
 
 
