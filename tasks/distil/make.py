@@ -52,14 +52,7 @@ def make_student_of(
     require_whisper(config.label)
     teacher = load_whisper(config.label.teacher, "float32", config.runtime.device)
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
-    examples = ManifestReader(
-        [entry for entry in published.content.entries if entry.num_windows],
-        store.fetch,
-        SpecialTokens.of(teacher.tokenizer),
-        seed=config.distil.seed,
-        timestamp_probability=config.distil.timestamp_probability,
-        previous_text_probability=config.distil.previous_text_probability,
-    )
+    examples = _examples(config, store, published, SpecialTokens.of(teacher.tokenizer))
     folder = receipt_path.rsplit("/", 1)[0]
     checkpoints = StoreCheckpoints(store, f"{folder}/checkpoints")
     speech = read_validation_speech(
@@ -82,11 +75,6 @@ def make_student_of(
         return validations[-1].wer_percent
 
     num_windows = examples.num_examples
-    cache = None
-    if why_not_cached(config, num_windows) is None:
-        limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
-        folder_of_cache = store.scratch_folder() / "encoder-cache"
-        cache = EncoderCache(folder_of_cache, limit_bytes, teacher.model.model.encoder)
     result = distil(
         teacher.model,
         processor,
@@ -96,7 +84,7 @@ def make_student_of(
         device=teacher.model.device,
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
-        encoder_cache=cache,
+        encoder_cache=_encoder_cache(config, store, teacher, num_windows),
         checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
         num_read_threads=config.runtime.workers,
         on_step=on_step,
@@ -105,6 +93,29 @@ def make_student_of(
     receipt = _keep(store, published, receipt_path, result, validations, processor)
     checkpoints.clear()
     return receipt
+
+
+def _examples(
+    config: RunConfig, store: Store, published: Manifest, special: SpecialTokens
+) -> ManifestReader:
+    return ManifestReader(
+        [entry for entry in published.content.entries if entry.num_windows],
+        store.fetch,
+        special,
+        seed=config.distil.seed,
+        timestamp_probability=config.distil.timestamp_probability,
+        previous_text_probability=config.distil.previous_text_probability,
+    )
+
+
+def _encoder_cache(
+    config: RunConfig, store: Store, teacher: LoadedWhisper, num_windows: int
+) -> EncoderCache | None:
+    if why_not_cached(config, num_windows) is not None:
+        return None
+    limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
+    folder = store.scratch_folder() / "encoder-cache"
+    return EncoderCache(folder, limit_bytes, teacher.model.model.encoder)
 
 
 def _keep(

@@ -1,19 +1,19 @@
 """The training loop: updates, validation, checkpoints."""
 
 import math
-import time
-from collections.abc import Collection, Generator
+from collections.abc import Collection
 from contextlib import closing
-from itertools import islice
+from functools import partial
 from typing import Protocol
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import Distil
-from tasks.distil.batch import Prepared, Preparer
+from tasks.distil.batch import Preparer
 from tasks.distil.checkpoint import Checkpoints
 from tasks.distil.encode import TeacherEncoder
+from tasks.distil.feed import Feed, first_rows
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
 from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
@@ -78,20 +78,8 @@ def distil(
     ready_teacher(teacher, torch.device(device), settings)
     dtype = getattr(torch, settings.dtype)
     encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
-
-    def prepared_from(num_consumed: int) -> Generator[Prepared, None, None]:
-        return read_ahead(
-            examples.stream(num_consumed),
-            preparer,
-            num_threads=num_read_threads,
-            num_ahead=settings.batch_size,
-        )
-
-    def first_windows() -> list[Prepared]:
-        with closing(prepared_from(0)) as prepared:
-            return list(islice(prepared, NUM_CHOICE_WINDOWS))
-
-    student = initial_student(teacher, encode, settings, first_windows, special.end_id)
+    windows = partial(first_rows, examples, preparer, NUM_CHOICE_WINDOWS, num_read_threads)
+    student = initial_student(teacher, encode, settings, windows, special.end_id)
     training = Training(
         make_pair(teacher, student, encode, settings, special.end_id),
         checkpoints,
@@ -102,8 +90,13 @@ def distil(
         validation, training.pair, preparer, micro_batch_size, num_read_threads
     )
     checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
-    saved_at = time.monotonic()
-    feed = _Feed(prepared_from(training.step * settings.batch_size))
+    feed = Feed(
+        examples,
+        preparer,
+        num_consumed=training.step * settings.batch_size,
+        num_ahead=settings.batch_size,
+        num_threads=num_read_threads,
+    )
     with closing(feed), SavedFirst(training.save) as saved_first:
         training.score_if_due(validate)  # it was stopped between an update and its score
         while training.step < settings.num_steps:
@@ -113,39 +106,9 @@ def distil(
             if on_step is not None:
                 on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
             training.score_if_due(validate)
-            if (
-                training.is_due(checkpoint_every)
-                or time.monotonic() - saved_at >= checkpoint_every_s
-            ):
-                with saved_first.undivided():
-                    training.save()
-                saved_at = time.monotonic()
+            with saved_first.undivided():
+                training.save_if_due(checkpoint_every, checkpoint_every_s)
     return training.result(waiting_percent=feed.waiting_percent)
-
-
-class _Feed:
-    """Prepared rows, and the share of time spent waiting for them."""
-
-    def __init__(self, prepared: Generator[Prepared, None, None]) -> None:
-        self._prepared = prepared
-        self._started_at = time.monotonic()
-        self._waiting_s = 0.0
-
-    def take(self, num_rows: int) -> list[Prepared]:
-        """The next rows."""
-        asked_at = time.monotonic()
-        rows = list(islice(self._prepared, num_rows))
-        self._waiting_s += time.monotonic() - asked_at
-        return rows
-
-    @property
-    def waiting_percent(self) -> float:
-        """The share of the time so far, in percent."""
-        return 100 * self._waiting_s / max(time.monotonic() - self._started_at, 1e-9)
-
-    def close(self) -> None:
-        """Stop the threads that prepare rows."""
-        self._prepared.close()
 
 
 def _loss_on(

@@ -1,6 +1,7 @@
 """The state of a training: updates, scores, checkpoints."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -65,6 +66,7 @@ class Training:
         self._rows: list[TrainingRow] = []
         self._best: Best | None = None
         self._saved_step = 0
+        self._saved_at = time.monotonic()
         self._num_positions = self._num_padded = 0
 
     def resume(self) -> None:
@@ -141,7 +143,12 @@ class Training:
             rows=self._rows,
         )
         self._checkpoints.save(self.step, to_files(snapshot, self._made_with))
-        self._saved_step = self.step
+        self._saved_step, self._saved_at = self.step, time.monotonic()
+
+    def save_if_due(self, every_steps: int, every_s: float) -> None:
+        """Write a checkpoint after so many steps, at the end, or so many seconds after the last."""
+        if self.is_due(every_steps) or time.monotonic() - self._saved_at >= every_s:
+            self.save()
 
     def result(self, *, waiting_percent: float) -> TrainingResult:
         """The student with its best weights, frozen, without gradients."""
