@@ -16,11 +16,11 @@ from configs.corpora import (
     LocalSplit,
     Synthetic,
 )
+from configs.distil import Distil
 from configs.filter import Contamination, Filter, Hallucination, Takedown, WithoutReference
 from configs.runtime import Runtime
 from configs.settings import Name, Settings, holds_credentials, merged
 from configs.stages import (
-    Distil,
     Evaluate,
     Label,
     Normalise,

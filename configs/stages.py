@@ -169,52 +169,6 @@ class Publish(Settings):
     """Publish although some planned shards are incomplete; the manifest lists them."""
 
 
-class Distil(Settings):
-    """The student and its training. Defaults are those of Distil-Whisper (arXiv 2311.00430).
-
-    Section 4.1 and Table 15 of the paper. The loss is
-    `kl_weight` x KL divergence + `pseudo_label_weight` x cross-entropy.
-    """
-
-    decoder_layers: Count = 2
-    """Decoder layers of the student, taken from the teacher at maximal spacing."""
-    freeze_encoder: bool = True
-    """Train the decoder alone; the encoder is the teacher's."""
-    kl_weight: Annotated[float, Field(ge=0)] = 0.8
-    """Weight of the KL divergence between the teacher's and the student's distributions."""
-    pseudo_label_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the cross-entropy on the teacher's labels."""
-    temperature: Positive = 2.0
-    """Softmax temperature of both models in the KL divergence."""
-    num_steps: Count = 80_000
-    """Number of updates."""
-    batch_size: Count = 256
-    """Windows per update."""
-    peak_learning_rate: Positive = 1e-4
-    """Learning rate of AdamW after warm-up; it falls linearly to 0 at the end."""
-    num_warmup_steps: Annotated[int, Field(ge=0)] = 500
-    """Updates over which the learning rate rises linearly."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay of AdamW; biases and layer norms are exempt."""
-    max_gradient_norm: Positive = 1.0
-    """Norm to which gradients are clipped."""
-    timestamp_probability: Fraction = 0.5
-    """How often a label that has timestamps keeps them."""
-    previous_text_probability: Fraction = 0.0
-    """How often the previous label of the speaker is given as a prompt, which is not trained on."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of activations; the student's weights are float32."""
-    evaluate_every_steps: Count = 5_000
-    """Updates between validations and checkpoints; the weights with the best score are kept."""
-    num_validation_windows: Count = 1_000
-    """Windows to validate on, over all corpora together: the first utterances of each.
-
-    An utterance longer than the teacher's window counts as several.
-    """
-    seed: int = 0
-    """Decides the order of the examples and the random choices above."""
-
-
 class Evaluate(Settings):
     """The held-out speech on which teacher and student are compared."""
 

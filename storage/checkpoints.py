@@ -1,57 +1,75 @@
 """Training checkpoints: the files of a step, complete once the list of them is stored."""
 
+import logging
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import TypeAdapter
 
+from storage.errors import IntegrityError
 from storage.receipt import FileRef
 from storage.record import parse, sealed
 from storage.store import Store
 
-_LIST = "files.json"
-_FILES = TypeAdapter(dict[str, FileRef])
+_LOG = logging.getLogger(__name__)
+_LIST: Final = "files.json"
+_FILES: Final = TypeAdapter(dict[str, FileRef])
+_NUM_KEPT: Final = 2
 
 
 class StoreCheckpoints:
-    """Checkpoints below `folder`; only the newest complete step is kept."""
+    """Checkpoints below `folder`; the two newest complete steps are kept, one to fall back on."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
         self._folder = folder
 
     def save(self, step: int, files: Mapping[str, bytes]) -> None:
-        """Store the files of a step atomically, then delete earlier steps."""
+        """Store the files of a step atomically, then delete those before the previous one."""
         folder = self._step_folder(step)
         refs: dict[str, FileRef] = {}
         for name, data in files.items():
             with self._store.sink(folder) as sink:
                 sink.write(data)
                 refs[name] = self._store.keep(sink, f"{folder}/{sink.sha256[:8]}.{name}")
-        self._store.put_if_absent(f"{folder}/{_LIST}", sealed(_FILES.dump_json(refs, indent=1)))
+        path = f"{folder}/{_LIST}"
+        self._store.delete(path)  # the list of a damaged checkpoint of the same step
+        self._store.put_if_absent(path, sealed(_FILES.dump_json(refs, indent=1)))
+        complete = self._complete_steps()
+        oldest = complete[-_NUM_KEPT:][0]
         for path in self._store.list(self._folder):
-            if self._step_of(path) < step:
+            if self._step_of(path) < oldest:
                 self._store.delete(path)
 
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
         """The latest complete step and its files; None if there is none.
 
-        Raises `IntegrityError` if a file or the list of them is damaged.
+        A damaged checkpoint is left out with a warning: training goes on from the one before.
         """
-        listed = [path for path in self._store.list(self._folder) if path.endswith(f"/{_LIST}")]
-        if not listed:
-            return None
-        newest = max(listed, key=self._step_of)
-        files: dict[str, bytes] = {}
-        refs = parse(self._store.read(newest), newest, _FILES.validate_json)
-        for name, ref in refs.items():
-            with self._store.fetch(ref) as path:
-                files[name] = path.read_bytes()
-        return self._step_of(newest), files
+        for step in reversed(self._complete_steps()):
+            try:
+                return step, self._files(step)
+            except IntegrityError as error:
+                _LOG.warning("the checkpoint of step %d is left out: %s", step, error)
+        return None
 
     def clear(self) -> None:
         """Delete all steps, once the training has ended."""
         for path in self._store.list(self._folder):
             self._store.delete(path)
+
+    def _files(self, step: int) -> dict[str, bytes]:
+        listed = f"{self._step_folder(step)}/{_LIST}"
+        files: dict[str, bytes] = {}
+        for name, ref in parse(self._store.read(listed), listed, _FILES.validate_json).items():
+            with self._store.fetch(ref) as path:
+                files[name] = path.read_bytes()
+        return files
+
+    def _complete_steps(self) -> list[int]:
+        """In rising order."""
+        listed = (path for path in self._store.list(self._folder) if path.endswith(f"/{_LIST}"))
+        return sorted(map(self._step_of, listed))
 
     def _step_folder(self, step: int) -> str:
         return f"{self._folder}/step-{step:08d}"

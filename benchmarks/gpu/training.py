@@ -13,8 +13,9 @@ from benchmarks.gpu.speech import windows_of
 from benchmarks.gpu.tokens import settings_of
 from configs.schema import Distil
 from tasks.distil.batch import Prepared
+from tasks.distil.encode import TeacherEncoder
 from tasks.distil.optimise import trainable
-from tasks.distil.step import MeanLoss, Pair, add_gradients, make_pair
+from tasks.distil.step import MeanLoss, Pair, add_gradients, make_pair, ready_teacher
 from tasks.distil.student import make_student
 from tasks.distil.training import Training
 from tasks.whisper.model import LoadedWhisper, log_mel
@@ -80,15 +81,17 @@ def _rows(setup: Setup, teacher: LoadedWhisper) -> list[Prepared]:
     windows = windows_of(setup, teacher.window_samples)
     for window, result in engine.transcribe(windows, settings_of()):
         features = log_mel(teacher, [window.samples])[0].cpu().numpy()
-        rows.append(Prepared(features, *inputs_and_targets(result.tokens, special)))
+        rows.append(Prepared(window.samples, features, *inputs_and_targets(result.tokens, special)))
     return sorted(rows, key=lambda row: row.inputs)
 
 
 def _pair(teacher: LoadedWhisper, device: torch.device, settings: Distil) -> Pair:
     model = copy.deepcopy(teacher.model)
     student = make_student(model, settings.decoder_layers)
+    ready_teacher(model, device, settings)
+    encode = TeacherEncoder(model, device, getattr(torch, settings.dtype))
     end: Any = model.generation_config.eos_token_id
-    return make_pair(model, student, device, settings, end)
+    return make_pair(model, student, encode, settings, end)
 
 
 def _loss_and_gradient(pair: Pair, rows: list[Prepared]) -> tuple[MeanLoss, Tensor]:

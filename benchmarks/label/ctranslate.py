@@ -17,8 +17,8 @@ from ctranslate2.converters import TransformersConverter
 from benchmarks.label.models import Models
 from configs.schema import Label
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
+from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
-from tasks.whisper.features import LogMel
 from tasks.whisper.model import LoadedWhisper, silent_transformers
 
 Results = Sequence[tuple[AudioWindow, DecodingResult]]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.label.contender import Prepared
-from tasks.whisper.encoder import EncoderLayers
-from tasks.whisper.features import LogMel
+from tasks.whisper.encoding.encoder import EncoderLayers
+from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.model import LoadedWhisper
 
 Run = Callable[[Tensor], object]
@@ -51,7 +51,7 @@ def encoder_alone(
         ]
     )
     features_s = perf_counter() - started_s
-    theirs, ours = model.model.encoder, EncoderLayers(whisper.model)
+    theirs, ours = model.model.encoder, EncoderLayers(whisper.model.model.encoder)
     found: dict[str, Run] = {
         "transformers": partial(_in_turn, theirs, num_at_once=num_at_once),
         "engine": partial(_in_turn, ours, num_at_once=num_at_once),

@@ -27,7 +27,8 @@ from benchmarks.label.models import DEMO, DRAFT_LAYERS, Models, with_model
 from configs.schema import Label, Teacher
 from tasks.audio import Samples
 from tasks.demo.tokenizer import SPACE
-from tasks.distil.student import kept_layers, make_student
+from tasks.distil.layers import spaced_layers
+from tasks.distil.student import make_student
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.model import Dtype, LoadedWhisper, log_mel
 
@@ -215,7 +216,7 @@ def _least_squares(found: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
 @torch.no_grad()
 def _agree(model: Any, encoded: Tensor, wanted: float) -> float:
     """Scale the layers that a draft lacks until it agrees with the model as often as wanted."""
-    kept = kept_layers(model.config.decoder_layers, DRAFT_LAYERS)
+    kept = spaced_layers(model.config.decoder_layers, DRAFT_LAYERS)
     between = [layer for place, layer in enumerate(model.model.decoder.layers) if place not in kept]
     weights = [
         linear.weight

@@ -65,9 +65,12 @@ def find_student(
 
 
 def validation_audio(states: Sequence[CorpusState]) -> list[tuple[str, FileRef]]:
-    """Normalised validation shards, each with its corpus; raises `HolesError` if any is missing."""
+    """Normalised validation shards, each with its set, `corpus/split`.
+
+    Raises `HolesError` if any is missing.
+    """
     return [
-        (state.corpus.name, shard.receipts["normalise"].output)
+        (f"{shard.key.corpus}/{shard.key.split}", shard.receipts["normalise"].output)
         for state in states
         for shard in _held_out(state, "validation", "not distilled")
     ]

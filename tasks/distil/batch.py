@@ -8,9 +8,12 @@ import numpy.typing as npt
 import torch
 from transformers import WhisperFeatureExtractor
 
+from configs.distil import SpecAugment
 from storage.errors import ShardError
-from tasks.audio import SAMPLE_RATE_HZ
+from tasks.audio import SAMPLE_RATE_HZ, Samples
+from tasks.distil.augment import masked
 from tasks.reading.examples import Example
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.tokens import (
     IGNORED,
     SpecialTokens,
@@ -25,12 +28,16 @@ from tasks.whisper.tokens import (
 class Prepared:
     """The model input of one example.
 
-    `features`: (mels, frames) float32, log-mel. `inputs`, `targets`: token ids of equal length.
+    `waveform`: (samples,) float32 at 16 kHz. `features`: (mels, frames) float32, log-mel, or None
+    with the encoder's output for them, `encoded`, (frames, width) float16. `inputs`, `targets`:
+    token ids of equal length.
     """
 
-    features: npt.NDArray[np.float32]
+    waveform: Samples
+    features: npt.NDArray[np.float32] | None
     inputs: Tokens
     targets: Tokens
+    encoded: torch.Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -40,19 +47,38 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """Computes features and tokens of examples; thread-safe."""
+    """Computes features and tokens of examples; thread-safe.
+
+    With a `cache` of the encoder's outputs, what it has is read instead of computed.
+    """
 
     extractor: WhisperFeatureExtractor
     special: SpecialTokens
     max_target_positions: int
+    cache: EncoderCache | None = None
+    trains_prompt: bool = False
+    spec_augment: SpecAugment | None = None
 
     def __call__(self, example: Example) -> Prepared:
         """Prepare an example; raises `ShardError` if audio or label is too long for the model."""
         samples = example.samples()
         self._refuse_unfit(example, len(samples))
-        features = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
-        inputs, targets = inputs_and_targets(example.tokens, self.special, self._previous(example))
-        return Prepared(features["input_features"][0].astype(np.float32), inputs, targets)
+        inputs, targets = inputs_and_targets(
+            example.tokens,
+            self.special,
+            self._previous(example),
+            trains_prompt=self.trains_prompt,
+        )
+        encoded = None if self.cache is None else self.cache.get(samples)
+        features = self._features(samples) if encoded is None else None
+        if features is not None and self.spec_augment is not None:
+            features = masked(features, self.spec_augment, example.draw)
+        return Prepared(samples, features, inputs, targets, encoded)
+
+    def _features(self, samples: Samples) -> npt.NDArray[np.float32]:
+        found = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")
+        features: npt.NDArray[np.float32] = found["input_features"][0].astype(np.float32)
+        return features
 
     def _previous(self, example: Example) -> Tokens:
         """The previous text as a prompt, in positions left by the label, at most half of all.
@@ -82,15 +108,14 @@ class Preparer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`features` (batch, mels, frames) float32; `inputs` and `targets` (batch, tokens) int64."""
+    """`inputs` and `targets` (batch, tokens) int64."""
 
-    features: torch.Tensor
     inputs: torch.Tensor
     targets: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """A copy of the batch on a device."""
-        return Batch(*(part.to(device) for part in (self.features, self.inputs, self.targets)))
+        return Batch(self.inputs.to(device), self.targets.to(device))
 
 
 def collate(rows: Sequence[Prepared], padding_id: int) -> Batch:
@@ -104,4 +129,4 @@ def collate(rows: Sequence[Prepared], padding_id: int) -> Batch:
     for index, row in enumerate(rows):
         inputs[index, : len(row.inputs)] = torch.tensor(row.inputs)
         targets[index, : len(row.targets)] = torch.tensor(row.targets)
-    return Batch(torch.from_numpy(np.stack([row.features for row in rows])), inputs, targets)
+    return Batch(inputs, targets)

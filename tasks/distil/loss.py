@@ -28,7 +28,7 @@ class LossSums(NamedTuple):
 
 def loss_sums(
     student_logits: torch.Tensor,
-    teacher_logits: torch.Tensor,
+    teacher_logits: torch.Tensor | None,
     targets: torch.Tensor,
     temperature: float,
 ) -> LossSums:
@@ -37,12 +37,14 @@ def loss_sums(
     Logits (..., vocabulary) in any floating dtype, targets (...) int64. With p the teacher's and q
     the student's softmax of logits / temperature, a token adds T² Σ_v p_v (log p_v - log q_v) to
     `kl` and minus the student's log-probability of the target, at temperature 1, to `ce`. Only
-    the logits of target positions are converted to float32.
+    the logits of target positions are converted to float32. Without teacher logits `kl` is 0.
     """
     is_target = targets != IGNORED
     student = student_logits[is_target].float()
-    teacher = teacher_logits[is_target].detach().float()
     ce = functional.cross_entropy(student, targets[is_target], reduction="sum")
+    if teacher_logits is None:
+        return LossSums(kl=torch.zeros_like(ce), ce=ce, num_tokens=len(student))
+    teacher = teacher_logits[is_target].detach().float()
     kl = functional.kl_div(
         functional.log_softmax(student / temperature, dim=-1),
         functional.log_softmax(teacher / temperature, dim=-1),

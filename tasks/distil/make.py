@@ -16,11 +16,14 @@ from storage.manifest import Manifest
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
+from tasks.distil.caching import why_not_cached
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
-from tasks.distil.validation import Validation, read_validation_speech, validate
+from tasks.distil.validation import Validation, validate
+from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
@@ -40,23 +43,16 @@ def make_student_of(
 ) -> Receipt:
     """Train the student of a manifest, resuming from its latest checkpoint, and store it.
 
-    `validation` are normalised shards of held-out speech, each with its corpus; the weights with
-    the lowest word error rate on them are stored. All files are below the folder of
-    `receipt_path`, which is named by the student's fingerprint. Raises what
+    `validation` are normalised shards of held-out speech, each with its set; the weights with the
+    lowest word error rate on them, averaged over the sets, are stored. All files are below the
+    folder of `receipt_path`, which is named by the student's fingerprint. Raises what
     `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data or the
     teacher is not a Whisper model.
     """
     require_whisper(config.label)
     teacher = load_whisper(config.label.teacher, "float32", config.runtime.device)
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
-    examples = ManifestReader(
-        [entry for entry in published.content.entries if entry.num_windows],
-        store.fetch,
-        SpecialTokens.of(teacher.tokenizer),
-        seed=config.distil.seed,
-        timestamp_probability=config.distil.timestamp_probability,
-        previous_text_probability=config.distil.previous_text_probability,
-    )
+    examples = _examples(config, store, published, SpecialTokens.of(teacher.tokenizer))
     folder = receipt_path.rsplit("/", 1)[0]
     checkpoints = StoreCheckpoints(store, f"{folder}/checkpoints")
     speech = read_validation_speech(
@@ -64,6 +60,7 @@ def make_student_of(
         validation,
         num_windows=config.distil.num_validation_windows,
         window_samples=teacher.window_samples,
+        seed=config.distil.seed,
     )
     validations: list[Validation] = []
 
@@ -77,21 +74,48 @@ def make_student_of(
         validations.append(validate(config, engine, speech))
         return validations[-1].wer_percent
 
+    num_windows = examples.num_examples
     result = distil(
         teacher.model,
         processor,
         examples,
         (),
-        config.distil,
+        config.distil.model_copy(update={"num_steps": config.distil.steps_for(num_windows)}),
         device=teacher.model.device,
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
+        encoder_cache=_encoder_cache(config, store, teacher, num_windows),
+        checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
+        num_read_threads=config.runtime.workers,
         on_step=on_step,
         validate=word_error_rate if speech else None,
     )
     receipt = _keep(store, published, receipt_path, result, validations, processor)
     checkpoints.clear()
     return receipt
+
+
+def _examples(
+    config: RunConfig, store: Store, published: Manifest, special: SpecialTokens
+) -> ManifestReader:
+    return ManifestReader(
+        [entry for entry in published.content.entries if entry.num_windows],
+        store.fetch,
+        special,
+        seed=config.distil.seed,
+        timestamp_probability=config.distil.timestamp_probability,
+        previous_text_probability=config.distil.previous_text_probability,
+    )
+
+
+def _encoder_cache(
+    config: RunConfig, store: Store, teacher: LoadedWhisper, num_windows: int
+) -> EncoderCache | None:
+    if why_not_cached(config, num_windows) is not None:
+        return None
+    limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
+    folder = store.scratch_folder() / "encoder-cache"
+    return EncoderCache(folder, limit_bytes, teacher.model.model.encoder)
 
 
 def _keep(
@@ -130,6 +154,8 @@ def _keep(
         recorded={
             "best_step": result.best_step,
             "validation_wer_percent": result.best_score,
+            "waiting_percent": round(result.waiting_percent, 2),
+            "padding_percent": round(result.padding_percent, 2),
             "manifest": f"{published.name}/{published.number}",
             **(_validated_on(validations[-1]) if validations else {}),
         },
@@ -143,6 +169,7 @@ def _keep(
 def _validated_on(validation: Validation) -> Mapping[str, Any]:
     return {
         "num_validation_utterances": validation.num_utterances,
+        "validation_wer_percent_by_set": validation.by_set,
         "validation_excluded": validation.excluded,
     }
 

@@ -11,22 +11,29 @@ from tasks.whisper.identity import teacher_identity
 def distil_parameters(config: RunConfig) -> Iterator[Parameter]:
     """What decides a student besides the manifest and the speech that selects its weights."""
     yield Parameter("teacher", teacher_identity(config.label.teacher))
-    yield from settings_parameters(config.distil)
+    yield from settings_parameters(config.distil, exclude=frozenset({"initial_student"}))
+    if config.distil.initial_student is not None:
+        yield Parameter("initial_student", teacher_identity(config.distil.initial_student))
 
 
 DISTIL: Final = Stage(
     name="distil",
-    version=1,
+    version=2,
     scope=Scope.RUN,
     resource=Resource.DEVICE,
     inputs=("publish",),
     defaults={
         "decoder_layers": 2,
+        "encoder_layers": None,
+        "layer_choice": "spaced",
         "freeze_encoder": True,
+        "freeze_embeddings": False,
+        "freeze_positions": False,
         "kl_weight": 0.8,
         "pseudo_label_weight": 1.0,
         "temperature": 2.0,
         "num_steps": 80000,
+        "num_epochs": None,
         "batch_size": 256,
         "peak_learning_rate": 0.0001,
         "num_warmup_steps": 500,
@@ -34,6 +41,8 @@ DISTIL: Final = Stage(
         "max_gradient_norm": 1.0,
         "timestamp_probability": 0.5,
         "previous_text_probability": 0.0,
+        "trains_prompt": False,
+        "spec_augment": None,
         "dtype": "float32",
         "evaluate_every_steps": 5000,
         "num_validation_windows": 1000,

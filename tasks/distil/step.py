@@ -1,8 +1,10 @@
 """Forward and backward passes of teacher and student over a batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 import torch
 from torch import nn
@@ -10,74 +12,112 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
 from tasks.distil.batch import Prepared, collate
+from tasks.distil.encode import TeacherEncoder, stacked_features
 from tasks.distil.loss import LossSums, loss_sums
 from tasks.whisper.tokens import IGNORED
+
+_MAX_PADDING: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Teacher and student on a device; `padding_id` pads the decoder inputs."""
+    """Teacher and student on a device; `padding_id` pads the decoder inputs.
+
+    `encode` is the teacher's encoder, and the student's as well if that is frozen.
+    """
 
     teacher: WhisperForConditionalGeneration
     student: WhisperForConditionalGeneration
-    device: torch.device
+    encode: TeacherEncoder
     settings: Distil
     padding_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where both decoders are."""
+        return self.encode.device
 
 
 @dataclass(frozen=True, slots=True)
 class MeanLoss:
-    """Mean losses per target token of a batch, in nats; `kl` times temperature squared."""
+    """Mean losses per target token of a batch, in nats; `kl` times temperature squared.
+
+    `num_positions` input tokens went through the decoder, `num_padded` of them padding.
+    """
 
     loss: float
     ce: float
     kl: float
+    num_positions: int
+    num_padded: int
+
+
+def ready_teacher(
+    teacher: WhisperForConditionalGeneration, device: torch.device, settings: Distil
+) -> None:
+    """Freeze the teacher and move its decoder to the device; its encoder stays where it is.
+
+    With `dtype: bfloat16` the teacher keeps its dtype.
+    """
+    module: nn.Module = teacher  # whose methods have type annotations
+    module.requires_grad_(False)
+    module.eval()
+    if settings.dtype == "float32":
+        module.to(torch.float32)
+    for part in (teacher.model.decoder, teacher.proj_out):
+        part.to(device)
 
 
 def make_pair(
     teacher: WhisperForConditionalGeneration,
     student: WhisperForConditionalGeneration,
-    device: torch.device,
+    encode: TeacherEncoder,
     settings: Distil,
     padding_id: int,
 ) -> Pair:
-    """Move both models to the device: the student in float32, its encoder frozen by the settings.
+    """Move the student to the device of `encode`, in float32; a frozen encoder stays where it is.
 
-    With a frozen encoder both share the student's, and the teacher's stays where it is. With
-    `dtype: bfloat16` the teacher keeps its dtype.
+    `teacher` is one that is ready, and `encode` its encoder.
     """
-    student_module: nn.Module = student
-    student_module.to(device=device, dtype=torch.float32)
-    student_module.eval()  # the paper trains without dropout or layer drop
+    module: nn.Module = student
+    module.to(torch.float32)
+    module.eval()  # the paper trains without dropout or layer drop
+    module.requires_grad_(True)
     student.model.encoder.requires_grad_(not settings.freeze_encoder)
     student.model.encoder.embed_positions.requires_grad_(False)  # fixed sinusoids
-    teacher_module: nn.Module = teacher
-    teacher_module.requires_grad_(False)
-    teacher_module.eval()
-    if settings.dtype == "float32":
-        teacher_module.to(torch.float32)
-    needed = (
-        [teacher.model.decoder, teacher.proj_out] if settings.freeze_encoder else [teacher_module]
-    )
-    for module in needed:
-        module.to(device)
+    student.model.decoder.embed_tokens.requires_grad_(not settings.freeze_embeddings)
+    student.model.decoder.embed_positions.requires_grad_(not settings.freeze_positions)
+    trained = [student.model.decoder, student.proj_out]
+    for part in trained if settings.freeze_encoder else [module]:
+        part.to(encode.device)
     return Pair(
-        teacher=teacher, student=student, device=device, settings=settings, padding_id=padding_id
+        teacher=teacher, student=student, encode=encode, settings=settings, padding_id=padding_id
     )
+
+
+@contextmanager
+def on_device(student: WhisperForConditionalGeneration, device: torch.device) -> Iterator[None]:
+    """The student with its encoder on the device, which training with a frozen one leaves out."""
+    encoder: nn.Module = student.model.encoder
+    before = student.device
+    encoder.to(device)
+    try:
+        yield
+    finally:
+        encoder.to(before)
 
 
 def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -> MeanLoss:
-    """Accumulate the gradient of the mean loss of a batch, `micro_batch_size` rows at a time.
+    """Accumulate the gradient of the mean loss of a batch, at most `micro_batch_size` rows a time.
 
     The mean is over the tokens of the whole batch, so `micro_batch_size` affects rounding alone.
-    Rows are sorted by length, which reduces padding.
     """
     num_tokens = sum(row.num_targets for row in rows)
     total = _Total(pair)
-    for micro_batch in _split(sorted(rows, key=_num_inputs), micro_batch_size):
+    for micro_batch in by_length(rows, micro_batch_size):
         sums = _losses(pair, micro_batch)
         torch.autograd.backward(_weighted(pair.settings, sums) / max(num_tokens, 1))
-        total.add(sums)
+        total.add(sums, micro_batch)
     return total.mean()
 
 
@@ -86,7 +126,7 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
     total = _Total(pair)
     with torch.no_grad():
         for micro_batch in _split(rows, micro_batch_size):
-            total.add(_losses(pair, micro_batch))
+            total.add(_losses(pair, micro_batch), micro_batch)
     return total.mean()
 
 
@@ -97,9 +137,12 @@ class _Total:
         self._settings = pair.settings
         self._kl = torch.zeros((), dtype=torch.float64, device=pair.device)
         self._ce = torch.zeros((), dtype=torch.float64, device=pair.device)
-        self._num_tokens = 0
+        self._num_tokens = self._num_positions = self._num_inputs = 0
 
-    def add(self, sums: LossSums) -> None:
+    def add(self, sums: LossSums, rows: Sequence[Prepared]) -> None:
+        lengths = [len(row.inputs) for row in rows]
+        self._num_positions += max(lengths) * len(lengths)
+        self._num_inputs += sum(lengths)
         self._kl += sums.kl.detach()
         self._ce += sums.ce.detach()
         self._num_tokens += sums.num_tokens
@@ -111,6 +154,8 @@ class _Total:
             loss=_weighted(self._settings, sums).item() / num_tokens,
             ce=self._ce.item() / num_tokens,
             kl=self._kl.item() / num_tokens,
+            num_positions=self._num_positions,
+            num_padded=self._num_positions - self._num_inputs,
         )
 
 
@@ -122,15 +167,19 @@ def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
     batch = collate(rows, pair.padding_id).to(pair.device)
     is_target = batch.targets != IGNORED
     is_half = pair.settings.dtype == "bfloat16"
+    shares_encoder = pair.settings.freeze_encoder
+    if shares_encoder or pair.settings.kl_weight:
+        teacher_encoded = pair.encode(rows)
     with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not pair.settings.freeze_encoder):
-            encoded = pair.student.model.encoder(batch.features).last_hidden_state
-        with torch.no_grad():
-            shared = pair.settings.freeze_encoder
-            teacher_encoded = (
-                encoded if shared else pair.teacher.model.encoder(batch.features).last_hidden_state
-            )
-            teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
+        if shares_encoder:
+            encoded = teacher_encoded
+        else:
+            features = stacked_features(rows).to(pair.device)
+            encoded = pair.student.model.encoder(features).last_hidden_state
+        teacher_logits = None
+        if pair.settings.kl_weight:
+            with torch.no_grad():
+                teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
         student_logits = _logits(pair.student, batch.inputs, encoded, is_target)
     return loss_sums(
         student_logits, teacher_logits, batch.targets[is_target], pair.settings.temperature
@@ -149,8 +198,22 @@ def _logits(
     return logits
 
 
-def _num_inputs(row: Prepared) -> int:
-    return len(row.inputs)
+def by_length(rows: Sequence[Prepared], max_rows: int) -> Iterator[list[Prepared]]:
+    """Parts of at most `max_rows`, of similar lengths: at most 5 % of their tokens are padding."""
+    part: list[Prepared] = []
+    num_tokens = 0
+    for row in sorted(rows, key=lambda row: len(row.inputs)):
+        longest = len(row.inputs)
+        num_padded = longest * (len(part) + 1) - num_tokens - longest
+        if part and (
+            len(part) == max_rows or num_padded > _MAX_PADDING * longest * (len(part) + 1)
+        ):
+            yield part
+            part, num_tokens = [], 0
+        part.append(row)
+        num_tokens += longest
+    if part:
+        yield part
 
 
 def _split(rows: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:

@@ -2,47 +2,37 @@
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from torch import nn
 from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperProcessor
 
 from storage.errors import UserError
+from tasks.distil.layers import Layers, layers_of
 
-_DECODER_LAYER = re.compile(r"^model\.decoder\.layers\.(\d+)\.")
-
-
-def kept_layers(num_teacher_layers: int, num_student_layers: int) -> tuple[int, ...]:
-    """The teacher's decoder layers to initialise a student from: maximally spaced, in order.
-
-    `linspace(0, N - 1, n)` rounded (section 3.1 of the Distil-Whisper paper, arXiv 2311.00430):
-    the first and the last for two, the first alone for one. Raises `UserError` for a
-    number that is not from 1 to the number of the teacher's layers.
-    """
-    if not 1 <= num_student_layers <= num_teacher_layers:
-        raise UserError(
-            f"distil.decoder_layers is {num_student_layers}, and the teacher has"
-            f" {num_teacher_layers} decoder layers; set it to 1 to {num_teacher_layers}"
-        )
-    spaced = np.linspace(0, num_teacher_layers - 1, num_student_layers)
-    return tuple(int(layer) for layer in np.round(spaced))
+_LAYER = re.compile(r"^model\.(encoder|decoder)\.layers\.(\d+)\.")
 
 
 def make_student(
-    teacher: WhisperForConditionalGeneration, decoder_layers: int
+    teacher: WhisperForConditionalGeneration,
+    decoder_layers: int | Layers,
+    encoder_layers: int | Layers | None = None,
 ) -> WhisperForConditionalGeneration:
     """Initialise a student, on the teacher's device and in its dtype; no tensors are shared.
 
-    Encoder, embeddings, positions and layer norms are copies of the teacher's, the decoder layers
-    those of `kept_layers`. The output projection is tied to the token embeddings. With all layers
-    the student equals the teacher. Raises `UserError` as `kept_layers` does.
+    It has the layers of the teacher that `layers_of` names, and copies of the teacher's embeddings,
+    positions and layer norms. The output projection is tied to the token embeddings. With all
+    layers the student equals the teacher. Raises `UserError` as `layers_of` does.
     """
-    layers = kept_layers(teacher.config.decoder_layers, decoder_layers)
+    layers = {
+        "encoder": layers_of(encoder_layers, teacher.config.encoder_layers, "encoder_layers"),
+        "decoder": layers_of(decoder_layers, teacher.config.decoder_layers, "decoder_layers"),
+    }
     config = copy.deepcopy(teacher.config)
-    config.decoder_layers = decoder_layers
+    config.encoder_layers, config.decoder_layers = map(len, layers.values())
     # random weights, soon overwritten, take seconds to draw on the CPU
     with teacher.device:
         student = WhisperForConditionalGeneration(config)
@@ -54,15 +44,50 @@ def make_student(
         {name: weights[_teacher_name(name, layers)] for name in student.state_dict()}
     )
     student.tie_weights()
-    student.generation_config = _student_generation(teacher, layers)
+    student.generation_config = _student_generation(teacher, layers["decoder"])
     return student
 
 
-def _teacher_name(name: str, layers: Sequence[int]) -> str:
+def _teacher_name(name: str, layers: Mapping[str, Layers]) -> str:
     """The teacher's name of a weight of the student."""
-    if (match := _DECODER_LAYER.match(name)) is None:
+    if (match := _LAYER.match(name)) is None:
         return name
-    return f"model.decoder.layers.{layers[int(match[1])]}.{name[match.end() :]}"
+    part = match[1]
+    return f"model.{part}.layers.{layers[part][int(match[2])]}.{name[match.end() :]}"
+
+
+def refuse_unfit(
+    student: WhisperForConditionalGeneration,
+    teacher: WhisperForConditionalGeneration,
+    *,
+    shares_encoder: bool,
+) -> None:
+    """Refuse an initial student that cannot learn from this teacher; raises `UserError`.
+
+    Both must have the same tokens and features. A student that `shares_encoder` must have the
+    teacher's, weight for weight, since it learns from what that encoder says.
+    """
+    for name in ("vocab_size", "num_mel_bins", "max_source_positions"):
+        expected, found = getattr(teacher.config, name), getattr(student.config, name)
+        if expected != found:
+            raise UserError(
+                f"distil.initial_student has {name} {found}, the teacher {expected}: it is of"
+                " another kind of Whisper; name a student of this teacher"
+            )
+    weights = teacher.model.encoder.state_dict()
+    own = student.model.encoder.state_dict()
+    if shares_encoder and not (
+        own.keys() == weights.keys()
+        and all(_is_equal(value, weights[name]) for name, value in own.items())
+    ):
+        raise UserError(
+            "distil.initial_student has another encoder than the teacher, so the two cannot share"
+            " one; set distil.freeze_encoder: false"
+        )
+
+
+def _is_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one.cpu(), other.cpu().to(one.dtype))
 
 
 def _student_generation(

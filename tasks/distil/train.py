@@ -1,8 +1,9 @@
 """The training loop: updates, validation, checkpoints."""
 
+import math
 from collections.abc import Collection
 from contextlib import closing
-from itertools import islice
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -11,12 +12,16 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from configs.schema import Distil
 from tasks.distil.batch import Preparer
 from tasks.distil.checkpoint import Checkpoints
-from tasks.distil.step import Pair, make_pair, mean_loss
-from tasks.distil.student import make_student
+from tasks.distil.encode import TeacherEncoder
+from tasks.distil.feed import Feed, first_rows
+from tasks.distil.initial import initial_student
+from tasks.distil.layers import NUM_CHOICE_WINDOWS
+from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
 from tasks.termination import SavedFirst
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.tokens import SpecialTokens
 
 
@@ -40,9 +45,11 @@ def distil(
     device: torch.device | str,
     micro_batch_size: int,
     checkpoints: Checkpoints,
+    encoder_cache: EncoderCache | None = None,
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     checkpoint_every_steps: int | None = None,
+    checkpoint_every_s: float = math.inf,
     num_read_threads: int = 1,
 ) -> TrainingResult:
     """Distil a student from `teacher`, resuming from the latest checkpoint if there is one.
@@ -50,19 +57,31 @@ def distil(
     The weights with the lowest score are returned. The score is `validate(student)`, called on its
     device and without gradients, or else the loss on `validation`. It is computed every
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
-    by default `evaluate_every_steps`. A resumed training ends with the same weights as an
-    uninterrupted one, bit by bit in float32 on the CPU. On SIGTERM a checkpoint is saved once the
-    current update is done, before the signal takes effect. The teacher is moved to the device and
-    frozen.
+    by default `evaluate_every_steps`, and once `checkpoint_every_s` seconds have passed since the
+    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once. A
+    resumed training ends with the same weights as an uninterrupted one, bit by bit in float32 on
+    the CPU. On SIGTERM a checkpoint is saved once the current update is done, before the signal
+    takes effect. The teacher is frozen, and its decoder moved to the device.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
     special = SpecialTokens.of(processor.tokenizer)
-    student = make_student(teacher, settings.decoder_layers)
-    preparer = Preparer(processor.feature_extractor, special, teacher.config.max_target_positions)
+    preparer = Preparer(
+        processor.feature_extractor,
+        special,
+        teacher.config.max_target_positions,
+        encoder_cache,
+        trains_prompt=settings.trains_prompt,
+        spec_augment=settings.spec_augment,
+    )
+    ready_teacher(teacher, torch.device(device), settings)
+    dtype = getattr(torch, settings.dtype)
+    encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
+    windows = partial(first_rows, examples, preparer, NUM_CHOICE_WINDOWS, num_read_threads)
+    student = initial_student(teacher, encode, settings, windows, special.end_id)
     training = Training(
-        make_pair(teacher, student, torch.device(device), settings, special.end_id),
+        make_pair(teacher, student, encode, settings, special.end_id),
         checkpoints,
         micro_batch_size,
     )
@@ -70,25 +89,26 @@ def distil(
     validate = validate or _loss_on(
         validation, training.pair, preparer, micro_batch_size, num_read_threads
     )
-    prepared = read_ahead(
-        examples.stream(training.step * settings.batch_size),
+    checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
+    feed = Feed(
+        examples,
         preparer,
-        num_threads=num_read_threads,
+        num_consumed=training.step * settings.batch_size,
         num_ahead=settings.batch_size,
+        num_threads=num_read_threads,
     )
-    with closing(prepared), SavedFirst(training.save) as saved_first:
+    with closing(feed), SavedFirst(training.save) as saved_first:
         training.score_if_due(validate)  # it was stopped between an update and its score
         while training.step < settings.num_steps:
-            rows = list(islice(prepared, settings.batch_size))
+            rows = feed.take(settings.batch_size)
             with saved_first.undivided():
                 row = training.update(rows)
             if on_step is not None:
                 on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
             training.score_if_due(validate)
-            if training.is_due(checkpoint_every_steps or settings.evaluate_every_steps):
-                with saved_first.undivided():
-                    training.save()
-    return training.result()
+            with saved_first.undivided():
+                training.save_if_due(checkpoint_every, checkpoint_every_s)
+    return training.result(waiting_percent=feed.waiting_percent)
 
 
 def _loss_on(

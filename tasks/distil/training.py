@@ -1,6 +1,7 @@
 """The state of a training: updates, scores, checkpoints."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -27,7 +28,7 @@ from tasks.distil.optimise import (
     set_learning_rate,
     trainable,
 )
-from tasks.distil.step import MeanLoss, Pair, add_gradients
+from tasks.distil.step import MeanLoss, Pair, add_gradients, on_device
 
 Validate = Callable[[WhisperForConditionalGeneration], float]
 """The score of a student, on its device; lower is better."""
@@ -37,13 +38,17 @@ Validate = Callable[[WhisperForConditionalGeneration], float]
 class TrainingResult:
     """The student with its best weights, and the metrics of every update.
 
-    Without validation the last weights are used and `best_score` is None.
+    Without validation the last weights are used and `best_score` is None. Since the last resume,
+    `waiting_percent` of the time was spent waiting for data, and `padding_percent` of the tokens
+    were padding.
     """
 
     student: WhisperForConditionalGeneration
     rows: tuple[TrainingRow, ...]
     best_step: int
     best_score: float | None
+    waiting_percent: float
+    padding_percent: float
 
 
 class Training:
@@ -61,6 +66,8 @@ class Training:
         self._rows: list[TrainingRow] = []
         self._best: Best | None = None
         self._saved_step = 0
+        self._saved_at = time.monotonic()
+        self._num_positions = self._num_padded = 0
 
     def resume(self) -> None:
         """Load the latest checkpoint, if there is one."""
@@ -79,6 +86,8 @@ class Training:
         set_learning_rate(self._optimizer, rate)
         self._optimizer.zero_grad(set_to_none=True)
         mean = add_gradients(self.pair, rows, self._micro_batch_size)
+        self._num_positions += mean.num_positions
+        self._num_padded += mean.num_padded
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
         self._refuse_not_finite(step, mean, norm.item())
         self._optimizer.step()
@@ -115,7 +124,7 @@ class Training:
             or self._rows[-1].validation is not None
         ):
             return
-        with torch.no_grad():
+        with torch.no_grad(), on_device(self.pair.student, self.pair.device):
             score = float(validate(self.pair.student))
         self._rows[-1] = replace(self._rows[-1], validation=score)
         # negated so that with NaN scores the latest weights are kept
@@ -134,9 +143,14 @@ class Training:
             rows=self._rows,
         )
         self._checkpoints.save(self.step, to_files(snapshot, self._made_with))
-        self._saved_step = self.step
+        self._saved_step, self._saved_at = self.step, time.monotonic()
 
-    def result(self) -> TrainingResult:
+    def save_if_due(self, every_steps: int, every_s: float) -> None:
+        """Write a checkpoint after so many steps, at the end, or so many seconds after the last."""
+        if self.is_due(every_steps) or time.monotonic() - self._saved_at >= every_s:
+            self.save()
+
+    def result(self, *, waiting_percent: float) -> TrainingResult:
         """The student with its best weights, frozen, without gradients."""
         if self._best is not None:
             restore_weights(self.pair.student, self._best.weights)
@@ -147,6 +161,8 @@ class Training:
             rows=tuple(self._rows),
             best_step=self._best.step if self._best else self.step,
             best_score=self._best.score if self._best else None,
+            waiting_percent=waiting_percent,
+            padding_percent=100 * self._num_padded / max(1, self._num_positions),
         )
 
     def _weights(self) -> Tensors:

@@ -25,8 +25,9 @@ class Example:
     """A window and the teacher's label for it, `tokens` with special tokens and as `text`.
 
     The audio stays compressed, at a quarter of its size, so that many examples fit into a shuffle
-    buffer. `previous_tokens` and `previous_text` are the label of the same speaker's window before;
-    None if there is none or the filter dropped it.
+    buffer. `draw` names the random choices of this window in this epoch. `previous_tokens` and
+    `previous_text` are the label of the same speaker's window before; None if there is none or the
+    filter dropped it.
     """
 
     window_id: str
@@ -37,6 +38,7 @@ class Example:
     text: str = ""
     previous_tokens: Tokens | None = None
     previous_text: str | None = None
+    draw: str = ""
 
     def samples(self) -> Samples:
         """The audio of the window: (samples,) float32 at 16 kHz, zeros between the utterances.
@@ -61,6 +63,10 @@ class Example:
     def without_previous(self) -> Self:
         """A copy without the previous label."""
         return replace(self, previous_tokens=None, previous_text=None)
+
+    def with_draw(self, draw: str) -> Self:
+        """A copy with the name of its random choices."""
+        return replace(self, draw=draw)
 
     def of_corpus(self, corpus: str) -> Self:
         """A copy with the name of its corpus."""

@@ -75,6 +75,7 @@ class ManifestReader:
 
     def _with_choices(self, example: Example, choice: str) -> Example:
         """Choose at random whether the label keeps timestamps and previous text."""
+        example = example.with_draw(choice)
         if not is_chosen("previous text", choice, self._previous_text_probability):
             example = example.without_previous()
         if self._special is None:

@@ -20,8 +20,8 @@ from configs.schema import Label
 from storage.errors import ShardError, UserError
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.device import Device, device_name
+from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.engine import AudioWindow, DecodingResult, Engine, Transcriptions
-from tasks.whisper.features import LogMel
 from tasks.whisper.identity import teacher_identity
 from tasks.whisper.model import (
     Dtype,

@@ -128,16 +128,16 @@ def previous_prompt(
 
 
 def inputs_and_targets(
-    tokens: Tokens, special: SpecialTokens, previous: Tokens = ()
+    tokens: Tokens, special: SpecialTokens, previous: Tokens = (), *, trains_prompt: bool = False
 ) -> tuple[Tokens, Tokens]:
     """Decoder inputs and targets of a label, of equal length.
 
     `previous` precedes the label and has no loss. Task and no-timestamps tokens are always given
-    to the model, so their targets are `IGNORED`. The language is trained on, as in Whisper:
-    `generate` predicts it when none is given, and reads the no-speech probability at the same
-    position.
+    to the model, so their targets are `IGNORED` unless the student `trains_prompt`. The language is
+    trained on in any case, as in Whisper: `generate` predicts it when none is given, and reads the
+    no-speech probability at the same position.
     """
-    num_prompt = special.prompt_length(tokens)
+    num_prompt = 0 if trains_prompt else special.prompt_length(tokens)
     targets = tuple(
         token if position >= num_prompt or special.is_language(token) else IGNORED
         for position, token in enumerate(tokens)

@@ -22,9 +22,9 @@ from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
-from tasks.whisper.encoder import EncoderLayers
+from tasks.whisper.encoding.encoder import EncoderLayers
+from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
-from tasks.whisper.features import LogMel
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.parallel import num_schedulers, parallel_schedulers
 from tasks.whisper.result import decoding_result
@@ -56,7 +56,7 @@ class WhisperEngine:
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size
         model, self._device = teacher.model, teacher.model.device
-        self._encoders = [EncoderLayers(model)]
+        self._encoders = [EncoderLayers(model.model.encoder)]
         self._layers = DecoderLayers(model)
         self._draft_layers: DecoderLayers | None = None
         self._trial: SpeculationTrial | None = None
@@ -64,7 +64,7 @@ class WhisperEngine:
             require_compatible_draft(teacher, draft)
             self._draft_layers, self._trial = DecoderLayers(draft.model), SpeculationTrial()
             if not shares_encoder(model, draft.model):
-                self._encoders.append(EncoderLayers(draft.model))
+                self._encoders.append(EncoderLayers(draft.model.model.encoder))
         self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
         self._idle_decoders: list[Decoder] = []
         self._lock = threading.Lock()

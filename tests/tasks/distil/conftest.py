@@ -15,6 +15,7 @@ from transformers import (
 
 from configs.schema import Distil
 from tasks.audio import encode_flac
+from tasks.distil.batch import Preparer
 from tasks.distil.checkpoint import checkpoint_name, checkpoint_step
 from tasks.reading.examples import Clip, Example
 from tasks.whisper.tokens import SpecialTokens
@@ -129,6 +130,11 @@ def make_example(processor: WhisperProcessor) -> MakeExample:
         )
 
     return make
+
+
+@pytest.fixture
+def preparer(processor: WhisperProcessor, special: SpecialTokens) -> Preparer:
+    return Preparer(processor.feature_extractor, special, 48)
 
 
 @pytest.fixture

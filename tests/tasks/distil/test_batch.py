@@ -7,15 +7,11 @@ import pytest
 import torch
 
 from storage.errors import ShardError
-from tasks.distil.batch import Preparer, collate
-from tasks.distil.step import add_gradients, make_pair
+from tasks.distil.batch import collate
+from tasks.distil.encode import TeacherEncoder
+from tasks.distil.step import add_gradients, by_length, make_pair
 from tasks.distil.student import make_student
 from tasks.whisper.tokens import IGNORED
-
-
-@pytest.fixture
-def preparer(processor, special) -> Preparer:
-    return Preparer(processor.feature_extractor, special, 48)
 
 
 def test_a_full_window_is_accepted_and_a_longer_one_refused(make_example, preparer) -> None:
@@ -56,7 +52,6 @@ def test_rows_are_padded_on_the_right(make_example, preparer, special) -> None:
     batch = collate(rows, special.end_id)
     short = len(rows[0].inputs)
     assert batch.inputs.shape == batch.targets.shape == (2, len(rows[1].inputs))
-    assert batch.features.shape == (2, 80, 100)
     assert (batch.inputs[0, short:] == special.end_id).all()
     assert (batch.targets[0, short:] == IGNORED).all()
     assert batch.targets[1].tolist() == list(rows[1].targets)
@@ -80,7 +75,7 @@ def test_neither_padding_nor_the_micro_batch_changes_the_gradient(
     pair = make_pair(
         teacher,
         make_student(teacher, 2),
-        torch.device("cpu"),
+        TeacherEncoder(teacher, torch.device("cpu"), torch.float32),
         settings.model_copy(update={"freeze_encoder": freeze_encoder}),
         special.end_id,
     )
@@ -96,3 +91,16 @@ def test_neither_padding_nor_the_micro_batch_changes_the_gradient(
             assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
     is_trained = any(name.startswith("model.encoder") for name in expected)
     assert is_trained == (not freeze_encoder)
+
+
+@pytest.mark.parametrize("max_rows", [4, 16])
+def test_parts_of_a_batch_have_little_padding(make_example, preparer, max_rows) -> None:
+    texts = ["a", "the boat was very small", "mister", "we lost two horses and a letter"]
+    rows = [preparer(make_example(index, text=texts[index % 4])) for index in range(40)]
+    parts = list(by_length(rows, max_rows))
+    assert sorted(map(id, rows)) == sorted(id(row) for part in parts for row in part)
+    for part in parts:
+        lengths = [len(row.inputs) for row in part]
+        assert len(part) <= max_rows
+        assert sum(lengths) >= 0.95 * max(lengths) * len(lengths)
+    assert len(parts) <= 4 * -(-10 // max_rows)

@@ -65,3 +65,10 @@ def test_half_precision_is_summed_in_float32() -> None:
     assert loss_sums(student, teacher, targets, 2.0) == loss_sums(
         student.float(), teacher.float(), targets, 2.0
     )
+
+
+def test_without_a_teacher_the_loss_is_the_cross_entropy() -> None:
+    logits, targets = torch.randn(2, 3, 7), torch.tensor([[1, 2, IGNORED], [0, 6, 3]])
+    alone = loss_sums(logits, None, targets, 2.0)
+    both = loss_sums(logits, torch.randn(2, 3, 7), targets, 2.0)
+    assert (alone.kl.item(), alone.ce, alone.num_tokens) == (0.0, both.ce, both.num_tokens)

@@ -8,37 +8,15 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from storage.errors import UserError
-from tasks.distil.student import kept_layers, make_student, save_student
+from tasks.distil.student import make_student, refuse_unfit, save_student
 
 TEACHER = Path(__file__).parents[3] / "tasks/demo/teacher"
-
-
-@pytest.mark.parametrize(
-    ("num_teacher", "num_student", "expected"),
-    [
-        (32, 2, (0, 31)),
-        (24, 2, (0, 23)),
-        (6, 1, (0,)),
-        (6, 4, (0, 2, 3, 5)),
-        (6, 3, (0, 2, 5)),
-        (4, 4, (0, 1, 2, 3)),
-        (32, 4, (0, 10, 21, 31)),
-    ],
-)
-def test_layers_are_maximally_spaced(num_teacher, num_student, expected) -> None:
-    assert kept_layers(num_teacher, num_student) == expected
-
-
-@pytest.mark.parametrize("num_student", [0, 7])
-def test_more_layers_than_the_teacher_has_is_a_user_error(num_student) -> None:
-    with pytest.raises(UserError, match=f"decoder_layers is {num_student}, .*has 6"):
-        kept_layers(6, num_student)
 
 
 def test_every_kept_layer_equals_the_teachers(make_teacher) -> None:
     teacher = make_teacher(decoder_layers=6)
     student = make_student(teacher, 4)
-    for mine, theirs in enumerate((0, 2, 3, 5)):
+    for mine, theirs in enumerate((0, 1, 3, 5)):
         copied = student.model.decoder.layers[mine].state_dict()
         for name, value in teacher.model.decoder.layers[theirs].state_dict().items():
             assert torch.equal(copied[name], value)
@@ -46,6 +24,29 @@ def test_every_kept_layer_equals_the_teachers(make_teacher) -> None:
     assert student.config.encoder_layers == teacher.config.encoder_layers
     assert student.proj_out.weight is student.model.decoder.embed_tokens.weight
     assert [layer.self_attn.layer_idx for layer in student.model.decoder.layers] == [0, 1, 2, 3]
+
+
+def test_a_student_can_have_fewer_encoder_layers(make_teacher) -> None:
+    teacher = make_teacher()
+    student = make_student(teacher, (1, 3), 1)
+    assert (student.config.encoder_layers, student.config.decoder_layers) == (1, 2)
+    for mine, theirs in (
+        (student.model.encoder.layers[0], teacher.model.encoder.layers[0]),
+        (student.model.decoder.layers[0], teacher.model.decoder.layers[1]),
+    ):
+        assert all(map(torch.equal, mine.parameters(), theirs.parameters()))
+
+
+def test_a_student_goes_on_only_where_it_can_learn(make_teacher) -> None:
+    teacher = make_teacher()
+    refuse_unfit(make_student(teacher, 2), teacher, shares_encoder=True)
+    other = make_student(make_teacher(seed=1), 2)
+    refuse_unfit(other, teacher, shares_encoder=False)
+    with pytest.raises(UserError, match=r"another encoder .*freeze_encoder: false"):
+        refuse_unfit(other, teacher, shares_encoder=True)
+    other.config.vocab_size += 1
+    with pytest.raises(UserError, match=r"vocab_size .*another kind of Whisper"):
+        refuse_unfit(other, teacher, shares_encoder=False)
 
 
 def test_with_all_layers_the_student_equals_the_teacher(make_teacher) -> None:

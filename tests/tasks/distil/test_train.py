@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from storage.errors import IntegrityError, ShardError
+from tasks.distil.encode import TeacherEncoder
 from tasks.distil.student import make_student
 from tasks.distil.train import distil
+from tasks.whisper.encoding.cache import EncoderCache
+from tests.tasks.distil.conftest import FolderCheckpoints
 
 
 class KilledError(Exception):
@@ -38,6 +41,10 @@ def train(make_teacher, processor, source, checkpoints, settings, make_example):
         return distil(teacher, processor, examples, validation, chosen, **options)
 
     return run
+
+
+def checkpoints_in(folder) -> FolderCheckpoints:
+    return FolderCheckpoints(folder / "other checkpoints")
 
 
 def _state(result):
@@ -87,17 +94,47 @@ def test_the_teacher_is_unchanged(train, make_teacher) -> None:
 @pytest.mark.parametrize("freeze_encoder", [True, False])
 def test_a_shared_encoder_runs_once_per_batch(train, make_teacher, monkeypatch, freeze_encoder):
     teacher = make_teacher()
-    num_encoded = []
+    num_encoded = {"teacher": 0, "student": 0}
     encoder = type(teacher.model.encoder)
-    forward = encoder.forward
+    forward, call = encoder.forward, TeacherEncoder.__call__
 
-    def counted(self, features, *args, **options):
-        num_encoded.append(len(features))
+    def by_student(self, features, *args, **options):
+        num_encoded["student"] += len(features)
         return forward(self, features, *args, **options)
 
-    monkeypatch.setattr(encoder, "forward", counted)
+    def by_teacher(self, rows):
+        num_encoded["teacher"] += len(rows)
+        return call(self, rows)
+
+    monkeypatch.setattr(encoder, "forward", by_student)
+    monkeypatch.setattr(TeacherEncoder, "__call__", by_teacher)
     train(settings={"freeze_encoder": freeze_encoder, "num_steps": 1}, validation=[])
-    assert sum(num_encoded) == (4 if freeze_encoder else 8)
+    assert num_encoded == {"teacher": 4, "student": 0 if freeze_encoder else 4}
+
+
+def test_with_a_cache_each_window_is_encoded_once(train, make_teacher, source, tmp_path) -> None:
+    def cache() -> EncoderCache:
+        return EncoderCache(tmp_path / "cache", 1 << 20, make_teacher().model.encoder)
+
+    first = cache()
+    settings = {"num_steps": 5, "evaluate_every_steps": 5}
+    trained = train(settings=settings, encoder_cache=first, validation=[])
+    again = cache()
+    retrained = train(
+        settings=settings, encoder_cache=again, validation=[], checkpoints=checkpoints_in(tmp_path)
+    )
+    assert again.num_computed == 0
+    assert again.num_found >= 20
+    _assert_same(trained, retrained)
+
+
+def test_a_student_trained_from_the_cache_is_as_good(train, tmp_path, make_teacher) -> None:
+    """The cache rounds encoder outputs to float16, which changes losses by less than 1 %."""
+    cache = EncoderCache(tmp_path / "cache", 1 << 20, make_teacher().model.encoder)
+    cached = train(encoder_cache=cache, checkpoints=checkpoints_in(tmp_path / "a"))
+    exact = train(checkpoints=checkpoints_in(tmp_path / "b"))
+    assert cached.rows[-1].loss == pytest.approx(exact.rows[-1].loss, rel=0.01)
+    assert cached.rows != exact.rows
 
 
 @pytest.mark.parametrize("freeze_encoder", [True, False])
@@ -239,3 +276,23 @@ def test_bfloat16_trains_and_keeps_float32_weights(train) -> None:
     result = train(settings={"dtype": "bfloat16", "num_steps": 20})
     assert result.rows[-1].loss < 0.9 * result.rows[0].loss
     assert {value.dtype for value in _state(result).values()} == {torch.float32}
+
+
+def test_pseudo_labels_alone_need_no_teacher(train, make_teacher) -> None:
+    teacher = make_teacher()
+    with torch.no_grad():
+        teacher.model.decoder.layers[1].fc1.weight.fill_(torch.nan)
+    result = train(teacher=teacher, settings={"kl_weight": 0.0}, validation=[])
+    assert [row.kl for row in result.rows] == [0.0] * 6
+    assert [row.loss for row in result.rows] == [row.ce for row in result.rows]
+
+
+def test_checkpoints_are_also_written_by_time(train, checkpoints) -> None:
+    train(checkpoint_every_s=0.0)
+    assert checkpoints.saved == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_training_states_its_waiting_and_padding(train) -> None:
+    result = train(settings={"batch_size": 10}, micro_batch_size=10)
+    assert 0 <= result.waiting_percent <= 100
+    assert 0 <= result.padding_percent <= 5

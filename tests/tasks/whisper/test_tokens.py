@@ -50,6 +50,12 @@ def test_the_first_timestamp_is_a_target() -> None:
     assert targets == (12, IGNORED, 17, 1, 19, 19, 2, 23, 10)
 
 
+def test_the_prompt_can_be_trained_on() -> None:
+    inputs, targets = inputs_and_targets(PLAIN, SPECIAL, (30, 1), trains_prompt=True)
+    assert inputs == (30, 1, *PLAIN[:-1])
+    assert targets == (IGNORED, PLAIN[0], *PLAIN[1:])
+
+
 def test_an_english_only_prompt_has_no_language() -> None:
     assert inputs_and_targets(ENGLISH_ONLY, SPECIAL)[1] == (IGNORED, 1, 2, 10)
 

@@ -14,7 +14,7 @@ from storage.errors import ShardError, UserError
 from tasks.whisper import features
 from tasks.whisper.decoding import cache
 from tasks.whisper.decoding.layers import DecoderLayers
-from tasks.whisper.encoder import EncoderLayers
+from tasks.whisper.encoding.encoder import EncoderLayers
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine

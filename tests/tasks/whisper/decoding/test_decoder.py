@@ -12,7 +12,7 @@ from configs.schema import Label, Teacher
 from tasks.demo.teacher_model import TEACHER_FOLDER
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.features import LogMel
+from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.model import load_whisper
 from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE
 

@@ -4,11 +4,13 @@ The weights are those of transformers, with projections of the same input fused.
 only; it has no notion of windows or text.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import WhisperForConditionalGeneration
-from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
 from tasks.whisper.decoding.attention import attend, fuse, split_heads
 
@@ -38,13 +40,13 @@ class _Layer:
 class EncoderLayers:
     """A Whisper encoder, from features to its output; equal to that of transformers to rounding."""
 
-    def __init__(self, model: WhisperForConditionalGeneration) -> None:
-        encoder = model.model.encoder
+    def __init__(self, encoder: WhisperEncoder) -> None:
         self._conv1: nn.Conv1d = encoder.conv1
         self._conv2: nn.Conv1d = encoder.conv2
         self._positions: Tensor = encoder.embed_positions.weight
-        num_heads = model.config.encoder_attention_heads
-        self._layers = [_Layer(layer, num_heads) for layer in encoder.layers]
+        num_heads = encoder.config.encoder_attention_heads
+        layers: Iterable[Any] = encoder.layers
+        self._layers = [_Layer(layer, num_heads) for layer in layers]
         self._norm: nn.LayerNorm = encoder.layer_norm
 
     @torch.inference_mode()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from tasks.whisper.features import LogMel
+from tasks.whisper.encoding.features import LogMel
 
 WINDOW_SAMPLES = 32_000
 

@@ -1,0 +1,112 @@
+"""A disposable cache of encoder outputs on disk, which training epochs and students share.
+
+A frozen encoder says the same of the same audio. Values are stored in float16, which rounds them
+by at most 1 part in 2,000. What was just computed is rounded in the same way, so that a result does
+not depend on whether the cache had it.
+"""
+
+import hashlib
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tasks.audio import Samples
+
+_DIGEST_BYTES: Final = 16
+_SUFFIX: Final = ".f16"
+
+
+def encoder_digest(encoder: nn.Module) -> str:
+    """SHA-256 of the names, dtypes and values of the weights."""
+    found = hashlib.sha256()
+    for name, value in sorted(encoder.state_dict().items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+class EncoderCache:
+    """Outputs of one encoder below `folder`; thread-safe, also among processes.
+
+    Nothing is stored once all files of the folder together reach `limit_bytes`, and nothing is
+    replaced: passes over the same data in another order then still find what fitted. A damaged
+    file counts as missing.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int, encoder: nn.Module) -> None:
+        self._folder = folder / encoder_digest(encoder)[:16]
+        self._lock = threading.Lock()
+        self._num_left = limit_bytes - _size_bytes(folder)
+        self.num_found = 0
+        self.num_computed = 0
+
+    def get(self, waveform: Samples) -> Tensor | None:
+        """The output for a waveform, (frames, width) float16 on the CPU, or None.
+
+        A waveform is (samples,) float32 at 16 kHz.
+        """
+        try:
+            data = self._path(waveform).read_bytes()
+        except OSError:
+            return None
+        width = int.from_bytes(data[:4], "little")
+        content, stated = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+        if not width or _digest(content) != stated:
+            return None
+        with self._lock:
+            self.num_found += 1
+        values = np.frombuffer(bytearray(content[4:]), dtype=np.float16)
+        return torch.from_numpy(values).reshape(-1, width)
+
+    def keep(self, waveforms: Sequence[Samples], computed: Tensor) -> list[Tensor]:
+        """Store what was computed, (windows, frames, width), as far as it fits.
+
+        Returns the outputs as `get` would: (frames, width) float16 on the CPU.
+        """
+        outputs = list(computed.to(device="cpu", dtype=torch.float16))
+        for waveform, output in zip(waveforms, outputs, strict=True):
+            self._put(waveform, output)
+        return outputs
+
+    def _put(self, waveform: Samples, output: Tensor) -> None:
+        content = output.shape[-1].to_bytes(4, "little") + output.contiguous().numpy().tobytes()
+        with self._lock:
+            self.num_computed += 1
+            if (size_bytes := len(content) + _DIGEST_BYTES) > self._num_left:
+                return
+            self._num_left -= size_bytes
+        path = self._path(waveform)
+        part = path.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content + _digest(content))
+            part.replace(path)
+        except OSError:  # a full disk: go on without
+            with suppress(OSError):
+                part.unlink()
+            with self._lock:
+                self._num_left = 0
+
+    def _path(self, waveform: Samples) -> Path:
+        name = _digest(waveform.tobytes()).hex()
+        return self._folder / name[:2] / f"{name}{_SUFFIX}"
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(
+        entry.stat().st_size
+        for above, _, names in os.walk(folder)
+        for entry in (Path(above, name) for name in names)
+    )

@@ -1,0 +1,75 @@
+"""The cache of encoder outputs: what it has, what it refuses, and what it survives."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.whisper.encoding.cache import EncoderCache, encoder_digest
+
+
+@pytest.fixture
+def encoder() -> torch.nn.Module:
+    return torch.nn.Linear(3, 4)
+
+
+def waveform(seed: int):
+    return np.random.default_rng(seed).normal(0, 0.1, 1000).astype(np.float32)
+
+
+def outputs(num: int) -> torch.Tensor:
+    return torch.randn(num, 5, 4)
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_what_was_computed_is_found_rounded_to_float16(tmp_path, encoder) -> None:
+    computed = outputs(2)
+    cache = EncoderCache(tmp_path, 1 << 20, encoder)
+    assert cache.get(waveform(0)) is None
+    kept = cache.keep([waveform(0), waveform(1)], computed)
+    for cached in (cache, EncoderCache(tmp_path, 1 << 20, encoder)):
+        for index in range(2):
+            found = cached.get(waveform(index))
+            assert torch.equal(found, kept[index])
+            torch.testing.assert_close(found.float(), computed[index], rtol=1 / 2000, atol=1e-7)
+    assert (cache.num_computed, cache.num_found) == (2, 2)
+
+
+def test_another_encoder_finds_nothing(tmp_path, encoder) -> None:
+    EncoderCache(tmp_path, 1 << 20, encoder).keep([waveform(0)], outputs(1))
+    other = torch.nn.Linear(3, 4)
+    assert encoder_digest(other) != encoder_digest(encoder)
+    assert EncoderCache(tmp_path, 1 << 20, other).get(waveform(0)) is None
+
+
+def test_nothing_is_stored_beyond_the_limit(tmp_path, encoder) -> None:
+    size_bytes = 4 + 5 * 4 * 2 + 16
+    for _ in range(2):  # what is there already counts
+        cache = EncoderCache(tmp_path, 3 * size_bytes, encoder)
+        cache.keep([waveform(seed) for seed in range(5)], outputs(5))
+        assert len(files(tmp_path)) == 3
+    assert sum(cache.get(waveform(seed)) is not None for seed in range(5)) == 3
+
+
+@pytest.mark.parametrize("position", [0, 4, 30, -1])
+def test_a_damaged_file_counts_as_missing(tmp_path, encoder, position) -> None:
+    cache = EncoderCache(tmp_path, 1 << 20, encoder)
+    cache.keep([waveform(0)], outputs(1))
+    (path,) = files(tmp_path)
+    damaged = bytearray(path.read_bytes())
+    damaged[position] ^= 1
+    path.write_bytes(damaged)
+    assert cache.get(waveform(0)) is None
+    path.write_bytes(b"")
+    assert cache.get(waveform(0)) is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, encoder) -> None:
+    in_the_way = tmp_path / "cache"
+    in_the_way.write_bytes(b"")
+    cache = EncoderCache(in_the_way, 1 << 20, encoder)
+    kept = cache.keep([waveform(0)], outputs(1))
+    assert kept[0].shape == (5, 4)
+    assert not cache.num_found
