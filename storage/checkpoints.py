@@ -1,17 +1,14 @@
 """Training checkpoints: the files of a step, complete once the list of them is stored."""
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
 from pydantic import TypeAdapter
 
-from storage.errors import IntegrityError
 from storage.receipt import FileRef
 from storage.record import parse, sealed
 from storage.store import Store
 
-_LOG = logging.getLogger(__name__)
 _LIST: Final = "files.json"
 _FILES: Final = TypeAdapter(dict[str, FileRef])
 _NUM_KEPT: Final = 2
@@ -32,9 +29,7 @@ class StoreCheckpoints:
             with self._store.sink(folder) as sink:
                 sink.write(data)
                 refs[name] = self._store.keep(sink, f"{folder}/{sink.sha256[:8]}.{name}")
-        path = f"{folder}/{_LIST}"
-        self._store.delete(path)  # the list of a damaged checkpoint of the same step
-        self._store.put_if_absent(path, sealed(_FILES.dump_json(refs, indent=1)))
+        self._store.put_if_absent(f"{folder}/{_LIST}", sealed(_FILES.dump_json(refs, indent=1)))
         complete = self._complete_steps()
         oldest = complete[-_NUM_KEPT:][0]
         for path in self._store.list(self._folder):
@@ -44,14 +39,11 @@ class StoreCheckpoints:
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
         """The latest complete step and its files; None if there is none.
 
-        A damaged checkpoint is left out with a warning: training goes on from the one before.
+        Raises `IntegrityError` if a file or the list of them is damaged. Without that step, the one
+        before is the latest.
         """
-        for step in reversed(self._complete_steps()):
-            try:
-                return step, self._files(step)
-            except IntegrityError as error:
-                _LOG.warning("the checkpoint of step %d is left out: %s", step, error)
-        return None
+        complete = self._complete_steps()
+        return (complete[-1], self._files(complete[-1])) if complete else None
 
     def clear(self) -> None:
         """Delete all steps, once the training has ended."""

@@ -272,7 +272,7 @@ def training(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Ma
 
 
 @pytest.mark.parametrize("name", CHECKPOINT)
-def test_a_training_starts_over_from_a_damaged_checkpoint(
+def test_a_training_goes_on_without_a_damaged_checkpoint(
     finished: Finished, training: Mapping[str, bytes], name: str, tmp_path: Path
 ) -> None:
     trial = finished.begin(tmp_path, STAGE_NAMES[0], retries=0)

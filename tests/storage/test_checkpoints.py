@@ -1,10 +1,9 @@
 """Checkpoints in a store: complete or absent, and one to fall back on."""
 
-import logging
-
 import pytest
 
 from storage.checkpoints import StoreCheckpoints
+from storage.errors import IntegrityError
 from storage.store import Store
 
 pytestmark = pytest.mark.parametrize("root", ["local", "s3"], indirect=True)
@@ -50,20 +49,17 @@ def test_a_step_without_its_list_is_incomplete(store: Store, checkpoints: StoreC
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "files.json"])
-def test_a_damaged_step_is_left_out_with_a_warning(
-    store: Store, checkpoints: StoreCheckpoints, caplog: pytest.LogCaptureFixture, name: str
+def test_a_damaged_step_is_named_and_can_be_left_out(
+    store: Store, checkpoints: StoreCheckpoints, name: str
 ) -> None:
     for step in (2, 4):
         checkpoints.save(step, files(step))
     damage(store, 4, name)
-    with caplog.at_level(logging.WARNING):
-        assert checkpoints.latest() == (2, files(2))
-    assert "step 4 is left out" in caplog.text
+    with pytest.raises(IntegrityError) as raised:
+        checkpoints.latest()
+    assert name in raised.value.path
+    for path in store.list("distil/f00d/checkpoints/step-00000004"):
+        store.delete(path)
+    assert checkpoints.latest() == (2, files(2))
     checkpoints.save(4, files(4))
     assert checkpoints.latest() == (4, files(4))
-
-
-def test_without_a_whole_step_there_is_none(store: Store, checkpoints: StoreCheckpoints) -> None:
-    checkpoints.save(2, files(2))
-    damage(store, 2, "state.json")
-    assert checkpoints.latest() is None
