@@ -26,6 +26,7 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.device_pool import device_pool
+from tasks.distil.outlook import Outlook
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
@@ -200,6 +201,8 @@ def distil_task(
     """Train the student of a manifest; a retry continues from the last checkpoint."""
     from tasks.distil.make import make_student_of
 
+    outlook = Outlook.of(config, published.content.num_windows, published.totals["all"].hours)
+    get_run_logger().info("training: %s", outlook)
     device_pool(config.runtime.devices).close()  # training needs their memory
     store = Store(config.root, config.runtime.scratch)
     return make_student_of(config, store, published, receipt_path, validation, on_step)

@@ -12,9 +12,10 @@ from flows.commands.screen import complain, on_screen
 from flows.commands.views.estimate import estimate_view
 from flows.commands.views.run import run_view
 from flows.local_run import run_locally
-from flows.state.estimate import estimate_anywhere
+from flows.state.estimate import estimate_anywhere, total
 from flows.state.summary import read_summary
 from storage.errors import UserError
+from tasks.distil.outlook import Outlook
 from tasks.stages import stage_named
 
 
@@ -45,7 +46,10 @@ def command(
 
 
 def _print_plan(config: Path, *, as_json: bool) -> None:
-    found, problem = estimate_anywhere(*open_run(config))
+    settings, store = open_run(config)
+    found, problem = estimate_anywhere(settings, store)
+    together = total(found)
     if problem:
         complain(f"{problem}; estimated as if nothing were done")
-    show(estimate_view(found), as_json=as_json)
+    training = Outlook.of(settings, together.windows, together.hours)
+    show(estimate_view(found, training), as_json=as_json)

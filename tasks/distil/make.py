@@ -16,7 +16,7 @@ from storage.manifest import Manifest
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.distil.caching import why_not_cached
+from tasks.distil.outlook import Outlook
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
@@ -111,7 +111,7 @@ def _examples(
 def _encoder_cache(
     config: RunConfig, store: Store, teacher: LoadedWhisper, num_windows: int
 ) -> EncoderCache | None:
-    if why_not_cached(config, num_windows) is not None:
+    if Outlook.of(config, num_windows, 0.0).why_not_cached is not None:
         return None
     limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
     folder = store.scratch_folder() / "encoder-cache"

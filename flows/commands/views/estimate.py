@@ -6,6 +6,7 @@ from typing import Final
 from flows.commands.render import Figures, Part, View
 from flows.commands.views.words import hours_text
 from flows.state.estimate import LABEL_SPEED, WINDOWS_PER_S, Estimate, total
+from tasks.distil.outlook import Outlook
 from tasks.stages import SHARD_STAGES
 
 _LEGEND: Final = (
@@ -17,9 +18,10 @@ _LEGEND: Final = (
 )
 
 
-def estimate_view(estimates: Sequence[Estimate]) -> View:
-    """What each corpus takes, and how many shards each stage has to process."""
-    return View({"corpora": estimates, "total": total(estimates)}, _estimate_parts(estimates))
+def estimate_view(estimates: Sequence[Estimate], training: Outlook) -> View:
+    """What each corpus takes, how many shards each stage has to process, and the training."""
+    value = {"corpora": estimates, "total": total(estimates), "training": training}
+    return View(value, [*_estimate_parts(estimates), f"Training, before the filter: {training}"])
 
 
 def _estimate_parts(estimates: Sequence[Estimate]) -> Iterator[Part]:

@@ -34,6 +34,7 @@ from storage.receipts import Failure
 from storage.shard import ShardKey
 from tasks.corpora.catalogue import read_catalogue
 from tasks.corpora.registry import CORPORA
+from tasks.distil.outlook import Outlook
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
@@ -288,6 +289,16 @@ def estimate(corpus: str) -> Estimate:
     )
 
 
+TRAINING = Outlook(
+    num_steps=80_000,
+    batch_size=256,
+    num_windows=15_905_880,
+    epochs=1.3,
+    hours=67_332.3,
+    cache_gb=10.0,
+    why_not_cached="runtime.encoder_cache_gb is 0",
+)
+
 SWEEP = Sweep(
     [
         SweepLine(
@@ -336,7 +347,7 @@ VIEWS = {
     "manifest list": manifests_view([manifest(1), manifest(12)]),
     "manifest show": manifest_view(manifest()),
     "manifest diff": difference_view(DIFFERENCE),
-    "plan": estimate_view([estimate(corpus) for corpus in NINE]),
+    "plan": estimate_view([estimate(corpus) for corpus in NINE], TRAINING),
     "sweep": sweep_view(SWEEP),
     "run": run_view(
         RunSummary(
@@ -381,7 +392,7 @@ def test_the_keys_of_json_are_those_that_programs_know() -> None:
         value = data[0] if isinstance(data, list) else data
         return set(value if isinstance(value, Mapping) else type(value).model_fields)
 
-    assert keys("plan") == {"corpora", "total"}
+    assert keys("plan") == {"corpora", "total", "training"}
     assert keys("sweep") == {"lines", "remarks"}
     assert keys("doctor") == {"subject", "state", "found", "next_step"}
     assert keys("manifest list") == {"name", "number", "digest", "published_at", "totals"}
