@@ -126,7 +126,7 @@ def distil(config: str) -> str:
     validation = validation_audio(states)
     receipt = find_student(settings, store, states, published)
     if receipt is None:
-        num_steps = settings.distil.num_steps
+        num_steps = settings.distil.steps_for(published.content.num_windows)
         shown = (
             progress().bar("distil", num_steps, "steps"),
             ArtifactBar("distil", num_steps, "steps"),

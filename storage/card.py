@@ -7,6 +7,7 @@ from typing import Final
 from storage.errors import IntegrityError
 
 _SEAL: Final = re.compile(r"\n<!-- sha256 ([0-9a-f]{64}) -->\n\Z")
+_END: Final = ".\n"  # of the last sentence
 _REMAINS: Final = re.compile(r"<!-- sha256 | -->\n\Z")
 
 
@@ -19,15 +20,15 @@ def opened_card(data: bytes, path: str) -> str:
     """The text of the card stored at `path`; raises `IntegrityError` if it is damaged.
 
     A card without a checksum is accepted, since older ones have none, but not one with the remains
-    of a checksum.
+    of a checksum or without its end.
     """
     try:
         whole = data.decode()
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{path} is damaged: it is not UTF-8", path) from error
     if (seal := _SEAL.search(whole)) is None:
-        if _REMAINS.search(whole):
-            raise IntegrityError(f"{path} is damaged: its checksum is incomplete", path)
+        if _REMAINS.search(whole) or not whole.endswith(_END):
+            raise IntegrityError(f"{path} is damaged: it is incomplete", path)
         return whole
     text = whole[: seal.start()]
     if (found := _sha256(text)) != seal[1]:

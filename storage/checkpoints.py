@@ -29,7 +29,7 @@ class StoreCheckpoints:
             with self._store.sink(folder) as sink:
                 sink.write(data)
                 refs[name] = self._store.keep(sink, f"{folder}/{sink.sha256[:8]}.{name}")
-        self._store.put_if_absent(f"{folder}/{_LIST}", sealed(_FILES.dump_json(refs, indent=1)))
+        self._store.put_if_absent(self.location(step), sealed(_FILES.dump_json(refs, indent=1)))
         complete = self._complete_steps()
         oldest = complete[-_NUM_KEPT:][0]
         for path in self._store.list(self._folder):
@@ -43,15 +43,20 @@ class StoreCheckpoints:
         before is the latest.
         """
         complete = self._complete_steps()
-        return (complete[-1], self._files(complete[-1])) if complete else None
+        return (complete[-1], self.files(complete[-1])) if complete else None
+
+    def location(self, step: int) -> str:
+        """The path of the list of the files of a step, below the root."""
+        return f"{self._step_folder(step)}/{_LIST}"
 
     def clear(self) -> None:
         """Delete all steps, once the training has ended."""
         for path in self._store.list(self._folder):
             self._store.delete(path)
 
-    def _files(self, step: int) -> dict[str, bytes]:
-        listed = f"{self._step_folder(step)}/{_LIST}"
+    def files(self, step: int) -> dict[str, bytes]:
+        """The files of a complete step; raises `IntegrityError` if one of them is damaged."""
+        listed = self.location(step)
         files: dict[str, bytes] = {}
         for name, ref in parse(self._store.read(listed), listed, _FILES.validate_json).items():
             with self._store.fetch(ref) as path:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -22,6 +23,9 @@ from storage.faults import translated_errors
 from storage.private import private_folder
 from storage.receipt import FileRef
 from storage.sink import HashingSink, hash_file
+
+_PRIVATE: Final[set[tuple[int, ...]]] = set()
+"""Folders that this process has checked, which takes long where there are many files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +204,10 @@ class Store:
         else:
             folder = Path(tempfile.gettempdir()) / f"distillery-{os.getuid()}"
         with translated_errors("write to", str(folder), is_local=True):
-            if is_shared:
+            if is_shared and _identity(folder) not in _PRIVATE:
                 private_folder(folder, otherwise="set runtime.scratch to another folder")
-            else:
+                _PRIVATE.add(_identity(folder))  # nobody else can change it from here on
+            elif not is_shared:
                 folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -234,6 +239,15 @@ def _check(ref: FileRef, path: Path, *, verify: bool) -> None:
         raise IntegrityError(
             f"{ref.path} has sha256 {found}, its receipt says {ref.sha256}", ref.path
         )
+
+
+def _identity(folder: Path) -> tuple[int, ...]:
+    """Which folder that is, and who may change it; empty if there is none."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_mode, found.st_uid
 
 
 def _relative(full: str, base: str) -> str:

@@ -17,7 +17,6 @@ from flows.state.keep_rate import Share, abnormal, past_shares
 from flows.state.publication import training_shards
 from flows.state.shard_state import ShardState
 from flows.state.status import relisted_advice
-from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef
 from storage.store import Store
@@ -190,7 +189,7 @@ def swept_files(
 
     def one(shard: tuple[FileRef, FilterContext]) -> tuple[Amount, list[Amount]]:
         file, context = shard
-        with unverified(store, file) as path, pq.ParquetFile(path) as parquet:
+        with store.fetch(file) as path, pq.ParquetFile(path) as parquet:
             evidence = parquet.read(columns=columns_needed(settings, context))
         return sweep(evidence, settings, context, thresholds)
 

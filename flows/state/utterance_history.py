@@ -15,7 +15,6 @@ from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.shard_state import ShardState
 from flows.state.status import relisted_advice
-from flows.state.verification import unverified
 from storage.errors import UserError
 from storage.receipt import FileRef, Receipt
 from storage.schema import REJECTED
@@ -270,7 +269,7 @@ def _rows(
     """The rows of a stored table that have one of `ids` in `column`, a column of ids or lists."""
     if file is None:
         return []
-    with unverified(store, file) as path:
+    with store.fetch(file) as path:
         names = pq.read_table(path, columns=[column]).column(column).combine_chunks()
         id_array = pa.array(sorted(ids), pa.string())
         if pa.types.is_list(names.type):

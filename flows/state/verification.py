@@ -1,12 +1,9 @@
 """Whether stored files are unchanged, and which command repairs one that is not."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
-
-import pyarrow as pa
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
@@ -117,20 +114,6 @@ def _command(
     return f"{command}, with the configuration that published {number}: this one has changed"
 
 
-@contextmanager
-def unverified(store: Store, file: FileRef) -> Iterator[Path]:
-    """A stored table for somebody to look at, from which nothing is made; so it is not hashed.
-
-    Raises `IntegrityError` if it cannot be read because it is damaged.
-    """
-    with store.fetch(file, verify=False) as path:
-        try:
-            yield path
-        except (pa.ArrowException, OSError):
-            with store.fetch(file):
-                raise
-
-
 def verify_file(store: Store, file: Producer) -> None:
     """Read a stored file and compare it with its digest; raises `IntegrityError` if it differs.
 
@@ -162,7 +145,8 @@ def _verify(store: Store, file: Producer) -> None:
         case Kind.CARD:
             opened_card(store.read(path), path)
         case Kind.CHECKPOINT:
-            StoreCheckpoints(store, file.folder.rpartition("/")[0]).latest()
+            above, _, step = file.folder.rpartition("/step-")
+            StoreCheckpoints(store, above).files(int(step))
         case Kind.REPORT:
             load_report(store, path)
 

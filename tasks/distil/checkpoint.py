@@ -1,7 +1,6 @@
 """Snapshots of a training as files: tensors as safetensors, everything else as JSON."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from typing import Final, Protocol
@@ -16,7 +15,6 @@ from tasks.whisper.model import find_not_finite
 Tensors = dict[str, torch.Tensor]
 
 _FORMAT: Final = 1
-_NAME = re.compile(r"step-(\d{8,})$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +64,9 @@ class Checkpoints(Protocol):
         """The files of the highest complete step, compared as a number; None if there is none."""
         ...
 
-
-def checkpoint_name(step: int) -> str:
-    """The folder name of a step, padded with zeros."""
-    return f"step-{step:08d}"
-
-
-def checkpoint_step(name: str) -> int | None:
-    """The step of a name from `checkpoint_name`; None for other names."""
-    match = _NAME.search(name)
-    return int(match[1]) if match else None
+    def location(self, step: int) -> str:
+        """The path of a file of a step, below the root of its storage, which an error names."""
+        ...
 
 
 def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, bytes]:
@@ -107,6 +98,8 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
     """
     try:
         state = json.loads(files["state.json"])
+        if state["format"] != _FORMAT:
+            raise ValueError(f"its format is {state['format']}")
         columns = state["columns"]
         snapshot = Snapshot(
             step=state["step"],
@@ -124,8 +117,7 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise IntegrityError(
             f"the checkpoint cannot be read: {type(error).__name__}: {error}; expected a state of"
-            f" format {_FORMAT} in {', '.join(sorted(files)) or 'its files'}; delete it to start"
-            " over"
+            f" format {_FORMAT} in {', '.join(sorted(files)) or 'its files'}"
         ) from error
     _refuse_other_settings(made_with, settings)
     _refuse_not_finite(snapshot)
@@ -137,7 +129,7 @@ def _refuse_not_finite(snapshot: Snapshot) -> None:
         if (name := find_not_finite(tensors)) is not None:
             raise IntegrityError(
                 f"the checkpoint of step {snapshot.step} has NaN or infinite weights in {name},"
-                " expected finite numbers; delete it to start over"
+                " expected finite numbers"
             )
 
 
@@ -146,7 +138,7 @@ def _refuse_other_settings(made_with: Mapping[str, object], settings: Mapping[st
         if made_with.get(name) != value:
             raise IntegrityError(
                 f"the checkpoint was made with distil.{name} = {made_with.get(name)!r}, this"
-                f" training has {value!r}: delete the checkpoint, or restore its settings"
+                f" training has {value!r}"
             )
 
 

@@ -91,7 +91,7 @@ def restore_weights(
             if parameter.shape != value.shape:
                 raise IntegrityError(
                     f"weight {name} of the checkpoint has shape {tuple(value.shape)}, the student's"
-                    f" {tuple(parameter.shape)}: it is of another model; delete it and start over"
+                    f" {tuple(parameter.shape)}: it is of another model"
                 )
             parameter.copy_(value)
 

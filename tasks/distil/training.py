@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from storage.errors import ShardError
+from storage.errors import IntegrityError, ShardError
 from tasks.distil.batch import Prepared
 from tasks.distil.checkpoint import (
     Best,
@@ -29,6 +29,7 @@ from tasks.distil.optimise import (
     trainable,
 )
 from tasks.distil.step import MeanLoss, Pair, add_gradients, on_device
+from tasks.whisper.model import find_not_finite
 
 Validate = Callable[[WhisperForConditionalGeneration], float]
 """The score of a student, on its device; lower is better."""
@@ -73,9 +74,12 @@ class Training:
         """Load the latest checkpoint, if there is one."""
         if (latest := self._checkpoints.latest()) is None:
             return
-        snapshot = from_files(latest[1], self._made_with)
-        restore_weights(self.pair.student, snapshot.weights)
-        restore_optimizer(self._optimizer, self.pair.student, snapshot.optimizer)
+        try:
+            snapshot = from_files(latest[1], self._made_with)
+            restore_weights(self.pair.student, snapshot.weights)
+            restore_optimizer(self._optimizer, self.pair.student, snapshot.optimizer)
+        except IntegrityError as error:
+            raise IntegrityError(str(error), self._checkpoints.location(latest[0])) from error
         self.step, self._best, self._rows = snapshot.step, snapshot.best, list(snapshot.rows)
         self._saved_step = snapshot.step
 
@@ -135,9 +139,16 @@ class Training:
         """Write a checkpoint, unless the last one is of this step."""
         if self.step == self._saved_step:
             return
+        weights = self._weights()
+        if (name := find_not_finite(weights)) is not None:
+            raise ShardError(
+                f"after step {self.step} the weights {name} are NaN or infinite: lower"
+                " distil.peak_learning_rate, or set distil.dtype to float32; the last checkpoint"
+                " is kept"
+            )
         snapshot = Snapshot(
             step=self.step,
-            weights=self._weights(),
+            weights=weights,
             optimizer=optimizer_tensors(self._optimizer, self.pair.student),
             best=self._best,
             rows=self._rows,

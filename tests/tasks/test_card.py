@@ -117,5 +117,5 @@ def test_a_stored_manifest_renders_to_the_same_card(published: Manifest) -> None
 
 def test_a_card_is_read_from_the_store_or_rendered(published: Manifest, store: Store) -> None:
     assert read_card(store, published) == render_card(published)
-    store.put_if_absent(card_path("full", 3), b"as published\n")
-    assert read_card(store, published) == "as published\n"
+    store.put_if_absent(card_path("full", 3), b"as published.\n")
+    assert read_card(store, published) == "as published.\n"

@@ -1,5 +1,6 @@
 """The view of a run's status: a row for each corpus, a column for each stage."""
 
+import shlex
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ def status_view(status: Status, config: str) -> View:
 
     `config` is the path of the configuration, for the commands that repair failed shards.
     """
-    return View(status, status_parts(status, config))
+    return View(status, status_parts(status, shlex.quote(config)))
 
 
 def status_parts(status: Status, config: str) -> Iterator[Part]:

@@ -8,6 +8,7 @@ not depend on whether the cache had it.
 import hashlib
 import os
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ from tasks.audio import Samples
 
 _DIGEST_BYTES: Final = 16
 _SUFFIX: Final = ".f16"
+_PART: Final = ".part"
+_ABANDONED_S: Final = 3600.0
 
 
 def encoder_digest(encoder: nn.Module) -> str:
@@ -36,9 +39,9 @@ def encoder_digest(encoder: nn.Module) -> str:
 class EncoderCache:
     """Outputs of one encoder below `folder`; thread-safe, also among processes.
 
-    Nothing is stored once all files of the folder together reach `limit_bytes`, and nothing is
-    replaced: passes over the same data in another order then still find what fitted. A damaged
-    file counts as missing.
+    Nothing is stored once all files of the folder together reach `limit_bytes`, as this process
+    sees it, and nothing is replaced: passes over the same data in another order then still find
+    what fitted. A damaged file counts as missing.
     """
 
     def __init__(self, folder: Path, limit_bytes: int, encoder: nn.Module) -> None:
@@ -84,7 +87,7 @@ class EncoderCache:
                 return
             self._num_left -= size_bytes
         path = self._path(waveform)
-        part = path.with_name(f".{uuid.uuid4().hex}.part")
+        part = path.with_name(f"{uuid.uuid4().hex}{_PART}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(content + _digest(content))
@@ -105,8 +108,14 @@ def _digest(data: bytes) -> bytes:
 
 
 def _size_bytes(folder: Path) -> int:
-    return sum(
-        entry.stat().st_size
-        for above, _, names in os.walk(folder)
-        for entry in (Path(above, name) for name in names)
-    )
+    """The size of all files; what a killed process left unfinished is removed."""
+    total = 0
+    for above, _, names in os.walk(folder):
+        for entry in (Path(above, name) for name in names):
+            with suppress(FileNotFoundError):  # another process has just finished it
+                found = entry.stat()
+                if entry.suffix == _PART and found.st_mtime < time.time() - _ABANDONED_S:
+                    entry.unlink()
+                else:
+                    total += found.st_size
+    return total

@@ -16,7 +16,6 @@ from transformers import (
 from configs.schema import Distil
 from tasks.audio import encode_flac
 from tasks.distil.batch import Preparer
-from tasks.distil.checkpoint import checkpoint_name, checkpoint_step
 from tasks.reading.examples import Clip, Example
 from tasks.whisper.tokens import SpecialTokens
 from tests.tasks.conftest import SENTENCES
@@ -37,7 +36,7 @@ class FolderCheckpoints:
         scratch.mkdir(parents=True)
         for name, data in files.items():
             (scratch / name).write_bytes(data)
-        scratch.rename(self.folder / checkpoint_name(step))
+        scratch.rename(self.folder / f"step-{step}")
         self.saved.append(step)
         for old in sorted(self._steps())[:-2]:
             for path in self._steps()[old].iterdir():
@@ -52,7 +51,11 @@ class FolderCheckpoints:
 
     def _steps(self) -> dict[int, Path]:
         found = self.folder.iterdir() if self.folder.exists() else ()
-        return {step: path for path in found if (step := checkpoint_step(path.name)) is not None}
+        steps = (path for path in found if path.name.startswith("step-"))
+        return {int(path.name.removeprefix("step-")): path for path in steps}
+
+    def location(self, step: int) -> str:
+        return f"step-{step}/state.json"
 
 
 class ListSource:

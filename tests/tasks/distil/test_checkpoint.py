@@ -10,8 +10,6 @@ from tasks.distil.checkpoint import (
     Best,
     Snapshot,
     TrainingRow,
-    checkpoint_name,
-    checkpoint_step,
     from_files,
     to_files,
 )
@@ -75,15 +73,6 @@ def test_other_settings_are_refused() -> None:
     files = to_files(_snapshot(None), SETTINGS)
     with pytest.raises(IntegrityError, match=r"distil\.num_steps = 20, this training has 40"):
         from_files(files, SETTINGS | {"num_steps": 40})
-
-
-def test_steps_are_compared_as_numbers() -> None:
-    steps = [5, 99_999_999, 100_000_000, 20]
-    names = [checkpoint_name(step) for step in steps]
-    assert [checkpoint_step(name) for name in names] == steps
-    assert max(names, key=checkpoint_step) == "step-100000000"
-    assert checkpoint_name(5) == "step-00000005"
-    assert checkpoint_step("step-12.part") is None
 
 
 def test_state_is_plain_json() -> None:
