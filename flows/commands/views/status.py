@@ -24,7 +24,7 @@ def status_view(status: Status, config: str) -> View:
 
     `config` is the path of the configuration, for the commands that repair failed shards.
     """
-    return View(status, status_parts(status, shlex.quote(config)))
+    return View(status, status_parts(status, config))
 
 
 def status_parts(status: Status, config: str) -> Iterator[Part]:
@@ -44,7 +44,7 @@ def status_parts(status: Status, config: str) -> Iterator[Part]:
     if all(line.shards.missing + line.shards.failed == 0 for line in status.stages):
         yield "Everything is done."
     else:
-        yield Command("To continue: ", f"distillery run {config}")
+        yield Command("To continue: ", f"distillery run {shlex.quote(config)}")
 
 
 def _fill(lines: Sequence[StageStatus]) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _rejected(lines: Sequence[StageStatus], config: str) -> Iterator[str]:
         by_corpus[line.corpus].update(line.quarantined)
     if any(by_corpus.values()):
         yield ""
-        yield f"Rejected rows (distillery explain {config} --reason REASON lists them):"
+        yield f"Rejected rows (distillery explain {shlex.quote(config)} --reason REASON lists them):"
         yield from reason_lines(by_corpus)
 
 
