@@ -67,7 +67,8 @@ def _rejected(lines: Sequence[StageStatus], config: str) -> Iterator[str]:
         by_corpus[line.corpus].update(line.quarantined)
     if any(by_corpus.values()):
         yield ""
-        yield f"Rejected rows (distillery explain {shlex.quote(config)} --reason REASON lists them):"
+        explain = f"distillery explain {shlex.quote(config)} --reason REASON"
+        yield f"Rejected rows ({explain} lists them):"
         yield from reason_lines(by_corpus)
 
 
