@@ -1,5 +1,6 @@
 """Training checkpoints: the files of a step, complete once the list of them is stored."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +13,7 @@ from storage.store import Store
 _LIST: Final = "files.json"
 _FILES: Final = TypeAdapter(dict[str, FileRef])
 _NUM_KEPT: Final = 2
+_STEP: Final = re.compile(r"/step-([0-9]{8,})/")
 
 
 class StoreCheckpoints:
@@ -32,8 +34,8 @@ class StoreCheckpoints:
         self._store.put_if_absent(self.location(step), sealed(_FILES.dump_json(refs, indent=1)))
         complete = self._complete_steps()
         oldest = complete[-_NUM_KEPT:][0]
-        for path in self._store.list(self._folder):
-            if self._step_of(path) < oldest:
+        for path, of_step in self._stored().items():
+            if of_step < oldest:
                 self._store.delete(path)
 
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
@@ -51,7 +53,7 @@ class StoreCheckpoints:
 
     def clear(self) -> None:
         """Delete all steps, once the training has ended."""
-        for path in self._store.list(self._folder):
+        for path in self._stored():
             self._store.delete(path)
 
     def files(self, step: int) -> dict[str, bytes]:
@@ -65,11 +67,13 @@ class StoreCheckpoints:
 
     def _complete_steps(self) -> list[int]:
         """In rising order."""
-        listed = (path for path in self._store.list(self._folder) if path.endswith(f"/{_LIST}"))
-        return sorted(map(self._step_of, listed))
+        return sorted(step for path, step in self._stored().items() if path == self.location(step))
+
+    def _stored(self) -> dict[str, int]:
+        """Step by path of the files of all steps; what others left in the folder is ignored."""
+        below = self._store.list(self._folder)
+        found = {path: _STEP.match(path, len(self._folder)) for path in below}
+        return {path: int(match[1]) for path, match in found.items() if match is not None}
 
     def _step_folder(self, step: int) -> str:
         return f"{self._folder}/step-{step:08d}"
-
-    def _step_of(self, path: str) -> int:
-        return int(path.removeprefix(f"{self._folder}/step-").split("/")[0])

@@ -1,5 +1,6 @@
 """The receipts and failures of a split, read from one listing and a summary file."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from storage.store import Store, StoredFile
 
 _RECEIPT = ".receipt.json"
 _FAILURE = ".failure.json"
+_FAILURE_NAME = re.compile(r"[0-9]{5,}\.failure\.json")
 _SUMMARY = ".summary.json"
 _NUM_READERS = 16
 _ALWAYS = "9999"  # later than every time: of a receipt that does not state when it was written
@@ -74,7 +76,7 @@ class Split:
         done_at: dict[ShardKey, str] = {}
         for one in receipts:
             done_at[one.key] = max(one.finished_at or _ALWAYS, done_at.get(one.key, ""))
-        contents = _read_each(store, [path for path in listing if path.endswith(_FAILURE)])
+        contents = _read_each(store, list(filter(_is_failure, listing)))
         failures = (Failure.read(data, path) for path, data in contents.items())
         # a shard that was made of other input before can fail with the present one
         current = (
@@ -164,6 +166,11 @@ def read_receipts(store: Store, listing: Mapping[str, StoredFile]) -> dict[str, 
     contents = _read_each(store, [path for path in wanted if path not in found])
     found |= {path: Receipt.parse(data, path) for path, data in contents.items()}
     return {path: found[path] for path in wanted if path in found}
+
+
+def _is_failure(path: str) -> bool:
+    """Other programs leave files of their own, such as `._00000.failure.json`."""
+    return _FAILURE_NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _summarised(store: Store, paths: Sequence[str]) -> Iterator[Summarised]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from configs.schema import Columns
 from storage.outcome import quarantined
 from tasks.corpora.base import Member, Raw, Segment, Unplanned, checked_segment
-from tasks.corpora.tables import ANYTHING, audio_in, parquet_rows
+from tasks.corpora.tables import ANYTHING, Unconvertible, audio_in, parquet_rows
 from tasks.corpora.validity import MAX_S, shown
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".sph")
@@ -123,9 +123,11 @@ def _item(
     """The segment of a row; `audio` is a member or a path."""
     try:
         if columns.id is not None:
+            _check_values({columns.id: values.get(columns.id)})
             if (own_id := _text_or_none(values.get(columns.id))) is None:
                 raise _InvalidRowError("no_id", f"{columns.id} of {place.name}")
             place = replace(place, name=own_id)
+        _check_values(values)
         member = audio if isinstance(audio, Member) else _located(audio, table, files)
         text = "" if columns.text is None else values.get(columns.text)
         if not isinstance(text, str):
@@ -146,6 +148,12 @@ def _item(
         start_s=start_s,
         end_s=end_s,
     )
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, Unconvertible):
+            raise _InvalidRowError("malformed_value", f"{name}: {shown(value.reason)}")
 
 
 def _times(values: Mapping[str, Any], columns: Columns) -> tuple[float, float | None, float | None]:
@@ -185,7 +193,7 @@ def _seconds(value: object) -> float | None:
         return None
     try:
         seconds = math.nan if isinstance(value, bool) else float(str(value))
-    except ValueError:
+    except (RecursionError, ValueError):
         seconds = math.nan
     if not 0 <= seconds <= MAX_S:  # also for NaN
         raise _InvalidRowError("malformed_times", f"{shown(value)} is not a time in seconds")

@@ -13,6 +13,15 @@ from tasks.corpora.validity import shown
 
 _BATCH_ROWS: Final = 4_096
 _SHOWN_CHARS: Final = 200
+_UNCONVERTIBLE: Final = (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError)
+"""What Arrow raises for a value that Python cannot have; the last for an unknown time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unconvertible:
+    """In place of a value that Python cannot have, such as a date after the year 9999."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,9 @@ def parquet_rows(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a Parquet file with their numbers, from 0.
 
-    Bytes of a text that are not UTF-8 become lone surrogates, which no `Segment` may have. Raises
-    `ShardError` if the file is damaged, or a column is missing or has values of another kind.
+    Bytes of a text that are not UTF-8 become lone surrogates, which no `Segment` may have. A value
+    of `ANYTHING` can be `Unconvertible`. Raises `ShardError` if the file is damaged, or a column is
+    missing or has values of another kind.
     """
     try:
         with raw.open(file) as opened:
@@ -58,7 +68,7 @@ def parquet_rows(
                     yield number, row
                     number += 1
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        # Arrow raises any of these for damage: the last two for times and texts of the file itself
+        # Arrow raises any of these for damage: the last two for names and lengths in the footer
         reason = shown(str(error).partition("\n")[0])
         raise ShardError(f"{file.name} is not a complete Parquet file: {reason}") from error
 
@@ -89,7 +99,7 @@ def _check_columns(file: Member, schema: pa.Schema, columns: Mapping[str, Column
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
-    except UnicodeDecodeError:  # in one row: the others are not lost with it
+    except _UNCONVERTIBLE:  # in one row: the others are not lost with it
         columns = {name: _decoded(batch.column(name)) for name in batch.schema.names}
         rows = [
             dict(zip(columns, values, strict=True))
@@ -99,13 +109,20 @@ def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def _decoded(column: pa.Array) -> list[Any]:
-    """The values of a column, with lone surrogates for bytes of a text that are not UTF-8."""
+    """The values of a column, one by one; bytes that are not UTF-8 become lone surrogates."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not _is_text(column.type):
-        return list(column.to_pylist())
+        return [_converted(value) for value in column]
     data = column.cast(pa.large_binary()).to_pylist()
     return [one if one is None else one.decode(errors="surrogateescape") for one in data]
+
+
+def _converted(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except _UNCONVERTIBLE as error:
+        return Unconvertible(f"{type(error).__name__}: {error}".partition("\n")[0])
 
 
 def audio_in(file: Member, row: int, column: str = "audio") -> Member:

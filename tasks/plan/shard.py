@@ -1,6 +1,7 @@
 """Assigns segments to shards: deterministic, append-only, keeping speakers together."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from pathlib import PurePosixPath
@@ -95,6 +96,8 @@ def _first_of_each_id(
     kept: list[Segment] = []
     rejected: list[Rejected] = []
     known |= {item.id for item in items if isinstance(item, Segment)}
+    # kept for each id: counting from 2 again takes quadratic time if many rows have one id
+    numbers = defaultdict[str, Iterator[int]](lambda: count(2))
     for item in items:
         if isinstance(item, Segment) and item.id not in planned:
             kept.append(item)
@@ -103,14 +106,15 @@ def _first_of_each_id(
             rejected.append(item.row)
             known.add(item.row.id)
         else:
-            rejected.append(quarantined(_numbered(_id(item), known), "duplicate_id"))
-            known.add(rejected[-1].id)
+            name = _numbered(_id(item), known, numbers[_id(item)])
+            rejected.append(quarantined(name, "duplicate_id"))
+            known.add(name)
     return kept, rejected
 
 
-def _numbered(row_id: str, known: Collection[str]) -> str:
+def _numbered(row_id: str, known: Collection[str], numbers: Iterator[int]) -> str:
     """The id of a further row with the id `row_id`: `a#2`, `a#3` and so on."""
-    return next(name for n in count(2) if (name := f"{row_id}#{n}") not in known)
+    return next(name for n in numbers if (name := f"{row_id}#{n}") not in known)
 
 
 def within(shards: Sequence[PlannedShard], limit_hours: float | None) -> tuple[PlannedShard, ...]:

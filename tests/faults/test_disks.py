@@ -76,6 +76,12 @@ def test_jumps_of_the_clock_change_nothing_and_delete_nothing(
         trial.command("run", CONFIG)
         trial.command("gc", CONFIG, "--delete")
         finished.check(trial)
+    years = Random(20)
+    for path, receipt in trial.receipts().items():
+        elsewhen = {"finished_at": f"{years.randrange(1970, 2100)}-01-01T00:00:00+00:00"}
+        (trial.data / path).write_bytes(receipt.model_copy(update=elsewhen).encode())
+    trial.command("run", CONFIG)
+    finished.check(trial)
     garbage = trial.data / "label" / ".lost.part"
     for shift_s, is_kept in ((DECADE_S, True), (-DECADE_S, False)):
         garbage.write_bytes(b"half")

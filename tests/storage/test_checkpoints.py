@@ -48,6 +48,19 @@ def test_a_step_without_its_list_is_incomplete(store: Store, checkpoints: StoreC
     assert checkpoints.latest() == (4, files(4))
 
 
+def test_files_of_others_are_ignored(store: Store, checkpoints: StoreCheckpoints) -> None:
+    folder = "distil/f00d/checkpoints"
+    others = {f"{folder}/{name}" for name in (".DS_Store", "step-x/files.json", "files.json")}
+    for path in others:
+        store.put_if_absent(path, b"")
+    assert checkpoints.latest() is None
+    for step in (2, 4, 6):
+        checkpoints.save(step, files(step))
+    assert checkpoints.latest() == (6, files(6))
+    checkpoints.clear()
+    assert set(store.list(folder)) == others
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "files.json"])
 def test_a_damaged_step_is_named_and_can_be_left_out(
     store: Store, checkpoints: StoreCheckpoints, name: str

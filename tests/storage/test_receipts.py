@@ -195,6 +195,13 @@ def test_a_damaged_record_of_a_failure_still_counts(store: Store) -> None:
     assert Split.load(store, FOLDER).failures == (again,)
 
 
+@pytest.mark.parametrize("name", ["._00000", "notes", "0", ""])
+def test_a_failure_under_another_name_is_ignored(store: Store, name: str) -> None:
+    store.put_if_absent(f"{FOLDER}/{name}.failure.json", b"")
+    failure = record_failure(store, place(0), "torn", "2026-01-01T00:00:00")
+    assert Split.load(store, FOLDER).failures == (failure,)
+
+
 def test_a_failure_after_a_receipt_of_other_input_is_reported(store: Store) -> None:
     put_receipt(store, 0, finished_at="2026-01-02T00:00:00")
     record_failure(store, place(0), "torn", "2026-01-01T00:00:00")

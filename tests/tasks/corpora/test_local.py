@@ -196,6 +196,45 @@ def test_parquet_may_refer_to_files_and_have_no_text(read_corpus: ReadCorpus) ->
     assert item.raw_text == ""
 
 
+def lists_with_one_bad_text() -> pa.Array:
+    """Three lists of one text, of which the second is not UTF-8."""
+    data = pa.array([b"a", b"\xff", b"c"])
+    text = pa.Array.from_buffers(pa.string(), 3, data.buffers())
+    return pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), text)
+
+
+BEYOND_YEAR_9999 = pa.array([0, 2**31 - 1, 1], pa.int32()).cast(pa.date32())
+
+
+@pytest.mark.parametrize("column", ["id", "speaker", "recording", "start_s"])
+@pytest.mark.parametrize("bad", ["date", "list"])
+def test_one_value_that_cannot_be_converted_rejects_its_row(
+    read_corpus: ReadCorpus, column: str, bad: str
+) -> None:
+    values = BEYOND_YEAR_9999 if bad == "date" else lists_with_one_bad_text()
+    data = parquet(audio=[flac(FIRST)] * 3, text=["x"] * 3, value=values)
+    own = corpus(PARQUET, columns={column: "value"})
+    items, _ = read_corpus(own, {"data/train-0.parquet": data})
+    [row] = [
+        item.row for item in items
+        if isinstance(item, Unplanned) and item.row.reason == "malformed_value"
+    ]  # fmt: skip
+    assert (row.id, len(items)) == ("data/train-0:1", 3)
+    assert row.detail.startswith("value: ")
+
+
+def test_a_time_zone_that_nobody_knows_rejects_the_rows_with_a_time(
+    read_corpus: ReadCorpus,
+) -> None:
+    times = pa.array([0, None], pa.timestamp("us", tz="Foo/Bar"))
+    data = parquet(audio=[flac(FIRST)] * 2, text=["x"] * 2, spoken=times)
+    own = corpus(PARQUET, columns={"recording": "spoken"})
+    bad, good = read_corpus(own, {"data/train-0.parquet": data})[0]
+    assert (bad.row.id, bad.row.reason) == ("data/train-0:0", "malformed_value")
+    assert "Foo/Bar" in bad.row.detail
+    assert good.id == "data/train-0:1"
+
+
 @pytest.mark.parametrize(
     ("data", "reported"),
     [

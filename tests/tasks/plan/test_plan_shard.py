@@ -3,7 +3,8 @@
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -283,6 +284,25 @@ def test_all_but_one_segment_of_an_id_are_quarantined() -> None:
     part = planned([unplanned, *items, segment("s.a-1")])
     assert ids_by_shard(part) == {0: ["s.a-0", "s.a-1"]}
     assert rejected(part) == [quarantined(f"s.a-0#{n}", "duplicate_id") for n in (2, 3, 4)]
+
+
+def test_further_segments_of_an_id_skip_taken_names_and_count_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[int] = []
+
+    def counted(first: int) -> Iterator[int]:
+        for number in count(first):
+            drawn.append(number)
+            yield number
+
+    monkeypatch.setattr("tasks.plan.shard.count", counted)
+    part = planned([*[segment("a")] * 100, segment("a#3"), segment("b"), segment("b")])
+    assert ids_by_shard(part) == {0: ["a", "a#3", "b"]}
+    names = [f"a#{n}" for n in range(2, 102) if n != 3] + ["b#2"]
+    assert {row.id for row in rejected(part)} == set(names)
+    assert {row.reason for row in rejected(part)} == {"duplicate_id"}
+    assert drawn == [*range(2, 102), 2]
 
 
 def test_a_digest_does_not_depend_on_shard_number_and_path() -> None:

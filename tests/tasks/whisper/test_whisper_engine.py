@@ -11,9 +11,9 @@ import torch
 
 from configs.schema import Label, Teacher
 from storage.errors import ShardError, UserError
-from tasks.whisper import features
 from tasks.whisper.decoding import cache
 from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.encoding import features
 from tasks.whisper.encoding.encoder import EncoderLayers
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
