@@ -19,7 +19,8 @@ from threading import Thread, current_thread, main_thread
 from types import FrameType
 from typing import Final
 
-from tasks.termination import is_saving_first
+from tasks.termination import has_saved, is_saving_first
+from tasks.text.display import one_line
 
 _STATUSES: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 """Exit statuses: 128 and the number of the signal, as of a shell."""
@@ -97,10 +98,9 @@ def _watch(read_end: int) -> None:
 
 
 def _end_process(number: signal.Signals, read_end: int) -> None:
-    saves = number == signal.SIGTERM and is_saving_first()
-    if saves:
+    if number == signal.SIGTERM:
         _wait(is_saving_first, read_end, None)
-    tidying = Thread(target=_leave, args=(number, saves), daemon=True)
+    tidying = Thread(target=_leave, args=(number,), daemon=True)
     tidying.start()
     _wait(tidying.is_alive, read_end, _TIDY_LIMIT_S)
     os._exit(_STATUSES[number])
@@ -116,14 +116,16 @@ def _wait(is_needed: Callable[[], bool], read_end: int, limit_s: float | None) -
                 return
 
 
-def _leave(number: signal.Signals, has_saved: bool) -> None:
+def _leave(number: signal.Signals) -> None:
     """Tidy the screen and say in one line what ends; this may wait for a lock of the screen."""
     what = ", ".join(text for one in _ONGOING if (text := one.describe()))
     for one in _ONGOING:
         one.tidy()
     words = ["interrupted" if number == signal.SIGINT else "stopped by SIGTERM"]
     words += [f"at {what}"] if what else []
-    words += ["after saving a checkpoint"] if has_saved else []
+    if number == signal.SIGTERM and not is_saving_first() and has_saved() is not None:
+        words += ["after saving a checkpoint" if has_saved() else "without saving a checkpoint"]
     again = shlex.join(["distillery", *sys.argv[1:]])
     start = "\r" if os.isatty(_STDERR) else ""  # over the ^C that a terminal shows
-    os.write(_STDERR, f"{start}distillery: {' '.join(words)}; to continue: {again}\n".encode())
+    line = one_line(f"distillery: {' '.join(words)}; to continue: {again}")
+    os.write(_STDERR, f"{start}{line}\n".encode(errors="backslashreplace"))

@@ -5,15 +5,28 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Self
+from typing import Final, Self
+
+
+@dataclass
+class _State:
+    """What this process does on SIGTERM; the main thread sets it, and others read it."""
+
+    is_saving_first: bool = False
+    has_saved: bool | None = None
+
+
+_STATE: Final = _State()
 
 
 class SavedFirst:
     """While inside, SIGTERM calls `save` and then has the effect that it had outside.
 
     `save` is called in the main thread at any moment at which `undivided` is not entered, and
-    otherwise as soon as it is left. Does nothing in other threads, which get no signals.
+    otherwise as soon as it is left. The signal takes effect also if `save` raises. Does nothing in
+    other threads, which get no signals.
     """
 
     def __init__(self, save: Callable[[], None]) -> None:
@@ -25,7 +38,7 @@ class SavedFirst:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._on_signal)
-            _SAVING_FIRST.set()
+            _STATE.is_saving_first, _STATE.has_saved = True, None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,12 +46,19 @@ class SavedFirst:
 
     @contextmanager
     def undivided(self) -> Iterator[None]:
-        """A piece of work after a part of which nothing can be saved."""
+        """A piece of work after a part of which nothing can be saved.
+
+        If it raises, SIGTERM has its effect without a save, also one that came in the meantime.
+        """
         self._is_undivided = True
         try:
             yield
-        finally:
-            self._is_undivided = False
+        except BaseException:
+            self._restore()
+            if self._is_requested:
+                self._take_effect()
+            raise
+        self._is_undivided = False
         if self._is_requested:
             self._save_and_end()
 
@@ -50,19 +70,35 @@ class SavedFirst:
 
     def _save_and_end(self) -> None:
         self._is_requested = False
-        self._save()
-        self._restore()
-        os.kill(os.getpid(), signal.SIGTERM)
+        _STATE.has_saved = False
+        try:
+            self._save()
+            _STATE.has_saved = True
+        finally:
+            self._restore()
+            self._take_effect()
+
+    def _take_effect(self) -> None:
+        """Sent again, the signal would look like a second one to who watches for them."""
+        if callable(self._before):
+            self._before(signal.SIGTERM, None)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _restore(self) -> None:
-        if _SAVING_FIRST.is_set() and threading.current_thread() is threading.main_thread():
+        if _STATE.is_saving_first and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
-            _SAVING_FIRST.clear()
+            _STATE.is_saving_first = False
 
 
 def is_saving_first() -> bool:
     """Whether SIGTERM would be followed by a save; it may be asked in any thread."""
-    return _SAVING_FIRST.is_set()
+    return _STATE.is_saving_first
 
 
-_SAVING_FIRST = threading.Event()
+def has_saved() -> bool | None:
+    """Whether the save that SIGTERM asked for has succeeded; None before any began.
+
+    It may be asked in any thread, once `is_saving_first` no longer holds.
+    """
+    return _STATE.has_saved

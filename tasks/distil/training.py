@@ -130,10 +130,12 @@ class Training:
             return
         with torch.no_grad(), on_device(self.pair.student, self.pair.device):
             score = float(validate(self.pair.student))
-        self._rows[-1] = replace(self._rows[-1], validation=score)
+        scored, best = replace(self._rows[-1], validation=score), self._best
         # negated so that with NaN scores the latest weights are kept
-        if self._best is None or not self._best.score <= score:
-            self._best = Best(step=self.step, score=score, weights=self._weights())
+        if best is None or not best.score <= score:
+            best = Best(step=self.step, score=score, weights=self._weights())
+        # SIGTERM saves at any moment: a row with its score says that the best weights are known
+        self._best, self._rows[-1] = best, scored
 
     def save(self) -> None:
         """Write a checkpoint, unless the last one is of this step."""

@@ -23,6 +23,11 @@ _MARKUP: Final = re.compile(
     r"[\\`*~|<>&]"
     r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # inside a word it is a plain character
     r"|(?<=\])[(\[:]"  # without which brackets are no link
+    r"|:(?=//)|(?<=[Ww][Ww][Ww])\.|(?<=[\w.+-])@(?=[\w-])"  # addresses, which would be links
+)
+_BLOCK: Final = re.compile(
+    r"^(?:(?=#{1,6}(?: |$)|[-+] |[-+]$|-[- ]*$|=+$)"  # headings, items, rules
+    r"|(\d{1,9})(?=[.)](?: |$)))"  # numbered items
 )
 _LARGEST_BYTE: Final = 0xFF
 _LARGEST_IN_FOUR_DIGITS: Final = 0xFFFF
@@ -59,10 +64,14 @@ def json_lines(text: str) -> str:
 def markdown(text: str) -> str:
     r"""Text in a paragraph, a list or a table cell of Markdown, on one line and without markup.
 
+    It begins no heading or item, and addresses of the web are no links. Addresses of e-mail are
+    escaped too, but GitHub links them all the same: it looks for them in the text that is shown.
+
     >>> print(markdown("CC-BY | [click](javascript:x) <b>\n# no_audio"))
     CC-BY \| [click]\(javascript:x) \<b\> # no_audio
     """
-    return one_line(_MARKUP.sub(r"\\\g<0>", " ".join(text.split())))
+    escaped = _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+    return one_line(_BLOCK.sub(r"\g<0>\\", escaped))
 
 
 def markdown_code(text: str) -> str:

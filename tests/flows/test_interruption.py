@@ -30,7 +30,7 @@ def save():
 def tidy():
     {tidy}
 
-sys.argv = ["distillery", "run", "a b.yaml"]
+sys.argv = ["distillery", "run", {argument!a}]
 with handled(), ongoing(lambda: "label 3/10 shards", tidy), {inside}:
     print("ready", flush=True)
     {work}
@@ -39,7 +39,7 @@ print("the end")
 SLEEP = "time.sleep(60)"
 IGNORED = "import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 KILL = "os.kill(0, signal.SIGINT)"
-NOTHING = {"tidy": "pass", "inside": "nullcontext()"}
+NOTHING = {"tidy": "pass", "inside": "nullcontext()", "argument": "a b.yaml"}
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def program(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     """Starts `PROGRAM` in a terminal and waits until it works."""
     started: list[Terminal] = []
 
-    def start(work: str = SLEEP, tidy: str = "pass", inside: str = "nullcontext()") -> Terminal:
-        code = PROGRAM.format(work=work, tidy=tidy, inside=inside)
+    def start(**parts: str) -> Terminal:
+        code = PROGRAM.format(**{"work": SLEEP, **NOTHING, **parts})
         words = [sys.executable, "-c", code]
         started.append(Terminal(words, tmp_path, environment(PYTHONPATH=str(REPOSITORY))))
         started[-1].wait_until(lambda: "ready" in started[-1].shown, 30, "its work")
@@ -88,6 +88,26 @@ def test_sigterm_waits_for_what_is_saved_first(program) -> None:
     saved, line = terminal.shown.split("ready")[1].split("\r\n")[1:3]
     assert saved == "saved"
     assert "at label 3/10 shards after saving a checkpoint; to continue" in line
+
+
+@pytest.mark.parametrize(
+    ("save", "words"),
+    [("None", "after saving a checkpoint"), ("1 // 0", "without saving a checkpoint")],
+)
+def test_the_line_of_sigterm_says_whether_the_checkpoint_is_saved(
+    program, save: str, words: str
+) -> None:
+    terminal = program(inside=f"SavedFirst(lambda: {save})")
+    terminal.process.terminate()
+    assert terminal.wait(LIMIT_S) == TERMINATED
+    assert re.search(rf"stopped by SIGTERM .*{words}; to continue", terminal.shown)
+
+
+def test_an_argument_that_is_not_utf_8_is_shown_with_escapes(program) -> None:
+    terminal = program(argument="caf\udce9.yaml")
+    terminal.press(CTRL_C)
+    assert terminal.wait(LIMIT_S) == INTERRUPTED
+    assert terminal.last_line.endswith(r"to continue: distillery run 'caf\udce9.yaml'")
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])

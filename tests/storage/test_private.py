@@ -64,6 +64,26 @@ def test_a_folder_that_everybody_could_write_to_is_refused(folder: Path) -> None
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("number", [0o755, 0o775])
+def test_a_file_of_another_user_inside_is_refused(folder: Path, number: int) -> None:
+    (folder / "deep").mkdir(parents=True)
+    folder.chmod(number)
+    (folder / "deep" / "file").write_text("x")
+    os.chown(folder / "deep" / "file", ANOTHER_USER, ANOTHER_USER)
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"has file in it, .* to user {ANOTHER_USER}"):
+            private_folder(folder, OTHERWISE)
+
+
+def test_a_folder_made_under_umask_002_is_closed(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o775)
+    (folder / "file").write_text("x")
+    private_folder(folder, OTHERWISE)
+    assert mode(folder) == 0o700
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
     folder.mkdir(0o700)
     os.chown(folder, ANOTHER_USER, ANOTHER_USER)

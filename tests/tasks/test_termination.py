@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from tasks.termination import SavedFirst, is_saving_first
+from tasks.termination import SavedFirst, has_saved, is_saving_first
 
 
 class StoppedError(Exception):
@@ -43,6 +43,7 @@ def test_what_is_done_is_saved_at_once() -> None:
         work()
     assert steps == ["saved"]
     assert not is_saving_first()
+    assert has_saved()
 
 
 def test_undivided_work_ends_before_it_is_saved() -> None:
@@ -58,6 +59,44 @@ def test_undivided_work_ends_before_it_is_saved() -> None:
     with pytest.raises(StoppedError):
         work()
     assert steps == ["done", "saved"]
+
+
+def test_a_save_that_fails_is_known_and_the_signal_has_its_effect() -> None:
+    def work() -> None:
+        with SavedFirst(lambda: 1 // 0):
+            assert has_saved() is None
+            terminate()
+
+    with pytest.raises(StoppedError):
+        work()
+    assert has_saved() is False
+
+
+def test_undivided_work_that_fails_is_not_saved_and_the_signal_has_its_effect() -> None:
+    def work() -> None:
+        saved_first = SavedFirst(lambda: pytest.fail("half of the work"))
+        with saved_first, saved_first.undivided():
+            terminate()
+            raise ValueError
+
+    with pytest.raises(StoppedError):
+        work()
+    assert has_saved() is None
+    assert signal.getsignal(signal.SIGTERM) is stop
+
+
+def test_the_signal_is_not_sent_again_to_who_watches_for_signals() -> None:
+    received, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    before = signal.set_wakeup_fd(wakeup)
+    try:
+        with pytest.raises(StoppedError), SavedFirst(lambda: None):
+            terminate()
+    finally:
+        signal.set_wakeup_fd(before)
+    assert os.read(received, 9) == bytes([signal.SIGTERM])
+    os.close(received)
+    os.close(wakeup)
 
 
 def test_outside_the_signal_has_its_usual_effect() -> None:

@@ -8,6 +8,7 @@ from types import FrameType
 import pytest
 import torch
 
+from tasks.distil.checkpoint import Best
 from tasks.distil.train import distil
 
 
@@ -40,10 +41,13 @@ class Stopping:
 
 @pytest.mark.parametrize(
     ("where", "step"),
-    [("update", 1), ("update", 4), ("report", 3), ("score", 2), ("score", 6), ("save", 4)],
-)
+    [
+        ("update", 1), ("update", 4), ("report", 3), ("score", 2), ("score", 6), ("best", 2),
+        ("save", 4),
+    ],
+)  # fmt: skip
 def test_the_current_step_is_saved_and_the_result_the_same(
-    make_teacher, processor, source, checkpoints, settings, where, step
+    monkeypatch, make_teacher, processor, source, checkpoints, settings, where, step
 ) -> None:
     stopping = Stopping()
     done = 0
@@ -57,6 +61,12 @@ def test_the_current_step_is_saved_and_the_result_the_same(
         stopping.at("score", done)
         return float(next(iter(student.model.decoder.parameters())).sum())
 
+    def best(**values) -> Best:
+        """Called once the weights are copied."""
+        stopping.at("best", values["step"])
+        return Best(**values)
+
+    monkeypatch.setattr("tasks.distil.training.Best", best)
     save = checkpoints.save
     checkpoints.save = lambda number, files: (stopping.at("save", number), save(number, files))
 

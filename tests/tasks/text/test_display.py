@@ -1,6 +1,7 @@
 """Hostile text is harmless in every medium, and plain text is as it was."""
 
 import json
+import re
 import unicodedata
 
 import pytest
@@ -13,6 +14,7 @@ PLAIN = (
     "no_audio 1,234",
     "Übung, 音声, नमस्ते\u200d, ម\u200bក",
     "CC-BY-4.0 (v2) 50 %!",
+    "-5 dB, #1, 1.5 h, 12:30, @home, www",
 )
 HOSTILE = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x08\x7f", "\u202eright to left",
@@ -50,7 +52,9 @@ def test_lines_stay_lines() -> None:
     [
         "<script>alert(1)</script>", "![x](http://tracker)", "[text](javascript:alert(1))",
         "[text]: http://x", "*a* **b** _c_ __d__ ~~e~~", "`code`", "a | b", "&lt;b&gt;",
-        "<https://x>", "\\<b>", "[x][y](z)",
+        "<https://x>", "\\<b>", "[x][y](z)", "see http://x/y or www.x.org", "a.b@x.org",
+        "# heading", "###### six", "#", "- item", "+ item", "* item", "- - -", "---", "-", "1. one",
+        "12) twelve", "> quote", "===",
     ],
 )  # fmt: skip
 def test_markdown_shows_markup_as_text(text: str) -> None:
@@ -63,6 +67,18 @@ def test_markdown_shows_markup_as_text(text: str) -> None:
     cells = [token for token in table if token.type == "inline"]
     assert [cell.content for cell in cells][-1] == "1"
     assert len(cells) == 4
+
+
+@pytest.mark.parametrize("text", ["see http://x", "HTTPS://x", "www.x.org", "WWW.X", "a.b@x.org"])
+def test_markdown_splits_addresses_that_would_become_links(text: str) -> None:
+    """GitHub looks for them in what is written, except for those of e-mail."""
+    assert not re.search(r"\w://|www\.|\w@\w", markdown(text), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("text", ["---", "===", "-", "- - -"])
+def test_markdown_makes_no_heading_of_the_line_before(text: str) -> None:
+    opened, *_ = MarkdownIt().parse(f"before\n{markdown(text)}")
+    assert opened.type == "paragraph_open"
 
 
 @pytest.mark.parametrize("text", ["plain", "a`b", "``", "a\nb", "<b>"])
