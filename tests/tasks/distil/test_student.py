@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
+from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
 from storage.errors import UserError
 from tasks.distil.student import make_student, refuse_unfit, save_student
@@ -122,3 +122,31 @@ def test_a_saved_student_loads_whole(make_teacher, processor, tmp_path, decoder_
     saved = {path.name for path in tmp_path.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors"} <= saved
     assert {"preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"} <= saved
+
+
+@pytest.mark.parametrize(
+    ("width", "num_heads", "num_layers", "vocab_size", "encoder_layers", "millions"),
+    [
+        (1280, 20, 32, 51865, None, 756),  # large-v2
+        (1280, 20, 32, 51865, 16, 441),  # table 12 of the paper
+        (1024, 16, 24, 51864, None, 394),  # medium.en
+    ],
+)
+def test_students_have_the_sizes_of_the_paper(
+    make_teacher, width, num_heads, num_layers, vocab_size, encoder_layers, millions
+) -> None:
+    config = WhisperConfig(
+        vocab_size=vocab_size,
+        d_model=width,
+        encoder_layers=num_layers,
+        decoder_layers=num_layers,
+        encoder_attention_heads=num_heads,
+        decoder_attention_heads=num_heads,
+        encoder_ffn_dim=4 * width,
+        decoder_ffn_dim=4 * width,
+    )
+    with torch.device("meta"):
+        teacher = WhisperForConditionalGeneration(config)
+    teacher.generation_config = make_teacher().generation_config
+    student = make_student(teacher, 2, encoder_layers)
+    assert round(sum(one.numel() for one in student.parameters()) / 1e6) == millions
