@@ -185,7 +185,10 @@ def _num_recorded(wanted: int) -> int:
 
 
 def _count(kind: str, wanted: Mapping[str, object]) -> int:
-    answer = httpx.post(f"{os.environ['PREFECT_API_URL']}/{kind}/count", json=wanted)
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    answer = httpx.post(
+        f"{os.environ['PREFECT_API_URL']}/{kind}/count", json=wanted, auth=(user, password)
+    )
     return int(answer.raise_for_status().json())
 
 

@@ -80,6 +80,9 @@ class InMemory:
     def open(self, member: Member) -> BinaryIO:
         return io.BytesIO(self.files[member.file])
 
+    def others(self) -> Iterable[str]:
+        return ()
+
 
 def plan(source: Source, files: Mapping[str, bytes]) -> int:
     """Read, clean and plan a corpus, as far as to tables and JSON; returns the number of rows."""

@@ -69,9 +69,9 @@ def test_a_failed_run_and_its_status_are_plain_lines(hostile: Run, failed: Compl
     assert is_harmless(failed.stderr)
     assert "[red]x[/red]" in failed.stderr
     assert not RAW.search(failed.stdout)
-    status = hostile.distillery("status", hostile.config.name).stdout
+    status = hostile.distillery("status", hostile.config.name, expect=1).stdout
     assert is_harmless(status)
-    [failure] = hostile.json("status")["failures"]
+    [failure] = hostile.json("status", expect=1)["failures"]
     assert "\\x1b[31m" in failure["reason"]
 
 

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from benchmarks.finished_shards import write_config, write_finished
+from storage.receipt import Receipt
 from storage.receipts import summarise_all
 from storage.store import Store
 from tests.flows.running import REPOSITORY, Run, tiny
@@ -32,14 +34,24 @@ def test_each_task_of_each_part_is_recorded() -> None:
 def test_a_shard_that_fails_stops_no_other_part(tmp_path: Path) -> None:
     run = tiny(tmp_path, runtime={"tasks_per_flow_run": 1})
     run.run("--until", "normalise")
-    audio = sorted((run.root / "normalise").rglob("train-clean-100/00000.????????.parquet"))
-    audio[0].write_bytes(audio[0].read_bytes()[:-1])
+    unreadable_from_the_start(run.root / "normalise")
     failed = run.run("--until", "filter", expect=1).stderr
     assert "failed: label librispeech/train-clean-100/00000" in failed
     assert "00001" not in failed
     labels = [json.loads(receipt)["key"] for receipt in run.receipts("label").values()]
     assert "librispeech/train-clean-100/00001" in labels
     assert "librispeech/train-clean-100/00000" not in labels
+
+
+def unreadable_from_the_start(stage: Path) -> None:
+    """The first training shard is no table, as its receipt says; so nothing can repair it."""
+    [path] = stage.rglob("train-clean-100/00000.*.receipt.json")
+    receipt = Receipt.parse(path.read_bytes(), path.name)
+    table = stage.parent / receipt.output.path
+    table.write_bytes(b"no table")
+    output = {"sha256": sha256(b"no table").hexdigest(), "size_bytes": len(b"no table")}
+    changed = receipt.model_copy(update={"output": receipt.output.model_copy(update=output)})
+    path.write_bytes(changed.encode())
 
 
 @pytest.mark.parametrize("words", [["status", "--json"], ["run", "--until", "filter"]])

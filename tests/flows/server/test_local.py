@@ -15,6 +15,8 @@ from flows.server.local import LOGIN, prefect_api
 from storage.errors import UserError
 from tests.processes import environment
 
+SERVER = "flows.server.local"
+
 
 @pytest.fixture
 def _no_settings() -> Iterator[None]:
@@ -50,7 +52,7 @@ def test_only_who_can_read_the_login_can_use_the_server(tmp_path: Path) -> None:
         assert found.headers.get("access-control-allow-origin") is None
         assert httpx.get(address).is_success  # the UI, which asks for the password
 
-        [server] = psutil.Process().children()
+        [server] = [one for one in psutil.Process().children() if SERVER in one.cmdline()]
         assert password not in " ".join(server.cmdline())
         assert os.getsid(server.pid) != os.getsid(0)
         assert server.net_connections("inet")[0].laddr.ip == "127.0.0.1"

@@ -187,7 +187,7 @@ def test_the_plan_is_printed_with_its_sum(finished: Run) -> None:
     assert "planned" in text
     assert "Nothing was run." in text
     both = json.loads(finished.run("--plan", "--json").stdout)
-    assert both.keys() == {"corpora", "total"}
+    assert both.keys() == {"corpora", "total", "training"}
 
 
 @pytest.mark.parametrize("name", ["demo", "laptop", "librispeech", "medium.en", "paper", "tiny"])

@@ -18,7 +18,7 @@ from storage.store import Store
 from tasks.corpora.base import Member
 from tasks.corpora.registry import corpus_named
 from tasks.corpora.sources import Delivery
-from tasks.corpora.tables import audio_in, parquet_rows
+from tasks.corpora.tables import TEXT, audio_in, parquet_rows
 from tasks.download.files import AudioPlace, Files, RawFiles
 from tasks.download.parts import Downloads
 from tasks.download.raw import download
@@ -95,12 +95,12 @@ def test_only_damaged_row_groups_of_a_large_parquet_file_fail(
     assert raised.value.path == ("" if as_delivery else member.file)
     assert audio_of(files, member, 0) == expected[0]
     assert raw.audio(audio_in(member, 4)) == expected[4]
-    texts = [row["text"] for _, row in parquet_rows(raw, member, ["text"])]
+    texts = [row["text"] for _, row in parquet_rows(raw, member, {"text": TEXT})]
     assert texts == [f"text {n}" for n in range(NUM_ROWS)]
     damaged[table.index(b"text 3")] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(IntegrityError, match="train-00000"):
-        list(parquet_rows(raw, member, ["text"]))
+        list(parquet_rows(raw, member, {"text": TEXT}))
 
 
 def test_a_member_that_no_receipt_or_index_names_is_not_read(
