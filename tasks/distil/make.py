@@ -23,6 +23,7 @@ from tasks.distil.training import TrainingResult
 from tasks.distil.validation import Validation, validate
 from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
+from tasks.whisper.device import device_name
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
@@ -50,7 +51,8 @@ def make_student_of(
     teacher is not a Whisper model.
     """
     require_whisper(config.label)
-    teacher = load_whisper(config.label.teacher, "float32", config.runtime.device)
+    # only what training needs of it is moved to the device
+    teacher = load_whisper(config.label.teacher, "float32", "cpu")
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
     examples = _examples(config, store, published, SpecialTokens.of(teacher.tokenizer))
     folder = receipt_path.rsplit("/", 1)[0]
@@ -81,7 +83,7 @@ def make_student_of(
         examples,
         (),
         config.distil.model_copy(update={"num_steps": config.distil.steps_for(num_windows)}),
-        device=teacher.model.device,
+        device=device_name(config.runtime.device),
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
         encoder_cache=_encoder_cache(config, store, teacher, num_windows),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from storage.errors import IntegrityError, ShardError
@@ -164,11 +165,13 @@ class Training:
             self.save()
 
     def result(self, *, waiting_percent: float) -> TrainingResult:
-        """The student with its best weights, frozen, without gradients."""
+        """The student with its best weights, on the CPU, frozen, without gradients."""
         if self._best is not None:
             restore_weights(self.pair.student, self._best.weights)
         student = self.pair.student.requires_grad_(False)
         student.zero_grad(set_to_none=True)
+        module: nn.Module = student  # whose methods have type annotations
+        module.to("cpu")
         return TrainingResult(
             student=student,
             rows=tuple(self._rows),
