@@ -76,17 +76,17 @@ def make_student_of(
         validations.append(validate(config, engine, speech))
         return validations[-1].wer_percent
 
-    num_windows = examples.num_examples
+    outlook = Outlook.of(config, examples.num_examples, published.totals["all"].hours)
     result = distil(
         teacher.model,
         processor,
         examples,
         (),
-        config.distil.model_copy(update={"num_steps": config.distil.steps_for(num_windows)}),
+        config.distil.model_copy(update={"num_steps": outlook.num_steps}),
         device=device_name(config.runtime.device),
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
-        encoder_cache=_encoder_cache(config, store, teacher, num_windows),
+        encoder_cache=_encoder_cache(config, store, teacher, outlook),
         checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
         num_read_threads=config.runtime.workers,
         on_step=on_step,
@@ -111,13 +111,13 @@ def _examples(
 
 
 def _encoder_cache(
-    config: RunConfig, store: Store, teacher: LoadedWhisper, num_windows: int
+    config: RunConfig, store: Store, teacher: LoadedWhisper, outlook: Outlook
 ) -> EncoderCache | None:
-    if Outlook.of(config, num_windows, 0.0).why_not_cached is not None:
+    if outlook.why_not_cached is not None:
         return None
     limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
     folder = store.scratch_folder() / "encoder-cache"
-    return EncoderCache(folder, limit_bytes, teacher.model.model.encoder)
+    return EncoderCache(folder, limit_bytes, teacher.model.model.encoder, config.distil.dtype)
 
 
 def _keep(

@@ -12,7 +12,7 @@ _MANY_EPOCHS: Final = 100.0
 class Outlook(BaseModel):
     """A training on so many windows, kept or to be filtered.
 
-    `hours` of speech are heard in all `epochs` together. `why_not_cached` says why the encoder's
+    `hours` of speech are seen in all `epochs` together. `why_not_cached` says why the encoder's
     outputs are not kept on disk; None if they are.
     """
 
@@ -66,7 +66,7 @@ def _why_not_cached(config: RunConfig, *, is_repeated: bool) -> str | None:
     if not config.distil.freeze_encoder:
         return "it is trained, so its output changes"
     if config.distil.spec_augment is not None:
-        return "the audio is augmented, so it hears something else each time"
+        return "the audio is augmented, so its input changes"
     if not is_repeated:
         return "no window is seen twice"
     return None

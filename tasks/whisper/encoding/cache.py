@@ -37,15 +37,17 @@ def encoder_digest(encoder: nn.Module) -> str:
 
 
 class EncoderCache:
-    """Outputs of one encoder below `folder`; thread-safe, also among processes.
+    """Outputs of one encoder in `dtype`, below `folder`; thread-safe, also among processes.
 
     Nothing is stored once all files of the folder together reach `limit_bytes`, as this process
     sees it, and nothing is replaced: passes over the same data in another order then still find
     what fitted. A damaged file counts as missing.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, encoder: nn.Module) -> None:
-        self._folder = folder / encoder_digest(encoder)[:16]
+    def __init__(
+        self, folder: Path, limit_bytes: int, encoder: nn.Module, dtype: str = "float32"
+    ) -> None:
+        self._folder = folder / f"{encoder_digest(encoder)[:16]}-{dtype}"
         self._lock = threading.Lock()
         self._num_left = limit_bytes - _size_bytes(folder)
         self.num_found = 0

@@ -44,6 +44,11 @@ def test_another_encoder_finds_nothing(tmp_path, encoder) -> None:
     assert EncoderCache(tmp_path, 1 << 20, other).get(waveform(0)) is None
 
 
+def test_another_precision_finds_nothing(tmp_path, encoder) -> None:
+    EncoderCache(tmp_path, 1 << 20, encoder, "bfloat16").keep([waveform(0)], outputs(1))
+    assert EncoderCache(tmp_path, 1 << 20, encoder).get(waveform(0)) is None
+
+
 def test_nothing_is_stored_beyond_the_limit(tmp_path, encoder) -> None:
     size_bytes = 4 + 5 * 4 * 2 + 16
     for _ in range(2):  # what is there already counts
