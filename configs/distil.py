@@ -14,7 +14,7 @@ Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class SpecAugment(Settings):
-    """Masks over the features that teacher and student hear (arXiv 1904.08779).
+    """Masks over the features of teacher and student alike (arXiv 1904.08779).
 
     Defaults are those of its policy LD.
     """

@@ -46,7 +46,7 @@ class SavedFirst:
 
     @contextmanager
     def undivided(self) -> Iterator[None]:
-        """A piece of work after a part of which nothing can be saved.
+        """Work that must be complete before anything can be saved.
 
         If it raises, SIGTERM has its effect without a save, also one that came in the meantime.
         """

@@ -1,4 +1,4 @@
-"""A copied root: its deliveries are hashed again and all else is kept; until then that is said."""
+"""A copied root: its deliveries are hashed again, the rest is kept; until then commands say so."""
 
 import json
 import shutil

@@ -197,7 +197,7 @@ def test_parquet_may_refer_to_files_and_have_no_text(read_corpus: ReadCorpus) ->
 
 
 def lists_with_one_bad_text() -> pa.Array:
-    """Three lists of one text, of which the second is not UTF-8."""
+    """Three lists of one text each; the second text is not UTF-8."""
     data = pa.array([b"a", b"\xff", b"c"])
     text = pa.Array.from_buffers(pa.string(), 3, data.buffers())
     return pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), text)

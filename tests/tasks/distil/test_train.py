@@ -10,7 +10,7 @@ from tasks.distil.encode import TeacherEncoder
 from tasks.distil.student import make_student
 from tasks.distil.train import distil
 from tasks.whisper.encoding.cache import EncoderCache
-from tests.tasks.distil.conftest import FolderCheckpoints
+from tests.tasks.distil.conftest import FolderCheckpoints, ListSource
 
 
 class KilledError(Exception):
@@ -292,7 +292,8 @@ def test_checkpoints_are_also_written_by_time(train, checkpoints) -> None:
     assert checkpoints.saved == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_training_states_its_waiting_and_padding(train) -> None:
-    result = train(settings={"batch_size": 10}, micro_batch_size=10)
-    assert 0 <= result.waiting_percent <= 100
-    assert 0 <= result.padding_percent <= 5
+def test_a_training_states_its_waiting_and_padding(train, make_example) -> None:
+    rows = [make_example(index, text="boat " * (16 + index % 2)) for index in range(4)]
+    result = train(examples=ListSource(rows), micro_batch_size=4)
+    assert 0 < result.waiting_percent < 100
+    assert 0 < result.padding_percent <= 5

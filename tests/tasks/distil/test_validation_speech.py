@@ -63,10 +63,10 @@ def test_a_sample_has_as_many_speakers_as_possible() -> None:
     speakers = ["many"] * 50 + ["few"] * 2 + [f"once {n}" for n in range(7)]
     for seed in range(5):
         chosen = sampled(speakers, [1] * len(speakers), 12, seed)
-        heard = [one for one, is_chosen in zip(speakers, chosen, strict=True) if is_chosen]
-        assert len(heard) == 12
-        assert set(heard) == set(speakers)
-        assert heard.count("few") == 2
+        present = [one for one, is_chosen in zip(speakers, chosen, strict=True) if is_chosen]
+        assert len(present) == 12
+        assert set(present) == set(speakers)
+        assert present.count("few") == 2
 
 
 def test_a_sample_depends_on_the_seed_alone() -> None:
