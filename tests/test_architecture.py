@@ -125,6 +125,11 @@ def test_only_the_demo_imports_the_demo() -> None:
     assert [module for module in users if not module.startswith(USES_DEMO)] == []
 
 
+def test_libsndfile_is_used_through_the_module_that_makes_it_safe_for_threads() -> None:
+    users = [module for module in MODULES if "soundfile" in imported_packages(module)]
+    assert users == ["tasks/audio/libsndfile.py"]
+
+
 def test_storage_and_configs_import_no_audio_and_no_model() -> None:
     lower = [module for module in MODULES if layer_of(module) in ("configs", "storage")]
     assert [module for module in lower if AUDIO_AND_MODELS & imported_packages(module)] == []

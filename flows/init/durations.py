@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 import av
-import soundfile
+
+from tasks.audio.libsndfile import soundfile
 
 MOST_HEADERS: Final = 500
 """Files that are opened; of more, so many are taken at even distances."""

@@ -5,13 +5,13 @@ from io import BytesIO
 from typing import Final
 
 import numpy as np
-import soundfile
 import soxr
 
 from tasks.audio.ffmpeg import decode_with_ffmpeg
 from tasks.audio.flac import FLAC_MAGIC, Samples, StreamInfo, decode_normalised
 from tasks.audio.flac_file import decode_flac_file
 from tasks.audio.id3 import id3_bytes
+from tasks.audio.libsndfile import soundfile
 from tasks.audio.mp3 import has_frame_count
 from tasks.audio.ogg import OGG_MAGIC, refuse_damaged_ogg
 from tasks.audio.pcm import SAMPLE_RATE_HZ, Audio, AudioError, Pcm, refuse_truncated

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from tasks.audio.flac import StreamInfo
 from tasks.audio.flac_frames import check_first_frame
+from tasks.audio.libsndfile import soundfile
 from tasks.audio.pcm import Audio, AudioError, Pcm, refuse_truncated
 
 _BLOCK_SAMPLES: Final = 1 << 20

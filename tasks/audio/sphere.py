@@ -16,8 +16,8 @@ from re import fullmatch, match
 from typing import Final
 
 import numpy as np
-import soundfile
 
+from tasks.audio.libsndfile import soundfile
 from tasks.audio.pcm import Audio, AudioError, Pcm, refuse_truncated
 
 SPHERE_MAGIC: Final = b"NIST_1A"

@@ -18,8 +18,8 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 import numpy as np
-import soundfile
 
+from tasks.audio.libsndfile import soundfile
 from tasks.corpora.ami_meetings import MEETINGS
 from tasks.demo.archives import Member, Tree
 from tasks.demo.meetings import Meeting, Turn, record_meeting

@@ -4,7 +4,8 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
+
+from tasks.audio.libsndfile import soundfile
 
 
 def flac_file(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:

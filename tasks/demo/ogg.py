@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
+
+from tasks.audio.libsndfile import soundfile
 
 _SERIAL = 1
 _SERIAL_OFFSET, _CRC_OFFSET, _NUM_LACES_OFFSET, _LACES_OFFSET = 14, 22, 26, 27

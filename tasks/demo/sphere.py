@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
+from tasks.audio.libsndfile import soundfile
 from tasks.demo.shorten import SampleType, shorten_stream
 
 HEADER_BYTES = 1_024

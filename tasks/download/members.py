@@ -9,8 +9,8 @@ from io import BytesIO
 from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
-import soundfile
 
+from tasks.audio.libsndfile import soundfile
 from tasks.download.schema import BLOCK_BYTES, INDEX, WHOLE_BYTES
 
 _HEADER_BYTES: Final = 1 << 13

@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import soundfile
 
 from storage.errors import IntegrityError
 from storage.manifest import ManifestEntry
 from storage.store import Store, sha256_hex
 from tasks.audio import SAMPLE_RATE_HZ, encode_flac
+from tasks.audio.libsndfile import soundfile
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example
 from tasks.reading.join import read_entry
