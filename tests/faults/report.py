@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from textwrap import fill
 
@@ -89,15 +90,27 @@ def _lines(reports: Sequence[Report], now: datetime) -> Iterator[str]:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     python = f"Python {platform.python_version()}"
     yield fill(f"{python}, {packages}; {platform.machine()}, {os.cpu_count()} cores.", 100)
-    for one in reports:
-        yield f"\n## {one.title}\n"
-        seed = "" if one.seed is None else f", seed {one.seed}"
-        result = "passed" if one.passed else "**failed**"
-        yield f"`{one.name}`: {result} in {one.seconds:.0f} s{seed}.\n"
-        if one.findings:
+    for title, group in groupby(sorted(reports, key=lambda one: one.title), lambda one: one.title):
+        several = list(group)
+        yield f"\n## {title}\n\n{_result(several)}\n"
+        findings = [row for one in several for row in one.findings]
+        if findings:
             yield "| injected | times | outcome |\n|---|---:|---|"
-        for row in one.findings:
+        for row in findings:
             yield f"| {row.injected} | {row.times:,} | {row.outcome} |"
+
+
+def _result(reports: Sequence[Report]) -> str:
+    """What became of the experiments of one title, which differ in their parameters only."""
+    seconds = sum(one.seconds for one in reports)
+    seeds = sorted({f", seed {one.seed}" for one in reports if one.seed is not None})
+    took = f"in {seconds:.0f} s{''.join(seeds)}"
+    if len(reports) == 1:
+        result = "passed" if reports[0].passed else "**failed**"
+        return f"`{reports[0].name}`: {result} {took}."
+    failed = ", ".join(f"`{one.name}`" for one in reports if not one.passed)
+    result = f"**failed**: {failed}" if failed else "all passed"
+    return f"`{reports[0].name.split('[')[0]}`, {len(reports)} times {took}: {result}."
 
 
 def main(folder: str, target: str) -> None:

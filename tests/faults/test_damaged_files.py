@@ -7,9 +7,10 @@ recreate it; that command is run as it is printed; then a run is green, with the
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from storage.store import Store
 from tasks.distil.make import make_student_of
 from tasks.stages import STAGE_NAMES
 from tests.builders import flac, noise
+from tests.faults.report import Report
 from tests.faults.trial import CONFIG, Finished, Trial, outputs
 from tests.faults.warm import WarmRuns
 from tests.flows.running import tiny
@@ -34,6 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 KEY = "librispeech/train-clean-100/00000"
 TRAIN = "*/*/train-clean-100/00000"
 TABLE = "????????.parquet"
+NUM_FLIPS = 3
 RERUN_NORMALISE = ("rerun", CONFIG, "normalise", KEY)
 RERUN_FILTER = ("rerun", CONFIG, "filter", KEY)
 STATUS = ("status", CONFIG)
@@ -82,11 +85,11 @@ MENDED = {
 CHECKPOINT = ["files.json", "*.weights.safetensors", "*.state.json"]
 
 
-def flip(trial: Trial, pattern: str) -> str:
-    """Flip a bit in the middle of the first file that matches; returns its path."""
+def flip(trial: Trial, pattern: str, at: float = 0.5) -> str:
+    """Flip a bit, by default in the middle, of the first file that matches; returns its path."""
     path = next(iter(trial.files(pattern)))
     data = bytearray(trial.files(path)[path])
-    data[len(data) // 2] ^= 1
+    data[int(len(data) * at)] ^= 1
     trial.put({path: bytes(data)})
     return path
 
@@ -128,9 +131,16 @@ def check_green(finished: Finished, trial: Trial) -> None:
 def test_the_printed_command_repairs_a_damaged_file(
     finished: Finished, kind: str, tmp_path: Path
 ) -> None:
-    pattern, use = TOLD[kind]
-    trial = copied(finished, tmp_path)
-    path = flip(trial, pattern)
+    told_and_repaired(finished, *TOLD[kind], tmp_path, at=0.5)
+
+
+def told_and_repaired(
+    finished: Finished, pattern: str, use: Sequence[str], folder: Path, at: float
+) -> None:
+    """Flip a bit in a file that matches, and do what the command that uses it says."""
+    folder.mkdir(exist_ok=True)
+    trial = copied(finished, folder)
+    path = flip(trial, pattern, at)
     told = trial.command(*use, expect=1)
     assert path in told
     command = printed(told)
@@ -139,6 +149,22 @@ def test_the_printed_command_repairs_a_damaged_file(
     assert "is not damaged" in trial.command(*command)
     assert "damaged" not in trial.command(*use)
     check_green(finished, trial)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", TOLD)
+def test_flipped_bits(finished: Finished, kind: str, tmp_path: Path, report: Report) -> None:
+    """A flipped bit in a stored file"""
+    report.seed = 21
+    random = Random(f"{report.seed} {kind}")
+    pattern, use = TOLD[kind]
+    if kind == "raw archive":  # of which shards do not use every byte
+        use = (*VERIFY, "--raw")
+    for number in range(NUM_FLIPS):
+        told_and_repaired(finished, pattern, use, tmp_path / str(number), random.random())
+    outcome = "found, named, repaired by the printed command, same manifest"
+    report.add(kind, NUM_FLIPS, outcome)
 
 
 @pytest.mark.parametrize("kind", MENDED)

@@ -70,6 +70,11 @@ def test_a_read_only_root_is_one_line_and_can_be_read(
 def test_jumps_of_the_clock_change_nothing_and_delete_nothing(
     finished: Finished, tmp_path: Path
 ) -> None:
+    jump(finished, tmp_path)
+
+
+def jump(finished: Finished, tmp_path: Path) -> None:
+    """Let files and receipts be of other years, and run and collect garbage after each change."""
     trial = copy_of(finished, tmp_path / "trial")
     for shift_s in (DECADE_S, -DECADE_S, -time.time() + 1):
         _set_clock_of_files(trial.data, shift_s)
@@ -88,6 +93,18 @@ def test_jumps_of_the_clock_change_nothing_and_delete_nothing(
         _set_clock_of_files(garbage.parent, shift_s)
         trial.command("gc", CONFIG, "--delete")
         assert garbage.exists() == is_kept
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_jumps_of_the_clock(finished: Finished, tmp_path: Path, report: Report) -> None:
+    """Clocks that were wrong when files were written"""
+    jump(finished, tmp_path)
+    outcome = "nothing made again, nothing deleted, same manifest"
+    report.add("files of 1970, of ten years ago and in ten years", 3, outcome)
+    report.add("receipts of years between 1970 and 2100", 1, outcome)
+    outcome = "unfinished files younger than the grace period are kept, others deleted"
+    report.add("garbage in ten years, and of ten years ago", 2, outcome)
 
 
 def copy_of(finished: Finished, folder: Path) -> Trial:

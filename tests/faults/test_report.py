@@ -27,6 +27,17 @@ def test_experiments_are_shown_as_they_were_written(
     assert "`test_races`: **failed** in 1 s." in text
 
 
+def test_experiments_of_one_title_share_a_table() -> None:
+    several = [Report(f"test_flips[{kind}]", "Flips", seconds=1.0, passed=True) for kind in "ab"]
+    for one in several:
+        one.add(one.name, 3, "found")
+    text = page.page(several, NOW)
+    assert text.count("## Flips") == text.count("| injected") == 1
+    assert "`test_flips`, 2 times in 2 s: all passed." in text
+    several[1].passed = False
+    assert "in 2 s: **failed**: `test_flips[b]`." in page.page(several, NOW)
+
+
 def test_without_a_folder_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
