@@ -27,7 +27,10 @@ class Runtime(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the models; `auto`: CUDA if available."""
     devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] = ()
-    """One labelling process per entry, such as `[cuda:0, cuda:1]`; empty: this process alone."""
+    """One process per entry for labelling and training, such as `[cuda:0, cuda:1]`.
+
+    Empty: this process alone.
+    """
     label_batch_size: Count = 16
     """Windows that are decoded at once."""
     label_draft: Teacher | None = None

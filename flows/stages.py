@@ -11,7 +11,7 @@ from configs.schema import RunConfig
 from flows.dispatch.advance import FixedUnits
 from flows.dispatch.artifacts import ArtifactBar
 from flows.dispatch.lane import Ended, ShardsFailed
-from flows.dispatch.progress import progress
+from flows.dispatch.progress import TrainingBars, progress
 from flows.dispatch.runs import Runs
 from flows.server.credentials import load_run
 from flows.state.corpus_state import CorpusState, corpus_states
@@ -127,24 +127,16 @@ def distil(config: str) -> str:
     receipt = find_student(settings, store, states, published)
     if receipt is None:
         num_steps = settings.distil.steps_for(published.content.num_windows)
-        shown = (
+        shown = TrainingBars(
             progress().bar("distil", num_steps, "steps"),
             ArtifactBar("distil", num_steps, "steps"),
         )
-
-        def on_step(
-            step: int, num_steps: int, loss: float, ce: float, kl: float, rate: float
-        ) -> None:
-            for bar in shown:
-                bar.say(f"loss {loss:.3f} = CE {ce:.3f}, KL {kl:.3f}; lr {rate:.1e}")
-                bar.advance_to(step)
-
         receipt = with_policy(distil_task, settings.runtime, is_shard=False)(
             settings,
             published,
             student_receipt_path(settings, published, validation),
             validation,
-            on_step,
+            shown,
         )
     return receipt.output.path
 

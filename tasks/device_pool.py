@@ -38,12 +38,13 @@ class DevicePool:
 
     A device is `cpu` or a CUDA device such as `cuda:0`, numbered as in this process; the called
     function sees no other GPU. Processes start on first use. They end when the pool is closed or
-    when this process ends, even by SIGKILL.
+    when this process ends, even by SIGKILL. Each has its share of the cores, one of `num_shares`;
+    None: as many as devices.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
+    def __init__(self, devices: Sequence[str], num_shares: int | None = None) -> None:
         self._free: SimpleQueue[_Worker] = SimpleQueue()
-        self._workers = [_Worker(device, len(devices)) for device in devices]
+        self._workers = [_Worker(device, num_shares or len(devices)) for device in devices]
         for worker in self._workers:
             self._free.put(worker)
 
@@ -76,9 +77,9 @@ def device_pool(devices: tuple[str, ...]) -> DevicePool:
 class _Worker:
     """A device and its process, if one is running."""
 
-    def __init__(self, device: str, num_devices: int) -> None:
+    def __init__(self, device: str, num_shares: int) -> None:
         self._device = device
-        self._num_devices = num_devices
+        self._num_shares = num_shares
         self._process: Any = None
         self._connection: Connection | None = None
 
@@ -130,7 +131,7 @@ class _Worker:
         ours, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
             target=_serve,
-            args=(theirs, self._device, self._num_devices),
+            args=(theirs, self._device, self._num_shares),
             name=f"on {self._device}",
             daemon=True,
         )
@@ -169,10 +170,10 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, device: str, num_devices: int) -> None:
+def _serve(connection: Connection, device: str, num_shares: int) -> None:
     """Main function of a process: bind it to the device, then execute calls until the pipe ends."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _bind(device, num_devices)
+    _bind(device, num_shares)
     outbox: Any = _Outbox(connection)  # QueueHandler is typed for a whole queue
     logging.getLogger().addHandler(QueueHandler(outbox))
     with ThreadPoolExecutor(1, "work") as thread, suppress(EOFError):
@@ -184,7 +185,7 @@ def _serve(connection: Connection, device: str, num_devices: int) -> None:
             outbox.put_nowait((result, [_portable(one) for one in _causes(error)]))
 
 
-def _bind(device: str, num_devices: int) -> None:
+def _bind(device: str, num_shares: int) -> None:
     """Limit this process to one GPU and its share of the cores; call before importing torch."""
     name, _, number = device.partition(":")
     visible = [one for one in os.environ.get(_VISIBLE, "").split(",") if one]
@@ -192,7 +193,7 @@ def _bind(device: str, num_devices: int) -> None:
         os.environ[_VISIBLE] = ""
     else:
         os.environ[_VISIBLE] = visible[int(number)] if int(number) < len(visible) else number
-    os.environ.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // num_devices)))
+    os.environ.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // num_shares)))
 
 
 def _exit_with_parent() -> None:

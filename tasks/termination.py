@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final, Self
@@ -89,6 +89,27 @@ class SavedFirst:
         if _STATE.is_saving_first and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
             _STATE.is_saving_first = False
+
+
+class LedByAnother:
+    """While inside, SIGTERM is ignored: the process that leads this one gets it too, and ends both.
+
+    Used like `SavedFirst`. Does nothing in threads other than the main one.
+    """
+
+    def __enter__(self) -> Self:
+        self._is_main = threading.current_thread() is threading.main_thread()
+        if self._is_main:
+            self._before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_main:
+            signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
+
+    def undivided(self) -> AbstractContextManager[None]:
+        """Nothing divides any work here."""
+        return nullcontext()
 
 
 def is_saving_first() -> bool:

@@ -25,6 +25,7 @@ from flows.commands import (
     run,
     status,
     sweep,
+    train,
 )
 from flows.commands.failures import FAILED, report_damage
 from flows.commands.options import MISTAKE, Given, OneLineUsage, common
@@ -47,6 +48,7 @@ app.command("doctor")(doctor.command)
 app.command("status")(status.command)
 app.command("rerun")(rerun.command)
 app.command("repair")(repair.command)
+app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("sweep")(sweep.command)
 app.command("explain")(explain.command)

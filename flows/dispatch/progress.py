@@ -27,6 +27,16 @@ class Bar(Protocol):
         """Show a short remark behind the bar."""
 
 
+class StepBar(Protocol):
+    """The part of a bar that shows work whose extent is known from the start."""
+
+    def advance_to(self, num_done: int) -> None:
+        """Set how many are done."""
+
+    def say(self, text: str) -> None:
+        """Show a short remark behind the bar."""
+
+
 class Progress(Protocol):
     """Something that shows bars."""
 
@@ -68,6 +78,21 @@ def watched_by(watcher: Progress) -> Iterator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+class TrainingBars:
+    """Shows the steps of a training, with its loss, on several bars."""
+
+    def __init__(self, *bars: StepBar) -> None:
+        self._bars = bars
+
+    def __call__(
+        self, step: int, _: int, loss: float, ce: float, kl: float, learning_rate: float
+    ) -> None:
+        """Show a step that is done, counted from 1."""
+        for bar in self._bars:
+            bar.say(f"loss {loss:.3f} = CE {ce:.3f}, KL {kl:.3f}; lr {learning_rate:.1e}")
+            bar.advance_to(step)
 
 
 def noun(stage: str) -> str:

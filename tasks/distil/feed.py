@@ -6,14 +6,16 @@ from contextlib import closing
 from itertools import islice
 
 from tasks.distil.batch import Prepared, Preparer
+from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import ExampleSource
 
 
 class Feed:
-    """Prepared rows from a position in a source, and the share of time spent waiting for them.
+    """Prepared batches from a position in a source, and the share of time spent waiting for them.
 
-    Nothing is read before the first row is taken; close it to stop its threads.
+    Of several `processes` each has its own rows of every batch. Nothing is read before the first
+    batch is taken; close it to stop its threads.
     """
 
     def __init__(
@@ -22,19 +24,24 @@ class Feed:
         preparer: Preparer,
         *,
         num_consumed: int,
-        num_ahead: int,
+        batch_size: int,
         num_threads: int,
+        processes: Processes = ALONE,
     ) -> None:
+        self._num_rows = processes.num_rows(batch_size)
         self._prepared: Generator[Prepared, None, None] = read_ahead(
-            examples.stream(num_consumed), preparer, num_threads=num_threads, num_ahead=num_ahead
+            processes.share(examples.stream(num_consumed), batch_size),
+            preparer,
+            num_threads=num_threads,
+            num_ahead=max(1, self._num_rows),
         )
         self._started_at = time.monotonic()
         self._waiting_s = 0.0
 
-    def take(self, num_rows: int) -> list[Prepared]:
-        """The next rows."""
+    def next_batch(self) -> list[Prepared]:
+        """The rows of this process of the next batch."""
         asked_at = time.monotonic()
-        rows = list(islice(self._prepared, num_rows))
+        rows = list(islice(self._prepared, self._num_rows))
         self._waiting_s += time.monotonic() - asked_at
         return rows
 
@@ -52,6 +59,6 @@ def first_rows(
     examples: ExampleSource, preparer: Preparer, num_rows: int, num_threads: int
 ) -> list[Prepared]:
     """The first rows of a source."""
-    feed = Feed(examples, preparer, num_consumed=0, num_ahead=num_rows, num_threads=num_threads)
+    feed = Feed(examples, preparer, num_consumed=0, batch_size=num_rows, num_threads=num_threads)
     with closing(feed):
-        return feed.take(num_rows)
+        return feed.next_batch()

@@ -1,13 +1,16 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import RunConfig
@@ -17,9 +20,11 @@ from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.distil.outlook import Outlook
+from tasks.distil.parallel.members import Work, is_launched, launched, met, started
+from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
-from tasks.distil.training import TrainingResult
+from tasks.distil.training import TrainingResult, Validate
 from tasks.distil.validation import Validation, validate
 from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
@@ -46,17 +51,104 @@ def make_student_of(
 
     `validation` are normalised shards of held-out speech, each with its set; the weights with the
     lowest word error rate on them, averaged over the sets, are stored. All files are below the
-    folder of `receipt_path`, which is named by the student's fingerprint. Raises what
+    folder of `receipt_path`, which is named by the student's fingerprint. Trains in a process for
+    each of `runtime.devices`, or as the first of those that torchrun started. Raises what
     `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data or the
     teacher is not a Whisper model.
     """
     require_whisper(config.label)
+    work = partial(_follow, config, published, receipt_path)
+    validations: list[Validation] = []
+    with _processes(config, work) as (processes, device):
+        trained = _train(
+            config, store, published, receipt_path, processes, device, on_step,
+            lambda teacher: _word_error_rate(config, store, teacher, validation, validations),
+        )  # fmt: skip
+    receipt = _keep(store, published, receipt_path, trained.result, validations, trained.processor)
+    trained.checkpoints.clear()
+    return receipt
+
+
+def follow_launched(config: RunConfig, published: Manifest, receipt_path: str) -> None:
+    """Train along with the first of the processes that torchrun started; stores nothing."""
+    store = Store(config.root, config.runtime.scratch)
+    with launched(device_name(config.runtime.device)) as (processes, device):
+        _train(config, store, published, receipt_path, processes, device)
+
+
+def _follow(
+    config: RunConfig, published: Manifest, receipt_path: str, rank: int, size: int, meeting: str
+) -> None:
+    """Train along with the process that started this one, on the only device that this one sees."""
+    device = torch.device(device_name("auto"))
+    store = Store(config.root, config.runtime.scratch)
+    with met(device, meeting, rank, size) as processes:
+        _train(config, store, published, receipt_path, processes, device)
+
+
+def _processes(
+    config: RunConfig, work: Work
+) -> AbstractContextManager[tuple[Processes, torch.device]]:
+    """The processes that train, and the device of this one."""
+    device, devices = device_name(config.runtime.device), config.runtime.devices
+    if is_launched():
+        return launched(device)
+    if len(devices) > 1:
+        return started(devices, work)
+    return nullcontext((ALONE, torch.device(devices[0] if devices else device)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    result: TrainingResult
+    processor: WhisperProcessor
+    checkpoints: StoreCheckpoints
+
+
+def _train(
+    config: RunConfig,
+    store: Store,
+    published: Manifest,
+    receipt_path: str,
+    processes: Processes,
+    device: torch.device,
+    on_step: OnStep | None = None,
+    scoring: Callable[[LoadedWhisper], Validate | None] | None = None,
+) -> _Trained:
+    """Train in this process; `scoring` makes the score of a student of the teacher."""
     # only what training needs of it is moved to the device
     teacher = load_whisper(config.label.teacher, "float32", "cpu")
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
     examples = _examples(config, store, published, SpecialTokens.of(teacher.tokenizer))
-    folder = receipt_path.rsplit("/", 1)[0]
-    checkpoints = StoreCheckpoints(store, f"{folder}/checkpoints")
+    checkpoints = StoreCheckpoints(store, f"{receipt_path.rsplit('/', 1)[0]}/checkpoints")
+    outlook = Outlook.of(config, examples.num_examples, published.totals["all"].hours)
+    result = distil(
+        teacher.model,
+        processor,
+        examples,
+        (),
+        config.distil.model_copy(update={"num_steps": outlook.num_steps}),
+        device=device,
+        micro_batch_size=config.runtime.micro_batch_size,
+        checkpoints=checkpoints,
+        encoder_cache=_encoder_cache(config, store, teacher, outlook),
+        checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
+        num_read_threads=config.runtime.workers,
+        on_step=on_step,
+        validate=None if scoring is None else scoring(teacher),
+        processes=processes,
+    )
+    return _Trained(result, processor, checkpoints)
+
+
+def _word_error_rate(
+    config: RunConfig,
+    store: Store,
+    teacher: LoadedWhisper,
+    validation: Sequence[tuple[str, FileRef]],
+    validations: list[Validation],
+) -> Validate | None:
+    """The word error rate on a sample of `validation`, each added to `validations`."""
     speech = read_validation_speech(
         store,
         validation,
@@ -64,7 +156,6 @@ def make_student_of(
         window_samples=teacher.window_samples,
         seed=config.distil.seed,
     )
-    validations: list[Validation] = []
 
     def word_error_rate(student: WhisperForConditionalGeneration) -> float:
         as_heard = LoadedWhisper(
@@ -76,25 +167,7 @@ def make_student_of(
         validations.append(validate(config, engine, speech))
         return validations[-1].wer_percent
 
-    outlook = Outlook.of(config, examples.num_examples, published.totals["all"].hours)
-    result = distil(
-        teacher.model,
-        processor,
-        examples,
-        (),
-        config.distil.model_copy(update={"num_steps": outlook.num_steps}),
-        device=device_name(config.runtime.device),
-        micro_batch_size=config.runtime.micro_batch_size,
-        checkpoints=checkpoints,
-        encoder_cache=_encoder_cache(config, store, teacher, outlook),
-        checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
-        num_read_threads=config.runtime.workers,
-        on_step=on_step,
-        validate=word_error_rate if speech else None,
-    )
-    receipt = _keep(store, published, receipt_path, result, validations, processor)
-    checkpoints.clear()
-    return receipt
+    return word_error_rate if speech else None
 
 
 def _examples(

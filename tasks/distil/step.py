@@ -14,6 +14,8 @@ from configs.schema import Distil
 from tasks.distil.batch import Prepared, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
 from tasks.distil.loss import LossSums, loss_sums
+from tasks.distil.optimise import trainable
+from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.whisper.tokens import IGNORED
 
 _MAX_PADDING: Final = 0.05
@@ -107,18 +109,25 @@ def on_device(student: WhisperForConditionalGeneration, device: torch.device) ->
         encoder.to(before)
 
 
-def add_gradients(pair: Pair, rows: Sequence[Prepared], micro_batch_size: int) -> MeanLoss:
+def add_gradients(
+    pair: Pair,
+    rows: Sequence[Prepared],
+    micro_batch_size: int,
+    processes: Processes = ALONE,
+) -> MeanLoss:
     """Accumulate the gradient of the mean loss of a batch, at most `micro_batch_size` rows a time.
 
-    The mean is over the tokens of the whole batch, so `micro_batch_size` affects rounding alone.
+    `rows` are those of this process. The mean is over the tokens of the whole batch, so neither
+    `micro_batch_size` nor the number of processes affects more than rounding.
     """
-    num_tokens = sum(row.num_targets for row in rows)
+    (num_tokens,) = processes.sum([sum(row.num_targets for row in rows)])
     total = _Total(pair)
     for micro_batch in by_length(rows, micro_batch_size):
         sums = _losses(pair, micro_batch)
         torch.autograd.backward(_weighted(pair.settings, sums) / max(num_tokens, 1))
         total.add(sums, micro_batch)
-    return total.mean()
+    processes.sum_gradients(list(trainable(pair.student).values()))
+    return total.mean(processes)
 
 
 def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> MeanLoss:
@@ -127,7 +136,7 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
     with torch.no_grad():
         for micro_batch in _split(rows, micro_batch_size):
             total.add(_losses(pair, micro_batch), micro_batch)
-    return total.mean()
+    return total.mean(ALONE)
 
 
 class _Total:
@@ -147,15 +156,18 @@ class _Total:
         self._ce += sums.ce.detach()
         self._num_tokens += sums.num_tokens
 
-    def mean(self) -> MeanLoss:
+    def mean(self, processes: Processes) -> MeanLoss:
         sums = LossSums(self._kl, self._ce, self._num_tokens)
-        num_tokens = max(self._num_tokens, 1)
+        losses = torch.stack([_weighted(self._settings, sums), self._ce, self._kl]).tolist()
+        counts = (self._num_tokens, self._num_positions, self._num_inputs)
+        loss, ce, kl, num_tokens, num_positions, num_inputs = processes.sum([*losses, *counts])
+        num_tokens = max(num_tokens, 1)
         return MeanLoss(
-            loss=_weighted(self._settings, sums).item() / num_tokens,
-            ce=self._ce.item() / num_tokens,
-            kl=self._kl.item() / num_tokens,
-            num_positions=self._num_positions,
-            num_padded=self._num_positions - self._num_inputs,
+            loss=loss / num_tokens,
+            ce=ce / num_tokens,
+            kl=kl / num_tokens,
+            num_positions=round(num_positions),
+            num_padded=round(num_positions - num_inputs),
         )
 
 

@@ -16,11 +16,12 @@ from tasks.distil.encode import TeacherEncoder
 from tasks.distil.feed import Feed, first_rows
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
+from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
-from tasks.termination import SavedFirst
+from tasks.termination import LedByAnother, SavedFirst
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.tokens import SpecialTokens
 
@@ -51,6 +52,7 @@ def distil(
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float = math.inf,
     num_read_threads: int = 1,
+    processes: Processes = ALONE,
 ) -> TrainingResult:
     """Distil a student from `teacher`, resuming from the latest checkpoint if there is one.
 
@@ -61,20 +63,15 @@ def distil(
     last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once. A
     resumed training ends with the same weights as an uninterrupted one, bit by bit in float32 on
     the CPU. On SIGTERM a checkpoint is saved once the current update is done, before the signal
-    takes effect. The teacher is frozen, and its decoder moved to the device.
+    takes effect. With several `processes`, each of which calls this, the result is that of the
+    first, and the same for any number of them but for rounding. The teacher is frozen, and its
+    decoder moved to the device.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
     special = SpecialTokens.of(processor.tokenizer)
-    preparer = Preparer(
-        processor.feature_extractor,
-        special,
-        teacher.config.max_target_positions,
-        encoder_cache,
-        trains_prompt=settings.trains_prompt,
-        spec_augment=settings.spec_augment,
-    )
+    preparer = _preparer(processor, special, teacher, settings, encoder_cache)
     ready_teacher(teacher, torch.device(device), settings)
     dtype = getattr(torch, settings.dtype)
     encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
@@ -84,31 +81,51 @@ def distil(
         make_pair(teacher, student, encode, settings, special.end_id),
         checkpoints,
         micro_batch_size,
+        processes,
     )
     training.resume()
     validate = validate or _loss_on(
         validation, training.pair, preparer, micro_batch_size, num_read_threads
     )
-    checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
     feed = Feed(
         examples,
         preparer,
         num_consumed=training.step * settings.batch_size,
-        num_ahead=settings.batch_size,
+        batch_size=settings.batch_size,
         num_threads=num_read_threads,
+        processes=processes,
     )
-    with closing(feed), SavedFirst(training.save) as saved_first:
+    checkpoint_every = checkpoint_every_steps or settings.evaluate_every_steps
+    ending = SavedFirst(training.save) if processes.is_first else LedByAnother()
+    with closing(feed), ending:
         training.score_if_due(validate)  # it was stopped between an update and its score
         while training.step < settings.num_steps:
-            rows = feed.take(settings.batch_size)
-            with saved_first.undivided():
+            rows = feed.next_batch()
+            with ending.undivided():
                 row = training.update(rows)
             if on_step is not None:
                 on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
             training.score_if_due(validate)
-            with saved_first.undivided():
+            with ending.undivided():
                 training.save_if_due(checkpoint_every, checkpoint_every_s)
     return training.result(waiting_percent=feed.waiting_percent)
+
+
+def _preparer(
+    processor: WhisperProcessor,
+    special: SpecialTokens,
+    teacher: WhisperForConditionalGeneration,
+    settings: Distil,
+    encoder_cache: EncoderCache | None,
+) -> Preparer:
+    return Preparer(
+        processor.feature_extractor,
+        special,
+        teacher.config.max_target_positions,
+        encoder_cache,
+        trains_prompt=settings.trains_prompt,
+        spec_augment=settings.spec_augment,
+    )
 
 
 def _loss_on(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,6 +29,7 @@ from tasks.distil.optimise import (
     set_learning_rate,
     trainable,
 )
+from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.step import MeanLoss, Pair, add_gradients, on_device
 from tasks.whisper.model import find_not_finite
 
@@ -54,15 +55,25 @@ class TrainingResult:
 
 
 class Training:
-    """A student in training: its weights, its optimizer, and its best weights so far."""
+    """A student in training: its weights, its optimizer, and its best weights so far.
 
-    def __init__(self, pair: Pair, checkpoints: Checkpoints, micro_batch_size: int) -> None:
+    Of several `processes` the first alone scores and writes checkpoints.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        checkpoints: Checkpoints,
+        micro_batch_size: int,
+        processes: Processes = ALONE,
+    ) -> None:
         self.pair = pair
         self.step = 0
         self._settings = pair.settings
         self._made_with = pair.settings.model_dump(mode="json")
         self._checkpoints = checkpoints
         self._micro_batch_size = micro_batch_size
+        self._processes = processes
         self._parameters = list(trainable(pair.student).values())
         self._optimizer = make_optimizer(pair.student, pair.settings)
         self._rows: list[TrainingRow] = []
@@ -73,24 +84,30 @@ class Training:
 
     def resume(self) -> None:
         """Load the latest checkpoint, if there is one."""
-        if (latest := self._checkpoints.latest()) is None:
-            return
+        if (latest := self._checkpoints.latest()) is not None:
+            self._load(*latest)
+        self._processes.start_together(self._parameters, self.step)
+
+    def _load(self, step: int, files: Mapping[str, bytes]) -> None:
         try:
-            snapshot = from_files(latest[1], self._made_with)
+            snapshot = from_files(files, self._made_with)
             restore_weights(self.pair.student, snapshot.weights)
             restore_optimizer(self._optimizer, self.pair.student, snapshot.optimizer)
         except IntegrityError as error:
-            raise IntegrityError(str(error), self._checkpoints.location(latest[0])) from error
+            raise IntegrityError(str(error), self._checkpoints.location(step)) from error
         self.step, self._best, self._rows = snapshot.step, snapshot.best, list(snapshot.rows)
         self._saved_step = snapshot.step
 
     def update(self, rows: list[Prepared]) -> TrainingRow:
-        """Update the weights; raises `ShardError` before applying a non-finite loss or gradient."""
+        """Update the weights with this process's rows of a batch.
+
+        Raises `ShardError` before applying a non-finite loss or gradient.
+        """
         step = self.step + 1
         rate = learning_rate(step, self._settings)
         set_learning_rate(self._optimizer, rate)
         self._optimizer.zero_grad(set_to_none=True)
-        mean = add_gradients(self.pair, rows, self._micro_batch_size)
+        mean = add_gradients(self.pair, rows, self._micro_batch_size, self._processes)
         self._num_positions += mean.num_positions
         self._num_padded += mean.num_padded
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
@@ -124,6 +141,7 @@ class Training:
         is_due = self.is_due(self._settings.evaluate_every_steps)
         if (
             validate is None
+            or not self._processes.is_first
             or not is_due
             or not self._rows
             or self._rows[-1].validation is not None
@@ -140,7 +158,7 @@ class Training:
 
     def save(self) -> None:
         """Write a checkpoint, unless the last one is of this step."""
-        if self.step == self._saved_step:
+        if self.step == self._saved_step or not self._processes.is_first:
             return
         weights = self._weights()
         if (name := find_not_finite(weights)) is not None:

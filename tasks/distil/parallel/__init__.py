@@ -1,0 +1,1 @@
+"""Training in several processes, on this machine or on several."""
