@@ -3,6 +3,7 @@
 Found from any working directory. Reads nothing at import.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ INSTALLED: Final = Path(__file__).resolve().parents[1]
 
 _FOLDERS: Final = ("configs", "tasks")
 _SUFFIX: Final = ".yaml"
+_GRIDS: Final = "configs/grids"
 
 
 def bundled_names() -> list[str]:
@@ -30,9 +32,31 @@ def configuration_file(path: str | Path) -> Path:
     >>> configuration_file("demo").name, configuration_file("no-such.yaml").name
     ('demo.yaml', 'no-such.yaml')
     """
+    return _named(path, "configs", bundled_names())
+
+
+def bundled_grids() -> list[str]:
+    """The names of the bundled grids, in order.
+
+    >>> bundled_grids()
+    ['demo']
+    """
+    return sorted(file.stem for file in (INSTALLED / _GRIDS).glob(f"*{_SUFFIX}"))
+
+
+def grid_file(path: str | Path) -> Path:
+    """The file of a grid: `path`, or a bundled one that `path` names, as `configuration_file`.
+
+    >>> grid_file("demo").parts[-2:], grid_file("no-such.yaml").name
+    (('grids', 'demo.yaml'), 'no-such.yaml')
+    """
+    return _named(path, _GRIDS, bundled_grids())
+
+
+def _named(path: str | Path, folder: str, names: Sequence[str]) -> Path:
     given = Path(path)
-    if not given.exists() and given.name in bundled_names() and len(given.parts) == 1:
-        return INSTALLED / "configs" / f"{given.name}{_SUFFIX}"
+    if not given.exists() and given.name in names and len(given.parts) == 1:
+        return INSTALLED / folder / f"{given.name}{_SUFFIX}"
     return installed_path(given)
 
 

@@ -108,4 +108,11 @@ class Filter(Settings):
     contamination: Contamination | None = None
     """null: evaluation speech is not searched for in the training data."""
     takedown: Takedown = Takedown()
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the windows that pass all other rules to keep, chosen at random by their ids.
+
+    The windows of a smaller share are among those of a larger one.
+    """
+    fraction_seed: int = 0
+    """Decides which windows `fraction` keeps."""
     without_reference: WithoutReference = WithoutReference()

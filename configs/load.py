@@ -1,105 +1,23 @@
-"""Loading of configuration files; errors name every mistake with its place."""
+"""Loading of configurations: files, bundled ones, and the runs of grids."""
 
-from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, get_args
 
-import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
-from configs.bundled import bundled_names, configuration_file
+from configs.bundled import configuration_file
+from configs.grid_runs import load_grid, read_base, split_reference
+from configs.parse import ConfigError, validated
 from configs.schema import RunConfig
-from configs.settings import holds_credentials
 
-_BAD_VALUES: Final = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
-"""What PyYAML raises for dates, numbers and tags that it cannot convert, and for deep nesting."""
-
-
-class ConfigError(ValueError):
-    """A missing or invalid configuration; the message has place, value found and value expected."""
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A YAML loader that refuses duplicate keys, of which YAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in keys:
-                    line = key.start_mark.line + 1
-                    raise ConfigError(f"line {line}: duplicate key {key.value!r}; remove one")
-                keys.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+__all__ = ["ConfigError", "load_config"]
 
 
 def load_config(path: str | Path) -> RunConfig:
-    """Load and validate a configuration: a file, or the name of a bundled one such as `demo`.
+    """Load and validate a configuration.
 
-    Raises `ConfigError` if the file is missing, is not YAML, or has unknown keys or invalid values;
-    the message names all of them.
+    It is a file, the name of a bundled one such as `demo`, or a run of a grid, such as
+    `grid.yaml:demo-seed-1`. Raises `ConfigError` if the file is missing, is not YAML, or has
+    unknown keys or invalid values; the message names all of them.
     """
-    try:
-        text = configuration_file(path).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"cannot read the configuration {path}: {error}; give the path of a file, or the name"
-            f" of a bundled configuration: {', '.join(bundled_names())}"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-    try:
-        value = _UniqueKeys(text).get_single_data()
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except (yaml.YAMLError, *_BAD_VALUES) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(
-            f"{path} contains {type(value).__name__}, expected keys such as root, corpora"
-        )
-    try:
-        return RunConfig.model_validate(value)
-    except ValidationError as error:
-        mistakes = "; ".join(_explain(mistake) for mistake in error.errors())
-        raise ConfigError(f"{path}: {mistakes}") from error
-
-
-def _explain(mistake: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        known = _known_keys(mistake["loc"][:-1])
-        near = get_close_matches(str(mistake["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        return f"{where}: unknown key; {hint}"
-    if mistake["type"] == "missing":
-        return f"{where}: missing"
-    message = mistake["msg"].removeprefix("Value error, ")
-    found = mistake["input"]
-    is_shown = not isinstance(found, dict) and not holds_credentials(str(found))
-    return f"{where or 'configuration'}: {message}" + (f"; found {found!r}" if is_shown else "")
-
-
-def _known_keys(location: Sequence[int | str]) -> list[str]:
-    """The allowed keys of the block at `location`."""
-    model: type[BaseModel] = RunConfig
-    for part in location:
-        if part in model.model_fields:
-            inner = model.model_fields[str(part)].annotation
-            model = next(iter(_models(inner)), model)
-    return list(model.model_fields)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+    grid, name = split_reference(path)
+    if name and not configuration_file(path).exists():
+        return load_grid(grid).run(name).settings
+    return validated(RunConfig, read_base(path), path)

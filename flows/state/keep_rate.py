@@ -21,11 +21,15 @@ _POINTS: Final = 10.0
 """A change of the kept share by more percentage points than this is unusual."""
 
 _THRESHOLD: Final = "filter.max_wer_percent"
+_FRACTION: Final = "filter.fraction"
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of its labelled hours that a corpus keeps, at its threshold."""
+    """The share of its labelled hours that a corpus keeps, at its threshold.
+
+    Before `filter.fraction`, which leaves out some of what is good enough.
+    """
 
     corpus: str
     kept_percent: float
@@ -40,7 +44,7 @@ def kept_shares(states: Sequence[CorpusState]) -> list[Share]:
         labelled_hours = sum(receipts["label"].hours for receipts in done)
         if labelled_hours:
             kept_hours = sum(receipts["filter"].hours for receipts in done)
-            percent = 100 * kept_hours / labelled_hours
+            percent = 100 * kept_hours / labelled_hours / state.filter.fraction
             found.append(Share(state.corpus.name, percent, state.filter.max_wer_percent))
     return found
 
@@ -63,8 +67,9 @@ def _kept(past: Iterable[Manifest], corpus: str, config: RunConfig) -> Iterable[
         totals = one.totals.get(corpus)
         if totals is None or not totals.hours_heard:
             continue
-        if one.content.settings(corpus).get(_THRESHOLD) == threshold:
-            yield 100 * totals.hours / totals.hours_heard
+        settings = one.content.settings(corpus)
+        if settings.get(_THRESHOLD) == threshold:
+            yield 100 * totals.hours / totals.hours_heard / settings.get(_FRACTION, 1.0)
 
 
 def abnormal(shares: Sequence[Share], past: Mapping[str, Sequence[float]]) -> list[str]:

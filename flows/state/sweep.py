@@ -85,19 +85,25 @@ class SweepLine:
 class Sweep:
     """Lines by corpus with those of `all` last, and the shards that have no evidence yet.
 
-    `past` has the percentages of its hours that each corpus kept in earlier manifests.
+    `past` has the percentages of its hours that each corpus kept in earlier manifests, `fractions`
+    the `filter.fraction` of each.
     """
 
     lines: list[SweepLine]
     waiting: list[str]
     past: Mapping[str, Sequence[float]] = field(default_factory=dict)
     advice: str = ""  # on files that have to be hashed again
+    fractions: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def remarks(self) -> list[str]:
         """Warnings about these figures."""
         shares = [
-            Share(line.corpus, line.kept_percent, line.max_wer_percent)
+            Share(
+                line.corpus,
+                line.kept_percent / self.fractions.get(line.corpus, 1.0),
+                line.max_wer_percent,
+            )
             for line in self.lines
             if line.is_configured and line.corpus != ALL and line.kept_percent is not None
         ]
@@ -141,7 +147,8 @@ def read_sweep(config: RunConfig, store: Store, thresholds: Sequence[float]) -> 
         for corpus, (labelled, by_threshold) in amounts.items()
         for percent, kept in zip(percents, by_threshold, strict=True)
     ]
-    return Sweep(lines, waiting, past_shares(config, store, states), advice)
+    fractions = {name: config.filter_of(name).fraction for name in config.corpora}
+    return Sweep(lines, waiting, past_shares(config, store, states), advice, fractions)
 
 
 def has_evidence(shard: ShardState) -> bool:

@@ -1,9 +1,10 @@
 """All filter rules, in the order in which they are tried.
 
 A row gets the reason of the first rule that drops it. So legal reasons come before quality, and a
-missing text before the error rate it causes.
+missing text before the error rate it causes; what is good enough, but not needed, comes last.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -62,6 +63,8 @@ def _rules(settings: Filter, context: FilterContext) -> Iterator[Rule]:
     yield wer(settings.max_wer_percent)
     if settings.max_utterance_wer_percent is not None:
         yield wer(settings.max_utterance_wer_percent, of_utterances=True)
+    if settings.fraction < 1:
+        yield _beyond_fraction(settings.fraction, settings.fraction_seed)
 
 
 def wer(max_wer_percent: float, *, of_utterances: bool = False) -> Rule:
@@ -168,6 +171,28 @@ def _language(languages: Sequence[str]) -> Rule:
         drops=lambda rows: pc.invert(pc.is_in(rows.column("language"), allowed)),
         detail=lambda row: f"the label is in {row['language']}, not in {', '.join(languages)}",
     )
+
+
+def _beyond_fraction(fraction: float, seed: int) -> Rule:
+    """Drop windows whose draw is not below `fraction`, so that smaller shares are in larger ones."""
+
+    def drops(rows: pa.Table) -> pa.ChunkedArray:
+        drawn = (draw(name, seed) for name in rows.column("window_id").to_pylist())
+        return pa.chunked_array([pa.array([one >= fraction for one in drawn], pa.bool_())])
+
+    return Rule(
+        reason="beyond_fraction",
+        level="window",
+        columns=("window_id",),
+        drops=drops,
+        detail=lambda row: f"drawn {draw(row['window_id'], seed):.4f} >= {fraction:g}",
+    )
+
+
+def draw(window_id: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the id and the seed alone."""
+    digest = hashlib.sha256(f"fraction {seed} {window_id}".encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48
 
 
 def _hallucination(settings: Hallucination) -> Iterator[Rule]:

@@ -92,5 +92,7 @@ FILTER: Final = Stage(
         "without_reference.max_chars_per_s": 30.0,
         "rights": {},
         "takedown": None,
+        "fraction": 1.0,
+        "fraction_seed": 0,
     },
 )

@@ -1,0 +1,108 @@
+"""The file of a grid: runs that differ in a few settings of the filter and the training."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import to_jsonable_python
+
+from configs.schema import RunConfig
+from configs.settings import Name, Settings
+
+SEED: Final = "distil.seed"
+
+_BY_RUN: Final = re.compile(r"filter\..+|distil\..+|corpora\.(?P<corpus>.+?)\.filter\.(?P<key>.+)")
+_COMMON: Final = re.compile(rf"{_BY_RUN.pattern}|evaluate\..+")
+
+Changes = Mapping[str, Any]
+"""Dotted setting, such as `distil.decoder_layers`, to its value."""
+
+
+class Grid(Settings):
+    """Runs that differ in a few settings: all combinations of values, or named ones."""
+
+    base: str
+    """The configuration that all runs start from: a path, first from the folder of this file, or a
+    bundled one such as `demo`."""
+    common: dict[str, Any] = {}
+    """Settings of all runs, in place of the base's: of `filter`, `distil` or `evaluate`."""
+    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    """Setting to its values; every combination is a run. Settings of `filter`, of
+    `corpora.X.filter` and of `distil`."""
+    runs: dict[Name, dict[str, Any]] = {}
+    """In place of `vary`: the name of each run and its settings."""
+    seeds: tuple[int, ...] = ()
+    """Values of `distil.seed`, with each of which each run is made; none: the base's."""
+
+    @model_validator(mode="after")
+    def _one_way_to_name_runs(self) -> Self:
+        if self.vary and self.runs:
+            raise ValueError("vary and runs are given; give one of the two")
+        if not (self.vary or self.runs or self.seeds):
+            raise ValueError("there is nothing to compare; give vary, runs or seeds")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}, expected different numbers")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_shared(self) -> Self:
+        for settings, allowed in ((self.common, _COMMON), (self.varied, _BY_RUN)):
+            for setting in settings:
+                if setting == SEED and self.seeds:
+                    raise ValueError(f"seeds and {SEED} are given; give one of the two")
+                if not allowed.fullmatch(setting):
+                    raise ValueError(
+                        f"{setting!r} cannot differ between the runs of a grid, which share their"
+                        " labels and held-out speech; expected a setting of filter or distil, such"
+                        " as filter.max_wer_percent"
+                    )
+        return self
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The settings in which runs differ, without the seed."""
+        named = (setting for changes in self.runs.values() for setting in changes)
+        return tuple(dict.fromkeys([*self.vary, *named]))
+
+    def changes(self) -> Iterator[tuple[str, Changes]]:
+        """The name, or "" where there is none, and the changes of each run, in order."""
+        without_seeds: Sequence[tuple[str, Changes]] = tuple(self.runs.items()) or [
+            ("", dict(zip(self.vary, values, strict=True)))
+            for values in product(*self.vary.values())
+        ]
+        for label, changes in without_seeds:
+            if not self.seeds:
+                yield label, changes
+            for seed in self.seeds:
+                yield label, {**changes, SEED: seed}
+
+
+def setting_path(setting: str) -> list[str]:
+    """The keys that lead to a setting; the name of a corpus may contain dots.
+
+    >>> setting_path("corpora.a.b.filter.unit"), setting_path("distil.seed")
+    (['corpora', 'a.b', 'filter', 'unit'], ['distil', 'seed'])
+    """
+    if (found := _BY_RUN.fullmatch(setting)) and found["corpus"]:
+        return ["corpora", found["corpus"], "filter", *found["key"].split(".")]
+    return setting.split(".")
+
+
+def setting_value(settings: RunConfig, setting: str) -> Any:
+    """The value of a dotted setting as plain JSON; null inside a block that is null."""
+    *block, key = setting_path(setting)
+    value: Any = settings.filter_of(block[1]) if block[0] == "corpora" else settings
+    for name in (*(block[3:] if block[0] == "corpora" else block), key):
+        value = getattr(value, name, None)
+    return to_jsonable_python(value)
+
+
+def short_name(setting: str) -> str:
+    """A setting without the block that it is in.
+
+    >>> short_name("distil.seed"), short_name("corpora.ami.filter.unit")
+    ('seed', 'ami.filter.unit')
+    """
+    return setting.partition(".")[2]
