@@ -34,8 +34,8 @@ from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.librispeech import LIBRISPEECH
 from tasks.filter.rules import FilterContext
-from tasks.filter.sweep import PAPER_FILTERED_PERCENT
 from tasks.label.schema import LABELS
+from tasks.paper import PAPER_FILTERED_PERCENT
 from tasks.score.schema import EVIDENCE
 from tasks.score.shard import LABEL_COLUMNS, score_shard
 from tasks.score.stage import SCORE

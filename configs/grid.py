@@ -26,12 +26,12 @@ class Grid(Settings):
     base: str
     """The configuration that all runs start from: a path, first from the folder of this file, or a
     bundled one such as `demo`."""
-    common: dict[str, Any] = {}
+    common: Mapping[str, Any] = {}
     """Settings of all runs, in place of the base's: of `filter`, `distil` or `evaluate`."""
-    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    vary: Mapping[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
     """Setting to its values; every combination is a run. Settings of `filter`, of
     `corpora.X.filter` and of `distil`."""
-    runs: dict[Name, dict[str, Any]] = {}
+    runs: Mapping[Name, Mapping[str, Any]] = {}
     """In place of `vary`: the name of each run and its settings."""
     seeds: tuple[int, ...] = ()
     """Values of `distil.seed`, with each of which each run is made; none: the base's."""

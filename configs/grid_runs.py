@@ -195,15 +195,14 @@ def _suffix(grid: Grid, before: RunConfig, after: RunConfig, label: str) -> str:
 def _word(value: Any) -> str:
     """A value as part of a name: different words for different values.
 
-    >>> _word(0.5), _word([0, 3]), _word(None), _word({})
-    ('0.5', '0_3', 'null', '44136fa3')
+    >>> _word(0.5), _word(5.0), _word([0, 3]), _word(None), _word({})
+    ('0.5', '5', '0_3', 'null', '44136fa3')
     """
     parts = value if isinstance(value, list) and len(value) > 1 else [value]
-    words = [one if isinstance(one, str) else json.dumps(one) for one in parts]
+    words = [one if isinstance(one, str) else json.dumps(one).removesuffix(".0") for one in parts]
     if all(_PLAIN.fullmatch(word) for word in words):
         return "_".join(words)
-    text = json.dumps(value, sort_keys=True)
-    return "_".join([*re.findall(r"[A-Za-z0-9]+", text), _digest(text)])
+    return _digest(json.dumps(value, sort_keys=True))
 
 
 def _digest(text: str) -> str:

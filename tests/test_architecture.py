@@ -15,8 +15,8 @@ MAX_MODULES = 20
 MAX_CORPUS_MODULES = 30  # where there is a module for each corpus
 ONE_MODULE_PER_CORPUS = {"tasks/corpora", "tasks/demo"}
 
-USES_PREFECT = ("flows/dispatch/", "flows/server/", "flows/pipeline.py", "flows/stages.py",
-                "tasks/run.py")  # fmt: skip
+USES_PREFECT = ("flows/dispatch/", "flows/server/", "flows/pipeline.py", "flows/grid.py",
+                "flows/stages.py", "tasks/run.py")  # fmt: skip
 USES_DEMO = ("tasks/demo/",)
 PARTS_OF_FLOWS = {"state": 0, "doctor": 1, "dispatch": 1, "server": 1, "": 2, "commands": 3}
 """Packages of flows, each below those of a higher number; "" has the pipeline and its stages."""

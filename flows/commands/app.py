@@ -18,6 +18,7 @@ from flows.commands import (
     evaluate,
     explain,
     gc,
+    grid,
     init,
     manifest,
     repair,
@@ -51,6 +52,7 @@ app.command("repair")(repair.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("sweep")(sweep.command)
+app.command("grid")(grid.command)
 app.command("explain")(explain.command)
 app.add_typer(manifest.app, name="manifest")
 app.command("deploy")(deploy.command)

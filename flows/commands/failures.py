@@ -34,7 +34,7 @@ def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
         except DistilleryError as error:
             if mended:
                 complain(f"damaged, and not all made again: {', '.join(mended)}")
-            if not _print_failures(error, config, until):
+            if not print_failures(error, config, until):
                 raise
             raise typer.Exit(FAILED) from error
         if mended:
@@ -46,8 +46,11 @@ def report_damage(error: IntegrityError, config: Path | None) -> None:
     complain(str(error if config is None else with_command(config, error)))
 
 
-def _print_failures(error: DistilleryError, config: Path, until: str | None) -> bool:
-    """Whether the error names shards that failed; each is printed."""
+def print_failures(error: DistilleryError, config: Path, until: str | None) -> bool:
+    """Whether the error names shards that failed; each is printed, with what repairs it.
+
+    `until` is the last stage of the run, for the command that continues it; None: no such command.
+    """
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
         complain(f"failed: {failure}")

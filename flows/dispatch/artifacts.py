@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import (
+    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
@@ -26,9 +27,19 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_logger
 from prefect.runtime import flow_run
 
+from configs.grid_runs import config_name
 from configs.schema import RunConfig
-from flows.dispatch.tables import Row, failure_rows, hours_rows, reason_rows, status_rows
+from flows.dispatch.tables import (
+    Row,
+    failure_rows,
+    grid_rows,
+    hours_rows,
+    paper_rows,
+    reason_rows,
+    status_rows,
+)
 from flows.state.corpus_state import corpus_states
+from flows.state.grid.report import GridReport
 from flows.state.models import find_report
 from flows.state.publication import find_current
 from flows.state.repair import Failed
@@ -156,6 +167,24 @@ def show_failures(failures: Sequence[Failed]) -> None:
             create_table_artifact(rows, _key("failed", flow_run.name), markdown(about))
 
 
+def show_grid(report: GridReport) -> None:
+    """The results of a grid, and beside them the tables of the paper about the same settings."""
+    tables = {f"Runs of {report.name}": grid_rows(report)} | {
+        f"Table {one.number} of the paper: {one.title}": paper_rows(one) for one in report.paper
+    }
+    text = "\n\n".join(f"## {markdown(title)}\n\n{_table(rows)}" for title, rows in tables.items())
+    with optional():
+        create_markdown_artifact(text, f"grid-{_plain(report.name)}", "Students compared")
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Rows of the same columns as a table in Markdown."""
+    names = list(rows[0]) if rows else []
+    lines = [names, ["---"] * len(names)]
+    lines += [[markdown(str(cell)) for cell in row.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _cells(rows: Iterable[Row]) -> list[Row]:
     """The rows of a table, whose cells the UI shows as Markdown."""
     return [
@@ -166,7 +195,10 @@ def _cells(rows: Iterable[Row]) -> list[Row]:
 
 def _key(*words: str) -> str:
     """The name of an artifact of this run's configuration: small letters, digits and dashes."""
-    text = " ".join([Path(flow_run.parameters.get("config", "")).stem, *words])
+    return _plain(" ".join([config_name(flow_run.parameters.get("config", "")), *words]))
+
+
+def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 

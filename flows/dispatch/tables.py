@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from configs.grid import short_name
+from flows.state.grid.report import GridReport, PaperComparison
 from flows.state.repair import Failed, again_command
 from flows.state.status import StageStatus, Status
 from tasks.stages import CORPUS_STAGES
@@ -67,3 +69,42 @@ def failure_rows(config: str, failures: Iterable[Failed]) -> list[Row]:
         }
         for failure in failures
     ]
+
+
+def grid_rows(report: GridReport) -> list[Row]:
+    """A row for each run of a grid: its settings, its data, and the WER of its student."""
+    return [
+        {
+            **{short_name(setting): row.values[setting] for setting in report.settings},
+            **({"seed": row.seed} if report.has_seeds else {}),
+            "to do": row.pending or "nothing",
+            "hours kept": _rounded(row.hours),
+            "updates": row.num_steps,
+            "mean WER %": _rounded(row.wer_percent),
+            **{
+                f"{corpus} WER %": _rounded(row.wer_percent_by_corpus.get(corpus))
+                for corpus in report.teacher_wer_percent_by_corpus
+            },
+            "configuration": row.config,
+        }
+        for row in report.rows
+    ]
+
+
+def paper_rows(table: PaperComparison) -> list[Row]:
+    """A row for each row of a table of the paper, beside the mean WER of the grid's runs."""
+    return [
+        {
+            table.setting: line.setting,
+            **line.more,
+            "in domain": line.in_domain,
+            "out of domain": line.out_of_domain,
+            "average": line.average,
+            "here": _rounded(line.here),
+        }
+        for line in table.lines
+    ]
+
+
+def _rounded(value: float | None) -> float | str:
+    return "-" if value is None else round(value, 2)

@@ -22,7 +22,8 @@ from storage.receipt import FileRef
 from storage.store import Store
 from tasks.filter.evaluated import evaluated_speech
 from tasks.filter.rules import FilterContext
-from tasks.filter.sweep import PAPER_FILTERED_PERCENT, Amount, columns_needed, sweep
+from tasks.filter.sweep import Amount, columns_needed, sweep
+from tasks.paper import PAPER_FILTERED_PERCENT
 
 _NUM_READERS: Final = 4
 ALL: Final = "all"

@@ -174,7 +174,7 @@ def _language(languages: Sequence[str]) -> Rule:
 
 
 def _beyond_fraction(fraction: float, seed: int) -> Rule:
-    """Drop windows whose draw is not below `fraction`, so that smaller shares are in larger ones."""
+    """Keep the windows whose draw is below `fraction`; so smaller shares are in larger ones."""
 
     def drops(rows: pa.Table) -> pa.ChunkedArray:
         drawn = (draw(name, seed) for name in rows.column("window_id").to_pylist())

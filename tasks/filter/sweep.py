@@ -11,17 +11,6 @@ from configs.schema import Filter
 from tasks.filter.decide import KEPT, Flags, Members, decide, is_ambiguous
 from tasks.filter.rules import FilterContext, rules, wer
 
-PAPER_FILTERED_PERCENT: Final = {
-    5.0: 60.3,
-    10.0: 45.4,
-    15.0: 32.0,
-    20.0: 24.2,
-    40.0: 11.9,
-    80.0: 6.2,
-    100.0: 0.0,
-}
-"""Percentage of the data dropped by WER threshold in percent (arXiv 2311.00430, Table 10)."""
-
 _NESTED: Final = "utterances.list.element."
 
 

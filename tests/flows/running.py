@@ -22,7 +22,7 @@ from tests.processes import environment
 REPOSITORY = Path(__file__).parents[2]
 TEACHER = REPOSITORY / "tasks" / "demo" / "teacher"
 COMMAND = Path(sys.executable).with_name("distillery")
-_STARTS_FLOWS = {"run", "rerun", "repair", "deploy"}
+_STARTS_FLOWS = {"run", "grid", "rerun", "repair", "deploy"}
 
 Completed = subprocess.CompletedProcess[str]
 

@@ -68,6 +68,8 @@ def read(rows, columns):
 
 SETTINGS = [
     Filter(),
+    Filter(fraction=0.4),
+    Filter(unit="utterance", fraction=0.4, fraction_seed=1),
     Filter(drop_empty_hypothesis=False),
     Filter(drop_empty_reference=False),
     Filter(
