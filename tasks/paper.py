@@ -21,7 +21,7 @@ class PaperRow:
     in_domain: float
     out_of_domain: float
     average: float
-    more: Mapping[str, float]
+    more: Mapping[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,14 +7,32 @@ import pytest
 import yaml
 
 from configs.distil import Distil
+from configs.grid_runs import load_grid
+from configs.load import load_config
 
-PAGE = (Path(__file__).parents[1] / "docs" / "distillation.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "distillation.md").read_text()
 SETTINGS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("block", SETTINGS)
+@pytest.mark.parametrize("block", [block for block in SETTINGS if "base:" not in block])
 def test_settings_are_valid(block: str) -> None:
     Distil.model_validate(yaml.safe_load(block)["distil"])
+
+
+@pytest.mark.parametrize("block", [block for block in SETTINGS if "base:" in block])
+def test_grids_are_valid(block: str, tmp_path: Path) -> None:
+    (tmp_path / "shown.yaml").write_text(block)
+    assert f"{len(load_grid(tmp_path / 'shown.yaml').runs)} here" in PAGE
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    distillery (.*)$", PAGE, re.MULTILINE))
+def test_commands_name_grids_and_runs_that_exist(command: str) -> None:
+    word, config = command.split()
+    if word == "grid":
+        assert load_grid(ROOT / config).runs
+    else:
+        assert load_config(ROOT / config).publish.name == config.partition(":")[2]
 
 
 def test_the_table_of_the_loss_has_the_defaults() -> None:

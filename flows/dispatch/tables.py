@@ -75,6 +75,7 @@ def grid_rows(report: GridReport) -> list[Row]:
     """A row for each run of a grid: its settings, its data, and the WER of its student."""
     return [
         {
+            **({"run": row.label} if row.label else {}),
             **{short_name(setting): row.values[setting] for setting in report.settings},
             **({"seed": row.seed} if report.has_seeds else {}),
             "to do": row.pending or "nothing",

@@ -102,6 +102,15 @@ def test_each_run_is_a_configuration(run: Run, first: Completed) -> None:
     assert dropped["totals"]["all"]["windows"] < whole["totals"]["all"]["windows"]
 
 
+def test_a_run_of_a_grid_is_what_its_configuration_makes(
+    run: Run, first: Completed, finished: Run
+) -> None:
+    assert run.digest == finished.digest
+    ours, theirs = (one.receipts("distil") for one in (run, finished))
+    ((path, alone),) = theirs.items()
+    assert json.loads(ours[path])["output"] == json.loads(alone)["output"]
+
+
 def test_the_table_is_stored_and_shown_in_the_ui(run: Run, first: Completed) -> None:
     (path,) = (run.root / "grids" / "grid").iterdir()
     stored = GridReport.parse(path.read_bytes(), str(path))

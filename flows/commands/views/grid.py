@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from configs.grid import short_name
+from configs.grid_runs import config_name
 from flows.commands.render import Figures, Part, View
 from flows.commands.views.words import hours_text, percent_text
 from flows.state.grid.report import GridGroup, GridReport, GridRow, PaperComparison
@@ -35,12 +36,12 @@ def _by_settings(report: GridReport) -> Figures:
     return Figures(
         title=f"Runs of {report.name}",
         columns=(
-            *map(_header, report.settings or ("base",)),
+            *_headers(report),
             "hours\nkept", "kept %", "updates", "mean\nWER %", *ranges, "above\nteacher",
             "above\nbase",
         ),
         rows=[_group(report, group) for group in report.groups],
-        num_keys=max(1, len(report.settings)),
+        num_keys=len(_headers(report)),
     )  # fmt: skip
 
 
@@ -50,12 +51,11 @@ def _group(report: GridReport, group: GridGroup) -> Sequence[str]:
         percent_text(group.lowest_wer_percent),
         percent_text(group.highest_wer_percent),
     )
-    row = next(row for row in report.rows if row.values == group.values)
     return (
-        *(_values(report, group.values) or (report.name,)),
+        *_keys(report, group),
         "-" if group.hours is None else hours_text(group.hours),
         "-" if group.kept_percent is None else f"{group.kept_percent:.1f}",
-        "-" if row.num_steps is None else f"{row.num_steps:,}",
+        "-" if group.num_steps is None else f"{group.num_steps:,}",
         percent_text(group.wer_percent),
         *(seeds if report.has_seeds else ()),
         percent_text(group.above_teacher),
@@ -71,18 +71,22 @@ def _legend(report: GridReport) -> Iterator[str]:
             f"mean: over the evaluated corpora; the teacher's is"
             f" {percent_text(report.teacher_wer_percent)} %"
         )
+    for group in report.groups:
+        if group.label and not group.is_reference:
+            yield f"{group.label}: {', '.join(_differences(report, group))}"
 
 
 def _by_corpus(report: GridReport) -> Figures:
     corpora = list(report.teacher_wer_percent_by_corpus)
-    keys = [*report.settings, "seed"] if report.has_seeds or not report.settings else None
+    seed = ("seed",) if report.has_seeds else ()
+    num_keys = len(_headers(report)) + len(seed)
     return Figures(
         title="WER % by corpus",
-        columns=(*map(_header, keys or report.settings), *corpora),
+        columns=(*_headers(report), *seed, *corpora),
         rows=[
             (
-                *_values(report, row.values),
-                *([str(row.seed)] if keys else []),
+                *_keys(report, row),
+                *([str(row.seed)] if seed else []),
                 *(percent_text(row.wer_percent_by_corpus.get(corpus)) for corpus in corpora),
             )
             for row in report.rows
@@ -91,11 +95,11 @@ def _by_corpus(report: GridReport) -> Figures:
         footer=[
             (
                 "teacher",
-                *[""] * (len(keys or report.settings) - 1),
+                *[""] * (num_keys - 1),
                 *(percent_text(rate) for rate in report.teacher_wer_percent_by_corpus.values()),
             )
         ],
-        num_keys=len(keys or report.settings),
+        num_keys=num_keys,
     )
 
 
@@ -110,7 +114,7 @@ def _paper(table: PaperComparison) -> Figures:
         rows=[
             (
                 line.setting,
-                *(f"{line.more[name]:,g}" for name in more),
+                *(f"{value:,}" for value in line.more.values()),
                 f"{line.in_domain:.1f}",
                 f"{line.out_of_domain:.1f}",
                 f"{line.average:.1f}",
@@ -132,8 +136,25 @@ def _pending(report: GridReport) -> Iterator[str]:
         yield f"To do, from {stage} on: {', '.join(row.name for row in rows)}"
 
 
-def _values(report: GridReport, values: Any) -> tuple[str, ...]:
-    return tuple(_word(values[setting]) for setting in report.settings)
+def _headers(report: GridReport) -> tuple[str, ...]:
+    """The columns that name a run, or the runs of the same settings."""
+    if any(row.label for row in report.rows):
+        return ("run",)
+    return tuple(map(_header, report.settings)) or ("base",)
+
+
+def _keys(report: GridReport, one: GridRow | GridGroup) -> tuple[str, ...]:
+    """The cells of these columns."""
+    if one.label:
+        return (one.label,)
+    values = tuple(_word(one.values[setting]) for setting in report.settings)
+    return values or (config_name(report.base),)
+
+
+def _differences(report: GridReport, group: GridGroup) -> Iterator[str]:
+    for setting, value in group.values.items():
+        if value != report.reference[setting]:
+            yield f"{setting} {_word(value)}"
 
 
 def _word(value: Any) -> str:

@@ -68,6 +68,7 @@ def _row(run: GridRun, store: Store, teacher: dict[str, float | None]) -> GridRo
         teacher.update({name: rates.get("teacher") for name, rates in report.by_corpus.items()})
         found |= {
             "wer_percent": mean_of(by_corpus.values()),
+            "pooled_wer_percent": report.student.wer_percent,
             "wer_percent_by_corpus": by_corpus,
             "num_parameters": report.student.num_parameters,
             "relative_speed": report.relative_speed,
@@ -75,6 +76,7 @@ def _row(run: GridRun, store: Store, teacher: dict[str, float | None]) -> GridRo
     return GridRow(
         name=run.name,
         config=run.config,
+        label=run.label,
         values=run.values,
         seed=run.seed,
         pending=pending,

@@ -16,13 +16,16 @@ from tasks.paper import PAPER_TABLES, PaperTable
 class GridRow(Record):
     """One run.
 
-    `values` are those of the settings in which the runs differ. `pending` is the first stage that
-    is not done, "" for none; what depends on it is None. Rates are in percent: `kept_percent` of
-    the labelled hours, `wer_percent` of the student, as the mean over evaluated corpora.
+    `label` is its name in the file of the grid, "" where all combinations are run, and `values` are
+    those of the settings in which the runs differ. `pending` is the first stage that is not done,
+    "" for none; what depends on it is None. Rates are in percent: `kept_percent` of the labelled
+    hours, `wer_percent` of the student, as the mean over evaluated corpora, and
+    `pooled_wer_percent` over all words of all of them.
     """
 
     name: str
     config: str
+    label: str = ""
     values: Mapping[str, Any]
     seed: int
     pending: str
@@ -34,6 +37,7 @@ class GridRow(Record):
     num_parameters: int | None = None
     relative_speed: float | None = None
     wer_percent: float | None = None
+    pooled_wer_percent: float | None = None
     wer_percent_by_corpus: Mapping[str, float | None] = {}
     manifest: str | None = None
     student: str | None = None
@@ -46,8 +50,10 @@ class GridGroup(Record):
     to compare with.
     """
 
+    label: str
     values: Mapping[str, Any]
     num_runs: int
+    num_steps: int | None
     hours: float | None
     kept_percent: float | None
     wer_percent: float | None
@@ -65,7 +71,7 @@ class PaperLine(Record):
     in_domain: float
     out_of_domain: float
     average: float
-    more: Mapping[str, float]
+    more: Mapping[str, int | float]
     here: float | None
 
 
@@ -79,11 +85,16 @@ class PaperComparison(Record):
 
 
 class GridReport(Record):
-    """The results of a grid. `pending` is what has to be done once for all runs, "" for nothing."""
+    """The results of a grid.
+
+    `settings` are those in which runs differ, `reference` their values in the base. `pending` is
+    the first stage to do of what all runs share, "" for none.
+    """
 
     name: str
     base: str
     settings: tuple[str, ...]
+    reference: Mapping[str, Any]
     has_seeds: bool
     pending: str
     rows: tuple[GridRow, ...]
@@ -103,6 +114,7 @@ def report_on(
         name=grid.name,
         base=grid.base,
         settings=grid.varied,
+        reference=grid.reference,
         has_seeds=grid.has_seeds,
         pending=pending,
         rows=tuple(rows),
@@ -139,8 +151,10 @@ def _groups(
     for key, found in by_values.items():
         average = mean_of(rates[key])
         yield GridGroup(
+            label=found[0].label,
             values=found[0].values,
             num_runs=len(rates[key]),
+            num_steps=found[0].num_steps,
             hours=found[0].hours,
             kept_percent=found[0].kept_percent,
             wer_percent=average,
@@ -157,11 +171,11 @@ def _papers(grid: LoadedGrid, groups: Sequence[GridGroup]) -> Iterator[PaperComp
     for table in PAPER_TABLES:
         if not set(table.varies) & set(grid.varied):
             continue
-        here = {
-            table.row_of(settings[_key(group.values)]): group.wer_percent
-            for group in groups
-            if _differs_only_in(table, group.values, grid.reference)
-        }
+        here: dict[str, list[float | None]] = {}
+        for group in groups:
+            if _differs_only_in(table, group.values, grid.reference):
+                name = table.row_of(settings[_key(group.values)])
+                here.setdefault(name, []).append(group.wer_percent)
         yield PaperComparison(
             number=table.number,
             title=table.title,
@@ -173,7 +187,7 @@ def _papers(grid: LoadedGrid, groups: Sequence[GridGroup]) -> Iterator[PaperComp
                     out_of_domain=row.out_of_domain,
                     average=row.average,
                     more=row.more,
-                    here=here.get(name),
+                    here=mean_of(here.get(name, ())),
                 )
                 for name, row in table.rows.items()
             ),

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterable, Mapping
 from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from rich.text import Text
 
+from configs.grid_runs import load_grid
 from flows.commands.render import Command, Figures, Part, View, print_parts, show
 from flows.commands.views.corpora import catalogue_view
 from flows.commands.views.doctor import checks_view
@@ -16,6 +20,7 @@ from flows.commands.views.estimate import estimate_view
 from flows.commands.views.evaluate import report_view
 from flows.commands.views.explain import rejections_view
 from flows.commands.views.gc import garbage_view
+from flows.commands.views.grid import grid_view
 from flows.commands.views.manifest import difference_view, manifest_view, manifests_view
 from flows.commands.views.run import run_view
 from flows.commands.views.status import status_view
@@ -23,6 +28,7 @@ from flows.commands.views.sweep import sweep_view
 from flows.doctor.check import Check
 from flows.state.estimate import Estimate
 from flows.state.garbage import Garbage
+from flows.state.grid.report import GridReport, GridRow, report_on
 from flows.state.rejections import Rejection
 from flows.state.status import ShardCounts, StageStatus, Status
 from flows.state.summary import RunSummary
@@ -339,12 +345,52 @@ REJECTIONS = [
     for number in range(30)
 ]
 
+
+def grid_of(name: str, settings: dict[str, Any]) -> GridReport:
+    """Runs of the demo that are evaluated on nine corpora, but for the last one."""
+    grid = load_grid(Path(__file__).parents[3] / "configs" / "grids" / "demo.yaml")
+    if settings:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / f"{name}.yaml"
+            file.write_text(yaml.safe_dump({"base": "demo", **settings}))
+            grid = load_grid(file)
+    done = {
+        "pending": "",
+        "hours": 13_933.3,
+        "kept_percent": 54.6,
+        "num_steps": 80_000,
+        "wer_percent": 12.6,
+        "wer_percent_by_corpus": dict.fromkeys(NINE, 12.6),
+    }
+    rows = [
+        GridRow(
+            name=run.name,
+            config=run.config,
+            label=run.label,
+            values=run.values,
+            seed=run.seed,
+            **({"pending": "distil"} if run is grid.runs[-1] else done),
+        )
+        for run in grid.runs
+    ]
+    return report_on(grid, "label", rows, dict.fromkeys(NINE, 7.4))
+
+
+VARIED = {
+    "filter.max_utterance_wer_percent": [5, None],
+    "distil.decoder_layers": [2, [0, 1, 2, 3]],
+    "distil.encoder_layers": [None],
+}
+
 VIEWS = {
     "corpora": catalogue_view(read_catalogue()),
     "doctor": checks_view(CHECKS),
     "explain": rejections_view(REJECTIONS, 20),
     "evaluate": report_view(REPORT),
     "gc": garbage_view([Garbage("label/ami/0123/train/.0123.part", 12)], is_deleted=False),
+    "grid": grid_view(grid_of("demo", {})),
+    "grid of combinations": grid_view(grid_of("combinations", {"vary": VARIED, "seeds": [0, 1]})),
+    "grid of seeds": grid_view(grid_of("seeds", {"seeds": [0, 1, 2]})),
     "manifest list": manifests_view([manifest(1), manifest(12)]),
     "manifest show": manifest_view(manifest()),
     "manifest diff": difference_view(DIFFERENCE),
@@ -397,6 +443,10 @@ def test_the_keys_of_json_are_those_that_programs_know() -> None:
     assert keys("sweep") == {"lines", "remarks"}
     assert keys("doctor") == {"subject", "state", "found", "next_step"}
     assert keys("manifest list") == {"name", "number", "digest", "published_at", "totals"}
+    assert keys("grid") == {
+        "name", "base", "settings", "reference", "has_seeds", "pending", "rows", "groups",
+        "teacher_wer_percent", "teacher_wer_percent_by_corpus", "paper",
+    }  # fmt: skip
     assert keys("corpora") == {
         "name", "title", "homepage", "hours", "paper_hours", "splits", "sources", "licence",
         "notes",
