@@ -22,12 +22,11 @@ def grid_view(report: GridReport) -> View:
 def _parts(report: GridReport) -> Iterator[Part]:
     yield _by_settings(report)
     yield from _legend(report)
-    if report.teacher_wer_percent_by_corpus:
+    if any(row.wer_percent_by_corpus for row in report.rows):
         yield _by_corpus(report)
-    for table in report.paper:
-        yield _paper(table)
-    if report.paper:
-        yield "here: the mean of the runs above with this setting, the others being as in the base"
+        yield from map(_paper, report.paper)
+        if report.paper:
+            yield "here: the mean of the runs with this setting, all others being as in the base"
     yield from _pending(report)
 
 

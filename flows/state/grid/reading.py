@@ -52,7 +52,10 @@ def _row(run: GridRun, store: Store, teacher: dict[str, float | None]) -> GridRo
     pending = Repairs(settings, store).reading(
         lambda: _first_pending(settings, store, states, STAGE_NAMES[-1])
     )
-    found: dict[str, Any] = _kept(settings, states)
+    found: dict[str, Any] = {
+        "num_steps": None if settings.distil.num_epochs else settings.distil.num_steps,
+        **_kept(settings, states),
+    }
     published = find_current(settings, store, states)
     try:
         student = find_student(settings, store, states, published) if published else None
