@@ -51,7 +51,7 @@ def run(
             fail, for example because a corpus is not where the configuration says.
         DistilleryError: shards failed; the message names each, with the command to make it again.
     """
-    from flows.commands.screen import on_screen
+    from flows.commands.terminal.screen import on_screen
     from flows.local_run import run_locally
     from flows.server.credentials import load_run
     from flows.state.models import find_report, find_student

@@ -28,9 +28,9 @@ from flows.commands import (
     sweep,
     train,
 )
-from flows.commands.failures import FAILED, report_damage
 from flows.commands.options import MISTAKE, Given, OneLineUsage, common
-from flows.commands.screen import complain
+from flows.commands.terminal.failures import FAILED, report_damage
+from flows.commands.terminal.screen import complain
 from flows.interruption import handled
 from storage.errors import DistilleryError, IntegrityError, UserError
 

@@ -1,7 +1,7 @@
 """The command `corpora`: the catalogue of known corpora."""
 
 from flows.commands.options import AsJson
-from flows.commands.render import show
+from flows.commands.terminal.render import show
 from flows.commands.views.corpora import catalogue_view
 from tasks.corpora.catalogue import read_catalogue
 

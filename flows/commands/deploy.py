@@ -6,7 +6,7 @@ import typer
 
 from configs.load import load_config
 from flows.commands.options import Config
-from flows.commands.render import say
+from flows.commands.terminal.render import say
 
 
 def command(

@@ -3,9 +3,9 @@
 import typer
 
 from configs.load import load_config
-from flows.commands.failures import FAILED
 from flows.commands.options import AsJson, Config
-from flows.commands.render import show
+from flows.commands.terminal.failures import FAILED
+from flows.commands.terminal.render import show
 from flows.commands.views.doctor import checks_view
 from flows.doctor.examine import examine
 

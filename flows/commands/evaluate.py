@@ -2,10 +2,10 @@
 
 from contextlib import nullcontext
 
-from flows.commands.failures import failures_reported
 from flows.commands.options import PREFECT_HOME, AsJson, Config, open_run
-from flows.commands.render import show
-from flows.commands.screen import on_screen
+from flows.commands.terminal.failures import failures_reported
+from flows.commands.terminal.render import show
+from flows.commands.terminal.screen import on_screen
 from flows.commands.views.evaluate import report_view
 from flows.local_run import run_locally
 from flows.state.summary import current_report

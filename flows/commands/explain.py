@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import AsJson, Config, open_run
-from flows.commands.render import show
+from flows.commands.terminal.render import show
 from flows.commands.views.explain import history_view, rejections_view
 from flows.state.rejections import read_rejections
 from flows.state.utterance_history import read_history

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import AsJson, Config, open_run
-from flows.commands.render import show
+from flows.commands.terminal.render import show
 from flows.commands.views.gc import garbage_view
 from flows.state.garbage import find_garbage
 

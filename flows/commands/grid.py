@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from configs.grid_runs import LoadedGrid, load_grid
-from flows.commands.failures import FAILED, failures_reported, print_failures
 from flows.commands.options import PREFECT_HOME, AsJson, open_run
-from flows.commands.render import show
-from flows.commands.screen import complain, on_screen
+from flows.commands.terminal.failures import FAILED, failures_reported, print_failures
+from flows.commands.terminal.render import show
+from flows.commands.terminal.screen import complain, on_screen
 from flows.commands.views.grid import grid_view
 from flows.local_grid import run_grid_locally
 from flows.state.grid.reading import read_grid

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from configs.load import load_config
-from flows.commands.render import say
+from flows.commands.terminal.render import say
 from storage.errors import UserError
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.commands.failures import FAILED
 from flows.commands.options import AsJson, Config, open_run
-from flows.commands.render import say, show
-from flows.commands.screen import complain, on_screen
+from flows.commands.terminal.failures import FAILED
+from flows.commands.terminal.render import say, show
+from flows.commands.terminal.screen import complain, on_screen
 from flows.commands.views.manifest import (
     difference_view,
     manifest_view,

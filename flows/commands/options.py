@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from configs.schema import RunConfig
 from configs.version import installed_version
-from flows.commands.screen import complain
+from flows.commands.terminal.screen import complain
 from flows.server.credentials import load_run
 from storage.store import Store
 

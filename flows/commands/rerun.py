@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.failures import failures_reported
 from flows.commands.options import PREFECT_HOME, Config, open_run
-from flows.commands.render import say
-from flows.commands.screen import on_screen
+from flows.commands.terminal.failures import failures_reported
+from flows.commands.terminal.render import say
+from flows.commands.terminal.screen import on_screen
 from flows.local_run import rerun_locally
 from tasks.stages import stage_named
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.failures import failures_reported
 from flows.commands.options import PREFECT_HOME, Config, open_run
-from flows.commands.render import show
-from flows.commands.screen import complain, on_screen
+from flows.commands.terminal.failures import failures_reported
+from flows.commands.terminal.render import show
+from flows.commands.terminal.screen import complain, on_screen
 from flows.commands.views.estimate import estimate_view
 from flows.commands.views.run import run_view
 from flows.local_run import run_locally

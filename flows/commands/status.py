@@ -2,10 +2,10 @@
 
 import typer
 
-from flows.commands.failures import FAILED
 from flows.commands.options import AsJson, Config, open_run
-from flows.commands.render import show
-from flows.commands.screen import complain
+from flows.commands.terminal.failures import FAILED
+from flows.commands.terminal.render import show
+from flows.commands.terminal.screen import complain
 from flows.commands.views.status import status_view
 from flows.state.corpus_state import corpus_states
 from flows.state.status import read_status, relisted_advice

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from configs.schema import Filter
 from flows.commands.options import AsJson, Config, open_run
-from flows.commands.render import show
+from flows.commands.terminal.render import show
 from flows.commands.views.plot import line_chart
 from flows.commands.views.sweep import sweep_view
 from flows.state.sweep import SCHEMA, SweepLine, read_sweep

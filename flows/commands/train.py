@@ -1,9 +1,9 @@
 """The command `train`: the student of the published manifest, in several processes if launched."""
 
-from flows.commands.failures import failures_reported
 from flows.commands.options import Config, open_run
-from flows.commands.render import say
-from flows.commands.screen import on_screen
+from flows.commands.terminal.failures import failures_reported
+from flows.commands.terminal.render import say
+from flows.commands.terminal.screen import on_screen
 from flows.dispatch.progress import TrainingBars, progress
 from flows.state.corpus_state import corpus_states
 from flows.state.models import find_student, student_receipt_path, validation_audio

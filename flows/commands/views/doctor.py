@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.text import Text
 
-from flows.commands.render import Part, View
+from flows.commands.terminal.render import Part, View
 from flows.doctor.check import Check
 
 _STYLES: Final = {"ok": "green", "warning": "yellow", "problem": "red"}

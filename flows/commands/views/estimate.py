@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from flows.commands.render import Figures, Part, View
+from flows.commands.terminal.render import Figures, Part, View
 from flows.commands.views.words import hours_text
 from flows.state.estimate import LABEL_SPEED, WINDOWS_PER_S, Estimate, total
 from tasks.distil.outlook import Outlook

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.commands.render import Figures, Part, View
+from flows.commands.terminal.render import Figures, Part, View
 from flows.commands.views.words import percent_text, reason_lines
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.result import Report

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from flows.commands.render import Part, View
+from flows.commands.terminal.render import Part, View
 from flows.state.rejections import Rejection
 from flows.state.utterance_history import UtteranceHistory
 from tasks.score.alignment import AlignmentChunk

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from flows.commands.render import Part, View
+from flows.commands.terminal.render import Part, View
 from flows.state.garbage import Garbage
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from configs.grid import short_name
 from configs.grid_runs import config_name
-from flows.commands.render import Figures, Part, View
+from flows.commands.terminal.render import Figures, Part, View
 from flows.commands.views.words import hours_text, percent_text
 from flows.state.grid.report import GridGroup, GridReport, GridRow, PaperComparison
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from flows.commands.render import Figures, Part, View
+from flows.commands.terminal.render import Figures, Part, View
 from flows.commands.views.words import reason_lines
 from flows.state.verification import Verification
 from storage.difference import Amount, Cause, Difference, SplitChange

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.commands.render import Part, View
+from flows.commands.terminal.render import Part, View
 from flows.commands.views.evaluate import report_parts
 from flows.commands.views.manifest import manifest_parts
 from flows.commands.views.status import status_parts

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.text import Text
 
-from flows.commands.render import Command, Figures, Part, View
+from flows.commands.terminal.render import Command, Figures, Part, View
 from flows.commands.views.words import hours_text, reason_lines
 from flows.state.repair import again_command
 from flows.state.status import StageStatus, Status

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.commands.render import Figures, Part, View
+from flows.commands.terminal.render import Figures, Part, View
 from flows.state.sweep import Sweep, SweepLine
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.grid_runs import load_grid
-from flows.commands.render import Command, Figures, Part, View, print_parts, show
+from flows.commands.terminal.render import Command, Figures, Part, View, print_parts, show
 from flows.commands.views.corpora import catalogue_view
 from flows.commands.views.doctor import checks_view
 from flows.commands.views.estimate import estimate_view

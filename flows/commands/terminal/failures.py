@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from flows.commands.screen import complain
+from flows.commands.terminal.screen import complain
 from flows.state.mending import recorded_repairs
 from flows.state.repair import again_command, with_command
 from storage.errors import DistilleryError, IntegrityError

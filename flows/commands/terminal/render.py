@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.screen import OUT, harmless
+from flows.commands.terminal.screen import OUT, harmless
 from tasks.text.display import json_lines
 
 _ANY_WIDTH: Final = 10_000

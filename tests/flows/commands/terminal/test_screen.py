@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from flows.commands import screen
-from flows.commands.screen import complain, on_screen
+from flows.commands.terminal.screen import complain, on_screen
 from flows.dispatch.progress import progress
 from tests.processes import wait_for
 
