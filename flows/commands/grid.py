@@ -51,8 +51,9 @@ def command(
 
 def _print_errors(grid: LoadedGrid, errors: Mapping[str, Exception], until: str) -> None:
     for config, error in errors.items():
-        is_told = isinstance(error, DistilleryError) and print_failures(error, Path(config), None)
-        if not is_told:
+        if not isinstance(error, DistilleryError):
+            complain(f"failed: {config}: {type(error).__name__}: {error}; please report it")
+        elif not print_failures(error, Path(config), None):
             complain(f"failed: {config}: {error}")
     words = "" if until == STAGE_NAMES[-1] else f" --until {until}"
     num_failed, num_runs = len(errors), len(grid.runs)

@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flows.commands import screen
+from flows.commands.terminal import screen
 from flows.commands.terminal.screen import complain, on_screen
 from flows.dispatch.progress import progress
 from tests.processes import wait_for
