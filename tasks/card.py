@@ -19,9 +19,17 @@ _RIGHTS: Final = {
 }
 
 
+def hub_licence(licences: Iterable[Terms]) -> Mapping[str, str]:
+    """The licences of corpora as the Hub names one: Creative Commons in lower case, or `other`."""
+    names = {terms.name for terms in licences}
+    if len(names) == 1 and (name := names.pop()).startswith("CC") and " " not in name:
+        return {"license": name.lower()}
+    return {"license": "other", "license_name": "of-each-corpus"}
+
+
 def render_card(manifest: Manifest) -> str:
     """The card as Markdown."""
-    sections = (_head, _contents, _rejected, _licences, _settings, _usage)
+    sections = (_head, _contents, _rejected, licence_lines, _settings, _usage)
     return "\n".join(line for section in sections for line in section(manifest)) + "\n"
 
 
@@ -49,12 +57,12 @@ def _head(manifest: Manifest) -> Iterable[str]:
         f"Speech with pseudo-labels: {total.windows:,} windows, {total.hours:,.2f} hours, from"
         f" {len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} ({names})."
         " Each window is a FLAC recording at 16 kHz with the transcript that a teacher model"
-        f" produced. The teacher is {_and(map(markdown_code, sorted(teachers)))}."
+        f" produced. The teacher is {joined(map(markdown_code, sorted(teachers)))}."
     )
     if limits and all(limits):
         yield (
             "A window was kept if its transcript is close to the reference: a word error rate of"
-            f" at most {_and(f'{limit:g} %' for limit in sorted(limits))}, and the other rules"
+            f" at most {joined(f'{limit:g} %' for limit in sorted(limits))}, and the other rules"
             " below. The transcripts are a model's output and contain its errors."
         )
     yield ""
@@ -83,7 +91,7 @@ def _contents(manifest: Manifest) -> Iterable[str]:
     ]
     yield from ("", "## Contents", "")
     header = ("corpus", "shards", "windows", "utterances", "hours", "hours labelled", "% kept")
-    yield from _table(header, rows)
+    yield from table(header, rows)
 
 
 def _rejected(manifest: Manifest) -> Iterable[str]:
@@ -94,10 +102,11 @@ def _rejected(manifest: Manifest) -> Iterable[str]:
     yield from ("", "## Rejected rows", "")
     yield "Dropped by a rule, or quarantined because the row is unreadable or invalid."
     yield ""
-    yield from _table(("corpus", "dropped", "quarantined"), rows)
+    yield from table(("corpus", "dropped", "quarantined"), rows)
 
 
-def _licences(manifest: Manifest) -> Iterable[str]:
+def licence_lines(manifest: Manifest) -> Iterable[str]:
+    """The section on licences: a table by corpus, and what all of them together allow."""
     rows = [
         [
             corpus,
@@ -109,7 +118,7 @@ def _licences(manifest: Manifest) -> Iterable[str]:
         for corpus, terms in manifest.licences.items()
     ]
     yield from ("", "## Licences", "")
-    yield from _table(("corpus", "licence", *_RIGHTS.values(), "agreement needed", "note"), rows)
+    yield from table(("corpus", "licence", *_RIGHTS.values(), "agreement needed", "note"), rows)
     yield ""
     yield "Using the whole set requires complying with every licence:"
     yield ""
@@ -125,7 +134,7 @@ def _licences(manifest: Manifest) -> Iterable[str]:
 
 def _together(licences: Mapping[str, Terms], right: str) -> str:
     refusing = [corpus for corpus, terms in licences.items() if not getattr(terms, right)]
-    because = markdown(_and(refusing))
+    because = markdown(joined(refusing))
     return f"not allowed, because of {because}" if refusing else "allowed by every corpus"
 
 
@@ -150,7 +159,7 @@ def _settings(manifest: Manifest) -> Iterable[str]:
     written = json_lines(json.dumps(shared, indent=1, ensure_ascii=False))
     yield from ("", "```json", written, "```", "")
     yield from ("Settings per corpus:", "")
-    yield from _table(("setting", "corpus", "value"), rows)
+    yield from table(("setting", "corpus", "value"), rows)
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     yield from ("", f"Made with {markdown(versions)}.")
 
@@ -181,9 +190,10 @@ def _counts(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterable[str]:
+    """A table in Markdown, its cells made harmless."""
     yield _line(header)
-    yield _line(["---"] * len(header))
+    yield f"|{' --- |' * len(header)}"
     yield from map(_line, rows)
 
 
@@ -191,6 +201,7 @@ def _line(cells: Sequence[object]) -> str:
     return f"| {' | '.join(markdown(str(cell)) for cell in cells)} |"
 
 
-def _and(words: Iterable[str]) -> str:
+def joined(words: Iterable[str]) -> str:
+    """Words with commas and an `and`; `none` if there are none."""
     *first, last = list(words) or ["none"]
     return f"{', '.join(first)} and {last}" if first else last

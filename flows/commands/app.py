@@ -25,6 +25,7 @@ from flows.commands import (
     rerun,
     run,
     status,
+    student,
     sweep,
     train,
 )
@@ -55,6 +56,7 @@ app.command("sweep")(sweep.command)
 app.command("grid")(grid.command)
 app.command("explain")(explain.command)
 app.add_typer(manifest.app, name="manifest")
+app.add_typer(student.app, name="student")
 app.command("deploy")(deploy.command)
 app.command("gc")(gc.command)
 

@@ -28,7 +28,8 @@ _TIMEOUT_S: Final = 60.0
 _DATASET: Final = "dataset"
 
 # huggingface_hub 1 sends its requests through httpx, huggingface_hub 2 through httpx2
-_CONNECTION_ERRORS: Final = (httpx.HTTPError, httpx2.HTTPError)
+CONNECTION_ERRORS: Final = (httpx.HTTPError, httpx2.HTTPError)
+"""What the library raises where the Hub cannot be reached."""
 _URL_ERRORS: Final = (
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
@@ -145,7 +146,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         _refuse(repo, revision, error)
     except _URL_ERRORS as error:
         raise UserError(f"{endpoint()} is not a valid address; check HF_ENDPOINT") from error
-    except _CONNECTION_ERRORS as error:
+    except CONNECTION_ERRORS as error:
         raise TransientError(
             f"{endpoint()} cannot be reached for {repo} ({type(error).__name__}); check the"
             " network and HF_ENDPOINT"

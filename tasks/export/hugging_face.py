@@ -1,7 +1,7 @@
 """Exports a manifest as a Hugging Face data set: Parquet with audio inside, and a card."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from storage.receipt import FileRef
 from storage.stage import ROW_GROUP_BYTES
 from storage.store import Store
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.card import render_card
+from tasks.card import hub_licence, render_card
 from tasks.export.parts import Part, Written
 from tasks.export.rows import Row, file_name, take
 from tasks.normalise.schema import AUDIO
@@ -113,7 +113,7 @@ def _metadata(manifest: Manifest, corpora: Sequence[str]) -> dict[str, Any]:
     return {
         "pretty_name": f"{manifest.name} {manifest.number}",
         "language": sorted({str(one.get("label.language", "en")) for one in settings}),
-        **_licence(manifest, corpora),
+        **hub_licence(manifest.licences[corpus] for corpus in corpora),
         "task_categories": ["automatic-speech-recognition"],
         "size_categories": [
             next((words for limit, words in _SIZES if num_windows < limit), "n>1M")
@@ -124,11 +124,3 @@ def _metadata(manifest: Manifest, corpora: Sequence[str]) -> dict[str, Any]:
             for name, path in files.items()
         ],
     }
-
-
-def _licence(manifest: Manifest, corpora: Sequence[str]) -> Mapping[str, str]:
-    """The licence as the Hub names it: Creative Commons in lower case, `other` for the rest."""
-    names = sorted({manifest.licences[corpus].name for corpus in corpora})
-    if len(names) == 1 and names[0].startswith("CC") and " " not in names[0]:
-        return {"license": names[0].lower()}
-    return {"license": "other", "license_name": "of-each-corpus"}

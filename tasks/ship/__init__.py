@@ -1,0 +1,1 @@
+"""The student of a run for others: its folder with a model card, other formats, the Hub."""

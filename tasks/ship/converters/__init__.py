@@ -1,0 +1,1 @@
+"""Programs that convert a student; each runs by its path in an interpreter with the libraries."""
