@@ -100,6 +100,9 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         def do_POST(self) -> None:
             answer(self)
 
+        def do_PUT(self) -> None:
+            answer(self)
+
         def log_message(self, format: str, *args: Any) -> None:
             return
 

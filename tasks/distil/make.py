@@ -1,7 +1,7 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -232,7 +232,7 @@ def _keep(
             "waiting_percent": round(result.waiting_percent, 2),
             "padding_percent": round(result.padding_percent, 2),
             "manifest": f"{published.name}/{published.number}",
-            **(_validated_on(validations[-1]) if validations else {}),
+            **_validated_on(validations, result.best_score),
         },
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -241,12 +241,19 @@ def _keep(
     return Receipt.parse(store.read(receipt_path), receipt_path)
 
 
-def _validated_on(validation: Validation) -> Mapping[str, Any]:
-    return {
-        "num_validation_utterances": validation.num_utterances,
-        "validation_wer_percent_by_set": validation.by_set,
-        "validation_excluded": validation.excluded,
+def _validated_on(validations: Sequence[Validation], best_score: float | None) -> dict[str, Any]:
+    """The validation speech, and the rates by set of the weights that are stored.
+
+    Those are not known if the training was resumed since.
+    """
+    if not validations:
+        return {}
+    found: dict[str, Any] = {
+        "num_validation_utterances": validations[-1].num_utterances,
+        "validation_excluded": validations[-1].excluded,
     }
+    of_best = [one.by_set for one in validations if one.wer_percent == best_score]
+    return found | ({"validation_wer_percent_by_set": of_best[0]} if of_best else {})
 
 
 def _put(store: Store, local: Path, folder: str, *, by_digest: bool) -> FileRef:

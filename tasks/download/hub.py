@@ -30,12 +30,14 @@ _DATASET: Final = "dataset"
 # huggingface_hub 1 sends its requests through httpx, huggingface_hub 2 through httpx2
 CONNECTION_ERRORS: Final = (httpx.HTTPError, httpx2.HTTPError)
 """What the library raises where the Hub cannot be reached."""
-_URL_ERRORS: Final = (
+
+URL_ERRORS: Final = (
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
     httpx2.UnsupportedProtocol,
     httpx2.InvalidURL,
 )
+"""What it raises for an address that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         _refuse(repo, revision, error)
-    except _URL_ERRORS as error:
+    except URL_ERRORS as error:
         raise UserError(f"{endpoint()} is not a valid address; check HF_ENDPOINT") from error
     except CONNECTION_ERRORS as error:
         raise TransientError(

@@ -1,6 +1,7 @@
 """The model card of a student, in Markdown: a pure function of what is known of it."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -145,11 +146,12 @@ def _seconds(model: ModelResult) -> str:
 
 def _validation(facts: StudentFacts) -> Iterator[str]:
     recorded = facts.receipt.recorded
-    score, by_set = recorded.get("validation_wer_percent"), _by_set(recorded)
+    score = recorded.get("validation_wer_percent")
     yield from ("", "## Validation", "")
     if score is None:
         yield "There was no validation speech: these are the weights after the last update."
         return
+    by_set = _by_set(recorded)
     num = recorded.get("num_validation_utterances")
     of = f" of {num:,} utterances" if num is not None else ""
     yield (
@@ -163,8 +165,11 @@ def _validation(facts: StudentFacts) -> Iterator[str]:
 
 
 def _by_set(recorded: Mapping[str, Any]) -> Mapping[str, float | None]:
+    """The rates by set, if they are those of the stored weights: older receipts have others."""
     found: Mapping[str, float | None] = recorded.get("validation_wer_percent_by_set", {})
-    return found
+    rates = [rate for rate in found.values() if rate is not None]
+    score = recorded["validation_wer_percent"]
+    return found if rates and math.isclose(sum(rates) / len(rates), score) else {}
 
 
 def _data(manifest: Manifest) -> Iterator[str]:

@@ -49,10 +49,11 @@ class Comparison:
     def summary(self) -> str:
         """What was found, as a clause."""
         if self.num_same == self.num_windows:
-            return f"the same text as transformers in all {self.num_windows} windows"
+            words = f"{self.num_words:,} words"
+            return f"the same text as transformers in all {self.num_windows} windows, {words}"
         return (
-            f"the same text as transformers in {self.num_same} of {self.num_windows} windows,"
-            f" {self.num_word_errors} of {self.num_words} words are others"
+            f"the same text as transformers in {self.num_same} of {self.num_windows} windows, with"
+            f" {self.num_word_errors:,} errors in {self.num_words:,} words"
         )
 
 

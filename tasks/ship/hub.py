@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.utils import disable_progress_bars
 
 from storage.errors import TransientError, UserError
-from tasks.download.hub import CONNECTION_ERRORS, endpoint
+from tasks.download.hub import CONNECTION_ERRORS, URL_ERRORS, endpoint
 from tasks.download.web import is_temporary
 
 
@@ -67,8 +67,15 @@ def _explained(repo: str) -> Iterator[None]:
         raise UserError(
             f"{found}; check the name, and that the token in HF_TOKEN may write there"
         ) from error
+    except URL_ERRORS as error:
+        raise UserError(f"{endpoint()} is not a valid address; check HF_ENDPOINT") from error
     except CONNECTION_ERRORS as error:
         raise TransientError(
             f"{endpoint()} cannot be reached for {repo} ({type(error).__name__}); check the"
             " network and HF_ENDPOINT"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{endpoint()} does not respond like the Hub for {repo}, or refuses the metadata in"
+            " README.md; check HF_ENDPOINT"
         ) from error

@@ -64,6 +64,8 @@ def usage_lines(facts: StudentFacts, format: Format, location: str) -> Iterator[
     if format == "onnx":
         yield "With Optimum and ONNX Runtime:"
         yield from _code(_OPTIMUM.format(student=student))
+        yield ""
+        yield 'transformers.js reads the same files, with `dtype: "fp32"`.'
         return
     yield "With transformers:"
     yield from _code(_TRANSFORMERS.format(student=student))

@@ -102,6 +102,7 @@ def test_what_others_wrote_is_plain_text_in_the_card(published: Manifest) -> Non
     inner = [one for token in tokens for one in token.children or ()]
     kinds = {one.type for one in [*tokens, *inner]}
     assert not kinds & {"html_block", "html_inline", "link_open", "image"}
+    assert sum(one.type == "table_open" for one in tokens) == 4
     headings = [
         tokens[at + 1].content for at, one in enumerate(tokens) if one.type == "heading_open"
     ]
