@@ -7,15 +7,20 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from tasks.demo.utterances import pcm16, utterance
-from tests.flows.running import TEACHER, Run, copied
+from tests.flows.running import REPOSITORY, TEACHER, Run, copied
 from tests.hub_uploads import WRITER, upload_server
 from tests.processes import environment
+
+ONNX_PYTHON = os.environ.get("DISTILLERY_ONNX_PYTHON")
+"""An interpreter with Optimum, which needs an older transformers than this project."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +77,7 @@ def test_the_rates_by_set_are_those_of_the_stored_weights(finished: Run) -> None
     assert sum(rates) / len(rates) == pytest.approx(recorded["validation_wer_percent"])
 
 
+@pytest.mark.slow
 def test_the_programs_in_the_card_run(exported: Path, recording: Path) -> None:
     alone, assisted = blocks(exported / "README.md")
     assert ran(alone, recording, exported).strip()
@@ -96,15 +102,48 @@ def test_the_student_for_ctranslate2_writes_the_same_text(
 
 
 @pytest.mark.slow
+def test_the_commands_of_the_page_run(finished: Run, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "distillation.md").read_text()
+    lines = [line.split() for line in page.splitlines() if line.startswith("distillery student ")]
+    assert {words[2] for words in lines} == {"export", "push"}
+    run = copied(finished, tmp_path)
+    with upload_server() as hub:
+        variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER, "HF_HUB_DISABLE_XET": "1"}
+        run = Run(run.folder, run.config, variables)
+        for _, *words in lines:
+            if "onnx" not in words or ONNX_PYTHON is not None:
+                known = {"CONFIG": "tiny.yaml", "onnx/bin/python": ONNX_PYTHON or ""}
+                run.distillery(*(known.get(word, word) for word in words))
+    assert list(hub.models) == ["OWNER/NAME"]
+    if ONNX_PYTHON is None:
+        pytest.skip("all but the one for ONNX")
+
+
+def test_the_student_of_a_bucket_is_exported(
+    finished: Run, exported: Path, s3_bucket: Any, tmp_path: Path
+) -> None:
+    for path in finished.root.rglob("*"):
+        if path.is_file():
+            key = f"root/{path.relative_to(finished.root).as_posix()}"
+            s3_bucket.put_object(Key=key, Body=path.read_bytes())
+    settings = yaml.safe_load(finished.config.read_text())
+    config = tmp_path / "bucket.yaml"
+    config.write_text(yaml.safe_dump({**settings, "root": f"s3://{s3_bucket.name}/root"}))
+    folder = tmp_path / "student"
+    finished.distillery("student", "export", str(config), str(folder))
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert found == {path.name: path.read_bytes() for path in exported.iterdir()}
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
-    "DISTILLERY_ONNX_PYTHON" not in os.environ,
+    ONNX_PYTHON is None,
     reason="needs DISTILLERY_ONNX_PYTHON, an interpreter with optimum-onnx[onnxruntime]",
 )
 def test_the_student_for_onnx_writes_the_same_text(finished: Run, tmp_path: Path) -> None:
     folder = tmp_path / "converted"
-    python = os.environ["DISTILLERY_ONNX_PYTHON"]
-    words = ("student", "export", "tiny.yaml", str(folder), "--format", "onnx", "--python", python)
-    done = finished.distillery(*words, "--windows", "3")
+    words = ("student", "export", "tiny.yaml", str(folder), "--format", "onnx", "--windows", "3")
+    done = finished.distillery(*words, "--python", str(ONNX_PYTHON))
     assert "writes the same text as transformers in all 3 windows" in done.stdout
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     assert names >= {"README.md", "config.json", "onnx/decoder_model_merged.onnx"}

@@ -41,6 +41,7 @@ def windows() -> dict[str, Samples]:
     return {f"window-{place}": 0.5 * samples for place, samples in enumerate(spoken)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "python"), FORMATS)
 def test_the_teacher_writes_the_same_text_in_each_format(
     format: Format, python: str | None, windows: dict[str, Samples], tmp_path: Path
