@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.failures import FAILED
 from flows.commands.options import Config, open_run
-from flows.commands.render import say
-from flows.commands.screen import complain
-from flows.state.student import (
+from flows.commands.terminal.failures import FAILED
+from flows.commands.terminal.render import say
+from flows.commands.terminal.screen import complain
+from flows.student import (
     CurrentStudent,
     current_student,
     speech_to_compare_on,

@@ -23,7 +23,11 @@ def wer_interval(tables: Iterable[pa.Table]) -> Interval | None:
     """
     tables = list(tables)
     words = _column(tables, "num_reference_words")
-    errors = sum(_column(tables, name) for name in ("substitutions", "deletions", "insertions"))
+    errors = (
+        _column(tables, "substitutions")
+        + _column(tables, "deletions")
+        + _column(tables, "insertions")
+    )
     if not words.sum():
         return None
     random = np.random.default_rng(0)

@@ -120,8 +120,8 @@ def _sets(report: Report) -> Iterator[tuple[str, float | None, float | None, int
         num_utterances = report.coverage_by_corpus[corpus].num_utterances
         yield corpus, rates.get("teacher"), rates.get("student"), num_utterances
     if len(report.by_corpus) > 1:
-        models = report.teacher, report.student
-        yield _ALL, *(one.wer_percent for one in models), report.coverage.num_utterances
+        rates_of_all = report.teacher.wer_percent, report.student.wer_percent
+        yield _ALL, *rates_of_all, report.coverage.num_utterances
 
 
 def _rates(

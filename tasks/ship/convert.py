@@ -54,7 +54,8 @@ def convert(
     settings = _generation_settings(whisper, label)
     with TemporaryDirectory() as temporary:
         speech = Path(temporary) / "speech.npz"
-        np.savez(speech, **windows)  # type and names are those of the keywords
+        arrays: dict[str, Any] = dict(windows)  # savez has a keyword of another type too
+        np.savez(speech, **arrays)
         found = _run(format, python or sys.executable, source, target, speech, settings)
     expected = _texts(whisper, windows, settings)
     return compare(found["library"], expected, found["texts"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from storage.errors import TransientError, UserError
 from tasks.download.hub import CONNECTION_ERRORS, URL_ERRORS, endpoint
