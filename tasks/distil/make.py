@@ -1,7 +1,7 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperProcessor
 
 from configs.schema import RunConfig
 from storage.checkpoints import StoreCheckpoints
@@ -24,8 +24,8 @@ from tasks.distil.parallel.members import Work, is_launched, launched, met, star
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
-from tasks.distil.training import TrainingResult, Validate
-from tasks.distil.validation import Validation, validate
+from tasks.distil.training import TrainingResult
+from tasks.distil.validation import Validation, Validator
 from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
 from tasks.whisper.device import device_name
@@ -33,7 +33,6 @@ from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
-from tasks.whisper.whisper import WhisperEngine
 
 _WEIGHTS: Final = "model.safetensors"
 _METRICS: Final = "training.jsonl"
@@ -58,13 +57,14 @@ def make_student_of(
     """
     require_whisper(config.label)
     work = partial(_follow, config, published, receipt_path)
-    validations: list[Validation] = []
     with _processes(config, work) as (processes, device):
         trained = _train(
             config, store, published, receipt_path, processes, device, on_step,
-            lambda teacher: _word_error_rate(config, store, teacher, validation, validations),
+            lambda teacher: _validator(config, store, teacher, validation),
         )  # fmt: skip
-    receipt = _keep(store, published, receipt_path, trained.result, validations, trained.processor)
+        validator = trained.validator
+        selected = validator.selected(trained.result, device) if validator else None
+    receipt = _keep(store, published, receipt_path, trained.result, selected, trained.processor)
     trained.checkpoints.clear()
     return receipt
 
@@ -103,6 +103,7 @@ class _Trained:
     result: TrainingResult
     processor: WhisperProcessor
     checkpoints: StoreCheckpoints
+    validator: Validator | None
 
 
 def _train(
@@ -113,7 +114,7 @@ def _train(
     processes: Processes,
     device: torch.device,
     on_step: OnStep | None = None,
-    scoring: Callable[[LoadedWhisper], Validate | None] | None = None,
+    scoring: Callable[[LoadedWhisper], Validator | None] | None = None,
 ) -> _Trained:
     """Train in this process; `scoring` makes the score of a student of the teacher."""
     # only what training needs of it is moved to the device
@@ -122,6 +123,7 @@ def _train(
     examples = _examples(config, store, published, SpecialTokens.of(teacher.tokenizer))
     checkpoints = StoreCheckpoints(store, f"{receipt_path.rsplit('/', 1)[0]}/checkpoints")
     outlook = Outlook.of(config, examples.num_examples, published.totals["all"].hours)
+    validator = None if scoring is None else scoring(teacher)
     result = distil(
         teacher.model,
         processor,
@@ -135,20 +137,19 @@ def _train(
         checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
         num_read_threads=config.runtime.workers,
         on_step=on_step,
-        validate=None if scoring is None else scoring(teacher),
+        validate=validator,
         processes=processes,
     )
-    return _Trained(result, processor, checkpoints)
+    return _Trained(result, processor, checkpoints, validator)
 
 
-def _word_error_rate(
+def _validator(
     config: RunConfig,
     store: Store,
     teacher: LoadedWhisper,
     validation: Sequence[tuple[str, FileRef]],
-    validations: list[Validation],
-) -> Validate | None:
-    """The word error rate on a sample of `validation`, each added to `validations`."""
+) -> Validator | None:
+    """The word error rate on a sample of `validation`; None if there is none."""
     speech = read_validation_speech(
         store,
         validation,
@@ -156,18 +157,7 @@ def _word_error_rate(
         window_samples=teacher.window_samples,
         seed=config.distil.seed,
     )
-
-    def word_error_rate(student: WhisperForConditionalGeneration) -> float:
-        as_heard = LoadedWhisper(
-            model=student,
-            feature_extractor=teacher.feature_extractor,
-            tokenizer=teacher.tokenizer,
-        )
-        engine = WhisperEngine(as_heard, config.runtime.label_batch_size)
-        validations.append(validate(config, engine, speech))
-        return validations[-1].wer_percent
-
-    return word_error_rate if speech else None
+    return Validator(config, teacher, speech) if speech else None
 
 
 def _examples(
@@ -198,12 +188,12 @@ def _keep(
     published: Manifest,
     receipt_path: str,
     result: TrainingResult,
-    validations: Sequence[Validation],
+    selected: Validation | None,
     processor: WhisperProcessor,
 ) -> Receipt:
     """Store the student in a folder named by the digest of its weights, then the receipt.
 
-    All `validations` are of the same utterances; there is none if training was resumed at its end.
+    `selected` is the validation by which its weights were chosen.
     """
     above = receipt_path.rsplit("/", 1)[0]
     with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
@@ -232,7 +222,7 @@ def _keep(
             "waiting_percent": round(result.waiting_percent, 2),
             "padding_percent": round(result.padding_percent, 2),
             "manifest": f"{published.name}/{published.number}",
-            **_validated_on(validations, result.best_score),
+            **(_validated_on(selected) if selected else {}),
         },
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -241,19 +231,12 @@ def _keep(
     return Receipt.parse(store.read(receipt_path), receipt_path)
 
 
-def _validated_on(validations: Sequence[Validation], best_score: float | None) -> dict[str, Any]:
-    """The validation speech, and the rates by set of the weights that are stored.
-
-    Those are not known if the training was resumed since.
-    """
-    if not validations:
-        return {}
-    found: dict[str, Any] = {
-        "num_validation_utterances": validations[-1].num_utterances,
-        "validation_excluded": validations[-1].excluded,
+def _validated_on(validation: Validation) -> Mapping[str, Any]:
+    return {
+        "num_validation_utterances": validation.num_utterances,
+        "validation_wer_percent_by_set": validation.by_set,
+        "validation_excluded": validation.excluded,
     }
-    of_best = [one.by_set for one in validations if one.wer_percent == best_score]
-    return found | ({"validation_wer_percent_by_set": of_best[0]} if of_best else {})
 
 
 def _put(store: Store, local: Path, folder: str, *, by_digest: bool) -> FileRef:

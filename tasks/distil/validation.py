@@ -1,19 +1,27 @@
 """The validation of a student: its word error rate on held-out speech."""
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import torch
+from torch import nn
+from transformers import WhisperForConditionalGeneration
 
 from configs.schema import RunConfig
 from storage.outcome import Rejected
 from tasks.corpora.registry import corpus_of_run
+from tasks.distil.training import TrainingResult
 from tasks.distil.validation_speech import ValidationSpeech
-from tasks.evaluate.metrics import summarise
+from tasks.evaluate.metrics import macro_average, word_errors
 from tasks.evaluate.shard import measure_shard
+from tasks.text.comparison import WordErrors
 from tasks.whisper.engine import Engine
+from tasks.whisper.model import LoadedWhisper
+from tasks.whisper.whisper import WhisperEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +39,59 @@ class Validation:
     excluded: Mapping[str, int]
 
 
+class Validator:
+    """Scores students during a training as `distillery evaluate` does, by word error rate.
+
+    That is in `label.dtype` and with the teacher's features and tokens.
+    """
+
+    def __init__(self, config: RunConfig, teacher: LoadedWhisper, speech: ValidationSpeech) -> None:
+        self._config, self._teacher, self._speech = config, teacher, speech
+        self._validations: list[Validation] = []
+
+    def __call__(self, student: WhisperForConditionalGeneration) -> float:
+        """The word error rate of a student on its device, in percent; kept for `selected`."""
+        self._validations.append(self._validate(student))
+        return self._validations[-1].wer_percent
+
+    def selected(self, result: TrainingResult, device: torch.device) -> Validation:
+        """The validation of the weights that a training ended with.
+
+        Validates them once more, on the device, if that was before the training was resumed.
+        """
+        steps = [row.step for row in result.rows if row.validation is not None]
+        own = dict(zip(reversed(steps), reversed(self._validations), strict=False))
+        if (found := own.get(result.best_step)) is not None:
+            return found
+        module: nn.Module = result.student  # whose methods have type annotations
+        module.to(device)
+        try:
+            return self._validate(result.student)
+        finally:
+            module.to("cpu")
+
+    def _validate(self, student: WhisperForConditionalGeneration) -> Validation:
+        dtype: torch.dtype = getattr(torch, self._config.label.dtype)
+        if student.dtype != dtype:
+            student = copy.deepcopy(student)
+            module: nn.Module = student
+            module.to(dtype)
+        model = LoadedWhisper(
+            model=student,
+            feature_extractor=self._teacher.feature_extractor,
+            tokenizer=self._teacher.tokenizer,
+        )
+        engine = WhisperEngine(model, self._config.runtime.label_batch_size)
+        return validate(self._config, engine, self._speech)
+
+
 def validate(config: RunConfig, student: Engine, speech: ValidationSpeech) -> Validation:
     """Transcribe and compare all of the validation speech, long recordings included."""
     by_set: dict[str, float | None] = {}
     num_utterances = 0
     excluded = Counter[str]()
     for name, batches in speech.items():
-        measured: list[pa.Table] = []
+        errors = WordErrors()
         for outcome in measure_shard(
             batches,
             student,
@@ -47,15 +101,14 @@ def validate(config: RunConfig, student: Engine, speech: ValidationSpeech) -> Va
             num_threads=config.runtime.workers,
         ):
             if isinstance(outcome, pa.RecordBatch):
-                measured.append(pa.Table.from_batches([outcome]))
+                errors += word_errors(pa.Table.from_batches([outcome]))
+                num_utterances += outcome.num_rows
             elif isinstance(outcome, Rejected):
                 excluded[outcome.reason] += 1
-        result = summarise(measured, model="student", num_parameters=0, decoder_layers=0)
-        num_utterances += result.num_utterances
-        by_set[name] = result.wer_percent
-    rates = [rate for rate in by_set.values() if rate is not None]
+        by_set[name] = errors.wer_percent
+    mean = macro_average(by_set.values())
     return Validation(
-        wer_percent=sum(rates) / len(rates) if rates else math.nan,
+        wer_percent=math.nan if mean is None else mean,
         by_set=by_set,
         num_utterances=num_utterances,
         excluded=dict(sorted(excluded.items())),

@@ -1,5 +1,6 @@
 """Corpus-level metrics of a model from its tables of transcripts; needs no model and no audio."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ def summarise(
     num_utterances, duration_s = 0, 0.0
     hypotheses: list[str] = []
     for table in tables:
-        errors += _errors(table)
+        errors += word_errors(table)
         num_utterances += table.num_rows
         duration_s += _total(table, "duration_s")
         hypotheses.extend(table.column("hypothesis").to_pylist())
@@ -66,6 +67,25 @@ def summarise(
     )
 
 
+def word_errors(table: pa.Table) -> WordErrors:
+    """The sum over the utterances of a table of the schema MEASURED."""
+    return WordErrors(
+        hits=int(_total(table, "hits")),
+        substitutions=int(_total(table, "substitutions")),
+        deletions=int(_total(table, "deletions")),
+        insertions=int(_total(table, "insertions")),
+    )
+
+
+def macro_average(wer_percents: Iterable[float | None]) -> float | None:
+    """The mean over sets, each of which counts the same, as in the paper (arXiv 2311.00430).
+
+    Sets without reference words, whose rate is None, are left out; None if no other is left.
+    """
+    rates = [one for one in wer_percents if one is not None]
+    return math.fsum(rates) / len(rates) if rates else None
+
+
 def num_repeated_5grams(hypotheses: Sequence[str]) -> int:
     """Repeated 5-grams in the concatenation of all hypotheses; many indicate loops.
 
@@ -74,15 +94,6 @@ def num_repeated_5grams(hypotheses: Sequence[str]) -> int:
     words = " ".join(hypotheses).split()
     grams = list(zip(*(words[start:] for start in range(_NGRAM_WORDS)), strict=False))
     return len(grams) - len(set(grams))
-
-
-def _errors(table: pa.Table) -> WordErrors:
-    return WordErrors(
-        hits=int(_total(table, "hits")),
-        substitutions=int(_total(table, "substitutions")),
-        deletions=int(_total(table, "deletions")),
-        insertions=int(_total(table, "insertions")),
-    )
 
 
 def _total(table: pa.Table, column: str) -> float:

@@ -1,25 +1,29 @@
 """The report that compares teacher and student: their errors and their speed."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.schema import RunConfig
 from storage.receipt import FileRef, Receipt
+from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import Samples, decode_flac
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.long_form import cut_at_pauses
-from tasks.evaluate.metrics import ModelResult, summarise
+from tasks.evaluate.metrics import ModelResult, macro_average, summarise, word_errors
 from tasks.evaluate.result import Measured, Report, load_report, report_path
 from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters
 from tasks.job import row_batches
+from tasks.text.comparison import WordErrors
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
 
+_NAMES: Final = ("teacher", "student")
 _NUM_TIMED: Final = 96
 _BATCH_ROWS: Final = 16
 
@@ -53,23 +57,18 @@ def make_report(
     )
     seconds = (timing.teacher_s, timing.student_s)
     teacher_result, student_result = (
-        _result(store, name, model, by_corpus, elapsed_s)
-        for name, model, by_corpus, elapsed_s in zip(
-            ("teacher", "student"), models, measured, seconds, strict=True
-        )
+        _result(store, name, model, _all(by_corpus), elapsed_s)
+        for name, model, by_corpus, elapsed_s in zip(_NAMES, models, measured, seconds, strict=True)
     )
+    by_split = _wer_by(store, measured, lambda key: f"{key.corpus}/{key.split}")
     report = Report(
         teacher=teacher_result,
         student=student_result,
         relative_speed=timing.relative_speed,
-        by_corpus={
-            corpus: {
-                name: _result(store, name, model, {corpus: by_corpus[corpus]}, None).wer_percent
-                for name, model, by_corpus in zip(
-                    ("teacher", "student"), models, measured, strict=True
-                )
-            }
-            for corpus in measured[0]
+        by_corpus=_wer_by(store, measured, lambda key: key.corpus),
+        by_split=by_split,
+        mean_wer_percent={
+            name: macro_average(rates[name] for rates in by_split.values()) for name in _NAMES
         },
         coverage=Coverage.total(coverage.values()),
         coverage_by_corpus=coverage,
@@ -80,15 +79,36 @@ def make_report(
     return Report.parse(store.read(path), path)
 
 
-def _result(
-    store: Store, name: str, model: LoadedWhisper, by_corpus: Measured, seconds: float | None
-) -> ModelResult:
-    tables = []
-    for receipt in (receipt for receipts in by_corpus.values() for receipt in receipts):
+def _all(measured: Measured) -> list[Receipt]:
+    return [receipt for receipts in measured.values() for receipt in receipts]
+
+
+def _wer_by(
+    store: Store, measured: tuple[Measured, Measured], set_of: Callable[[ShardKey], str]
+) -> Mapping[str, Mapping[str, float | None]]:
+    """The word error rate of both models in percent, by the set that a shard belongs to."""
+    found: dict[str, dict[str, float | None]] = {}
+    for name, by_corpus in zip(_NAMES, measured, strict=True):
+        sets: dict[str, list[Receipt]] = {}
+        for receipt in _all(by_corpus):
+            sets.setdefault(set_of(receipt.key), []).append(receipt)
+        for of_set, receipts in sets.items():
+            errors = sum(map(word_errors, _tables(store, receipts)), WordErrors())
+            found.setdefault(of_set, {})[name] = errors.wer_percent
+    return found
+
+
+def _tables(store: Store, receipts: Sequence[Receipt]) -> Iterator[pa.Table]:
+    for receipt in receipts:
         with store.fetch(receipt.output) as path:
-            tables.append(pq.read_table(path))
+            yield pq.read_table(path)
+
+
+def _result(
+    store: Store, name: str, model: LoadedWhisper, receipts: Sequence[Receipt], seconds: float
+) -> ModelResult:
     return summarise(
-        tables,
+        _tables(store, receipts),
         model=name,
         num_parameters=num_parameters(model),
         decoder_layers=decoder_layers(model),

@@ -18,6 +18,8 @@ METRICS: Final = (
     *ModelResult.model_fields,
     "relative_speed",
     "by_corpus",
+    "by_split",
+    "mean_wer_percent",
     "coverage",
     "coverage_by_corpus",
 )
@@ -25,10 +27,12 @@ METRICS: Final = (
 
 
 class Report(Record):
-    """Both models on the same held-out speech; `by_corpus` is the WER in percent.
+    """Both models on the same held-out speech; rates are WER in percent, by model.
 
-    `coverage` states how many utterances that is of those in the evaluated splits, and for which
-    reasons the others are excluded; it is the same for both models.
+    `by_split` has a split as `corpus/split`. `mean_wer_percent` is the macro-average over splits,
+    by which training selects weights on validation speech. `coverage` states how many utterances
+    that is of those in the evaluated splits, and for which reasons the others are excluded; it is
+    the same for both models.
     """
 
     metrics: tuple[str, ...] = METRICS
@@ -36,6 +40,8 @@ class Report(Record):
     student: ModelResult
     relative_speed: float  # of the student, teacher = 1
     by_corpus: Mapping[str, Mapping[str, float | None]]
+    by_split: Mapping[str, Mapping[str, float | None]] = {}
+    mean_wer_percent: Mapping[str, float | None] = {}
     coverage: Coverage
     coverage_by_corpus: Mapping[str, Coverage]
     student_folder: str

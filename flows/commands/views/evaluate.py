@@ -1,6 +1,6 @@
 """The view of the report on teacher and student."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flows.commands.terminal.render import Figures, Part, View
 from flows.commands.views.words import percent_text, reason_lines
@@ -27,17 +27,7 @@ def report_parts(report: Report) -> Iterator[Part]:
                 *(percent_text(one.wer_percent) for one in models),
                 _coverage_text(report.coverage),
             ),
-            *(
-                (
-                    f"  {corpus}",
-                    *(
-                        percent_text(report.by_corpus.get(corpus, {}).get(name))
-                        for name in ("teacher", "student")
-                    ),
-                    _coverage_text(coverage),
-                )
-                for corpus, coverage in report.coverage_by_corpus.items()
-            ),
+            *_by_corpus(report),
             ("insertions %", *(percent_text(one.insertion_percent) for one in models), ""),
             ("repeated 5-grams", *(f"{one.num_repeated_5grams:,}" for one in models), ""),
             ("seconds", *(f"{one.seconds or 0:.2f}" for one in models), ""),
@@ -49,6 +39,24 @@ def report_parts(report: Report) -> Iterator[Part]:
         yield from reason_lines(
             {corpus: one.excluded for corpus, one in report.coverage_by_corpus.items()}
         )
+
+
+def _by_corpus(report: Report) -> Iterator[tuple[str, ...]]:
+    """A row for each corpus, for each split of a corpus that has several, and for their mean."""
+    for corpus, coverage in report.coverage_by_corpus.items():
+        rates = report.by_corpus.get(corpus, {})
+        yield (f"  {corpus}", *_rate_texts(rates), _coverage_text(coverage))
+        splits = [name for name in report.by_split if name.startswith(f"{corpus}/")]
+        for split in splits if len(splits) > 1 else ():
+            name = split.removeprefix(f"{corpus}/")
+            yield (f"    {name}", *_rate_texts(report.by_split[split]), "")
+    if len(report.by_split) > 1:
+        mean = _rate_texts(report.mean_wer_percent)
+        yield (f"mean WER % of {len(report.by_split)} splits", *mean, "")
+
+
+def _rate_texts(rates: Mapping[str, float | None]) -> Iterator[str]:
+    return (percent_text(rates.get(name)) for name in ("teacher", "student"))
 
 
 def _coverage_text(coverage: Coverage) -> str:

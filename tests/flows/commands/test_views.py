@@ -228,6 +228,12 @@ REPORT = Report(
     student=model("student"),
     relative_speed=5.8,
     by_corpus={corpus: {"teacher": 10.0, "student": None} for corpus in NINE[1:]},
+    by_split={
+        f"{corpus}/{split}": {"teacher": 10.0, "student": None}
+        for corpus in NINE[1:]
+        for split in ("validation-clean", "validation-other")
+    },
+    mean_wer_percent={"teacher": 10.0, "student": None},
     coverage=Coverage(
         num_annotated=1_234_567, num_utterances=1_000_000, excluded={"beyond_limit_hours": 234_567}
     ),

@@ -1,15 +1,22 @@
 """The word error rate of a student on the speech that selects its weights."""
 
+import copy
 import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from configs.schema import RunConfig
-from tasks.distil.validation import validate
+from tasks.distil.checkpoint import TrainingRow
+from tasks.distil.training import TrainingResult
+from tasks.distil.validation import Validation, Validator, validate
+from tasks.whisper.model import LoadedWhisper
+from tasks.whisper.whisper import WhisperEngine
 from tests.tasks.whisper.fake_engine import FakeEngine, decoded
 
 WINDOW_SAMPLES = 32_000
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -54,3 +61,57 @@ def test_nothing_to_measure_has_no_rate(config, row, normalised):
     )
     assert math.isnan(found.wer_percent)
     assert (found.num_utterances, found.excluded) == (0, {"empty_reference": 1})
+
+
+def test_weights_are_scored_in_the_precision_that_they_are_evaluated_in(
+    config, row, normalised, tiny_teacher
+):
+    speech = {"librispeech/dev": [normalised(*(row(name) for name in "abcd"))]}
+    label = config.label.model_copy(update={"dtype": "bfloat16"})
+    config = config.model_copy(update={"label": label})
+    student = copy.deepcopy(tiny_teacher.model)
+    found = Validator(config, tiny_teacher, speech)(student)
+    assert student.dtype == torch.float32
+    module: torch.nn.Module = student
+    module.to(torch.bfloat16)
+    evaluated = LoadedWhisper(
+        model=student,
+        feature_extractor=tiny_teacher.feature_extractor,
+        tokenizer=tiny_teacher.tokenizer,
+    )
+    assert found == validate(config, WhisperEngine(evaluated, 16), speech).wer_percent
+
+
+def result(student, *scored, best_step):
+    row = {"loss": 1.0, "ce": 1.0, "kl": 0.0, "learning_rate": 1e-4}
+    return TrainingResult(
+        student=student,
+        rows=tuple(TrainingRow(step=step, validation=1.0, **row) for step in scored),
+        best_step=best_step,
+        best_score=1.0,
+        waiting_percent=0.0,
+        padding_percent=0.0,
+    )
+
+
+def test_the_validation_of_the_best_weights_is_found_after_a_restart_too(
+    config, row, normalised, tiny_teacher, monkeypatch
+):
+    speech = {"librispeech/dev": [normalised(row("a"))]}
+    student, num_validated = tiny_teacher.model, 0
+
+    def validated(*_):
+        nonlocal num_validated
+        num_validated += 1
+        by_set = {"librispeech/dev": float(num_validated)}
+        return Validation(wer_percent=1.0, by_set=by_set, num_utterances=1, excluded={})
+
+    monkeypatch.setattr("tasks.distil.validation.validate", validated)
+    validator = Validator(config, tiny_teacher, speech)
+    validator(student), validator(student)
+    for best_step, expected in ((4, 1.0), (6, 2.0)):
+        found = validator.selected(result(student, 2, 4, 6, best_step=best_step), CPU)
+        assert found.by_set == {"librispeech/dev": expected}
+    assert num_validated == 2
+    found = validator.selected(result(student, 2, 4, 6, best_step=2), CPU)
+    assert found.by_set == {"librispeech/dev": 3.0}

@@ -4,7 +4,12 @@ import sys
 import pyarrow as pa
 import pytest
 
-from tasks.evaluate.metrics import ModelResult, num_repeated_5grams, summarise
+from tasks.evaluate.metrics import (
+    ModelResult,
+    macro_average,
+    num_repeated_5grams,
+    summarise,
+)
 from tasks.evaluate.schema import MEASURED
 
 SIZE = {"model": "student", "num_parameters": 7, "decoder_layers": 2}
@@ -76,3 +81,8 @@ def test_a_result_round_trips_through_json():
 def test_it_needs_no_torch():
     code = "import sys, tasks.evaluate.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_in_the_mean_over_sets_each_counts_the_same():
+    assert macro_average([10.0, None, 40.0]) == 25.0
+    assert macro_average([None]) is None
