@@ -44,6 +44,34 @@ def test_transformers_transcribes_with_the_student(student: Path, tmp_path: Path
     assert "heard dict_keys(['text'])" in done.stdout
 
 
+@pytest.mark.parametrize("kind", ["WhisperForConditionalGeneration", "AutoModelForCausalLM"])
+def test_the_student_drafts_the_text_of_its_teacher(
+    finished: Run, student: Path, tmp_path: Path, kind: str
+) -> None:
+    """Alone, or as Distil-Whisper is used: with the encoder output of the teacher."""
+    table = next((finished.root / "normalise").rglob("dev-clean/*.parquet"))
+    paths = []
+    for row in pq.read_table(table).to_pylist()[:3]:
+        paths.append(tmp_path / f"{len(paths)}.flac")
+        paths[-1].write_bytes(row["audio"]["bytes"])
+    code = (
+        "import sys, soundfile, transformers as t\n"
+        "teacher = t.WhisperForConditionalGeneration.from_pretrained(sys.argv[1])\n"
+        "student = getattr(t, sys.argv[3]).from_pretrained(sys.argv[2])\n"
+        "processor = t.WhisperProcessor.from_pretrained(sys.argv[2])\n"
+        "samples = [soundfile.read(path)[0] for path in sys.argv[4:]]\n"
+        "texts = [[processor.decode(teacher.generate(\n"
+        "    processor(one, sampling_rate=16_000, return_tensors='pt').input_features,\n"
+        "    assistant_model=draft)[0]) for one in samples] for draft in (None, student)]\n"
+        "print(texts)"
+    )
+    done = _python(code, str(TEACHER), str(student), kind, *map(str, paths))
+    alone, drafted = literal_eval(done.stdout)
+    assert drafted == alone
+    assert len(set(alone)) == len(paths)
+    assert all("<|" not in text and text.strip() for text in alone), alone
+
+
 @pytest.mark.parametrize("which", ["teacher", "student"])
 def test_no_weight_is_missing_or_unused(which: str, student: Path) -> None:
     folder = TEACHER if which == "teacher" else student

@@ -7,7 +7,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import (
+    AutoModelForCausalLM,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+)
 
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.whisper.model import silent_transformers
@@ -69,6 +73,17 @@ class Reference:
             ),
         }
         return [texts[one] for one in range(len(waveforms))]
+
+    def transcribe_with_drafts(self, waveforms: Sequence[Samples], student: Path) -> list[str]:
+        """Text without timestamps, which the student in a folder drafts; one waveform at a time."""
+        with silent_transformers():
+            drafts = AutoModelForCausalLM.from_pretrained(student).eval()
+        options = {"return_timestamps": False, "assistant_model": drafts}
+        return [
+            text
+            for one in waveforms
+            for text in self._texts(self._generate(self._features([one]), **options))
+        ]
 
     def transcribe_with_timestamps(self, waveforms: Sequence[Samples]) -> list[str]:
         """Text of decoding with timestamps, as openai/whisper does for audio of any length.

@@ -2,10 +2,15 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
+from transformers import WhisperProcessor
 
+from configs.schema import Teacher
+from tasks.distil.student import make_student, save_student
+from tasks.whisper.model import load_whisper
 from tests.flows.running import COMMAND
 from tests.processes import environment
 from tests.real.findings import Findings
@@ -16,6 +21,7 @@ from tests.real.speech import Speech, utterances_in
 pytestmark = pytest.mark.real
 
 _MAX_WER_DIFFERENCE: Final = 0.3  # points
+_NUM_DRAFTED: Final = 8
 
 
 @pytest.fixture(scope="module", params=["tiny.en", "base"])
@@ -54,6 +60,23 @@ def test_the_word_error_rate_is_that_of_transformers(
         f" transformers {theirs:.2f} %"
     )
     assert ours == pytest.approx(theirs, abs=_MAX_WER_DIFFERENCE)
+
+
+def test_a_student_drafts_the_text_of_its_teacher(
+    name: str,
+    measured: list[MeasuredUtterance],
+    teacher: Callable[[str], Path],
+    reference: Callable[[str], Reference],
+    tmp_path: Path,
+) -> None:
+    """One with half of the layers, so that the teacher rejects drafts as well."""
+    whole = load_whisper(Teacher(path=str(teacher(name))))
+    num_layers: int = whole.model.config.decoder_layers
+    student = make_student(whole.model, num_layers // 2)
+    save_student(student, WhisperProcessor(whole.feature_extractor, whole.tokenizer), tmp_path)
+    short = [one.samples for one in measured if len(one.samples) <= whole.window_samples]
+    alone = reference(name).transcribe(short[:_NUM_DRAFTED])
+    assert reference(name).transcribe_with_drafts(short[:_NUM_DRAFTED], tmp_path) == alone
 
 
 def test_a_student_with_all_layers_is_as_good_as_its_teacher(
