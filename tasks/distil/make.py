@@ -29,7 +29,7 @@ from tasks.distil.validation import Validation, Validator
 from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.reader import ManifestReader
 from tasks.whisper.device import device_name
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import FOLDER, EncoderCache
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
@@ -157,7 +157,7 @@ def _validator(
         window_samples=teacher.window_samples,
         seed=config.distil.seed,
     )
-    return Validator(config, teacher, speech) if speech else None
+    return Validator(config, store, teacher, speech) if speech else None
 
 
 def _examples(
@@ -179,7 +179,7 @@ def _encoder_cache(
     if outlook.why_not_cached is not None:
         return None
     limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
-    folder = store.scratch_folder() / "encoder-cache"
+    folder = store.scratch_folder() / FOLDER
     return EncoderCache(folder, limit_bytes, teacher.model.model.encoder, config.distil.dtype)
 
 

@@ -13,12 +13,15 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import RunConfig
 from storage.outcome import Rejected
+from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.distil.training import TrainingResult
 from tasks.distil.validation_speech import ValidationSpeech
+from tasks.evaluate.engine import encodings_of, shares_encodings
 from tasks.evaluate.metrics import macro_average, word_errors
 from tasks.evaluate.shard import measure_shard
 from tasks.text.comparison import WordErrors
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.engine import Engine
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
@@ -42,11 +45,16 @@ class Validation:
 class Validator:
     """Scores students during a training as `distillery evaluate` does, by word error rate.
 
-    That is in `label.dtype` and with the teacher's features and tokens.
+    That is in `label.dtype` and with the teacher's features and tokens. The output of a frozen
+    encoder is kept on disk, where `shares_encodings` says so.
     """
 
-    def __init__(self, config: RunConfig, teacher: LoadedWhisper, speech: ValidationSpeech) -> None:
+    def __init__(
+        self, config: RunConfig, store: Store, teacher: LoadedWhisper, speech: ValidationSpeech
+    ) -> None:
         self._config, self._teacher, self._speech = config, teacher, speech
+        self._scratch = store.scratch_folder()
+        self._encodings: EncoderCache | None = None
         self._validations: list[Validation] = []
 
     def __call__(self, student: WhisperForConditionalGeneration) -> float:
@@ -81,7 +89,10 @@ class Validator:
             feature_extractor=self._teacher.feature_extractor,
             tokenizer=self._teacher.tokenizer,
         )
-        engine = WhisperEngine(model, self._config.runtime.label_batch_size)
+        runtime = self._config.runtime
+        if self._encodings is None and shares_encodings(self._config, model):
+            self._encodings = encodings_of(model, self._scratch, runtime.encoder_cache_gb)
+        engine = WhisperEngine(model, runtime.label_batch_size, encoder_cache=self._encodings)
         return validate(self._config, engine, self._speech)
 
 

@@ -19,15 +19,15 @@ _DECODING: Final = frozenset({"dtype", "language", "task", "max_new_tokens"})
 
 
 def _make(inputs: Inputs) -> Output:
+    from tasks.evaluate.engine import evaluation_engine
     from tasks.evaluate.shard import measure_shard
-    from tasks.whisper.engines import whisper_engine
 
     config = inputs.config
     audio = inputs.parquet("normalise")
     model = load_model(config, inputs.store, inputs.job.student)
     outcomes = measure_shard(
         inputs.batches(audio),
-        whisper_engine(model, config.runtime.label_batch_size),
+        evaluation_engine(config, inputs.store, model),
         inputs.corpus.clean,
         config.label,
         config.score,

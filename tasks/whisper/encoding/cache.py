@@ -1,8 +1,8 @@
 """A disposable cache of encoder outputs on disk, which training epochs and students share.
 
-A frozen encoder says the same of the same audio. Values are stored in float16, which rounds them
-by at most 1 part in 2,000. What was just computed is rounded in the same way, so that a result does
-not depend on whether the cache had it.
+A frozen encoder says the same of the same audio. For training, values are stored in float16, which
+rounds them by at most 1 part in 2,000. What was just computed is rounded in the same way, so that a
+result does not depend on whether the cache had it. For evaluation they are stored as they are.
 """
 
 import hashlib
@@ -14,15 +14,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tasks.audio import Samples
 
+FOLDER: Final = "encoder-cache"
+"""Its name in the scratch folder."""
+
 _DIGEST_BYTES: Final = 16
-_SUFFIX: Final = ".f16"
+_SUFFIXES: Final = {torch.float16: ".f16", torch.bfloat16: ".bf16", torch.float32: ".f32"}
 _PART: Final = ".part"
 _ABANDONED_S: Final = 3600.0
 
@@ -36,25 +39,50 @@ def encoder_digest(encoder: nn.Module) -> str:
     return found.hexdigest()
 
 
+class _Used:
+    """The size of all files of a folder, which its caches in this process count together."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lock = threading.Lock()
+        self.size_bytes = _size_bytes(folder)
+
+
+_LOCK: Final = threading.Lock()
+_USED: Final = WeakValueDictionary[Path, _Used]()
+
+
+def _used(folder: Path) -> _Used:
+    with _LOCK:
+        return _USED.setdefault(folder, _USED.get(folder) or _Used(folder))
+
+
 class EncoderCache:
     """Outputs of one encoder in `dtype`, below `folder`; thread-safe, also among processes.
 
     Nothing is stored once all files of the folder together reach `limit_bytes`, as this process
     sees it, and nothing is replaced: passes over the same data in another order then still find
-    what fitted. A damaged file counts as missing.
+    what fitted. A damaged file counts as missing. With `is_exact`, values are stored in `dtype`,
+    apart from those that are rounded to float16.
     """
 
     def __init__(
-        self, folder: Path, limit_bytes: int, encoder: nn.Module, dtype: str = "float32"
+        self,
+        folder: Path,
+        limit_bytes: int,
+        encoder: nn.Module,
+        dtype: str = "float32",
+        *,
+        is_exact: bool = False,
     ) -> None:
-        self._folder = folder / f"{encoder_digest(encoder)[:16]}-{dtype}"
-        self._lock = threading.Lock()
-        self._num_left = limit_bytes - _size_bytes(folder)
+        of_values = f"{dtype}-exact" if is_exact else dtype
+        self._folder = folder / f"{encoder_digest(encoder)[:16]}-{of_values}"
+        self._stored: torch.dtype = getattr(torch, dtype) if is_exact else torch.float16
+        self._used, self._limit_bytes = _used(folder), limit_bytes
         self.num_found = 0
         self.num_computed = 0
 
     def get(self, waveform: Samples) -> Tensor | None:
-        """The output for a waveform, (frames, width) float16 on the CPU, or None.
+        """The output for a waveform, (frames, width) as stored, on the CPU, or None.
 
         A waveform is (samples,) float32 at 16 kHz.
         """
@@ -66,28 +94,29 @@ class EncoderCache:
         content, stated = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if not width or _digest(content) != stated:
             return None
-        with self._lock:
+        with self._used.lock:
             self.num_found += 1
-        values = np.frombuffer(bytearray(content[4:]), dtype=np.float16)
-        return torch.from_numpy(values).reshape(-1, width)
+        return torch.frombuffer(bytearray(content[4:]), dtype=self._stored).reshape(-1, width)
 
     def keep(self, waveforms: Sequence[Samples], computed: Tensor) -> list[Tensor]:
         """Store what was computed, (windows, frames, width), as far as it fits.
 
-        Returns the outputs as `get` would: (frames, width) float16 on the CPU.
+        Returns the outputs as `get` would: (frames, width) as stored, on the CPU.
         """
-        outputs = list(computed.to(device="cpu", dtype=torch.float16))
+        outputs = list(computed.to(device="cpu", dtype=self._stored))
         for waveform, output in zip(waveforms, outputs, strict=True):
             self._put(waveform, output)
         return outputs
 
     def _put(self, waveform: Samples, output: Tensor) -> None:
-        content = output.shape[-1].to_bytes(4, "little") + output.contiguous().numpy().tobytes()
-        with self._lock:
+        values = output.contiguous().view(torch.uint8).numpy()
+        content = output.shape[-1].to_bytes(4, "little") + values.tobytes()
+        size_bytes = len(content) + _DIGEST_BYTES
+        with self._used.lock:
             self.num_computed += 1
-            if (size_bytes := len(content) + _DIGEST_BYTES) > self._num_left:
+            if self._used.size_bytes + size_bytes > self._limit_bytes:
                 return
-            self._num_left -= size_bytes
+            self._used.size_bytes += size_bytes
         path = self._path(waveform)
         part = path.with_name(f"{uuid.uuid4().hex}{_PART}")
         try:
@@ -97,12 +126,12 @@ class EncoderCache:
         except OSError:  # a full disk: go on without
             with suppress(OSError):
                 part.unlink()
-            with self._lock:
-                self._num_left = 0
+            with self._used.lock:
+                self._limit_bytes = 0
 
     def _path(self, waveform: Samples) -> Path:
         name = _digest(waveform.tobytes()).hex()
-        return self._folder / name[:2] / f"{name}{_SUFFIX}"
+        return self._folder / name[:2] / f"{name}{_SUFFIXES[self._stored]}"
 
 
 def _digest(data: bytes) -> bytes:

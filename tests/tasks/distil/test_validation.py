@@ -11,6 +11,7 @@ from configs.schema import RunConfig
 from tasks.distil.checkpoint import TrainingRow
 from tasks.distil.training import TrainingResult
 from tasks.distil.validation import Validation, Validator, validate
+from tasks.whisper.encoding.encoder import EncoderLayers
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
 from tests.tasks.whisper.fake_engine import FakeEngine, decoded
@@ -64,13 +65,13 @@ def test_nothing_to_measure_has_no_rate(config, row, normalised):
 
 
 def test_weights_are_scored_in_the_precision_that_they_are_evaluated_in(
-    config, row, normalised, tiny_teacher
+    config, store, row, normalised, tiny_teacher
 ):
     speech = {"librispeech/dev": [normalised(*(row(name) for name in "abcd"))]}
     label = config.label.model_copy(update={"dtype": "bfloat16"})
     config = config.model_copy(update={"label": label})
     student = copy.deepcopy(tiny_teacher.model)
-    found = Validator(config, tiny_teacher, speech)(student)
+    found = Validator(config, store, tiny_teacher, speech)(student)
     assert student.dtype == torch.float32
     module: torch.nn.Module = student
     module.to(torch.bfloat16)
@@ -95,7 +96,7 @@ def result(student, *scored, best_step):
 
 
 def test_the_validation_of_the_best_weights_is_found_after_a_restart_too(
-    config, row, normalised, tiny_teacher, monkeypatch
+    config, store, row, normalised, tiny_teacher, monkeypatch
 ):
     speech = {"librispeech/dev": [normalised(row("a"))]}
     student, num_validated = tiny_teacher.model, 0
@@ -107,7 +108,7 @@ def test_the_validation_of_the_best_weights_is_found_after_a_restart_too(
         return Validation(wer_percent=1.0, by_set=by_set, num_utterances=1, excluded={})
 
     monkeypatch.setattr("tasks.distil.validation.validate", validated)
-    validator = Validator(config, tiny_teacher, speech)
+    validator = Validator(config, store, tiny_teacher, speech)
     validator(student), validator(student)
     for best_step, expected in ((4, 1.0), (6, 2.0)):
         found = validator.selected(result(student, 2, 4, 6, best_step=best_step), CPU)
@@ -115,3 +116,42 @@ def test_the_validation_of_the_best_weights_is_found_after_a_restart_too(
     assert num_validated == 2
     found = validator.selected(result(student, 2, 4, 6, best_step=2), CPU)
     assert found.by_set == {"librispeech/dev": 3.0}
+
+
+def test_a_frozen_encoder_encodes_validation_speech_once(
+    config, store, row, normalised, tiny_teacher, monkeypatch
+):
+    """For a second student too, and without changing a word."""
+    num_encoded = 0
+    encode = EncoderLayers.__call__
+
+    def counted(self, features):
+        nonlocal num_encoded
+        num_encoded += len(features) == 1
+        return encode(self, features)
+
+    monkeypatch.setattr(EncoderLayers, "__call__", counted)
+    rows = [row("a"), row("b"), row("long", 3 * WINDOW_SAMPLES)]
+    speech = {"librispeech/dev": [normalised(*rows)]}
+    rates = set()
+    for _ in range(2):
+        validator = Validator(config, store, tiny_teacher, speech)
+        rates |= {validator(tiny_teacher.model) for _ in range(2)}
+        assert num_encoded == 2 + 4
+    uncached = with_runtime(config, encoder_cache_gb=0)
+    rates.add(Validator(uncached, store, tiny_teacher, speech)(tiny_teacher.model))
+    assert num_encoded == 2 * (2 + 4)
+    assert len(rates) == 1
+
+
+def test_an_encoder_that_is_trained_encodes_each_time(config, store, row, normalised, tiny_teacher):
+    distil = config.distil.model_copy(update={"freeze_encoder": False})
+    speech = {"librispeech/dev": [normalised(row("a"))]}
+    trained = config.model_copy(update={"distil": distil})
+    Validator(trained, store, tiny_teacher, speech)(tiny_teacher.model)
+    assert not list(store.scratch_folder().rglob("*.f32"))
+
+
+def with_runtime(config: RunConfig, **changes: object) -> RunConfig:
+    runtime = config.runtime.model_copy(update=changes)
+    return config.model_copy(update={"runtime": runtime})

@@ -37,6 +37,27 @@ def test_what_was_computed_is_found_rounded_to_float16(tmp_path, encoder) -> Non
     assert (cache.num_computed, cache.num_found) == (2, 2)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_an_exact_cache_rounds_nothing_and_has_entries_of_its_own(tmp_path, encoder, dtype) -> None:
+    computed = outputs(1).to(getattr(torch, dtype))
+    cache = EncoderCache(tmp_path, 1 << 20, encoder, dtype, is_exact=True)
+    (kept,) = cache.keep([waveform(0)], computed)
+    found = cache.get(waveform(0))
+    assert found.dtype == computed.dtype
+    assert torch.equal(found, computed[0]) and torch.equal(kept, computed[0])
+    assert EncoderCache(tmp_path, 1 << 20, encoder, dtype).get(waveform(0)) is None
+
+
+def test_caches_in_a_folder_keep_to_the_limit_together(tmp_path, encoder) -> None:
+    size_bytes = 4 + 5 * 4 * 2 + 16
+    caches = [
+        EncoderCache(tmp_path, 3 * size_bytes, one) for one in (encoder, torch.nn.Linear(3, 4))
+    ]
+    for seed, cache in enumerate(caches * 2):
+        cache.keep([waveform(seed)], outputs(1))
+    assert len(files(tmp_path)) == 3
+
+
 def test_another_encoder_finds_nothing(tmp_path, encoder) -> None:
     EncoderCache(tmp_path, 1 << 20, encoder).keep([waveform(0)], outputs(1))
     other = torch.nn.Linear(3, 4)
