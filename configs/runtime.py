@@ -42,8 +42,10 @@ class Runtime(Settings):
     encoder_cache_gb: Annotated[float, Field(ge=0)] = 10.0
     """Most gigabytes of encoder outputs kept on disk, so that training encodes its audio once.
 
-    Used while the encoder is frozen and training sees windows several times. A window of 30 s has
-    1.5 MB with Whisper base and 3.8 MB with large. Outputs are rounded to float16. 0: no cache.
+    Used while the encoder is frozen and training sees windows several times, and on the CPU to
+    validate and evaluate models with the same encoder. A window of 30 s has 1.5 MB with Whisper
+    base and 3.8 MB with large, rounded to float16 for training; held-out speech is stored as it is,
+    twice as large in float32. 0: no cache.
     """
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a task is retried after a temporary error."""

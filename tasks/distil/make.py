@@ -62,8 +62,8 @@ def make_student_of(
             config, store, published, receipt_path, processes, device, on_step,
             lambda teacher: _validator(config, store, teacher, validation),
         )  # fmt: skip
-        validator = trained.validator
-        selected = validator.selected(trained.result, device) if validator else None
+    validator = trained.validator
+    selected = validator.selected(trained.result, device) if validator else None
     receipt = _keep(store, published, receipt_path, trained.result, selected, trained.processor)
     trained.checkpoints.clear()
     return receipt
