@@ -195,6 +195,12 @@ def test_the_table_shows_it_beside_the_word_error_rate(report: Report) -> None:
     ]
 
 
+def test_the_rates_of_splits_and_their_mean_are_stated(report: Report) -> None:
+    rates = {"teacher": report.teacher.wer_percent, "student": report.student.wer_percent}
+    assert report.by_split == {"talks/test": rates}
+    assert report.mean_wer_percent == report.by_corpus["talks"] == rates
+
+
 def test_both_models_are_timed_on_windows_of_long_recordings_too(report: Report) -> None:
     assert report.teacher.seconds is not None and report.teacher.seconds > 0
     assert report.relative_speed > 0

@@ -459,6 +459,14 @@ def test_the_keys_of_json_are_those_that_programs_know() -> None:
     }  # fmt: skip
 
 
+def test_an_evaluation_of_several_splits_has_a_row_for_each_and_for_their_mean() -> None:
+    table, *_ = report_view(REPORT).parts
+    assert isinstance(table, Figures)
+    rows = [row for row in table.rows if row[0] == "    validation-other"]
+    assert rows == [("    validation-other", "10.00", "-", "")] * 8
+    assert ("mean WER % of 16 splits", "10.00", "-", "") in table.rows
+
+
 def test_the_catalogue_has_every_corpus_with_its_terms() -> None:
     text = " ".join(printed(PARTS["corpora"]).split())
     training, evaluation = text.partition("Evaluation only")[::2]
