@@ -1,12 +1,13 @@
 """The settings of distillation: the student, its loss and its training."""
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.settings import Count, Fraction, Positive, Settings
+from configs.settings import Count, Fraction, Name, Positive, Settings
 from configs.stages import Teacher
 
 Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -33,7 +34,8 @@ class Distil(Settings):
     """The student and its training. Defaults are those of Distil-Whisper (arXiv 2311.00430).
 
     Section 4.1 and Table 15 of the paper. The loss is
-    `kl_weight` x KL divergence + `pseudo_label_weight` x cross-entropy.
+    `kl_weight` x KL divergence + `pseudo_label_weight` x cross-entropy
+    + `hidden_state_weight` x distance of hidden states.
     """
 
     decoder_layers: Count | Layers = 2
@@ -61,6 +63,12 @@ class Distil(Settings):
     """
     pseudo_label_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the cross-entropy on the teacher's labels."""
+    hidden_state_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the squared distance between the decoders' hidden states, as in Table 21.
+
+    Each layer of the student is compared with the teacher's layer it stands for: 15 and 31 for two
+    of 32. 0: nothing is computed for it.
+    """
     temperature: Positive = 2.0
     """Softmax temperature of both models in the KL divergence."""
     num_steps: Count = 80_000
@@ -77,6 +85,11 @@ class Distil(Settings):
     """Weight decay of AdamW; biases and layer norms are exempt."""
     max_gradient_norm: Positive = 1.0
     """Norm to which gradients are clipped."""
+    corpus_weights: dict[Name, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """How often the windows of a corpus are seen, such as `{librispeech: 2.0}`; others: 1.
+
+    In an epoch a window is seen so many times on average; those of a corpus of weight 0 never.
+    """
     timestamp_probability: Fraction = 0.5
     """How often a label that has timestamps keeps them."""
     previous_text_probability: Fraction = 0.0
@@ -98,11 +111,21 @@ class Distil(Settings):
     seed: int = 0
     """Decides the order of the examples and the random choices above."""
 
-    def steps_for(self, num_windows: int) -> int:
-        """The number of updates of a training on so many windows."""
+    def weighted(self, by_corpus: Mapping[str, float]) -> float:
+        """The sum of an amount over corpora, each times its weight: what is seen in an epoch."""
+        return sum(self.corpus_weights.get(name, 1.0) * one for name, one in by_corpus.items())
+
+    def steps_for(self, num_windows: float) -> int:
+        """The number of updates of a training with so many windows in an epoch."""
         if self.num_epochs is None:
             return self.num_steps
         return max(1, math.ceil(self.num_epochs * num_windows / self.batch_size))
+
+    @field_validator("corpus_weights")
+    @classmethod
+    def _weights_of_1_are_left_out(cls, weights: dict[str, float]) -> dict[str, float]:
+        """So that stating the default is the same training as leaving it out."""
+        return {name: weight for name, weight in weights.items() if weight != 1}
 
     @field_validator("decoder_layers", "encoder_layers")
     @classmethod

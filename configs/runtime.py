@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.settings import Count, Name, Percent, Positive, Settings
 from configs.stages import Teacher
@@ -47,6 +47,13 @@ class Runtime(Settings):
     base and 3.8 MB with large, rounded to float16 for training; held-out speech is stored as it is,
     twice as large in float32. 0: no cache.
     """
+    trackers: tuple[Literal["tensorboard", "trackio", "mlflow", "wandb"], ...] | None = None
+    """What follows a training, through accelerate; null: TensorBoard if it is installed.
+
+    Servers and keys are given as each of them reads them from the environment.
+    """
+    tracker_folder: str | None = None
+    """Local folder of their logs; null: `trackers` below a local root, else the scratch folder."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a task is retried after a temporary error."""
     retry_delay_s: Annotated[float, Field(ge=0)] = 10.0
@@ -61,6 +68,16 @@ class Runtime(Settings):
     """Local folder for temporary files; null: below a local root, else the system's."""
     s3_credentials: Name | None = None
     """Name of an AWS Credentials block of the Prefect server; null: from the environment."""
+
+    @field_validator("tracker_folder")
+    @classmethod
+    def _trackers_write_to_a_folder(cls, folder: str | None) -> str | None:
+        if folder is not None and "://" in folder:
+            raise ValueError(
+                f"tracker_folder is {folder!r}, expected a local folder, since most trackers write"
+                " to nothing else"
+            )
+        return folder
 
     @model_validator(mode="after")
     def _devices_are_of_one_kind(self) -> Self:

@@ -130,6 +130,21 @@ class RunConfig(Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_of_corpora(self) -> Self:
+        weights = self.distil.corpus_weights
+        if unknown := sorted(weights.keys() - self.corpora.keys()):
+            raise ValueError(
+                f"distil.corpus_weights names {', '.join(unknown)}; the corpora of this run are"
+                f" {', '.join(self.corpora)}"
+            )
+        if not any(weights.get(name, 1.0) for name in self.corpora):
+            raise ValueError(
+                "distil.corpus_weights gives every corpus the weight 0, so that there is nothing to"
+                " train on; give one of them a positive weight"
+            )
+        return self
+
     def filter_of(self, corpus: str) -> Filter:
         """The filter settings of one corpus."""
         return self.corpora[corpus].filter or self.filter

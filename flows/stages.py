@@ -10,6 +10,7 @@ from pydantic import Field
 from configs.schema import RunConfig
 from flows.dispatch.advance import FixedUnits
 from flows.dispatch.artifacts import ArtifactBar
+from flows.dispatch.curves import TrainingCurves
 from flows.dispatch.lane import Ended, ShardsFailed
 from flows.dispatch.progress import TrainingBars, progress
 from flows.dispatch.runs import Runs
@@ -35,6 +36,7 @@ from flows.state.rerun import find_rerun
 from storage.errors import IntegrityError
 from storage.shard import ShardKey
 from storage.store import Store
+from tasks.distil.outlook import Outlook
 from tasks.run import ShardFailed, distil_task, report_task, with_policy
 from tasks.stages import CORPUS_STAGES, stage_named
 
@@ -126,7 +128,8 @@ def distil(config: str) -> str:
     validation = validation_audio(states)
     receipt = find_student(settings, store, states, published)
     if receipt is None:
-        num_steps = settings.distil.steps_for(published.content.num_windows)
+        num_steps = Outlook.of_manifest(settings, published).num_steps
+        curves = TrainingCurves()
         shown = TrainingBars(
             progress().bar("distil", num_steps, "steps"),
             ArtifactBar("distil", num_steps, "steps"),
@@ -137,7 +140,9 @@ def distil(config: str) -> str:
             student_receipt_path(settings, published, validation),
             validation,
             shown,
+            curves.follow,
         )
+        curves.close()
     return receipt.output.path
 
 

@@ -27,6 +27,8 @@ from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
 from tasks.device_pool import device_pool
 from tasks.distil.outlook import Outlook
+from tasks.distil.progress.choice import describe_trackers
+from tasks.distil.progress.rows import OnRows, ignored
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
@@ -197,15 +199,17 @@ def distil_task(
     receipt_path: str,
     validation: Sequence[tuple[str, FileRef]],
     on_step: OnStep | None = None,
+    on_rows: OnRows = ignored,
 ) -> Receipt:
     """Train the student of a manifest; a retry continues from the last checkpoint."""
     from tasks.distil.make import make_student_of
 
-    outlook = Outlook.of(config, published.content.num_windows, published.totals["all"].hours)
-    get_run_logger().info("training: %s", outlook)
+    get_run_logger().info("training: %s", Outlook.of_manifest(config, published))
     device_pool(config.runtime.devices).close()  # training needs their memory
     store = Store(config.root, config.runtime.scratch)
-    return make_student_of(config, store, published, receipt_path, validation, on_step)
+    if where := describe_trackers(config.runtime, store):
+        get_run_logger().info("training: %s", where)
+    return make_student_of(config, store, published, receipt_path, validation, on_step, on_rows)
 
 
 @task(name="report", task_run_name="report {config.publish.name}")

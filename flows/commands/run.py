@@ -12,7 +12,7 @@ from flows.commands.terminal.screen import complain, on_screen
 from flows.commands.views.estimate import estimate_view
 from flows.commands.views.run import run_view
 from flows.local_run import run_locally
-from flows.state.estimate import estimate_anywhere, total
+from flows.state.estimate import estimate_anywhere
 from flows.state.summary import read_summary
 from storage.errors import UserError
 from tasks.distil.outlook import Outlook
@@ -48,8 +48,11 @@ def command(
 def _print_plan(config: Path, *, as_json: bool) -> None:
     settings, store = open_run(config)
     found, problem = estimate_anywhere(settings, store)
-    together = total(found)
     if problem:
         complain(f"{problem}; estimated as if nothing were done")
-    training = Outlook.of(settings, together.windows, together.hours)
+    training = Outlook.of(
+        settings,
+        {one.corpus: one.windows for one in found},
+        {one.corpus: one.hours for one in found},
+    )
     show(estimate_view(found, training), as_json=as_json)

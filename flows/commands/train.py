@@ -8,6 +8,8 @@ from flows.dispatch.progress import TrainingBars, progress
 from flows.state.corpus_state import corpus_states
 from flows.state.models import find_student, student_receipt_path, validation_audio
 from flows.state.publication import HolesError, find_current
+from tasks.distil.outlook import Outlook
+from tasks.distil.progress.choice import describe_trackers
 
 
 def command(config: Config) -> None:
@@ -35,7 +37,9 @@ def command(config: Config) -> None:
             if members.is_follower():
                 make.follow_launched(settings, published, path)
                 return
-            num_steps = settings.distil.steps_for(published.content.num_windows)
+            num_steps = Outlook.of_manifest(settings, published).num_steps
+            if where := describe_trackers(settings.runtime, store):
+                say(f"training: {where}")
             with on_screen():
                 bars = TrainingBars(progress().bar("distil", num_steps, "steps"))
                 receipt = make.make_student_of(settings, store, published, path, speech, bars)

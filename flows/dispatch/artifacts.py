@@ -101,12 +101,36 @@ class ArtifactBar:
         return markdown(f"{self._title}: {self._done} of {self._total} {self._unit}{remark}")
 
 
+class Shown:
+    """An artifact of a flow run: created when it is first shown, then updated."""
+
+    def __init__(self, name: str, title: str, kind: str, flow_run_id: str | None) -> None:
+        self._key, self._title, self._kind = _key(name), title, kind
+        self._flow_run_id = flow_run_id
+        self._id: UUID | None = None
+
+    def show(self, data: str) -> None:
+        """Show this from now on; raises what the server's client raises."""
+        with get_client(sync_client=True) as client:
+            if self._id is not None:
+                client.update_artifact(self._id, ArtifactUpdate(data=data))
+                return
+            made = ArtifactCreate(
+                key=self._key,
+                type=self._kind,
+                description=self._title,
+                data=data,
+                flow_run_id=self._flow_run_id,
+            )
+            self._id = client.create_artifact(made).id
+
+
 class RunTables:
     """The tables of a run: where it stands by its receipts, and where its results are."""
 
     def __init__(self, config: str, settings: RunConfig, store: Store) -> None:
         self._config, self._settings, self._store = config, settings, store
-        self._shown: dict[str, UUID] = {}
+        self._shown: dict[str, Shown] = {}
         self._flow_run_id = flow_run.id
 
     @contextmanager
@@ -144,18 +168,9 @@ class RunTables:
         self._show(name, title, json.dumps(_cells(rows)), kind="table")
 
     def _show(self, name: str, title: str, data: str, kind: str = "markdown") -> None:
-        with get_client(sync_client=True) as client:
-            if name in self._shown:
-                client.update_artifact(self._shown[name], ArtifactUpdate(data=data))
-                return
-            made = ArtifactCreate(
-                key=_key(name),
-                type=kind,
-                description=title,
-                data=data,
-                flow_run_id=self._flow_run_id,
-            )
-            self._shown[name] = client.create_artifact(made).id
+        if name not in self._shown:
+            self._shown[name] = Shown(name, title, kind, self._flow_run_id)
+        self._shown[name].show(data)
 
 
 def show_failures(failures: Sequence[Failed]) -> None:

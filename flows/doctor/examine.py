@@ -23,6 +23,7 @@ from storage.errors import DistilleryError, UserError
 from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
 from tasks.corpora.synthetic import SYNTHETIC_CORPORA
+from tasks.distil.progress.choice import chosen_trackers
 from tasks.download.hub import auth_headers
 from tasks.stages import STAGE_NAMES
 from tasks.whisper.identity import model_files
@@ -50,6 +51,7 @@ def examine(config: RunConfig, path: str) -> list[Check]:
         ("scratch", lambda: _scratch(store)),
         ("device", lambda: _device(config)),
         ("teacher", lambda: _teacher(config)),
+        ("trackers", lambda: _trackers(config)),
         ("voices", lambda: _voices(config)),
         ("licence", lambda: _licence(config)),
         ("server", lambda: _server(config, path)),
@@ -64,7 +66,7 @@ def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-
     """Raise `ImpossibleRunError` if a run up to `until` is known to fail.
 
     Without network access, this checks licences, sources that must be provided by hand, mirrors in
-    folders and, if something is to be labelled, the device.
+    folders and, if something is to be labelled, the device, or trained, the trackers.
     """
     named_checks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("licence", lambda: _licence(config)),
@@ -72,6 +74,8 @@ def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-
     ]
     if STAGE_NAMES.index(until) >= STAGE_NAMES.index("label") and config.runtime.device == "cuda":
         named_checks.append(("device", lambda: _device(config)))
+    if STAGE_NAMES.index(until) >= STAGE_NAMES.index("distil"):
+        named_checks.append(("trackers", lambda: _trackers(config)))
     checks = [check for named in named_checks for check in guarded(*named)]
     if problems := [
         f"{check.subject}: {check.found}{f'; {check.next_step}' if check.next_step else ''}"
@@ -201,6 +205,12 @@ def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
         return
     next_step = "change label.language, or use another teacher"
     yield Check(subject="teacher", state="problem", found=found, next_step=next_step)
+
+
+def _trackers(config: RunConfig) -> Iterator[Check]:
+    """Whether the trackers that are to follow the training are installed."""
+    names = ", ".join(chosen_trackers(config.runtime)) or "none"
+    yield Check(subject="trackers", state="ok", found=f"the training is followed by {names}")
 
 
 def _voices(config: RunConfig) -> Iterator[Check]:

@@ -6,14 +6,16 @@ from typing import Final
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
-from flows.state.publication import HolesError
+from flows.state.publication import HolesError, find_current
 from flows.state.shard_state import ShardState
+from storage.errors import IntegrityError, UserError
 from storage.manifest import Manifest
 from storage.receipt import FileRef, Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.stage import Place, combined_digest
 from storage.store import Store
+from tasks.distil.progress.rows import TRAINING_FILE, TrainingRow, from_lines
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.result import Report, load_report, report_path
 from tasks.job import Job
@@ -62,6 +64,24 @@ def find_student(
         return Receipt.parse(store.read(path), path)
     except FileNotFoundError:
         return None
+
+
+def read_training(
+    config: RunConfig, store: Store, states: Sequence[CorpusState]
+) -> list[TrainingRow]:
+    """The rows of all updates of the student; raises `UserError` if it is not trained yet."""
+    published = find_current(config, store, states)
+    student = find_student(config, store, states, published) if published else None
+    if student is None:
+        raise UserError(
+            "no student is trained on the shards as they are now; `distillery run CONFIG` trains"
+            " it, and its page in Prefect shows the curves meanwhile"
+        )
+    files = [file for file in student.beside if file.path.endswith(f"/{TRAINING_FILE}")]
+    if not files:
+        raise IntegrityError(f"the student {student.output.path} has no {TRAINING_FILE}")
+    with store.fetch(files[0]) as path:
+        return from_lines(path.read_text(encoding="utf-8"), files[0].path)
 
 
 def validation_audio(states: Sequence[CorpusState]) -> list[tuple[str, FileRef]]:

@@ -10,27 +10,13 @@ import safetensors.torch
 import torch
 
 from storage.errors import IntegrityError
+from tasks.distil.progress.rows import TrainingRow
+from tasks.distil.stage import DISTIL
 from tasks.whisper.model import find_not_finite
 
 Tensors = dict[str, torch.Tensor]
 
 _FORMAT: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRow:
-    """Metrics of one update, in nats per token.
-
-    `loss` = `kl_weight` · `kl` + `pseudo_label_weight` · `ce`.
-    `validation` is the score after the update, if it was measured; lower is better.
-    """
-
-    step: int
-    loss: float
-    ce: float
-    kl: float
-    learning_rate: float
-    validation: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +94,7 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
             best=None,
             rows=[TrainingRow(**dict(zip(columns, row, strict=True))) for row in state["rows"]],
         )
-        made_with = state["settings"]
+        made_with = {**DISTIL.defaults, **state["settings"]}  # those that are newer than it
         if (best := state["best"]) is not None:
             weights = safetensors.torch.load(files["best.safetensors"])
             snapshot = replace(

@@ -27,7 +27,12 @@ def initial_student(
     """
     if settings.initial_student is not None:
         student = copy.deepcopy(load_whisper(settings.initial_student, device="cpu").model)
-        refuse_unfit(student, teacher, shares_encoder=settings.freeze_encoder)
+        refuse_unfit(
+            student,
+            teacher,
+            shares_encoder=settings.freeze_encoder,
+            compares_states=settings.hidden_state_weight > 0,
+        )
         return student
     layers = settings.decoder_layers
     if settings.layer_choice == "auto" and isinstance(layers, int):

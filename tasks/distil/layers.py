@@ -58,6 +58,18 @@ def layers_of(wanted: int | Layers | None, num_teacher_layers: int, setting: str
     return wanted
 
 
+def supervising_layers(num_student_layers: int, num_teacher_layers: int) -> Layers:
+    """The teacher's layer whose output each layer of the student is to have, in equal steps.
+
+    The student's layer i stands for the first (i + 1) / n of the teacher: 15 and 31 for two of 32,
+    wherever the student's layers are copied from. As `get_layers_to_supervise` in the published
+    Flax script of Distil-Whisper (training/flax/run_distillation.py).
+    """
+    first = max(num_teacher_layers // num_student_layers, 1) - 1
+    layers = np.linspace(first, num_teacher_layers - 1, num_student_layers).astype(int).tolist()
+    return (*layers[:-1], num_teacher_layers - 1)
+
+
 def closest_layers(
     teacher: WhisperForConditionalGeneration,
     encode: TeacherEncoder,

@@ -1,9 +1,8 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,12 +21,15 @@ from storage.store import Store
 from tasks.distil.outlook import Outlook
 from tasks.distil.parallel.members import Work, is_launched, launched, met, started
 from tasks.distil.parallel.processes import ALONE, Processes
+from tasks.distil.progress.rows import TRAINING_FILE, OnRows, ignored, to_lines
+from tasks.distil.progress.trackers import following
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
-from tasks.distil.validation import Validation, Validator
+from tasks.distil.validation import OnValidation, Validation, Validator
 from tasks.distil.validation_speech import read_validation_speech
-from tasks.reading.reader import ManifestReader
+from tasks.reading.examples import ExampleSource
+from tasks.reading.training import training_examples
 from tasks.whisper.device import device_name
 from tasks.whisper.encoding.cache import FOLDER, EncoderCache
 from tasks.whisper.engines import require_whisper
@@ -35,7 +37,6 @@ from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
 
 _WEIGHTS: Final = "model.safetensors"
-_METRICS: Final = "training.jsonl"
 
 
 def make_student_of(
@@ -45,6 +46,7 @@ def make_student_of(
     receipt_path: str,
     validation: Sequence[tuple[str, FileRef]],
     on_step: OnStep | None = None,
+    on_rows: OnRows = ignored,
 ) -> Receipt:
     """Train the student of a manifest, resuming from its latest checkpoint, and store it.
 
@@ -52,15 +54,18 @@ def make_student_of(
     lowest word error rate on them, averaged over the sets, are stored. All files are below the
     folder of `receipt_path`, which is named by the student's fingerprint. Trains in a process for
     each of `runtime.devices`, or as the first of those that torchrun started. Raises what
-    `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data or the
-    teacher is not a Whisper model.
+    `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data, the
+    teacher is not a Whisper model, or a tracker of `runtime.trackers` cannot follow.
     """
     require_whisper(config.label)
     work = partial(_follow, config, published, receipt_path)
-    with _processes(config, work) as (processes, device):
+    with (
+        following(config, store, receipt_path, on_rows) as (report, validated),
+        _processes(config, work) as (processes, device),
+    ):
         trained = _train(
-            config, store, published, receipt_path, processes, device, on_step,
-            lambda teacher: _validator(config, store, teacher, validation),
+            config, store, published, receipt_path, processes, device, on_step, report,
+            lambda teacher: _validator(config, store, teacher, validation, validated),
         )  # fmt: skip
     validator = trained.validator
     selected = validator.selected(trained.result, device) if validator else None
@@ -114,6 +119,7 @@ def _train(
     processes: Processes,
     device: torch.device,
     on_step: OnStep | None = None,
+    on_rows: OnRows = ignored,
     scoring: Callable[[LoadedWhisper], Validator | None] | None = None,
 ) -> _Trained:
     """Train in this process; `scoring` makes the score of a student of the teacher."""
@@ -122,7 +128,7 @@ def _train(
     processor = WhisperProcessor(teacher.feature_extractor, teacher.tokenizer)
     examples = _examples(config, store, published, SpecialTokens.of(teacher.tokenizer))
     checkpoints = StoreCheckpoints(store, f"{receipt_path.rsplit('/', 1)[0]}/checkpoints")
-    outlook = Outlook.of(config, examples.num_examples, published.totals["all"].hours)
+    outlook = Outlook.of_content(config, published.content)
     validator = None if scoring is None else scoring(teacher)
     result = distil(
         teacher.model,
@@ -137,6 +143,7 @@ def _train(
         checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
         num_read_threads=config.runtime.workers,
         on_step=on_step,
+        on_rows=on_rows,
         validate=validator,
         processes=processes,
     )
@@ -148,6 +155,7 @@ def _validator(
     store: Store,
     teacher: LoadedWhisper,
     validation: Sequence[tuple[str, FileRef]],
+    on_validation: OnValidation,
 ) -> Validator | None:
     """The word error rate on a sample of `validation`; None if there is none."""
     speech = read_validation_speech(
@@ -157,20 +165,13 @@ def _validator(
         window_samples=teacher.window_samples,
         seed=config.distil.seed,
     )
-    return Validator(config, store, teacher, speech) if speech else None
+    return Validator(config, store, teacher, speech, on_validation) if speech else None
 
 
 def _examples(
     config: RunConfig, store: Store, published: Manifest, special: SpecialTokens
-) -> ManifestReader:
-    return ManifestReader(
-        [entry for entry in published.content.entries if entry.num_windows],
-        store.fetch,
-        special,
-        seed=config.distil.seed,
-        timestamp_probability=config.distil.timestamp_probability,
-        previous_text_probability=config.distil.previous_text_probability,
-    )
+) -> ExampleSource:
+    return training_examples(config.distil, published.content.entries, store.fetch, special)
 
 
 def _encoder_cache(
@@ -200,8 +201,7 @@ def _keep(
         folder = Path(temporary)
         with silent_transformers():
             save_student(result.student, processor, folder)
-        rows = (json.dumps(asdict(row)) for row in result.rows)
-        (folder / _METRICS).write_text("\n".join(rows) + "\n", encoding="utf-8")
+        (folder / TRAINING_FILE).write_text(to_lines(result.rows), encoding="utf-8")
         weights = _put(store, folder / _WEIGHTS, above, by_digest=True)
         parent = weights.path.rsplit("/", 1)[0]
         others = sorted(path for path in folder.iterdir() if path.name != _WEIGHTS)

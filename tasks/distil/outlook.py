@@ -1,10 +1,13 @@
 """What a training amounts to, before it begins; needs no model."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
+from storage.manifest import Manifest
 
 _MANY_EPOCHS: Final = 100.0
 
@@ -12,6 +15,7 @@ _MANY_EPOCHS: Final = 100.0
 class Outlook(BaseModel):
     """A training on so many windows, kept or to be filtered.
 
+    Where corpora have weights, `num_windows` counts each window as often as it is seen in an epoch.
     `hours` of speech are seen in all `epochs` together. `why_not_cached` says why the encoder's
     outputs are not kept on disk; None if they are.
     """
@@ -27,20 +31,41 @@ class Outlook(BaseModel):
     why_not_cached: str | None
 
     @classmethod
-    def of(cls, config: RunConfig, num_windows: int, hours: float) -> "Outlook":
-        """The training of a configuration on `num_windows` with `hours` of speech."""
+    def of_manifest(cls, config: RunConfig, published: Manifest) -> "Outlook":
+        """The training of a configuration on a manifest."""
+        windows: defaultdict[str, int] = defaultdict(int)
+        hours: defaultdict[str, float] = defaultdict(float)
+        for entry in published.content.entries:
+            windows[entry.corpus] += entry.num_windows
+            hours[entry.corpus] += entry.hours
+        return cls.of(config, windows, hours)
+
+    @classmethod
+    def of(
+        cls,
+        config: RunConfig,
+        windows_by_corpus: Mapping[str, int],
+        hours_by_corpus: Mapping[str, float],
+    ) -> "Outlook":
+        """The training of a configuration on so many windows and hours of speech."""
         settings = config.distil
+        num_windows = settings.weighted(windows_by_corpus)
         num_steps = settings.steps_for(num_windows)
-        epochs = num_steps * settings.batch_size / max(1, num_windows)
+        epochs = num_steps * settings.batch_size / max(1.0, num_windows)
+        most_often = max(
+            (settings.weighted({name: 1.0}) for name, num in windows_by_corpus.items() if num),
+            default=0.0,
+        )
         return cls(
             num_steps=num_steps,
             batch_size=settings.batch_size,
-            num_windows=num_windows,
+            num_windows=round(num_windows),
             epochs=epochs,
-            hours=epochs * hours,
+            hours=epochs * settings.weighted(hours_by_corpus),
             cache_gb=config.runtime.encoder_cache_gb,
             why_not_cached=_why_not_cached(
-                config, is_repeated=(num_steps - 1) * settings.batch_size >= num_windows
+                config,
+                is_repeated=(num_steps - 1) * settings.batch_size * most_often >= num_windows,
             ),
         )
 

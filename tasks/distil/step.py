@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import nn
@@ -13,7 +13,8 @@ from transformers import WhisperForConditionalGeneration
 from configs.schema import Distil
 from tasks.distil.batch import Prepared, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
-from tasks.distil.loss import LossSums, loss_sums
+from tasks.distil.layers import supervising_layers
+from tasks.distil.loss import LossSums, hidden_state_sum, loss_sums
 from tasks.distil.optimise import trainable
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.whisper.tokens import IGNORED
@@ -44,7 +45,8 @@ class Pair:
 class MeanLoss:
     """Mean losses per target token of a batch, in nats; `kl` times temperature squared.
 
-    `num_positions` input tokens went through the decoder, `num_padded` of them padding.
+    `mse` is the distance of hidden states, 0 without `hidden_state_weight`. `num_positions` input
+    tokens went through the decoder, `num_padded` of them padding.
     """
 
     loss: float
@@ -52,6 +54,7 @@ class MeanLoss:
     kl: float
     num_positions: int
     num_padded: int
+    mse: float = 0.0
 
 
 def ready_teacher(
@@ -146,6 +149,7 @@ class _Total:
         self._settings = pair.settings
         self._kl = torch.zeros((), dtype=torch.float64, device=pair.device)
         self._ce = torch.zeros((), dtype=torch.float64, device=pair.device)
+        self._mse = torch.zeros((), dtype=torch.float64, device=pair.device)
         self._num_tokens = self._num_positions = self._num_inputs = 0
 
     def add(self, sums: LossSums, rows: Sequence[Prepared]) -> None:
@@ -154,13 +158,16 @@ class _Total:
         self._num_inputs += sum(lengths)
         self._kl += sums.kl.detach()
         self._ce += sums.ce.detach()
+        if sums.mse is not None:
+            self._mse += sums.mse.detach()
         self._num_tokens += sums.num_tokens
 
     def mean(self, processes: Processes) -> MeanLoss:
-        sums = LossSums(self._kl, self._ce, self._num_tokens)
-        losses = torch.stack([_weighted(self._settings, sums), self._ce, self._kl]).tolist()
+        sums = LossSums(self._kl, self._ce, self._num_tokens, self._mse)
+        weighted = _weighted(self._settings, sums)
+        losses = torch.stack([weighted, self._ce, self._kl, self._mse]).tolist()
         counts = (self._num_tokens, self._num_positions, self._num_inputs)
-        loss, ce, kl, num_tokens, num_positions, num_inputs = processes.sum([*losses, *counts])
+        loss, ce, kl, mse, num_tokens, num_positions, num_inputs = processes.sum([*losses, *counts])
         num_tokens = max(num_tokens, 1)
         return MeanLoss(
             loss=loss / num_tokens,
@@ -168,11 +175,13 @@ class _Total:
             kl=kl / num_tokens,
             num_positions=round(num_positions),
             num_padded=round(num_positions - num_inputs),
+            mse=mse / num_tokens,
         )
 
 
 def _weighted(settings: Distil, sums: LossSums) -> torch.Tensor:
-    return settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
+    loss = settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
+    return loss if sums.mse is None else loss + settings.hidden_state_weight * sums.mse
 
 
 def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
@@ -180,7 +189,9 @@ def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
     is_target = batch.targets != IGNORED
     is_half = pair.settings.dtype == "bfloat16"
     shares_encoder = pair.settings.freeze_encoder
-    if shares_encoder or pair.settings.kl_weight:
+    compares_states = pair.settings.hidden_state_weight > 0
+    needs_teacher = compares_states or pair.settings.kl_weight > 0
+    if shares_encoder or needs_teacher:
         teacher_encoded = pair.encode(rows)
     with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
         if shares_encoder:
@@ -188,26 +199,52 @@ def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
         else:
             features = stacked_features(rows).to(pair.device)
             encoded = pair.student.model.encoder(features).last_hidden_state
-        teacher_logits = None
-        if pair.settings.kl_weight:
+        expected = _Decoded(None, ())
+        if needs_teacher:
             with torch.no_grad():
-                teacher_logits = _logits(pair.teacher, batch.inputs, teacher_encoded, is_target)
-        student_logits = _logits(pair.student, batch.inputs, encoded, is_target)
-    return loss_sums(
-        student_logits, teacher_logits, batch.targets[is_target], pair.settings.temperature
+                expected = _decoded(
+                    pair.teacher, batch.inputs, teacher_encoded, is_target,
+                    with_logits=pair.settings.kl_weight > 0, with_states=compares_states,
+                )  # fmt: skip
+        found = _decoded(
+            pair.student, batch.inputs, encoded, is_target,
+            with_logits=True, with_states=compares_states,
+        )  # fmt: skip
+    sums = loss_sums(
+        found.logits, expected.logits, batch.targets[is_target], pair.settings.temperature
     )
+    if not compares_states:
+        return sums
+    layers = supervising_layers(len(found.states) - 1, len(expected.states) - 1)
+    distance = hidden_state_sum(found.states, expected.states, enumerate(layers), is_target)
+    return sums._replace(mse=distance)
 
 
-def _logits(
+class _Decoded(NamedTuple):
+    """Logits (target tokens, vocabulary), and the hidden states of all layers, if asked for."""
+
+    logits: torch.Tensor | None
+    states: tuple[torch.Tensor, ...]
+
+
+def _decoded(
     model: WhisperForConditionalGeneration,
     inputs: torch.Tensor,
     encoded: torch.Tensor,
     is_target: torch.Tensor,
-) -> torch.Tensor:
-    """Logits (target tokens, vocabulary); computed for target positions only."""
-    decoded = model.model.decoder(input_ids=inputs, encoder_hidden_states=encoded, use_cache=False)
-    logits: torch.Tensor = model.proj_out(decoded.last_hidden_state[is_target])
-    return logits
+    *,
+    with_logits: bool,
+    with_states: bool,
+) -> _Decoded:
+    """The output of a decoder; logits are computed for target positions only."""
+    decoded = model.model.decoder(
+        input_ids=inputs,
+        encoder_hidden_states=encoded,
+        use_cache=False,
+        output_hidden_states=with_states,
+    )
+    logits = model.proj_out(decoded.last_hidden_state[is_target]) if with_logits else None
+    return _Decoded(logits, decoded.hidden_states if with_states else ())
 
 
 def by_length(rows: Sequence[Prepared], max_rows: int) -> Iterator[list[Prepared]]:

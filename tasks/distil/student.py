@@ -61,13 +61,16 @@ def refuse_unfit(
     teacher: WhisperForConditionalGeneration,
     *,
     shares_encoder: bool,
+    compares_states: bool = False,
 ) -> None:
     """Refuse an initial student that cannot learn from this teacher; raises `UserError`.
 
     Both must have the same tokens and features. A student that `shares_encoder` must have the
-    teacher's, weight for weight, since it learns from what that encoder says.
+    teacher's, weight for weight, since it learns from what that encoder says; one whose hidden
+    states are compared with the teacher's must have its width.
     """
-    for name in ("vocab_size", "num_mel_bins", "max_source_positions"):
+    same = ["vocab_size", "num_mel_bins", "max_source_positions"]
+    for name in [*same, "d_model"] if compares_states else same:
         expected, found = getattr(teacher.config, name), getattr(student.config, name)
         if expected != found:
             raise UserError(

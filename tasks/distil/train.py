@@ -17,6 +17,7 @@ from tasks.distil.feed import Feed, first_rows
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
 from tasks.distil.parallel.processes import ALONE, Processes
+from tasks.distil.progress.rows import OnRows, ignored
 from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
@@ -48,6 +49,7 @@ def distil(
     checkpoints: Checkpoints,
     encoder_cache: EncoderCache | None = None,
     on_step: OnStep | None = None,
+    on_rows: OnRows = ignored,
     validate: Validate | None = None,
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float = math.inf,
@@ -82,6 +84,7 @@ def distil(
         checkpoints,
         micro_batch_size,
         processes,
+        on_rows,
     )
     training.resume()
     validate = validate or _loss_on(

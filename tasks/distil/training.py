@@ -16,7 +16,6 @@ from tasks.distil.checkpoint import (
     Checkpoints,
     Snapshot,
     Tensors,
-    TrainingRow,
     from_files,
     to_files,
 )
@@ -30,6 +29,7 @@ from tasks.distil.optimise import (
     trainable,
 )
 from tasks.distil.parallel.processes import ALONE, Processes
+from tasks.distil.progress.rows import OnRows, TrainingRow, ignored
 from tasks.distil.step import MeanLoss, Pair, add_gradients, on_device
 from tasks.whisper.model import find_not_finite
 
@@ -66,6 +66,7 @@ class Training:
         checkpoints: Checkpoints,
         micro_batch_size: int,
         processes: Processes = ALONE,
+        on_rows: OnRows = ignored,
     ) -> None:
         self.pair = pair
         self.step = 0
@@ -74,6 +75,7 @@ class Training:
         self._checkpoints = checkpoints
         self._micro_batch_size = micro_batch_size
         self._processes = processes
+        self._on_rows = on_rows
         self._parameters = list(trainable(pair.student).values())
         self._optimizer = make_optimizer(pair.student, pair.settings)
         self._rows: list[TrainingRow] = []
@@ -87,6 +89,7 @@ class Training:
         if (latest := self._checkpoints.latest()) is not None:
             self._load(*latest)
         self._processes.start_together(self._parameters, self.step)
+        self._on_rows(self._rows)
 
     def _load(self, step: int, files: Mapping[str, bytes]) -> None:
         try:
@@ -113,9 +116,17 @@ class Training:
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_gradient_norm)
         self._refuse_not_finite(step, mean, norm.item())
         self._optimizer.step()
-        row = TrainingRow(step=step, loss=mean.loss, ce=mean.ce, kl=mean.kl, learning_rate=rate)
+        row = TrainingRow(
+            step=step,
+            loss=mean.loss,
+            ce=mean.ce,
+            kl=mean.kl,
+            learning_rate=rate,
+            mse=mean.mse,
+        )
         self._rows.append(row)
         self.step = step
+        self._on_rows(self._rows)
         return row
 
     def _refuse_not_finite(self, step: int, mean: MeanLoss, gradient_norm: float) -> None:
@@ -155,6 +166,7 @@ class Training:
             best = Best(step=self.step, score=score, weights=self._weights())
         # SIGTERM saves at any moment: a row with its score says that the best weights are known
         self._best, self._rows[-1] = best, scored
+        self._on_rows(self._rows)
 
     def save(self) -> None:
         """Write a checkpoint, unless the last one is of this step."""

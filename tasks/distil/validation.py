@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -42,6 +42,10 @@ class Validation:
     excluded: Mapping[str, int]
 
 
+OnValidation = Callable[[Validation], None]
+"""Called with the result of each validation, before the row with its rate is reported."""
+
+
 class Validator:
     """Scores students during a training as `distillery evaluate` does, by word error rate.
 
@@ -50,16 +54,24 @@ class Validator:
     """
 
     def __init__(
-        self, config: RunConfig, store: Store, teacher: LoadedWhisper, speech: ValidationSpeech
+        self,
+        config: RunConfig,
+        store: Store,
+        teacher: LoadedWhisper,
+        speech: ValidationSpeech,
+        on_validation: OnValidation | None = None,
     ) -> None:
         self._config, self._teacher, self._speech = config, teacher, speech
         self._scratch = store.scratch_folder()
         self._encodings: EncoderCache | None = None
         self._validations: list[Validation] = []
+        self._on_validation = on_validation
 
     def __call__(self, student: WhisperForConditionalGeneration) -> float:
         """The word error rate of a student on its device, in percent; kept for `selected`."""
         self._validations.append(self._validate(student))
+        if self._on_validation is not None:
+            self._on_validation(self._validations[-1])
         return self._validations[-1].wer_percent
 
     def selected(self, result: TrainingResult, device: torch.device) -> Validation:

@@ -1,7 +1,7 @@
 """A weighted random mixture of several streams of examples."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,10 @@ import numpy.typing as npt
 from storage.errors import UserError
 from tasks.reading.examples import Example, ExampleSource
 from tasks.reading.partition import Consumer
+from tasks.reading.shard_reader import Shard
 from tasks.reading.shuffle import random_fractions
+
+ShardT = TypeVar("ShardT", bound=Shard)
 
 _MIX: Final = 0x6D6978
 """Makes these random numbers independent of those that shuffle an epoch."""
@@ -56,6 +59,29 @@ class Mixture:
     def _draws(self) -> Iterator[npt.NDArray[np.int64]]:
         for block in random_fractions(self._seed, *self._names):
             yield np.searchsorted(self._until[:-1], block, side="right")
+
+
+def mixture_by_corpus(
+    shards: Sequence[ShardT],
+    weights: Mapping[str, float],
+    make_source: Callable[[Sequence[ShardT], float], ExampleSource],
+    *,
+    seed: int,
+    consumer: Consumer,
+) -> Mixture:
+    """A mixture of corpora, whose weights are their shares of the examples.
+
+    `make_source` makes an endless source of shards, for so large a part of the examples. Raises
+    `UserError` as `chosen_weights` does.
+    """
+    chosen = chosen_weights(weights, {shard.corpus for shard in shards})
+    sources = [
+        make_source(
+            [shard for shard in shards if shard.corpus == corpus], weight / sum(chosen.values())
+        )
+        for corpus, weight in chosen.items()
+    ]
+    return Mixture(sources, list(chosen.values()), seed=seed, consumer=consumer)
 
 
 def chosen_weights(weights: Mapping[str, float], corpora: Collection[str]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from storage.errors import UserError
 from tasks.reading.examples import ExampleSource
-from tasks.reading.mixture import Mixture, chosen_weights
+from tasks.reading.mixture import chosen_weights, mixture_by_corpus
 from tasks.reading.partition import Consumer, Uneven, partition_size
 from tasks.reading.reader import NUM_BUFFERED, NUM_OPEN, ManifestReader
 from tasks.reading.shard_reader import Fetch, Shard
@@ -60,17 +60,13 @@ class ReadOptions:
         """The endless source of examples of one reader."""
         if self.weights is None:
             return self._reader(shards, fetch, consumer, 1.0)
-        chosen = chosen_weights(self.weights, {shard.corpus for shard in shards})
-        readers = [
-            self._reader(
-                [shard for shard in shards if shard.corpus == corpus],
-                fetch,
-                consumer,
-                weight / sum(chosen.values()),
-            )
-            for corpus, weight in chosen.items()
-        ]
-        return Mixture(readers, list(chosen.values()), seed=self.seed, consumer=consumer)
+        return mixture_by_corpus(
+            shards,
+            self.weights,
+            lambda some, part: self._reader(some, fetch, consumer, part),
+            seed=self.seed,
+            consumer=consumer,
+        )
 
     def _reader(
         self, shards: Sequence[Shard], fetch: Fetch, consumer: Consumer, part: float

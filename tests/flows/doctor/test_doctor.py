@@ -17,6 +17,7 @@ from flows.commands.app import app
 from flows.doctor.check import Check
 from flows.doctor.examine import ImpossibleRunError, examine, require_possible
 from storage.store import Store
+from tasks.distil.progress import choice
 from tests.builders import flac, noise
 from tests.file_server import serving
 from tests.flows.running import TEACHER
@@ -113,6 +114,20 @@ def test_a_missing_gpu_is_a_problem(
     require_possible(wanted, store, until="normalise")
     with pytest.raises(ImpossibleRunError, match="finds no GPU"):
         require_possible(wanted, store, until="label")
+
+
+def test_a_tracker_that_is_not_installed_is_a_problem(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    own = {"own": {"mirror": str(folder), "local": LOCAL}}
+    assert check_of(config(tmp_path, own), "trackers").found == "the training is followed by none"
+    wanted = config(tmp_path, own, runtime={"device": "cpu", "trackers": ["mlflow"]})
+    assert check_of(wanted, "trackers").next_step == "pip install accelerate mlflow"
+    store = Store(wanted.root)
+    require_possible(wanted, store, until="publish")
+    with pytest.raises(ImpossibleRunError, match="pip install accelerate mlflow"):
+        require_possible(wanted, store, until="distil")
 
 
 def test_a_disk_that_is_too_small_is_a_problem(tmp_path: Path, folder: Path) -> None:

@@ -9,10 +9,10 @@ from storage.errors import IntegrityError
 from tasks.distil.checkpoint import (
     Best,
     Snapshot,
-    TrainingRow,
     from_files,
     to_files,
 )
+from tasks.distil.progress.rows import TrainingRow
 
 SETTINGS = {"num_steps": 20, "peak_learning_rate": 1e-4}
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.distil.loss import loss_sums
+from tasks.distil.layers import supervising_layers
+from tasks.distil.loss import hidden_state_sum, loss_sums
 from tasks.whisper.tokens import IGNORED
 
 
@@ -72,3 +73,53 @@ def test_without_a_teacher_the_loss_is_the_cross_entropy() -> None:
     alone = loss_sums(logits, None, targets, 2.0)
     both = loss_sums(logits, torch.randn(2, 3, 7), targets, 2.0)
     assert (alone.kl.item(), alone.ce, alone.num_tokens) == (0.0, both.ce, both.num_tokens)
+
+
+@pytest.mark.parametrize(
+    ("num_student", "num_teacher", "layers"),
+    [
+        (3, 12, (3, 7, 11)),  # the example of the published script
+        (2, 32, (15, 31)),
+        (1, 4, (3,)),
+        (4, 4, (0, 1, 2, 3)),
+        (4, 6, (0, 1, 3, 5)),
+        (4, 2, (0, 0, 0, 1)),
+    ],
+)
+def test_layers_stand_for_equal_parts_of_the_teacher(num_student, num_teacher, layers) -> None:
+    assert supervising_layers(num_student, num_teacher) == layers
+
+
+def _distance_by_definition(student, teacher, pairs, targets):
+    """The embeddings and each pair of layers, position by position."""
+    total = 0.0
+    for of_student, of_teacher in [(0, 0), *((s + 1, t + 1) for s, t in pairs)]:
+        for row in range(targets.shape[0]):
+            for position, target in enumerate(targets[row]):
+                if target != IGNORED:
+                    one = student[of_student][row, position] - teacher[of_teacher][row, position]
+                    total += sum(one * one) / len(one)
+    return total
+
+
+def test_the_distance_of_hidden_states_equals_its_definition() -> None:
+    random = np.random.default_rng(2)
+    student, teacher = random.normal(0, 2, (3, 2, 4, 5)), random.normal(0, 2, (5, 2, 4, 5))
+    targets = np.array([[IGNORED, 2, 0, 6], [5, IGNORED, IGNORED, 1]])
+    pairs = [(0, 1), (1, 3)]
+    states = [[torch.from_numpy(one).bfloat16() for one in all_] for all_ in (student, teacher)]
+    rounded = [[one.double().numpy() for one in all_] for all_ in states]
+    found = hidden_state_sum(*states, pairs, torch.from_numpy(targets) != IGNORED)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(_distance_by_definition(*rounded, pairs, targets))
+
+
+def test_hidden_states_of_padding_and_of_the_teacher_get_no_gradient() -> None:
+    student = [torch.randn(1, 3, 4, requires_grad=True) for _ in range(2)]
+    teacher = [torch.randn(1, 3, 4, requires_grad=True) for _ in range(2)]
+    is_target = torch.tensor([[True, False, True]])
+    hidden_state_sum(student, teacher, [(0, 0)], is_target).backward()
+    assert [one.grad for one in teacher] == [None, None]
+    for one in student:
+        assert one.grad is not None
+        assert (one.grad != 0).any(dim=-1).tolist() == is_target.tolist()

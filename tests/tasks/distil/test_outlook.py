@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from configs.schema import RunConfig
+from configs.schema import Distil, RunConfig
 from tasks.distil.outlook import Outlook
 
 
@@ -12,14 +12,14 @@ def outlook(runtime: dict[str, Any] | None = None, **distil: Any) -> Outlook:
     config = RunConfig.model_validate(
         {
             "root": "unused",
-            "corpora": {"librispeech": {}},
+            "corpora": {"librispeech": {}, "ami": {}},
             "label": {"teacher": {"path": "unused"}},
             "publish": {"name": "x"},
             "distil": distil,
             "runtime": runtime or {},
         }
     )
-    return Outlook.of(config, 1_000, 8.0)
+    return Outlook.of(config, {"librispeech": 600, "ami": 400}, {"librispeech": 6.0, "ami": 2.0})
 
 
 def test_updates_are_epochs_and_hours() -> None:
@@ -33,6 +33,37 @@ def test_the_defaults_of_the_paper_on_little_speech_are_remarked_upon() -> None:
     assert "20,480.0 epochs" in str(outlook())
     assert "set distil.num_epochs" in str(outlook())
     assert "set distil.num_epochs" not in str(outlook(num_epochs=20))
+
+
+def test_weights_of_corpora_count_windows_as_often_as_they_are_seen() -> None:
+    found = outlook(num_epochs=2, batch_size=16, corpus_weights={"librispeech": 2, "ami": 0.5})
+    assert (found.num_windows, found.num_steps) == (1_400, 175)
+    assert (found.epochs, found.hours) == (2.0, 26.0)
+    left_out = outlook(num_epochs=1, batch_size=16, corpus_weights={"ami": 0})
+    assert (left_out.num_windows, left_out.num_steps, left_out.hours) == (600, 38, 6.08)
+
+
+def test_a_corpus_of_a_large_weight_is_repeated_within_an_epoch() -> None:
+    assert outlook(num_epochs=1).why_not_cached == "no window is seen twice"
+    weights = {"librispeech": 3.0}
+    assert outlook(num_epochs=0.5, batch_size=16, corpus_weights=weights).why_not_cached is None
+    assert outlook(num_epochs=0.25, batch_size=16, corpus_weights=weights).why_not_cached
+
+
+@pytest.mark.parametrize(
+    ("weights", "problem"),
+    [
+        ({"librispech": 2.0}, "names librispech; the corpora of this run are librispeech, ami"),
+        ({"librispeech": 0, "ami": 0}, "every corpus the weight 0"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(weights: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        outlook(corpus_weights=weights)
+
+
+def test_a_weight_of_1_is_the_default() -> None:
+    assert Distil(corpus_weights={"ami": 1.0}) == Distil()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
 from storage.errors import IntegrityError, ShardError
 from tasks.distil.encode import TeacherEncoder
@@ -285,6 +286,52 @@ def test_pseudo_labels_alone_need_no_teacher(train, make_teacher) -> None:
     result = train(teacher=teacher, settings={"kl_weight": 0.0}, validation=[])
     assert [row.kl for row in result.rows] == [0.0] * 6
     assert [row.loss for row in result.rows] == [row.ce for row in result.rows]
+
+
+@pytest.mark.parametrize("kl_weight", [0.8, 0.0])
+def test_hidden_states_are_part_of_the_loss(train, checkpoints, kl_weight) -> None:
+    settings = {"kl_weight": kl_weight, "hidden_state_weight": 0.5, "num_steps": 20}
+    rows = train(settings=settings, validation=[]).rows
+    assert rows[-1].mse < 0.8 * rows[0].mse
+    for row in rows:
+        assert row.loss == pytest.approx(kl_weight * row.kl + row.ce + 0.5 * row.mse)
+    checkpoints.folder = checkpoints.folder.with_name("without")
+    without = train(settings=settings | {"hidden_state_weight": 0.0}, validation=[]).rows
+    assert {row.mse for row in without} == {0.0}
+    assert (without[0].ce, without[0].kl) == (rows[0].ce, rows[0].kl)
+
+
+def test_without_their_weight_no_hidden_states_are_kept(train, monkeypatch) -> None:
+    asked: list[bool] = []
+    forward = WhisperDecoder.forward
+
+    def noted(self, *args, **options):
+        asked.append(options.get("output_hidden_states", False))
+        return forward(self, *args, **options)
+
+    monkeypatch.setattr(WhisperDecoder, "forward", noted)
+    train(settings={"num_steps": 1})
+    assert set(asked) == {False}
+
+
+def test_a_teacher_with_itself_as_student_has_no_distance(train) -> None:
+    rows = train(settings={"decoder_layers": 4, "hidden_state_weight": 1.0}, validation=[]).rows
+    assert rows[0].mse == pytest.approx(0.0, abs=1e-9)
+
+
+def test_all_rows_so_far_are_reported(train, checkpoints) -> None:
+    """On resuming, after each update, and again with the score of a validation."""
+    seen: list[tuple[int, bool]] = []
+
+    def on_rows(rows) -> None:
+        seen.append((len(rows), bool(rows) and rows[-1].validation is not None))
+
+    with pytest.raises(KilledError):
+        train(on_rows=on_rows, on_step=KillAt(3))
+    train(on_rows=on_rows)
+    begun = [(0, False), (1, False), (2, False), (2, True), (3, False)]
+    resumed = [(2, True), (3, False), (4, False), (4, True), (5, False), (6, False), (6, True)]
+    assert seen == begun + resumed
 
 
 def test_checkpoints_are_also_written_by_time(train, checkpoints) -> None:

@@ -14,14 +14,18 @@ _COLOURS: Final = (
 
 
 def line_chart(
-    by_name: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str
+    by_name: Mapping[str, Sequence[tuple[float, float]]],
+    x_label: str,
+    y_label: str,
+    *,
+    max_y: float = 100,
 ) -> str:
-    """An SVG of named lines through points (x, y), with x from 0 and y from 0 to 100."""
+    """An SVG of named lines through points (x, y), with x from 0 and y from 0 to `max_y`."""
     max_x = max((x for points in by_name.values() for x, _ in points), default=1) or 1
 
     def pixel(x: float, y: float) -> tuple[float, float]:
         width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-        return _LEFT + width * x / max_x, _TOP + height * (1 - y / 100)
+        return _LEFT + width * x / max_x, _TOP + height * (1 - y / max_y)
 
     right, bottom = pixel(max_x, 0)
     parts = [
@@ -32,10 +36,10 @@ def line_chart(
         _text(_LEFT, 12, y_label, "start"),
     ]
     for quarter in range(5):
-        y_value, x_value = 25 * quarter, max_x * quarter / 4
+        y_value, x_value = max_y * quarter / 4, max_x * quarter / 4
         y, x = pixel(0, y_value)[1], pixel(x_value, 0)[0]
         parts.append(f'<path d="M{_LEFT} {y:.1f}H{right:.1f}" stroke="#ddd"/>')
-        parts.append(_text(_LEFT - 6, y + 4, f"{y_value}", "end"))
+        parts.append(_text(_LEFT - 6, y + 4, f"{y_value:g}", "end"))
         parts.append(_text(x, bottom + 16, f"{x_value:g}", "middle"))
     for number, (name, points) in enumerate(by_name.items()):
         colour = _COLOURS[number % len(_COLOURS)]

@@ -1,0 +1,1 @@
+"""The progress of a training: its metrics, and the trackers that follow it."""
