@@ -1,6 +1,7 @@
 """What trackers show of a training, read back with the library of each."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_a_resumed_training_goes_on_in_the_same_tensorboard_run(train, run, kill
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with pytest.raises(KilledError):
         train("tensorboard", run, killed_at)
+    time.sleep(1.1)  # files are read in the order of the seconds in which they began
     rows = train("tensorboard", run)
     (folder,) = (run.folder / "books").iterdir()
     events = accumulator.EventAccumulator(str(folder)).Reload()
