@@ -9,6 +9,7 @@ import yaml
 from configs.distil import Distil
 from configs.grid_runs import load_grid
 from configs.load import load_config
+from configs.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "distillation.md").read_text()
@@ -17,7 +18,9 @@ SETTINGS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize("block", [block for block in SETTINGS if "base:" not in block])
 def test_settings_are_valid(block: str) -> None:
-    Distil.model_validate(yaml.safe_load(block)["distil"])
+    known = {"distil": Distil, "runtime": Runtime}
+    for name, values in yaml.safe_load(block).items():
+        known[name].model_validate(values)
 
 
 @pytest.mark.parametrize("block", [block for block in SETTINGS if "base:" in block])
@@ -41,6 +44,7 @@ def test_the_table_of_the_loss_has_the_defaults() -> None:
         ("weight of the KL divergence", defaults.kl_weight),
         ("weight of the cross-entropy", defaults.pseudo_label_weight),
         ("temperature of the KL divergence", int(defaults.temperature)),
+        ("weight of the hidden states", int(defaults.hidden_state_weight)),
     ):
         (cells,) = re.findall(rf"^\| {row} \|(.*)\|$", PAGE, re.MULTILINE)
         assert cells.split("|")[-1].strip().startswith(str(value))

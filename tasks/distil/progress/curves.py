@@ -15,10 +15,12 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 def periods(rows: Sequence[TrainingRow], max_periods: int) -> list[TrainingRow]:
     """At most `max_periods` rows, each the mean losses since the one before.
 
-    A period ends with a validation, if there are any, and has the score of its last update; those
-    in excess are joined with the next.
+    A period ends with a validation, if there are any, or with the last update, and has the score of
+    its last update; those in excess are joined with the next.
     """
     ends = [index for index, row in enumerate(rows, start=1) if row.validation is not None]
+    if ends and ends[-1] < len(rows):
+        ends.append(len(rows))
     return _means(rows, ends if ends else range(1, len(rows) + 1), max_periods)
 
 

@@ -157,6 +157,9 @@ def _rates(score: float, by_set: Mapping[str, float | None]) -> dict[str, float]
 def _started(name: str, run: TrackedRun, step: int) -> _Open:
     """Open a tracker for a training that resumes after `step`."""
     try:
+        from accelerate import PartialState
+
+        PartialState()  # which accelerate's own log requires
         run.folder.mkdir(parents=True, exist_ok=True)
         made = _OPEN[name](run, step)
         made.tracker.start()

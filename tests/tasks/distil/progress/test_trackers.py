@@ -25,6 +25,14 @@ class KilledError(Exception):
     """Simulates a killed process."""
 
 
+@pytest.fixture(autouse=True)
+def _fresh_state() -> None:
+    """As in a process in which nothing has used accelerate yet."""
+    from accelerate.state import PartialState
+
+    PartialState._reset_state()
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> TrackedRun:
     parameters = [
