@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import nn
@@ -199,32 +199,25 @@ def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
         else:
             features = stacked_features(rows).to(pair.device)
             encoded = pair.student.model.encoder(features).last_hidden_state
-        expected = _Decoded(None, ())
+        teacher_logits = None
+        expected_states: tuple[torch.Tensor, ...] = ()
         if needs_teacher:
             with torch.no_grad():
-                expected = _decoded(
-                    pair.teacher, batch.inputs, teacher_encoded, is_target,
-                    with_logits=pair.settings.kl_weight > 0, with_states=compares_states,
-                )  # fmt: skip
-        found = _decoded(
-            pair.student, batch.inputs, encoded, is_target,
-            with_logits=True, with_states=compares_states,
-        )  # fmt: skip
+                output, expected_states = _decoded(
+                    pair.teacher, batch.inputs, teacher_encoded, is_target, compares_states
+                )
+                if pair.settings.kl_weight:
+                    teacher_logits = pair.teacher.proj_out(output)
+        output, states = _decoded(pair.student, batch.inputs, encoded, is_target, compares_states)
+        student_logits = pair.student.proj_out(output)
     sums = loss_sums(
-        found.logits, expected.logits, batch.targets[is_target], pair.settings.temperature
+        student_logits, teacher_logits, batch.targets[is_target], pair.settings.temperature
     )
     if not compares_states:
         return sums
-    layers = supervising_layers(len(found.states) - 1, len(expected.states) - 1)
-    distance = hidden_state_sum(found.states, expected.states, enumerate(layers), is_target)
+    layers = supervising_layers(len(states) - 1, len(expected_states) - 1)
+    distance = hidden_state_sum(states, expected_states, enumerate(layers), is_target)
     return sums._replace(mse=distance)
-
-
-class _Decoded(NamedTuple):
-    """Logits (target tokens, vocabulary), and the hidden states of all layers, if asked for."""
-
-    logits: torch.Tensor | None
-    states: tuple[torch.Tensor, ...]
 
 
 def _decoded(
@@ -232,19 +225,17 @@ def _decoded(
     inputs: torch.Tensor,
     encoded: torch.Tensor,
     is_target: torch.Tensor,
-    *,
-    with_logits: bool,
     with_states: bool,
-) -> _Decoded:
-    """The output of a decoder; logits are computed for target positions only."""
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """What logits are made of, (target tokens, width), and the hidden states, if asked for."""
     decoded = model.model.decoder(
         input_ids=inputs,
         encoder_hidden_states=encoded,
         use_cache=False,
         output_hidden_states=with_states,
     )
-    logits = model.proj_out(decoded.last_hidden_state[is_target]) if with_logits else None
-    return _Decoded(logits, decoded.hidden_states if with_states else ())
+    states = decoded.hidden_states if with_states else ()
+    return decoded.last_hidden_state[is_target], states
 
 
 def by_length(rows: Sequence[Prepared], max_rows: int) -> Iterator[list[Prepared]]:
