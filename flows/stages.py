@@ -128,7 +128,7 @@ def distil(config: str) -> str:
     validation = validation_audio(states)
     receipt = find_student(settings, store, states, published)
     if receipt is None:
-        num_steps = Outlook.of_manifest(settings, published).num_steps
+        num_steps = Outlook.of_content(settings, published.content).num_steps
         curves = TrainingCurves()
         shown = TrainingBars(
             progress().bar("distil", num_steps, "steps"),

@@ -57,7 +57,11 @@ def _layers(config: RunConfig) -> str:
 
 
 def _objective(config: RunConfig) -> str:
-    weights = {"PL": config.distil.pseudo_label_weight, "KL": config.distil.kl_weight}
+    weights = {
+        "PL": config.distil.pseudo_label_weight,
+        "KL": config.distil.kl_weight,
+        "MSE": config.distil.hidden_state_weight,
+    }
     return " + ".join(name for name, weight in weights.items() if weight)
 
 
@@ -120,7 +124,7 @@ OBJECTIVES: Final = PaperTable(
         "PL + KL": PaperRow(12.6, 7.4, 11.4, {}),
         "PL + KL + MSE": PaperRow(12.6, 7.3, 11.4, {}),
     },
-    varies=("distil.kl_weight", "distil.pseudo_label_weight"),
+    varies=("distil.kl_weight", "distil.pseudo_label_weight", "distil.hidden_state_weight"),
     row_of=_objective,
 )
 

@@ -204,7 +204,7 @@ def distil_task(
     """Train the student of a manifest; a retry continues from the last checkpoint."""
     from tasks.distil.make import make_student_of
 
-    get_run_logger().info("training: %s", Outlook.of_manifest(config, published))
+    get_run_logger().info("training: %s", Outlook.of_content(config, published.content))
     device_pool(config.runtime.devices).close()  # training needs their memory
     store = Store(config.root, config.runtime.scratch)
     if where := describe_trackers(config.runtime, store):

@@ -37,7 +37,7 @@ def command(config: Config) -> None:
             if members.is_follower():
                 make.follow_launched(settings, published, path)
                 return
-            num_steps = Outlook.of_manifest(settings, published).num_steps
+            num_steps = Outlook.of_content(settings, published.content).num_steps
             if where := describe_trackers(settings.runtime, store):
                 say(f"training: {where}")
             with on_screen():

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
-from storage.manifest import Manifest
+from storage.manifest import Content
 
 _MANY_EPOCHS: Final = 100.0
 
@@ -31,11 +31,11 @@ class Outlook(BaseModel):
     why_not_cached: str | None
 
     @classmethod
-    def of_manifest(cls, config: RunConfig, published: Manifest) -> "Outlook":
-        """The training of a configuration on a manifest."""
+    def of_content(cls, config: RunConfig, content: Content) -> "Outlook":
+        """The training of a configuration on what a manifest has, or would have."""
         windows: defaultdict[str, int] = defaultdict(int)
         hours: defaultdict[str, float] = defaultdict(float)
-        for entry in published.content.entries:
+        for entry in content.entries:
             windows[entry.corpus] += entry.num_windows
             hours[entry.corpus] += entry.hours
         return cls.of(config, windows, hours)

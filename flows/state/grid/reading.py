@@ -12,6 +12,7 @@ from flows.state.models import find_report, find_student
 from flows.state.publication import HolesError, content_of, find_current, training_shards
 from flows.state.status import read_status
 from storage.store import Store
+from tasks.distil.outlook import Outlook
 from tasks.stages import CORPUS_STAGES, STAGE_NAMES
 
 LAST_SHARED: Final = CORPUS_STAGES[CORPUS_STAGES.index("filter") - 1]
@@ -100,5 +101,5 @@ def _kept(settings: RunConfig, states: Sequence[CorpusState]) -> dict[str, Any]:
         "hours": hours,
         "kept_percent": 100 * hours / labelled_hours if labelled_hours else None,
         "num_windows": content.num_windows,
-        "num_steps": settings.distil.steps_for(content.num_windows),
+        "num_steps": Outlook.of_content(settings, content).num_steps,
     }
