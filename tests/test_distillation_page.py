@@ -10,6 +10,7 @@ from configs.distil import Distil
 from configs.grid_runs import load_grid
 from configs.load import load_config
 from configs.runtime import Runtime
+from configs.stages import Evaluate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "distillation.md").read_text()
@@ -18,7 +19,7 @@ SETTINGS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize("block", [block for block in SETTINGS if "base:" not in block])
 def test_settings_are_valid(block: str) -> None:
-    known = {"distil": Distil, "runtime": Runtime}
+    known = {"distil": Distil, "evaluate": Evaluate, "runtime": Runtime}
     for name, values in yaml.safe_load(block).items():
         known[name].model_validate(values)
 
