@@ -85,10 +85,11 @@ class Distil(Settings):
     """Weight decay of AdamW; biases and layer norms are exempt."""
     max_gradient_norm: Positive = 1.0
     """Norm to which gradients are clipped."""
-    corpus_weights: dict[Name, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    corpus_weights: dict[Name, Positive] = Field(default_factory=dict)
     """How often the windows of a corpus are seen, such as `{librispeech: 2.0}`; others: 1.
 
-    In an epoch a window is seen so many times on average; those of a corpus of weight 0 never.
+    In an epoch a window is seen so many times on average. To do without a corpus, leave it out of
+    `corpora`; the labels of the others are kept.
     """
     timestamp_probability: Fraction = 0.5
     """How often a label that has timestamps keeps them."""
@@ -119,7 +120,8 @@ class Distil(Settings):
         """The number of updates of a training with so many windows in an epoch."""
         if self.num_epochs is None:
             return self.num_steps
-        return max(1, math.ceil(self.num_epochs * num_windows / self.batch_size))
+        exact = self.num_epochs * num_windows / self.batch_size
+        return max(1, math.ceil(round(exact, 6)))  # without the rounding error of weights
 
     @field_validator("corpus_weights")
     @classmethod

@@ -138,11 +138,6 @@ class RunConfig(Settings):
                 f"distil.corpus_weights names {', '.join(unknown)}; the corpora of this run are"
                 f" {', '.join(self.corpora)}"
             )
-        if not any(weights.get(name, 1.0) for name in self.corpora):
-            raise ValueError(
-                "distil.corpus_weights gives every corpus the weight 0, so that there is nothing to"
-                " train on; give one of them a positive weight"
-            )
         return self
 
     def filter_of(self, corpus: str) -> Filter:

@@ -1,6 +1,7 @@
 """One flow per stage. A shard that fails stops no other; the flow then ends as failed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import wraps
 from typing import Annotated, Any, Final, TypeVar
 
@@ -129,20 +130,19 @@ def distil(config: str) -> str:
     receipt = find_student(settings, store, states, published)
     if receipt is None:
         num_steps = Outlook.of_content(settings, published.content).num_steps
-        curves = TrainingCurves()
         shown = TrainingBars(
             progress().bar("distil", num_steps, "steps"),
             ArtifactBar("distil", num_steps, "steps"),
         )
-        receipt = with_policy(distil_task, settings.runtime, is_shard=False)(
-            settings,
-            published,
-            student_receipt_path(settings, published, validation),
-            validation,
-            shown,
-            curves.follow,
-        )
-        curves.close()
+        with closing(TrainingCurves()) as curves:
+            receipt = with_policy(distil_task, settings.runtime, is_shard=False)(
+                settings,
+                published,
+                student_receipt_path(settings, published, validation),
+                validation,
+                shown,
+                curves.follow,
+            )
     return receipt.output.path
 
 

@@ -29,6 +29,7 @@ R = TypeVar("R")
 
 _SPAWN: Final = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
 _POLL_S: Final = 0.5
+_TERMINATED: Final = 143
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _THREADS: Final = "OMP_NUM_THREADS"
 
@@ -82,18 +83,20 @@ class _Worker:
         self._num_shares = num_shares
         self._process: Any = None
         self._connection: Connection | None = None
+        self._lock = threading.Lock()
 
     def run(self, work: Callable[..., R], args: Sequence[Any], kwargs: dict[str, Any]) -> R:
         connection = self._ensure_started()
+        process = self._process  # another thread may end it
         is_finished = False
         try:
             connection.send((work, args, kwargs))
-            result, errors_raised = self._receive_result(connection)
+            result, errors_raised = self._receive_result(connection, process)
             is_finished = True
         except (EOFError, ConnectionError) as error:
-            self._process.join()
+            process.join()
             raise TransientError(
-                f"the process for {self._device} was killed (exit code {self._process.exitcode});"
+                f"the process for {self._device} was killed (exit code {process.exitcode});"
                 " check whether the machine ran out of memory, then run again"
             ) from error
         finally:
@@ -104,10 +107,12 @@ class _Worker:
         typed_result: R = result
         return typed_result
 
-    def _receive_result(self, connection: Connection) -> tuple[Any, list[BaseException]]:
+    def _receive_result(
+        self, connection: Connection, process: Any
+    ) -> tuple[Any, list[BaseException]]:
         while True:
             # short waits, so that a task's time limit can interrupt this thread
-            while not wait([connection, self._process.sentinel], timeout=_POLL_S):
+            while not wait([connection, process.sentinel], timeout=_POLL_S):
                 pass
             message = connection.recv()
             if not isinstance(message, logging.LogRecord):
@@ -116,13 +121,14 @@ class _Worker:
             logging.getLogger(message.name).handle(message)
 
     def end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process = None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._lock:
+            process, connection = self._process, self._connection
+            self._process = self._connection = None
+        if process is not None:
+            process.kill()
+            process.join()
+        if connection is not None:
+            connection.close()
 
     def _ensure_started(self) -> Connection:
         if self._connection is not None and self._process.is_alive():
@@ -171,18 +177,25 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _serve(connection: Connection, device: str, num_shares: int) -> None:
-    """Main function of a process: bind it to the device, then execute calls until the pipe ends."""
+    """Main function of a process: bind it to the device, then execute calls until the pipe ends.
+
+    During a call SIGTERM is left to the parent, which may have to save what they do together.
+    """
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _bind(device, num_shares)
+    is_busy = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: None if is_busy.is_set() else os._exit(_TERMINATED))
     outbox: Any = _Outbox(connection)  # QueueHandler is typed for a whole queue
     logging.getLogger().addHandler(QueueHandler(outbox))
     with ThreadPoolExecutor(1, "work") as thread, suppress(EOFError):
         while True:
             work, args, kwargs = connection.recv()
+            is_busy.set()
             future = thread.submit(work, *args, **kwargs)
             error = future.exception()
             result = future.result() if error is None else None
             outbox.put_nowait((result, [_portable(one) for one in _causes(error)]))
+            is_busy.clear()
 
 
 def _bind(device: str, num_shares: int) -> None:

@@ -13,7 +13,7 @@ from tasks.distil.progress.choice import describe_trackers
 
 
 def command(config: Config) -> None:
-    """Train the student in this process, or in all that torchrun starts; run does so as well.
+    """Train the student of the published manifest, as run does, but without Prefect.
 
     On several machines: `torchrun --nnodes 2 ... --no-python distillery train CONFIG`.
     """

@@ -1,5 +1,6 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,12 +15,21 @@ from transformers import WhisperProcessor
 
 from configs.schema import RunConfig
 from storage.checkpoints import StoreCheckpoints
+from storage.errors import UserError
 from storage.manifest import Manifest
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.distil.outlook import Outlook
-from tasks.distil.parallel.members import Work, is_launched, launched, met, started
+from tasks.distil.parallel.members import (
+    Work,
+    is_follower,
+    is_launched,
+    launched,
+    met,
+    num_on_this_machine,
+    started,
+)
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import TRAINING_FILE, OnRows, ignored, to_lines
 from tasks.distil.progress.trackers import following
@@ -58,6 +68,11 @@ def make_student_of(
     teacher is not a Whisper model, or a tracker of `runtime.trackers` cannot follow.
     """
     require_whisper(config.label)
+    if is_follower():
+        raise UserError(
+            f"this is process {os.environ['RANK']} of several that were started together, and only"
+            " the training can be: distillery train CONFIG"
+        )
     work = partial(_follow, config, published, receipt_path)
     with (
         following(config, store, receipt_path, on_rows) as (report, validated),
@@ -139,7 +154,9 @@ def _train(
         device=device,
         micro_batch_size=config.runtime.micro_batch_size,
         checkpoints=checkpoints,
-        encoder_cache=_encoder_cache(config, store, teacher, outlook),
+        encoder_cache=_encoder_cache(
+            config, store, teacher, outlook, num_on_this_machine(processes)
+        ),
         checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
         num_read_threads=config.runtime.workers,
         on_step=on_step,
@@ -175,13 +192,17 @@ def _examples(
 
 
 def _encoder_cache(
-    config: RunConfig, store: Store, teacher: LoadedWhisper, outlook: Outlook
+    config: RunConfig, store: Store, teacher: LoadedWhisper, outlook: Outlook, num_sharing: int
 ) -> EncoderCache | None:
     if outlook.why_not_cached is not None:
         return None
-    limit_bytes = round(config.runtime.encoder_cache_gb * 1e9)
-    folder = store.scratch_folder() / FOLDER
-    return EncoderCache(folder, limit_bytes, teacher.model.model.encoder, config.distil.dtype)
+    return EncoderCache(
+        store.scratch_folder() / FOLDER,
+        round(config.runtime.encoder_cache_gb * 1e9),
+        teacher.model.model.encoder,
+        config.distil.dtype,
+        num_sharing=num_sharing,
+    )
 
 
 def _keep(

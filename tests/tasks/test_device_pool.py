@@ -156,3 +156,14 @@ def test_ctrl_c_ends_no_process(make_pool):
         number = running.result()
     os.kill(number, signal.SIGINT)
     assert pool.run(process_id) == number
+
+
+def test_sigterm_is_left_to_the_parent_during_a_call(make_pool):
+    """Sent to a whole group, it reaches the parent too, which has to save what they do together."""
+    pool = make_pool("cpu")
+    number = pool.run(process_id)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(pool.run, sleep, 1.0)
+        time.sleep(0.3)
+        os.kill(number, signal.SIGTERM)
+        assert running.result() == number

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 
 from tasks.device_pool import DevicePool
-from tasks.distil.parallel.processes import Processes, joined
+from tasks.distil.parallel.processes import Processes, ProcessLostError, joined
 
 Work = Callable[[int, int, str], None]
 """What a process does with its rank, the number of processes and the folder where they meet."""
@@ -35,6 +35,11 @@ def is_launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def num_on_this_machine(processes: Processes) -> int:
+    """How many of the processes share this machine's disk."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if is_launched() else processes.size
+
+
 @contextmanager
 def launched(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """Be one of several processes that torchrun or `accelerate launch` started."""
@@ -47,8 +52,8 @@ def launched(device: str) -> Iterator[tuple[Processes, torch.device]]:
 def started(devices: Sequence[str], work: Work) -> Iterator[tuple[Processes, torch.device]]:
     """A process for each device: this one for the first, others that do `work` for the rest.
 
-    They end when the context is left or this process is killed. When one fails, its error is
-    raised here in place of the one that follows from it.
+    They end when the context is left or this process is killed. When one of them fails, its error
+    is raised here in place of the `ProcessLostError` that follows from it.
     """
     size = len(devices)
     with ExitStack() as stack:
@@ -64,7 +69,7 @@ def started(devices: Sequence[str], work: Work) -> Iterator[tuple[Processes, tor
             own = torch.device(devices[0])
             with met(own, meeting, 0, size) as processes:
                 yield processes, own
-        except RuntimeError as error:
+        except ProcessLostError as error:
             raise _cause(others) or error from error
 
 
@@ -72,7 +77,8 @@ def started(devices: Sequence[str], work: Work) -> Iterator[tuple[Processes, tor
 def met(device: torch.device, meeting: str, rank: int, size: int) -> Iterator[Processes]:
     """Join the others in a folder that all can see."""
     (Path(meeting) / f"{rank}.ready").touch()
-    with joined(device, (Path(meeting) / "store").as_uri(), rank, size) as processes:
+    # not as_uri(), since torch does not unquote it
+    with joined(device, f"file://{meeting}/store", rank, size) as processes:
         yield processes
 
 

@@ -1,9 +1,10 @@
 """The curves of a training: its losses and scores, thinned for a table, a line of text, a chart."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeGuard
 
 from tasks.distil.progress.rows import TrainingRow
 from tasks.text.plot import line_chart
@@ -24,9 +25,14 @@ def periods(rows: Sequence[TrainingRow], max_periods: int) -> list[TrainingRow]:
     return _means(rows, ends if ends else range(1, len(rows) + 1), max_periods)
 
 
+def is_measured(score: float | None) -> TypeGuard[float]:
+    """Whether there is a score."""
+    return score is not None and math.isfinite(score)
+
+
 def best_row(rows: Sequence[TrainingRow]) -> TrainingRow | None:
-    """The first row with the lowest score; None without validation."""
-    scored = [(row.validation, row) for row in rows if row.validation is not None]
+    """The first row with the lowest score; None without one. NaN is none: nothing was measured."""
+    scored = [(row.validation, row) for row in rows if is_measured(row.validation)]
     return min(scored, key=lambda one: one[0], default=(0.0, None))[1]
 
 
@@ -45,7 +51,7 @@ def loss_chart(rows: Sequence[TrainingRow]) -> str:
 
 def score_chart(rows: Sequence[TrainingRow]) -> str:
     """The word error rates of the validations as SVG."""
-    scores = [(float(row.step), row.validation) for row in rows if row.validation is not None]
+    scores = [(float(row.step), row.validation) for row in rows if is_measured(row.validation)]
     return _chart({"WER": scores}, "word error rate, %")
 
 
@@ -55,6 +61,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
     >>> sparkline([4.0, 2.0, 1.0, 0.5], 10), sparkline([8.0, 8.0, 1.0, 1.0], 2), sparkline([], 5)
     ('█▄▂▁', '█▁', '')
     """
+    values = [value for value in values if math.isfinite(value)]
     bounds = _bounds(range(1, len(values) + 1), width)
     means = [sum(values[start:end]) / (end - start) for start, end in pairwise(bounds)]
     low = min(means, default=0.0)

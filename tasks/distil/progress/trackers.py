@@ -1,8 +1,9 @@
 """Follows a training with TensorBoard, Trackio, MLflow or W&B, through accelerate's adapters.
 
 A training that resumes continues its run. TensorBoard drops what was logged after the checkpoint;
-the others keep it, and only steps that they do not have yet are added. Nothing of the configuration
-is logged but what decides the student: no path, no URL, no setting of the machine.
+the others keep it, and only steps that they do not have yet are added. Of the configuration only
+what decides the student is logged: no path, no URL, no setting of the machine. MLflow and W&B add
+what they note of every run, such as the user and the program.
 """
 
 import json
@@ -150,7 +151,7 @@ def _losses(row: TrainingRow) -> dict[str, float]:
 
 def _rates(score: float, by_set: Mapping[str, float | None]) -> dict[str, float]:
     """The rates that could be measured: over all sets, and of each."""
-    rates = {_WER: score, **{f"{_WER}/{name}": rate for name, rate in by_set.items()}}
+    rates = {_WER: score, **{f"{_WER}_by_set/{name}": rate for name, rate in by_set.items()}}
     return {name: rate for name, rate in rates.items() if rate is not None and math.isfinite(rate)}
 
 

@@ -62,7 +62,8 @@ class EncoderCache:
     Nothing is stored once all files of the folder together reach `limit_bytes`, as this process
     sees it, and nothing is replaced: passes over the same data in another order then still find
     what fitted. A damaged file counts as missing. With `is_exact`, values are stored in `dtype`,
-    apart from those that are rounded to float16.
+    apart from those that are rounded to float16. Each of `num_sharing` processes that train
+    together stores no more than its share of what is left.
     """
 
     def __init__(
@@ -73,11 +74,14 @@ class EncoderCache:
         dtype: str = "float32",
         *,
         is_exact: bool = False,
+        num_sharing: int = 1,
     ) -> None:
         of_values = f"{dtype}-exact" if is_exact else dtype
         self._folder = folder / f"{encoder_digest(encoder)[:16]}-{of_values}"
         self._stored: torch.dtype = getattr(torch, dtype) if is_exact else torch.float16
-        self._used, self._limit_bytes = _used(folder), limit_bytes
+        self._used = _used(folder)
+        num_left = max(0, limit_bytes - self._used.size_bytes)
+        self._limit_bytes = self._used.size_bytes + num_left // num_sharing
         self.num_found = 0
         self.num_computed = 0
 

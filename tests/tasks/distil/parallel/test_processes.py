@@ -93,7 +93,11 @@ def start_from(step: int, rank: int, size: int, meeting: str) -> None:
         assert weights.tolist() == [0, 0, 0]
 
 
-def test_all_begin_with_the_weights_of_the_first() -> None:
+def test_all_begin_with_the_weights_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a folder").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a folder"))
     num_threads = torch.get_num_threads()
     with started(["cpu", "cpu"], partial(start_from, 4)) as (processes, _):
         processes.start_together([torch.zeros(3)], 4)
@@ -124,6 +128,15 @@ def test_the_error_of_another_process_is_raised_here(work) -> None:
         started(["cpu", "cpu"], partial(work, "window w3 is too long")) as (processes, _),
     ):
         processes.sum([1])
+
+
+@pytest.mark.parametrize("error", [MemoryError("not enough memory"), RuntimeError("CUDA error")])
+def test_an_error_of_this_process_is_raised_as_it_is(error: Exception) -> None:
+    with (
+        pytest.raises(type(error), match=str(error)),
+        started(["cpu", "cpu"], partial(start_from, 4)),
+    ):
+        raise error
 
 
 def end_at_once(rank: int, size: int, meeting: str) -> None:

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.distil.progress.curves import best_row, loss_chart, periods, score_chart
+from tasks.distil.progress.curves import best_row, loss_chart, periods, score_chart, sparkline
 from tasks.distil.progress.rows import TrainingRow
+
+NAN = float("nan")
 
 
 def training(num: int, validated_every: int | None = None) -> list[TrainingRow]:
@@ -54,6 +56,17 @@ def test_updates_after_the_last_validation_are_a_period() -> None:
 
 def test_no_rows_have_no_periods() -> None:
     assert periods([], 20) == []
+
+
+def test_what_could_not_be_measured_has_no_score() -> None:
+    rows = [
+        replace(row, validation=score) for row, score in zip(training(2), (NAN, 5.0), strict=True)
+    ]
+    best = best_row(rows)
+    assert best is not None and best.step == 2
+    assert best_row(rows[:1]) is None
+    assert "nan" not in score_chart(rows).lower() + score_chart(rows[:1]).lower()
+    assert sparkline([NAN, 2.0, 1.0], 5) == "█▁"
 
 
 def test_the_best_row_is_the_first_of_the_lowest_score() -> None:

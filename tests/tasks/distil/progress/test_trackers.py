@@ -93,7 +93,7 @@ def test_tensorboard_has_each_update_and_each_set(train, run) -> None:
         expected = [(row.step, pytest.approx(getattr(row, name))) for row in rows]
         assert scalars(f"train/{name}") == expected
     assert scalars("validation/wer_percent") == [(2, 30.0), (4, 29.0), (6, 28.0)]
-    assert scalars("validation/wer_percent/ami/ihm") == [(2, 29.0), (4, 28.0), (6, 27.0)]
+    assert scalars("validation/wer_percent_by_set/ami/ihm") == [(2, 29.0), (4, 28.0), (6, 27.0)]
     assert {tag for tag in events.Tags()["scalars"] if "empty" in tag or "mse" in tag} == set()
     (settings,) = folder.glob("*/hparams.yml")
     assert "decoder_layers: '[0, 3]'" in settings.read_text()
@@ -134,7 +134,7 @@ def test_mlflow_has_one_run_with_each_step_once(train, run, mlflow, killed_at) -
     history = mlflow.MlflowClient().get_metric_history
     losses = history(found.info.run_id, "train/loss")
     assert [(one.step, one.value) for one in losses] == _losses(rows)
-    rates = history(found.info.run_id, "validation/wer_percent/ami/sdm")
+    rates = history(found.info.run_id, "validation/wer_percent_by_set/ami/sdm")
     assert [one.step for one in rates] == [2, 4, 6]
 
 
@@ -153,7 +153,7 @@ def test_trackio_has_one_run_with_each_step_once(train, run, monkeypatch, killed
     logs = sqlite_storage.SQLiteStorage.get_logs("books", run.name)
     losses = [(one["step"], one["train/loss"]) for one in logs if "train/loss" in one]
     assert losses == _losses(rows)
-    rates = [one["step"] for one in logs if "validation/wer_percent/ami/sdm" in one]
+    rates = [one["step"] for one in logs if "validation/wer_percent_by_set/ami/sdm" in one]
     assert rates == [2, 4, 6]
 
 

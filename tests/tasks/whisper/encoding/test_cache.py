@@ -58,6 +58,14 @@ def test_caches_in_a_folder_keep_to_the_limit_together(tmp_path, encoder) -> Non
     assert len(files(tmp_path)) == 3
 
 
+def test_processes_that_train_together_share_what_is_left(tmp_path, encoder) -> None:
+    size_bytes = 4 + 5 * 4 * 2 + 16
+    EncoderCache(tmp_path, 1 << 20, encoder).keep([waveform(9)], outputs(1))
+    cache = EncoderCache(tmp_path, 5 * size_bytes, encoder, num_sharing=2)
+    cache.keep([waveform(seed) for seed in range(4)], outputs(4))
+    assert len(files(tmp_path)) == 3
+
+
 def test_another_encoder_finds_nothing(tmp_path, encoder) -> None:
     EncoderCache(tmp_path, 1 << 20, encoder).keep([waveform(0)], outputs(1))
     other = torch.nn.Linear(3, 4)
