@@ -24,10 +24,11 @@ from storage.manifest import Manifest
 from storage.receipt import FileRef, Receipt
 from storage.store import Store
 from tasks.corpora.sources import HubFiles
+from tasks.distil.outlook import Outlook
 from tasks.distil.stage import distil_parameters
 from tasks.evaluate.interval import Interval, wer_interval
 from tasks.evaluate.result import Report
-from tasks.ship.facts import StudentFacts, model_size
+from tasks.ship.facts import StudentFacts, model_size, window_samples
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def student_facts(student: CurrentStudent, folder: Path) -> StudentFacts:
         receipt=student.receipt,
         teacher=str(parameters.pop("teacher")),
         settings=parameters,
-        num_steps=config.distil.steps_for(student.manifest.content.num_windows),
+        num_steps=Outlook.of_content(config, student.manifest.content).num_steps,
         size=model_size(folder),
+        window_samples=window_samples(folder),
         evaluated_role=config.evaluate.split_role,
         hub_data={
             state.name: source.repo
@@ -82,12 +84,20 @@ def student_facts(student: CurrentStudent, folder: Path) -> StudentFacts:
 
 
 def speech_to_compare_on(student: CurrentStudent) -> list[tuple[str, FileRef]]:
-    """Normalised validation shards with their set, or else those of the evaluation."""
+    """Normalised validation shards with their set, or else those of the evaluation.
+
+    Raises `UserError` if there are none, or if any of them is missing.
+    """
     if found := validation_audio(student.states):
         return found
     try:
         shards = measurements(student.config, student.store, student.states, student.receipt)
     except HolesError as error:
+        if any(state.splits(student.config.evaluate.split_role) for state in student.states):
+            raise UserError(
+                f"nothing to compare the converted student on: {error};"
+                " `distillery run CONFIG` makes it"
+            ) from error
         raise UserError(
             "there is neither validation nor test speech, on which the converted student would be"
             " compared with the original; convert what `--format hf` writes yourself"

@@ -43,8 +43,8 @@ from tasks.work import run_job, run_plan
 P = ParamSpec("P")
 R = TypeVar("R")
 
-OnStep = Callable[[int, int, float, float, float, float], None]
-"""Called after each training step with: step, steps, loss, ce, kl, learning rate."""
+OnStep = Callable[[int, int, float, float, float, float, float], None]
+"""Called after each training step with: step, steps, loss, ce, kl, learning rate, mse."""
 
 _JITTER: Final = 0.3
 _BACK_OFF: Final = 3

@@ -88,6 +88,12 @@ class UploadServer:
                 for one in json.loads(body)["files"]
             ]
             _say(request, 200, {"files": files})
+        elif verb == "tree":
+            tree = [
+                {"type": "file", "path": path, "size": len(data), "oid": "0" * 40}
+                for path, data in model.files.items()
+            ]
+            _say(request, 200, tree)
         elif verb == "commit":
             for line in map(json.loads, body.splitlines()):
                 self._commit(model, line["key"], line["value"])
@@ -106,6 +112,8 @@ class UploadServer:
             data = self.large[value["oid"]]
             assert hashlib.sha256(data).hexdigest() == value["oid"]
             model.files[value["path"]] = data
+        elif key == "deletedFile":
+            del model.files[value["path"]]
 
 
 @contextmanager

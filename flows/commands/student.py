@@ -20,12 +20,13 @@ from flows.student import (
 )
 from storage.errors import UserError
 from tasks.ship.card import render_model_card
-from tasks.ship.facts import Comparison, Format
+from tasks.ship.facts import Comparison, Format, window_samples
 from tasks.ship.folder import copy_student, new_folder
 
 app = typer.Typer(help="The trained student.", no_args_is_help=True)
 
 _CARD = "README.md"
+_NUM_WINDOWS = 16
 
 AsFormat = Annotated[
     Format,
@@ -38,9 +39,9 @@ Python = Annotated[
     ),
 ]
 Windows = Annotated[
-    int,
+    int | None,
     typer.Option(
-        min=1, help="Windows of validation speech on which another format is compared with hf."
+        min=1, help="Windows of held-out speech on which another format is compared; 16 by default."
     ),
 ]
 
@@ -51,11 +52,11 @@ def export_student(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     format: AsFormat = "hf",
     python: Python = None,
-    windows: Windows = 16,
+    windows: Windows = None,
 ) -> None:
     """Write the current student with its model card; exit status 1 if its text is another."""
+    _check_options(format, python, windows)
     settings, store = open_run(config)
-    _check_python(format, python)
     student = current_student(settings, store)
     with new_folder(folder) as written:
         comparison = _write(student, written, format, python, windows, ".")
@@ -69,7 +70,7 @@ def push_student(
     repo: Annotated[str, typer.Argument(help="OWNER/NAME on the Hub; made if it is missing.")],
     format: AsFormat = "hf",
     python: Python = None,
-    windows: Windows = 16,
+    windows: Windows = None,
     public: Annotated[bool, typer.Option("--public", help="For all to see.")] = False,
 ) -> None:
     """Upload the current student with its model card, with the token in HF_TOKEN.
@@ -79,8 +80,8 @@ def push_student(
     from tasks.ship.hub import push_folder, require_token
 
     require_token()
+    _check_options(format, python, windows)
     settings, store = open_run(config)
-    _check_python(format, python)
     student = current_student(settings, store)
     with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
         folder = Path(temporary)
@@ -90,10 +91,15 @@ def push_student(
     say(f"the student of {name} is at {url}")
 
 
-def _check_python(format: Format, python: str | None) -> None:
+def _check_options(format: Format, python: str | None, windows: int | None) -> None:
     if format == "hf" and python is not None:
         raise UserError(
             "--python names the interpreter of a converter; add --format, or leave it out"
+        )
+    if format == "hf" and windows is not None:
+        raise UserError(
+            "--windows counts those on which another format is compared; add --format, or leave it"
+            " out"
         )
 
 
@@ -102,7 +108,7 @@ def _write(
     folder: Path,
     format: Format,
     python: str | None,
-    num_windows: int,
+    num_windows: int | None,
     location: str,
 ) -> Comparison | None:
     """Fill a folder; `location` is where its users find it."""
@@ -112,13 +118,13 @@ def _write(
         (folder / _CARD).write_text(text, encoding="utf-8")
         return None
     from tasks.ship.convert import convert
-    from tasks.ship.speech import read_windows, window_samples
+    from tasks.ship.speech import read_windows
 
     with _original(student) as source:
         speech = read_windows(
             student.store,
             speech_to_compare_on(student),
-            num_windows=num_windows,
+            num_windows=num_windows or _NUM_WINDOWS,
             max_samples=window_samples(source),
         )
         label = student.config.label

@@ -57,11 +57,14 @@ def curves_page(rows: Sequence[TrainingRow]) -> Iterator[str]:
     if best is not None:
         yield _picture("word error rates", score_chart(rows))
         yield ""
-    yield "| update | loss | CE | KL | WER % |"
-    yield "|---:|---:|---:|---:|---:|"
+    has_mse = any(row.mse for row in rows)
+    titles = ["update", "loss", "CE", "KL", *(["MSE"] if has_mse else []), "WER %"]
+    yield f"| {' | '.join(titles)} |"
+    yield "|" + "---:|" * len(titles)
     for row in periods(rows, _NUM_LINES):
         score = "" if row.validation is None else f"{row.validation:.2f}"
-        yield f"| {row.step:,} | {row.loss:.4f} | {row.ce:.4f} | {row.kl:.4f} | {score} |"
+        losses = [row.loss, row.ce, row.kl, *([row.mse] if has_mse else [])]
+        yield f"| {row.step:,} | {' | '.join(f'{loss:.4f}' for loss in losses)} | {score} |"
 
 
 def _picture(name: str, svg: str) -> str:

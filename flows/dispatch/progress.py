@@ -87,11 +87,12 @@ class TrainingBars:
         self._bars = bars
 
     def __call__(
-        self, step: int, _: int, loss: float, ce: float, kl: float, learning_rate: float
+        self, step: int, _: int, loss: float, ce: float, kl: float, learning_rate: float, mse: float
     ) -> None:
         """Show a step that is done, counted from 1."""
+        terms = f"CE {ce:.3f}, KL {kl:.3f}" + (f", MSE {mse:.3f}" if mse else "")
         for bar in self._bars:
-            bar.say(f"loss {loss:.3f} = CE {ce:.3f}, KL {kl:.3f}; lr {learning_rate:.1e}")
+            bar.say(f"loss {loss:.3f} = {terms}; lr {learning_rate:.1e}")
             bar.advance_to(step)
 
 

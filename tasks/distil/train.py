@@ -31,7 +31,15 @@ class OnStep(Protocol):
     """Called after every update, with losses as in `TrainingRow`."""
 
     def __call__(
-        self, step: int, num_steps: int, loss: float, ce: float, kl: float, learning_rate: float, /
+        self,
+        step: int,
+        num_steps: int,
+        loss: float,
+        ce: float,
+        kl: float,
+        learning_rate: float,
+        mse: float,
+        /,
     ) -> None:
         """`step` counts from 1."""
         ...
@@ -107,7 +115,8 @@ def distil(
             with ending.undivided():
                 row = training.update(rows)
             if on_step is not None:
-                on_step(row.step, settings.num_steps, row.loss, row.ce, row.kl, row.learning_rate)
+                values = row.loss, row.ce, row.kl, row.learning_rate, row.mse
+                on_step(row.step, settings.num_steps, *values)
             training.score_if_due(validate)
             with ending.undivided():
                 training.save_if_due(checkpoint_every, checkpoint_every_s)

@@ -62,7 +62,7 @@ def _head(facts: StudentFacts, format: Format, comparison: Comparison | None) ->
     if comparison is not None:
         yield (
             f"It was converted from the weights of transformers. By {markdown(comparison.library)},"
-            f" greedily in float32 on validation speech, it writes {comparison.summary}."
+            f" greedily in float32 on held-out speech, it writes {comparison.summary}."
         )
 
 
@@ -188,9 +188,10 @@ def _data(manifest: Manifest) -> Iterator[str]:
         for corpus in manifest.licences
     }
     yield from ("", "## Training data", "")
-    if known := sorted(limit for limit in limits if limit):
+    if known := sorted(limit for limit in limits if limit is not None):
         yield (
-            "A label was kept if its word error rate against the reference is at most"
+            "A label was kept only if its word error rate against the reference, where there is"
+            " one, is at most"
             f" {joined(f'{limit:g} %' for limit in known)}."
         )
         yield ""

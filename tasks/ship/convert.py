@@ -32,7 +32,10 @@ _INSTALL: Final = {
     " and give --python onnx/bin/python",
 }
 _MISSING: Final = "missing "
-_SECRET: Final = re.compile("TOKEN|SECRET|PASSWORD")
+_PASSED: Final = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|PYTHONPATH|(DY)?LD_\w+|CUDA_\w+|(OMP|MKL|OPENBLAS)_\w+"
+)
+"""The environment of a converter: what programs and libraries need to run, which is no secret."""
 
 
 def convert(
@@ -111,7 +114,7 @@ def _run(
 ) -> Mapping[str, Any]:
     program = _CONVERTERS / f"to_{format}.py"
     words = [python, program, source, target, speech, json.dumps(settings)]
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    kept = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     try:
         done = subprocess.run(
             list(map(str, words)),

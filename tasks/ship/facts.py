@@ -34,7 +34,7 @@ class ModelSize:
 class Comparison:
     """The texts of a converted student, by the library that reads it, beside transformers' own.
 
-    Greedy decoding of windows of validation speech. `num_word_errors` are those of the converted
+    Greedy decoding of windows of held-out speech. `num_word_errors` are those of the converted
     student, with the text of transformers as the reference.
     """
 
@@ -61,9 +61,10 @@ class Comparison:
 class StudentFacts:
     """A student and how it was made.
 
-    `settings` are all of its training, by name. `hub_data` names the data set on the Hub of each
-    corpus that has one. Without a `report` it is not evaluated;
-    `intervals` are those of the report, by model and then by corpus, where `all` is all speech.
+    `settings` are all of its training, by name. `window_samples` is the length of its window at
+    16 kHz. `hub_data` names the data set on the Hub of each corpus that has one. Without a `report`
+    it is not evaluated; `intervals` are those of the report, by model and then by corpus, where
+    `all` is all speech.
     """
 
     manifest: Manifest
@@ -72,6 +73,7 @@ class StudentFacts:
     settings: Mapping[str, Any]
     num_steps: int
     size: ModelSize
+    window_samples: int
     evaluated_role: str
     hub_data: Mapping[str, str] = field(default_factory=dict)
     report: Report | None = None
@@ -122,3 +124,10 @@ def model_size(folder: Path) -> ModelSize:
             f"{folder} holds no Whisper with config.json and model.safetensors"
             f" ({type(error).__name__}: {error}); check the student with `distillery run CONFIG`"
         ) from error
+
+
+def window_samples(folder: Path) -> int:
+    """The length of the window of the model in a folder, in samples at 16 kHz."""
+    settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    length: int = settings["n_samples"]
+    return length

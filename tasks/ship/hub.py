@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -16,6 +17,15 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from storage.errors import TransientError, UserError
 from tasks.download.hub import CONNECTION_ERRORS, URL_ERRORS, endpoint
 from tasks.download.web import is_temporary
+
+_OF_ONE_FORMAT: Final = (
+    "*.safetensors",
+    "training.jsonl",
+    "model.bin",
+    "vocabulary.json",
+    "onnx/*",
+)
+"""The files that a student has in one format and not in another."""
 
 
 def require_token() -> str:
@@ -34,19 +44,31 @@ def require_token() -> str:
 def push_folder(folder: Path, repo: str, *, private: bool, message: str) -> str:
     """Upload a folder as one commit to the model `repo`, made if it is missing; returns its URL.
 
+    The commit also deletes what another format left there, so that all weights are of one student.
     Raises `UserError` without a token that may write, for a name that is not valid, and for a
-    repository that exists and is public although `private` is asked for; `TransientError` if the
-    Hub cannot be reached.
+    repository that exists and is public although `private` is asked for, or the other way round;
+    `TransientError` if the Hub cannot be reached.
     """
     api = HfApi(endpoint=endpoint(), token=require_token())
     disable_progress_bars()
     with _explained(repo):
         api.create_repo(repo, private=private, exist_ok=True)
-        if private and not api.model_info(repo).private:
+        is_private = api.model_info(repo).private
+        if private and not is_private:
             raise UserError(
                 f"{repo} exists at {endpoint()} and is public; name another, or push with --public"
             )
-        done = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message)
+        if is_private and not private:
+            raise UserError(
+                f"{repo} at {endpoint()} is private; make it public in its settings there, name"
+                " another, or push without --public"
+            )
+        done = api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns=list(_OF_ONE_FORMAT),
+        )
     return str(done.commit_url)
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.ship.facts import Format, StudentFacts
 from tasks.text.display import json_lines
 
@@ -50,11 +51,22 @@ print(transcribe("recording.wav")["text"])
 """
 
 
+_FASTER_WHISPER_SAMPLES: Final = 480_000
+"""The window of faster-whisper, 30 s at 16 kHz, whatever the model has."""
+
+
 def usage_lines(facts: StudentFacts, format: Format, location: str) -> Iterator[str]:
     """How to transcribe with the student at `location`, a folder or a name on the Hub."""
     student = _literal(location)
     yield from ("", "## How to use it", "")
     if format == "ctranslate2":
+        if facts.window_samples != _FASTER_WHISPER_SAMPLES:
+            yield (
+                "With `ctranslate2.models.Whisper` and the tokenizer in `tokenizer.json`."
+                " faster-whisper needs windows of 30 s, and those of this model have"
+                f" {facts.window_samples / SAMPLE_RATE_HZ:g} s."
+            )
+            return
         yield (
             "With faster-whisper. `compute_type` may also be `float16` on a GPU, or `int8`, which"
             " takes less memory and may change words:"

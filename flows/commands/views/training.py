@@ -18,15 +18,25 @@ def training_view(rows: Sequence[TrainingRow]) -> View:
 
 
 def _parts(rows: Sequence[TrainingRow]) -> Iterator[Part]:
+    has_mse = any(row.mse for row in rows)
     yield Figures(
         title="Training: mean losses in nats per token, and the word error rate of validations",
-        columns=("update", "loss", "CE", "KL", "WER %", "learning\nrate"),
+        columns=(
+            "update",
+            "loss",
+            "CE",
+            "KL",
+            *(["MSE"] if has_mse else []),
+            "WER %",
+            "learning\nrate",
+        ),
         rows=[
             (
                 f"{row.step:,}",
                 f"{row.loss:.4f}",
                 f"{row.ce:.4f}",
                 f"{row.kl:.4f}",
+                *([f"{row.mse:.4f}"] if has_mse else []),
                 "" if row.validation is None else f"{row.validation:.2f}",
                 f"{row.learning_rate:.1e}",
             )

@@ -29,7 +29,7 @@ def main(source: Path, target: Path, speech: str, settings: Mapping[str, Any]) -
         from ctranslate2.converters import TransformersConverter
         from tokenizers import Tokenizer
         from transformers import WhisperFeatureExtractor
-    except ImportError as error:
+    except ModuleNotFoundError as error:  # an unfit version raises another ImportError
         sys.exit(f"missing {error.name}")
     copied = [name for name in _COPIED if (source / name).is_file()]
     TransformersConverter(str(source), copy_files=copied).convert(str(target), force=True)

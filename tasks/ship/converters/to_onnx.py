@@ -25,7 +25,7 @@ def main(source: Path, target: Path, speech: str, settings: Mapping[str, Any]) -
         from optimum.exporters.onnx import main_export
         from optimum.onnxruntime import ORTModelForSpeechSeq2Seq
         from transformers import AutoProcessor
-    except ImportError as error:
+    except ModuleNotFoundError as error:  # an unfit version raises another ImportError
         sys.exit(f"missing {error.name}")
     # with the cache of keys and values, which decoding token by token needs
     task = "automatic-speech-recognition-with-past"

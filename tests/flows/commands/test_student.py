@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from typer.testing import CliRunner
 
+from flows.commands.student import app
+from storage.errors import UserError
 from tasks.demo.utterances import pcm16, utterance
 from tests.flows.running import REPOSITORY, TEACHER, Run, copied
 from tests.hub_uploads import WRITER, upload_server
@@ -174,6 +177,16 @@ def test_a_mistake_is_one_line(
     assert result in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (finished.folder / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("--windows", "--windows counts those"), ("--python", "--python names")]
+)
+def test_an_option_of_other_formats_alone_is_not_ignored(option: str, words: str) -> None:
+    done = CliRunner().invoke(app, ["export", "none.yaml", "new", option, "3"])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception).startswith(words)
+    assert "add --format, or leave it out" in str(done.exception)
 
 
 def test_without_a_student_the_command_that_trains_one_is_named(

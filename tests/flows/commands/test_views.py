@@ -25,6 +25,7 @@ from flows.commands.views.manifest import difference_view, manifest_view, manife
 from flows.commands.views.run import run_view
 from flows.commands.views.status import status_view
 from flows.commands.views.sweep import sweep_view
+from flows.commands.views.training import training_view
 from flows.doctor.check import Check
 from flows.state.estimate import Estimate
 from flows.state.garbage import Garbage
@@ -41,6 +42,7 @@ from storage.shard import ShardKey
 from tasks.corpora.catalogue import read_catalogue
 from tasks.corpora.registry import CORPORA
 from tasks.distil.outlook import Outlook
+from tasks.distil.progress.rows import TrainingRow
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
@@ -457,6 +459,16 @@ def test_the_keys_of_json_are_those_that_programs_know() -> None:
         "name", "title", "homepage", "hours", "paper_hours", "splits", "sources", "licence",
         "notes",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("mse", [0.0, 0.25])
+def test_a_training_has_a_column_for_each_term_of_its_loss(mse: float) -> None:
+    row = TrainingRow(step=1, loss=2.0, ce=1.0, kl=0.5, mse=mse, learning_rate=1e-4)
+    table, *_ = training_view([row]).parts
+    assert isinstance(table, Figures)
+    assert ("MSE" in table.columns) == ("0.2500" in table.rows[0]) == (mse > 0)
+    assert len(table.rows[0]) == len(table.columns)
+    assert_readable(training_view([row]))
 
 
 def test_an_evaluation_of_several_splits_has_a_row_for_each_and_for_their_mean() -> None:

@@ -17,6 +17,16 @@ def page(*scores: float | None) -> str:
     return "\n".join(curves_page(rows))
 
 
+def test_the_distance_of_hidden_states_has_a_column_if_it_is_in_the_loss() -> None:
+    row = TrainingRow(step=1, loss=2.0, ce=1.0, kl=0.5, mse=0.25, learning_rate=1e-4)
+    assert list(curves_page([row]))[-3:] == [
+        "| update | loss | CE | KL | MSE | WER % |",
+        "|---:|---:|---:|---:|---:|---:|",
+        "| 1 | 2.0000 | 1.0000 | 0.5000 | 0.2500 |  |",
+    ]
+    assert "MSE" not in page(None)
+
+
 def pictures(text: str) -> dict[str, str]:
     found = re.findall(r"!\[([^\]]*)\]\(data:image/svg\+xml;base64,([\w+/=]+)\)", text)
     return {name: b64decode(data).decode() for name, data in found}

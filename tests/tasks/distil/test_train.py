@@ -22,7 +22,7 @@ class KillAt:
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def __call__(self, step, num_steps, loss, ce, kl, learning_rate) -> None:
+    def __call__(self, step, *_) -> None:
         if step == self.step:
             raise KilledError
 
@@ -247,7 +247,7 @@ def test_every_step_is_reported(train) -> None:
     reported: list[tuple] = []
     result = train(on_step=lambda *values: reported.append(values))
     assert reported == [
-        (row.step, 6, row.loss, row.ce, row.kl, row.learning_rate) for row in result.rows
+        (row.step, 6, row.loss, row.ce, row.kl, row.learning_rate, row.mse) for row in result.rows
     ]
 
 

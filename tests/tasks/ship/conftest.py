@@ -61,6 +61,7 @@ def facts() -> StudentFacts:
         settings={**DISTIL.defaults, "dtype": "bfloat16", "batch_size": 64},
         num_steps=80,
         size=ModelSize(num_parameters=756_220_160, encoder_layers=32, decoder_layers=2),
+        window_samples=480_000,
         evaluated_role="test",
         hub_data={"giga": "speechcolab/gigaspeech"},
         report=report(),

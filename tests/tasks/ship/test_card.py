@@ -50,6 +50,7 @@ def test_the_card_has_the_line(facts: StudentFacts, line: str) -> None:
         "from `openai/whisper-large-v2@abc` on 7.50 hours",
         "weights after update 40 of 80",
         "12.50 % of 1,000 utterances, averaged over the sets",
+        "kept only if its word error rate against the reference, where there is one, is at most",
         "at most 10 %",
         "with the digest `{digest}`",
         'from_pretrained("openai/whisper-large-v2", revision="abc")',
@@ -116,7 +117,16 @@ def test_a_converted_student_has_its_comparison(facts: StudentFacts) -> None:
         library="ctranslate2 4.8.5", num_windows=16, num_same=15, num_words=300, num_word_errors=2
     )
     card = render_model_card(facts, format="ctranslate2", comparison=found)
+    assert "on held-out speech, it writes" in card
     assert "in 15 of 16 windows, with 2 errors in 300 words" in card
+
+
+def test_faster_whisper_is_named_for_windows_of_30_s_alone(facts: StudentFacts) -> None:
+    card = render_model_card(facts, format="ctranslate2")
+    short = render_model_card(replace(facts, window_samples=160_000), format="ctranslate2")
+    assert "With faster-whisper." in card
+    assert "from faster_whisper import" not in short
+    assert "needs windows of 30 s, and those of this model have 10 s." in short
 
 
 def test_what_others_wrote_is_plain_text_in_the_card(facts: StudentFacts) -> None:

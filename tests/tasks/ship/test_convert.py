@@ -1,6 +1,7 @@
 """A student is converted by a program that may run in another interpreter; its text is compared."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from tasks.audio import Samples
 from tasks.demo.utterances import utterance
 from tasks.ship.convert import compare, convert
 from tasks.ship.facts import Format, model_size
-from tests.flows.running import TEACHER
+from tests.flows.running import REPOSITORY, TEACHER
+
+CONVERTERS = REPOSITORY / "tasks" / "ship" / "converters"
 
 LABEL = Label(teacher=Teacher(path=str(TEACHER)))
 
@@ -79,6 +82,29 @@ def test_a_converter_that_fails_is_explained_in_one_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("format", "library"), [("ctranslate2", "ctranslate2"), ("onnx", "onnxruntime")]
+)
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("ImportError(\"cannot import name 'x' from 'y'\")", "ImportError: cannot import name 'x'"),
+        ("ModuleNotFoundError('no y', name='y')", "missing y"),
+    ],
+)
+def test_only_a_library_that_is_not_there_is_missing(
+    format: Format, library: str, error: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{library}.py").write_text(f"raise {error}")
+    done = subprocess.run(
+        [sys.executable, CONVERTERS / f"to_{format}.py", tmp_path, tmp_path, "none.npz", "{}"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(words)
+
+
 def test_no_interpreter_at_all_is_a_mistake(tmp_path: Path, windows: dict[str, Samples]) -> None:
     with pytest.raises(UserError, match="is no program that runs"):
         convert(TEACHER, tmp_path / "out", "onnx", windows, LABEL, python=str(tmp_path / "none"))
@@ -87,12 +113,19 @@ def test_no_interpreter_at_all_is_a_mistake(tmp_path: Path, windows: dict[str, S
 def test_a_converter_gets_no_secrets(
     tmp_path: Path, windows: dict[str, Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in (
+        "HF_TOKEN", "hf_token", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "WANDB_API_KEY",
+        "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_DATABASE_CONNECTION_URL",
+    ):  # fmt: skip
         monkeypatch.setenv(name, "hidden")
     python = interpreter(
-        tmp_path, "import os; raise SystemExit(str('hidden' in os.environ.values()))"
+        tmp_path,
+        "from os import environ\n"
+        "found = sorted(name for name, value in environ.items() if value == 'hidden')\n"
+        'raise SystemExit(f\'hidden: {found}, {"PATH" in environ}, {environ["OMP_NUM_THREADS"]}\')',
     )
-    with pytest.raises(UserError, match="False"):
+    with pytest.raises(UserError, match=r"hidden: \[\], True, 1"):
         convert(TEACHER, tmp_path / "out", "onnx", windows, LABEL, python=python)
 
 

@@ -56,6 +56,27 @@ def test_what_is_private_is_not_pushed_to_a_public_repository(
     assert hub.models["someone/student"].files == FILES
 
 
+def test_what_is_for_all_is_not_pushed_to_a_private_repository(
+    hub: UploadServer, folder: Path
+) -> None:
+    hub.models["someone/student"] = Model(private=True)
+    with pytest.raises(UserError, match="is private; make it public in its settings there"):
+        push(folder, private=False)
+    assert hub.models["someone/student"].files == {}
+
+
+def test_another_format_takes_the_place_of_the_first_in_one_commit(
+    hub: UploadServer, folder: Path
+) -> None:
+    others = {"NOTES.md": b"mine", ".gitattributes": b""}
+    onnx = {"onnx/encoder_model.onnx": b"old", "training.jsonl": b"{}", "model.bin": b"old"}
+    hub.models["someone/student"] = Model(private=True, files={**others, **onnx})
+    push(folder)
+    model = hub.models["someone/student"]
+    assert model.files == {**others, **FILES}
+    assert model.messages == ["The student of tiny 1"]
+
+
 @pytest.mark.parametrize(
     ("token", "words"),
     [
