@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from configs.settings import Count, Fraction, Name, Positive, Settings
 from configs.stages import Teacher
+
+DEFAULT_WEIGHT: Final = 1.0
+"""How often the windows of a corpus are seen of which `corpus_weights` says nothing."""
 
 Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 """Indices of layers, rising."""
@@ -114,7 +117,8 @@ class Distil(Settings):
 
     def weighted(self, by_corpus: Mapping[str, float]) -> float:
         """The sum of an amount over corpora, each times its weight: what is seen in an epoch."""
-        return sum(self.corpus_weights.get(name, 1.0) * one for name, one in by_corpus.items())
+        weights = self.corpus_weights
+        return sum(weights.get(name, DEFAULT_WEIGHT) * one for name, one in by_corpus.items())
 
     def steps_for(self, num_windows: float) -> int:
         """The number of updates of a training with so many windows in an epoch."""
@@ -127,7 +131,7 @@ class Distil(Settings):
     @classmethod
     def _weights_of_1_are_left_out(cls, weights: dict[str, float]) -> dict[str, float]:
         """So that stating the default is the same training as leaving it out."""
-        return {name: weight for name, weight in weights.items() if weight != 1}
+        return {name: weight for name, weight in weights.items() if weight != DEFAULT_WEIGHT}
 
     @field_validator("decoder_layers", "encoder_layers")
     @classmethod

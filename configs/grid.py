@@ -8,12 +8,17 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, model_validator
 from pydantic_core import to_jsonable_python
 
+from configs.distil import DEFAULT_WEIGHT
+from configs.filter import Filter
 from configs.schema import RunConfig
 from configs.settings import Name, Settings
 
 SEED: Final = "distil.seed"
 
-_BY_RUN: Final = re.compile(r"filter\..+|distil\..+|corpora\.(?P<corpus>.+?)\.filter\.(?P<key>.+)")
+_BY_RUN: Final = re.compile(
+    r"filter\..+|distil\.corpus_weights\.(?P<weight>.+)|distil\..+"
+    r"|corpora\.(?P<corpus>.+?)\.filter\.(?P<key>.+)"
+)
 _COMMON: Final = re.compile(rf"{_BY_RUN.pattern}|evaluate\..+")
 
 Changes = Mapping[str, Any]
@@ -82,21 +87,41 @@ class Grid(Settings):
 def setting_path(setting: str) -> list[str]:
     """The keys that lead to a setting; the name of a corpus may contain dots.
 
-    >>> setting_path("corpora.a.b.filter.unit"), setting_path("distil.seed")
-    (['corpora', 'a.b', 'filter', 'unit'], ['distil', 'seed'])
+    >>> setting_path("corpora.a.b.filter.unit"), setting_path("distil.corpus_weights.a.b")
+    (['corpora', 'a.b', 'filter', 'unit'], ['distil', 'corpus_weights', 'a.b'])
     """
     if (found := _BY_RUN.fullmatch(setting)) and found["corpus"]:
         return ["corpora", found["corpus"], "filter", *found["key"].split(".")]
+    if found and found["weight"]:
+        return ["distil", "corpus_weights", found["weight"]]
     return setting.split(".")
 
 
 def setting_value(settings: RunConfig, setting: str) -> Any:
-    """The value of a dotted setting as plain JSON; null inside a block that is null."""
-    *block, key = setting_path(setting)
-    value: Any = settings.filter_of(block[1]) if block[0] == "corpora" else settings
-    for name in (*(block[3:] if block[0] == "corpora" else block), key):
-        value = getattr(value, name, None)
+    """The value of a dotted setting as plain JSON; null inside a block that is null.
+
+    Raises `AttributeError` for a setting that there is not.
+    """
+    value, names = _start(settings, setting_path(setting))
+    for name in names:
+        if isinstance(value, Mapping):  # the weights of corpora
+            value = value.get(name, DEFAULT_WEIGHT)
+        elif value is not None:
+            value = getattr(value, name)
     return to_jsonable_python(value)
+
+
+def effective(settings: RunConfig) -> RunConfig:
+    """The settings with the filter that each corpus has in the end, and without a name.
+
+    Those of two runs are equal if the runs make the same, whatever the place of a setting.
+    """
+    corpora = {
+        name: corpus.model_copy(update={"filter": settings.filter_of(name)})
+        for name, corpus in settings.corpora.items()
+    }
+    publish = settings.publish.model_copy(update={"name": ""})
+    return settings.model_copy(update={"corpora": corpora, "filter": Filter(), "publish": publish})
 
 
 def short_name(setting: str) -> str:
@@ -106,3 +131,10 @@ def short_name(setting: str) -> str:
     ('seed', 'ami.filter.unit')
     """
     return setting.partition(".")[2]
+
+
+def _start(settings: RunConfig, path: Sequence[str]) -> tuple[Any, Sequence[str]]:
+    """Where to look a setting up, and the names that lead to it from there."""
+    if path[0] == "corpora":
+        return settings.filter_of(path[1]), path[3:]
+    return settings, path

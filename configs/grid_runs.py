@@ -8,13 +8,21 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from configs.bundled import bundled_grids, bundled_names, configuration_file, grid_file
-from configs.grid import SEED, Changes, Grid, setting_path, setting_value, short_name
+from configs.grid import (
+    SEED,
+    Changes,
+    Grid,
+    effective,
+    setting_path,
+    setting_value,
+    short_name,
+)
 from configs.parse import ConfigError, read_mapping, validated
 from configs.schema import RunConfig
 from configs.settings import merged
@@ -73,12 +81,12 @@ class LoadedGrid:
 def load_grid(path: str | Path) -> LoadedGrid:
     """Load a grid, a file or a bundled one such as `demo`, with its base and all of its runs.
 
-    A run is named by what differs from the base; a run without differences is the base itself, so
+    A run is named by what differs from the base; a run that makes the same is the base itself, so
     that nothing is made twice. Raises `ConfigError` for a missing or invalid file, invalid settings
     of a run, and runs that are the same.
     """
     file = grid_file(path)
-    found = read_mapping(path, file, expected="base, vary", bundled=bundled_grids())
+    found = read_mapping(path, file, kind="grid", expected="base, vary", bundled=bundled_grids())
     grid = validated(Grid, found, path)
     base = _base_of(grid, file)
     values = read_base(base)
@@ -89,9 +97,7 @@ def load_grid(path: str | Path) -> LoadedGrid:
         _run(grid, str(path), base, settings, label, changes, _changed(start, changes, path))
         for label, changes in grid.changes()
     ]
-    for number, run in enumerate(runs):
-        if run.name in (one.name for one in runs[:number]):
-            raise ConfigError(f"{path}: two runs are both {run.name}; leave one of them out")
+    _refuse_same(runs, path)
     return LoadedGrid(
         path=str(path),
         base=base,
@@ -106,7 +112,11 @@ def load_grid(path: str | Path) -> LoadedGrid:
 def read_base(path: str | Path) -> dict[str, Any]:
     """The keys and values of a configuration; raises `ConfigError` if it cannot be read."""
     return read_mapping(
-        path, configuration_file(path), expected="root, corpora", bundled=bundled_names()
+        path,
+        configuration_file(path),
+        kind="configuration",
+        expected="root, corpora",
+        bundled=bundled_names(),
     )
 
 
@@ -135,6 +145,21 @@ def _base_of(grid: Grid, file: Path) -> str:
     return str(beside) if beside.is_file() else grid.base
 
 
+def _refuse_same(runs: Sequence[GridRun], path: str | Path) -> None:
+    names = set[str]()
+    by_settings: dict[str, str] = {}
+    for run in runs:
+        if run.name in names:
+            raise ConfigError(f"{path}: two runs are both {run.name}; leave one of them out")
+        names.add(run.name)
+        same = by_settings.setdefault(effective(run.settings).model_dump_json(), run.name)
+        if same != run.name:
+            raise ConfigError(
+                f"{path}: the runs {same} and {run.name} have the same settings in effect; leave"
+                " one of them out"
+            )
+
+
 def _changed(values: Mapping[str, Any], changes: Changes, path: str | Path) -> dict[str, Any]:
     result = dict(values)
     for setting, value in changes.items():
@@ -161,15 +186,16 @@ def _run(
 ) -> GridRun:
     told = label or ", ".join(f"{setting}={value}" for setting, value in changes.items())
     settings = validated(RunConfig, values, f"{path}, run {told}")
-    if settings == before:
-        name = before.publish.name
+    is_base = effective(settings) == effective(before)
+    if is_base:
+        settings, name = before, before.publish.name
     else:
         name = f"{before.publish.name}-{_suffix(grid, before, settings, label)}"
         publish = settings.publish.model_copy(update={"name": name})
         settings = settings.model_copy(update={"publish": publish})
     return GridRun(
         name=name,
-        config=base if settings == before else f"{path}:{name}",
+        config=base if is_base else f"{path}:{name}",
         label=label,
         values={setting: setting_value(settings, setting) for setting in grid.varied},
         seed=settings.distil.seed,
@@ -178,17 +204,18 @@ def _run(
 
 
 def _suffix(grid: Grid, before: RunConfig, after: RunConfig, label: str) -> str:
-    """What follows the name of the base: the name of the run, or what differs."""
-    settings = dict.fromkeys([*grid.common, *grid.varied, SEED])
-    if label:
-        words = [label, f"seed-{after.distil.seed}"] if grid.seeds else [label]
-    else:
-        words = [
-            f"{short_name(setting)}-{_word(value)}"
-            for setting in settings
-            if (value := setting_value(after, setting)) != setting_value(before, setting)
-        ]
-    text = "-".join(words)
+    """What follows the name of the base: the name of the run, or what differs.
+
+    The name of a run covers all settings but the seed, and that only where `seeds` has several.
+    """
+    named = [SEED] if grid.seeds else []
+    settings = named if label else dict.fromkeys([*grid.common, *grid.varied, SEED])
+    words = [
+        f"{short_name(setting)}-{_word(value)}"
+        for setting in settings
+        if (value := setting_value(after, setting)) != setting_value(before, setting)
+    ]
+    text = "-".join([label, *words] if label else words)
     return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}-{_digest(text)}"
 
 

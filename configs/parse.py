@@ -43,9 +43,9 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def read_mapping(
-    path: str | Path, file: Path, *, expected: str, bundled: Sequence[str]
+    path: str | Path, file: Path, *, kind: str, expected: str, bundled: Sequence[str]
 ) -> dict[str, Any]:
-    """The keys and values of the YAML `file`, which messages call `path`.
+    """The keys and values of the YAML `file`, a `kind` of file that messages call `path`.
 
     Raises `ConfigError` if the file is missing, with the `bundled` names that are known instead; if
     it cannot be read, is not YAML, or has no keys, such as those `expected`.
@@ -56,11 +56,11 @@ def read_mapping(
         raise ConfigError(f"{path}: {error}") from error
     except FileNotFoundError as error:
         raise ConfigError(
-            f"cannot read the configuration {path}: {error}; give the path of a file, or the name"
-            f" of a bundled configuration: {', '.join(bundled)}"
+            f"cannot read the {kind} {path}: {error}; give the path of a file, or the name"
+            f" of a bundled {kind}: {', '.join(bundled)}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        raise ConfigError(f"cannot read the {kind} {path}: {error}") from error
     except (yaml.YAMLError, *_BAD_VALUES) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):

@@ -46,7 +46,7 @@ def run_grid(grid: str, until: str = STAGE_NAMES[-1]) -> None:
         error = state.result(raise_on_failure=False)
         errors[run.config] = error if isinstance(error, Exception) else RuntimeError(str(error))
         get_run_logger().error("%s failed; the other runs go on: %s", run.name, error)
-    show_grid(read_grid(loaded, store))
+    show_grid(read_grid(loaded, store, mends=True))
     if errors:
         raise GridFailed(errors)
 

@@ -5,7 +5,7 @@ was trained on, over those of other domains, and over all. Student: large-v2 wit
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from configs.schema import RunConfig
@@ -29,7 +29,8 @@ class PaperTable:
     """A table of the paper: its rows by setting.
 
     `varies` are the settings that it is about, and `row_of` names the row of a configuration, which
-    need not be one of the table.
+    need not be one of the table. `beside` has settings that must change with one of these, and that
+    one.
     """
 
     number: int
@@ -38,6 +39,7 @@ class PaperTable:
     rows: Mapping[str, PaperRow]
     varies: tuple[str, ...]
     row_of: Callable[[RunConfig], str]
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def _threshold(config: RunConfig) -> str:
@@ -113,6 +115,7 @@ MODEL_SIZES: Final = PaperTable(
     },
     varies=("distil.decoder_layers", "distil.encoder_layers"),
     row_of=_layers,
+    beside={"distil.freeze_encoder": "distil.encoder_layers"},
 )
 
 OBJECTIVES: Final = PaperTable(

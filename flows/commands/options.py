@@ -22,7 +22,8 @@ class Given:
     config: Path | None = None
 
 
-def _remember(context: typer.Context, config: Path) -> Path:
+def remember(context: typer.Context, config: Path) -> Path:
+    """The configuration, which error messages of this command name from now on."""
     if isinstance(context.obj, Given):
         context.obj.config = config
     return config
@@ -30,7 +31,7 @@ def _remember(context: typer.Context, config: Path) -> Path:
 
 Config = Annotated[
     Path,
-    typer.Argument(help="A configuration, or a bundled one such as demo.", callback=_remember),
+    typer.Argument(help="A configuration, or a bundled one such as demo.", callback=remember),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

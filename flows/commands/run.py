@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import PREFECT_HOME, Config, open_run
-from flows.commands.terminal.failures import failures_reported
+from flows.commands.terminal.failures import continuation, failures_reported
 from flows.commands.terminal.render import show
 from flows.commands.terminal.screen import complain, on_screen
 from flows.commands.views.estimate import estimate_view
@@ -40,7 +40,7 @@ def command(
         )
     settings, store = open_run(config)
     store.check()
-    with failures_reported(config, last), on_screen():
+    with failures_reported(config, continuation("run", config, last)), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
     show(run_view(read_summary(settings, store, states), str(config)))
 

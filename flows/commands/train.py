@@ -1,7 +1,7 @@
 """The command `train`: the student of the published manifest, in several processes if launched."""
 
 from flows.commands.options import Config, open_run
-from flows.commands.terminal.failures import failures_reported
+from flows.commands.terminal.failures import continuation, failures_reported
 from flows.commands.terminal.render import say
 from flows.commands.terminal.screen import on_screen
 from flows.dispatch.progress import TrainingBars, progress
@@ -19,13 +19,13 @@ def command(config: Config) -> None:
     """
     settings, store = open_run(config)
     store.check()
-    with failures_reported(config, "distil"):
+    with failures_reported(config, continuation("run", config, "distil")):
         states = corpus_states(settings, store)
         published = find_current(settings, store, states)
         if published is None:
             raise HolesError(
                 "nothing to train on: the shards as they are now are not published; first:"
-                f" distillery run {config} --until publish"
+                f" {continuation('run', config, 'publish')}"
             )
         speech = validation_audio(states)
         path = student_receipt_path(settings, published, speech)

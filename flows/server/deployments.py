@@ -16,7 +16,8 @@ from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, Inter
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
-from configs.bundled import bundled_names
+from configs.bundled import bundled_grids, bundled_names
+from configs.grid_runs import split_reference
 from configs.schema import RunConfig
 from flows.dispatch.work_pools import CPU_POOL, pool_of
 from flows.state.rerun import RERUN_STAGES
@@ -132,9 +133,12 @@ def schedule_of(cron: str, interval_s: float | None) -> SCHEDULE_TYPES | None:
 def path_in(folder: Path, config: Path) -> str:
     """The path of a configuration for runs that start in `folder`: relative if it is inside.
 
-    The name of a bundled configuration, which is not a file here, is the same everywhere.
+    The name of a bundled configuration, or of a run of a bundled grid, is the same everywhere
+    unless it is a file here.
     """
-    if str(config) in bundled_names() and not config.exists():
+    grid, name = split_reference(config)
+    file, bundled = (Path(grid), bundled_grids()) if name else (config, bundled_names())
+    if str(file) in bundled and not file.exists():
         return str(config)
     absolute = config.absolute()
     return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)

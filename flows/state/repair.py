@@ -16,6 +16,7 @@ from storage.shard import ShardKey
 from tasks.stages import CORPUS_STAGES
 
 _RAW: Final = "raw"
+_AGAIN: Final = "; again: "
 _SHARD = re.compile(
     r"(?:evaluate/(?P<model>[^/]+)|(?P<stage>[^/]+))/(?P<corpus>[^/]+)/(?P<fingerprint>[^/]+)"
     r"/(?P<split>[^/]+)/(?:[0-9a-f]{16}\.summary\.json|(?P<index>\d{5,})\.(?P<name>.+))"
@@ -110,11 +111,13 @@ def repair_command(config: str | Path, path: str) -> str:
 
 
 def with_command(config: str | Path, error: IntegrityError) -> IntegrityError:
-    """The error with the command that recreates the damaged file, where it can be recreated."""
-    if not is_stored(error.path):
+    """The error with the command that recreates the damaged file, where it can be recreated.
+
+    One that has a command keeps it: whoever named it first knows best which configuration it is.
+    """
+    if not is_stored(error.path) or _AGAIN in str(error):
         return error
-    again = f"; again: {repair_command(config, error.path)}"
-    return IntegrityError(f"{str(error).removesuffix(again)}{again}", error.path)
+    return IntegrityError(f"{error}{_AGAIN}{repair_command(config, error.path)}", error.path)
 
 
 def rerun_command(config: str | Path, stage: str, key: ShardKey) -> str:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from configs.bundled import bundled_grids
+from configs.grid import setting_value
 from configs.grid_runs import LoadedGrid, load_grid
 from configs.load import ConfigError, load_config
 
@@ -61,6 +62,46 @@ def test_a_run_without_differences_is_the_base() -> None:
     assert base.settings == load_config("base.yaml")
 
 
+def test_the_filter_of_a_corpus_that_is_as_the_run_has_it_makes_no_difference() -> None:
+    grid = load(vary={f"corpora.librispeech.{THRESHOLD}": [5, 10]})
+    assert names(grid) == ["own-librispeech.filter.max_wer_percent-5", "own"]
+    assert (grid.runs[1].config, grid.runs[1].settings) == ("base.yaml", load_config("base.yaml"))
+
+
+def test_runs_may_differ_in_the_weight_of_a_corpus() -> None:
+    weight = "distil.corpus_weights.librispeech"
+    grid = load(vary={weight: [1, 2, 3]})
+    assert names(grid) == [
+        "own",
+        "own-corpus_weights.librispeech-2",
+        "own-corpus_weights.librispeech-3",
+    ]
+    assert [run.values for run in grid.runs] == [{weight: 1.0}, {weight: 2.0}, {weight: 3.0}]
+    assert grid.runs[1].settings.distil.corpus_weights == {"librispeech": 2.0}
+
+
+def test_the_weight_of_a_corpus_with_dots_in_its_name_can_vary() -> None:
+    corpora = {**BASE["corpora"], "my.own": {"local": {"splits": {"train": {"files": ["*.wav"]}}}}}
+    Path("base.yaml").write_text(yaml.safe_dump({**BASE, "corpora": corpora}))
+    grid = load(vary={"distil.corpus_weights.my.own": [0.5]})
+    assert grid.runs[0].settings.distil.corpus_weights == {"my.own": 0.5}
+
+
+def test_a_setting_that_there_is_not_has_no_value() -> None:
+    settings = load_config("base.yaml")
+    assert setting_value(settings, "distil.spec_augment.num_time_masks") is None
+    with pytest.raises(AttributeError, match="kl_weigh"):
+        setting_value(settings, "distil.kl_weigh")
+
+
+def test_the_same_run_keeps_its_name_with_further_seeds() -> None:
+    runs = {"as-it-is": {}, "strict": {THRESHOLD: 5}}
+    assert names(load(runs=runs)) == ["own", "own-strict"]
+    assert names(load(runs=runs, seeds=[0, 1])) == [
+        "own", "own-as-it-is-seed-1", "own-strict", "own-strict-seed-1",
+    ]  # fmt: skip
+
+
 def test_a_run_is_a_configuration_wherever_one_is_named() -> None:
     grid = load(vary={THRESHOLD: [5, 40]}, seeds=[0, 1])
     for run in grid.runs:
@@ -70,7 +111,7 @@ def test_a_run_is_a_configuration_wherever_one_is_named() -> None:
     assert (grid.runs[3].seed, grid.runs[3].settings.distil.seed) == (1, 1)
     with pytest.raises(ConfigError, match=r"grid\.yaml has no run 'own-x'; its runs are own-max_"):
         load_config("grid.yaml:own-x")
-    with pytest.raises(ConfigError, match=r"cannot read the configuration none\.yaml"):
+    with pytest.raises(ConfigError, match=r"cannot read the grid none\.yaml"):
         load_config("none.yaml:own-x")
 
 
@@ -131,6 +172,14 @@ def test_other_values_have_other_names_that_folders_can_have() -> None:
         ({"seeds": [1], "vary": {"distil.seed": [2]}}, "seeds and distil.seed are given"),
         ({"sedes": [1]}, "sedes: unknown key; did you mean seeds"),
         ({"vary": {THRESHOLD: [5, 5.0]}}, "two runs are both own-max_wer_percent-5"),
+        (
+            {"runs": {"a": {THRESHOLD: 5}, "b": {THRESHOLD: 5.0, LAYERS: 2}}},
+            "the runs own-a and own-b have the same settings in effect; leave one of them out",
+        ),
+        (
+            {"runs": {"a": {}, "a-seed-1": {LAYERS: 1}}, "seeds": [0, 1]},
+            "two runs are both own-a-seed-1",
+        ),
         ({"vary": {THRESHOLD: [-1]}}, "run filter.max_wer_percent=-1: filter.max_wer_percent:"),
         (
             {"runs": {"a": {"distil.kl_weigh": 1}}},
@@ -151,5 +200,5 @@ def test_a_mistake_is_one_line_that_names_it(grid: dict[str, Any], told: str) ->
 
 
 def test_a_missing_grid_is_named_with_those_that_are_bundled() -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: .* bundled configuration: demo"):
+    with pytest.raises(ConfigError, match=r"the grid none\.yaml: .* bundled grid: demo$"):
         load_grid("none.yaml")

@@ -22,11 +22,11 @@ FAILED: Final = 1
 
 
 @contextmanager
-def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
+def failures_reported(config: Path, then: str = "") -> Iterator[None]:
     """Print each shard that failed inside with the command that repairs it; then exit status 1.
 
-    `until` is the last stage of a run, for the command that continues it. Damaged files that the
-    run has repaired are named in one line.
+    `then` is the command that goes on after that. Damaged files that the run has repaired are named
+    in one line.
     """
     with recorded_repairs() as mended:
         try:
@@ -34,7 +34,7 @@ def failures_reported(config: Path, until: str | None = None) -> Iterator[None]:
         except DistilleryError as error:
             if mended:
                 complain(f"damaged, and not all made again: {', '.join(mended)}")
-            if not print_failures(error, config, until):
+            if not print_failures(error, config, then):
                 raise
             raise typer.Exit(FAILED) from error
         if mended:
@@ -46,10 +46,20 @@ def report_damage(error: IntegrityError, config: Path | None) -> None:
     complain(str(error if config is None else with_command(config, error)))
 
 
-def print_failures(error: DistilleryError, config: Path, until: str | None) -> bool:
+def continuation(command: str, file: str | Path, until: str) -> str:
+    """The command that continues a run or a grid up to the stage `until`.
+
+    >>> continuation("run", "my run.yaml", "label"), continuation("grid", "demo", "evaluate")
+    ("distillery run 'my run.yaml' --until label", 'distillery grid demo')
+    """
+    words = "" if until == STAGE_NAMES[-1] else f" --until {until}"
+    return f"distillery {command} {shlex.quote(str(file))}{words}"
+
+
+def print_failures(error: DistilleryError, config: Path, then: str = "") -> bool:
     """Whether the error names shards that failed; each is printed, with what repairs it.
 
-    `until` is the last stage of the run, for the command that continues it; None: no such command.
+    `then` is the command that goes on after that; "": none is printed.
     """
     failures: Sequence[ShardFailed] = getattr(error, "failures", ())
     for failure in failures:
@@ -57,7 +67,6 @@ def print_failures(error: DistilleryError, config: Path, until: str | None) -> b
         complain(f"  again: {again_command(config, failure)}")
     if failures and (consequence := getattr(error, "consequence", None)):
         complain(consequence)
-    if failures and until is not None:
-        words = "" if until == STAGE_NAMES[-1] else f" --until {until}"
-        complain(f"  then: distillery run {shlex.quote(str(config))}{words}")
+    if failures and then:
+        complain(f"  then: {then}")
     return bool(failures)

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from configs.grid import short_name
+from configs.grid import setting_path
 from configs.grid_runs import config_name
 from flows.commands.terminal.render import Figures, Part, View
 from flows.commands.views.words import hours_text, percent_text
@@ -163,15 +163,18 @@ def _word(value: Any) -> str:
 
 
 def _header(setting: str) -> str:
-    r"""The last key of a setting, in lines.
+    r"""The keys of a setting inside its block, in lines, with the corpus that it is of.
 
-    >>> _header("filter.max_wer_percent")
-    'max_wer_\npercent'
+    >>> _header("filter.max_wer_percent"), _header("corpora.ami.filter.unit")
+    ('max_wer_\npercent', 'ami\nunit')
     """
-    words = short_name(setting).rpartition(".")[2] or setting
+    block, *keys = setting_path(setting)
+    if block == "corpora":
+        keys.remove("filter")
     return "\n".join(
         line.replace("_ ", "_")
-        for line in textwrap.wrap(words.replace("_", "_ "), _HEADER_CHARS, break_long_words=False)
+        for key in keys
+        for line in textwrap.wrap(key.replace("_", "_ "), _HEADER_CHARS, break_long_words=False)
     )
 
 

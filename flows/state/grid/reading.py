@@ -1,6 +1,8 @@
 """How far the runs of a grid are and what came out of them, from receipts and reports alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from configs.grid_runs import GridRun, LoadedGrid
@@ -10,27 +12,54 @@ from flows.state.grid.report import GridReport, GridRow, mean_of, report_on
 from flows.state.mending import Repairs
 from flows.state.models import find_report, find_student
 from flows.state.publication import HolesError, content_of, find_current, training_shards
+from flows.state.repair import with_command
 from flows.state.status import read_status
+from storage.errors import IntegrityError
+from storage.manifest import Manifest
+from storage.receipt import Receipt
 from storage.store import Store
 from tasks.distil.outlook import Outlook
+from tasks.evaluate.result import Report
 from tasks.stages import CORPUS_STAGES, STAGE_NAMES
 
 LAST_SHARED: Final = CORPUS_STAGES[CORPUS_STAGES.index("filter") - 1]
 """The last stage whose results are those of all runs."""
 
 
-def read_grid(grid: LoadedGrid, store: Store) -> GridReport:
-    """What is done of each run, and what came out of it; nothing is made."""
+def read_grid(grid: LoadedGrid, store: Store, *, mends: bool) -> GridReport:
+    """What is done of each run, and what came out of it; nothing is made.
+
+    With `mends`, a damaged record counts as not made from now on. Without, nothing is changed, and
+    `IntegrityError` has the command that repairs it.
+    """
     teacher: dict[str, float | None] = {}
-    rows = [_row(run, store, teacher) for run in grid.runs]
-    return report_on(grid, first_pending(grid.settings, store, LAST_SHARED), rows, teacher)
+    with _repair_named(grid.base):
+        shared = first_pending(grid.settings, store, LAST_SHARED, mends=mends)
+    rows = list[GridRow]()
+    for run in grid.runs:
+        with _repair_named(run.config):
+            read = partial(_row, run, store, teacher)
+            rows.append(Repairs(run.settings, store).reading(read) if mends else read())
+    return report_on(grid, shared, rows, teacher)
 
 
-def first_pending(settings: RunConfig, store: Store, until: str = STAGE_NAMES[-1]) -> str:
-    """The first stage up to `until` that is not done, or ""."""
-    return Repairs(settings, store).reading(
-        lambda: _first_pending(settings, store, corpus_states(settings, store), until)
-    )
+def first_pending(
+    settings: RunConfig, store: Store, until: str = STAGE_NAMES[-1], *, mends: bool = True
+) -> str:
+    """The first stage up to `until` that is not done, or ""; `mends` as in `read_grid`."""
+
+    def read() -> str:
+        return _first_pending(settings, store, corpus_states(settings, store), until)
+
+    return Repairs(settings, store).reading(read) if mends else read()
+
+
+@contextmanager
+def _repair_named(config: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise with_command(config, error) from error
 
 
 def _first_pending(
@@ -50,24 +79,19 @@ def _row(run: GridRun, store: Store, teacher: dict[str, float | None]) -> GridRo
     """The row of a run; adds the WER of the teacher by corpus to `teacher`."""
     settings = run.settings
     states = corpus_states(settings, store)
-    pending = Repairs(settings, store).reading(
-        lambda: _first_pending(settings, store, states, STAGE_NAMES[-1])
-    )
+    pending = _first_pending(settings, store, states, STAGE_NAMES[-1])
+    published = find_current(settings, store, states)
     found: dict[str, Any] = {
         "num_steps": None if settings.distil.num_epochs else settings.distil.num_steps,
-        **_kept(settings, states),
+        **_kept(settings, states, is_published=published is not None),
     }
-    published = find_current(settings, store, states)
-    try:
-        student = find_student(settings, store, states, published) if published else None
-    except HolesError:
-        student = None
+    student, report = _results(settings, store, states, published)
     if published is not None:
         found["manifest"] = f"{published.name}/{published.number}"
     if student is not None:
         found["best_step"] = student.recorded.get("best_step")
         found["student"] = student.output.path.rpartition("/")[0]
-    if not pending and (report := find_report(settings, store, states, published)) is not None:
+    if report is not None:
         by_corpus = {name: rates.get("student") for name, rates in report.by_corpus.items()}
         teacher.update({name: rates.get("teacher") for name, rates in report.by_corpus.items()})
         found |= {
@@ -88,14 +112,28 @@ def _row(run: GridRun, store: Store, teacher: dict[str, float | None]) -> GridRo
     )
 
 
-def _kept(settings: RunConfig, states: Sequence[CorpusState]) -> dict[str, Any]:
-    """What the filter keeps, once it has decided on all training speech."""
+def _results(
+    settings: RunConfig, store: Store, states: Sequence[CorpusState], published: Manifest | None
+) -> tuple[Receipt | None, Report | None]:
+    """The student of a manifest and the report on it, though training shards may be missing."""
+    student = None
+    try:
+        student = find_student(settings, store, states, published) if published else None
+        return student, find_report(settings, store, states, published)
+    except HolesError:  # held-out speech is missing
+        return student, None
+
+
+def _kept(
+    settings: RunConfig, states: Sequence[CorpusState], *, is_published: bool
+) -> dict[str, Any]:
+    """What the filter keeps, once it has decided on all training speech or the rest is missing."""
     by_state = training_shards(states)
     content = content_of(settings, by_state)
-    if content.missing_shards or not content.entries:
+    if not content.entries or (content.missing_shards and not is_published):
         return {}
     hours = sum(entry.hours for entry in content.entries)
-    shards = [shard for found in by_state.values() for shard in found]
+    shards = [shard for found in by_state.values() for shard in found if shard.is_complete]
     labelled_hours = sum(shard.receipts["label"].hours for shard in shards)
     return {
         "hours": hours,

@@ -18,9 +18,10 @@ class GridRow(Record):
 
     `label` is its name in the file of the grid, "" where all combinations are run, and `values` are
     those of the settings in which the runs differ. `pending` is the first stage that is not done,
-    "" for none; what depends on it is None. Rates are in percent: `kept_percent` of the labelled
-    hours, `wer_percent` of the student, as the mean over evaluated corpora, and
-    `pooled_wer_percent` over all words of all of them.
+    "" for none; with `publish.allow_missing_shards` there may be results all the same. What there
+    is not is None. Rates are in percent: `kept_percent` of the labelled hours, `wer_percent` of the
+    student, as the mean over evaluated corpora, and `pooled_wer_percent` over all words of all of
+    them.
     """
 
     name: str
@@ -197,11 +198,9 @@ def _papers(grid: LoadedGrid, groups: Sequence[GridGroup]) -> Iterator[PaperComp
 def _differs_only_in(
     table: PaperTable, values: Mapping[str, Any], reference: Mapping[str, Any]
 ) -> bool:
-    return all(
-        value == reference[setting]
-        for setting, value in values.items()
-        if setting not in table.varies
-    )
+    differing = {setting for setting, value in values.items() if value != reference[setting]}
+    beside = {one for one, needed_by in table.beside.items() if needed_by in differing}
+    return differing <= {*table.varies, *beside}
 
 
 def mean_of(rates: Iterable[float | None]) -> float | None:

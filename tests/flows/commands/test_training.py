@@ -21,6 +21,13 @@ def test_a_student_that_is_not_trained_has_no_curves(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_the_command_before_a_training_can_be_pasted(tmp_path: Path) -> None:
+    run = tiny(tmp_path)
+    run.config.rename(tmp_path / "my run.yaml")
+    told = run.distillery("train", "my run.yaml", expect=1).stderr
+    assert "first: distillery run 'my run.yaml' --until publish" in told
+
+
 def test_a_run_leaves_its_curves_in_the_ui(finished: Run) -> None:
     wanted = {"key": {"any_": ["tiny-training"]}}
     found = SHARED.started().all("artifacts", artifacts=wanted)

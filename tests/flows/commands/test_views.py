@@ -479,6 +479,16 @@ def test_an_evaluation_of_several_splits_has_a_row_for_each_and_for_their_mean()
     assert ("mean WER % of 16 splits", "10.00", "-", "") in table.rows
 
 
+def test_settings_of_several_corpora_have_columns_of_their_own() -> None:
+    vary = {f"corpora.{name}.filter.max_wer_percent": [5, 20] for name in ("ami", "librispeech")}
+    weights = {f"distil.corpus_weights.{name}": [2] for name in ("ami", "librispeech")}
+    nested = {f"filter.{name}.max_repeats": [3] for name in ("hallucination", "without_reference")}
+    runs, *_ = grid_view(grid_of("corpora", {"vary": {**vary, **weights, **nested}})).parts
+    assert isinstance(runs, Figures)
+    assert runs.columns[:2] == ("ami\nmax_wer_\npercent", "librispeech\nmax_wer_\npercent")
+    assert len(set(runs.columns)) == len(runs.columns)
+
+
 def test_the_catalogue_has_every_corpus_with_its_terms() -> None:
     text = " ".join(printed(PARTS["corpora"]).split())
     training, evaluation = text.partition("Evaluation only")[::2]

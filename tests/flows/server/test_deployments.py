@@ -85,6 +85,9 @@ def test_a_configuration_path_is_relative_to_the_folder_of_the_runs(tmp_path: Pa
     assert path_in(tmp_path, tmp_path / "configs" / "demo.yaml") == "configs/demo.yaml"
     assert path_in(tmp_path / "other", tmp_path / "demo.yaml") == str(tmp_path / "demo.yaml")
     assert path_in(tmp_path, Path("demo")) == "demo", "a bundled one has no place"
+    assert path_in(tmp_path, Path("demo:demo-strict")) == "demo:demo-strict"
+    run = Path("grids/own.yaml:own-strict")
+    assert path_in(tmp_path, tmp_path / run) == str(run)
 
 
 def test_downloads_are_limited_by_host() -> None:

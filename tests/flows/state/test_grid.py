@@ -89,6 +89,16 @@ def test_a_row_of_the_paper_has_the_runs_that_differ_from_the_base_in_nothing_el
     assert {line.setting for line in layers.lines if line.here is not None} == {"32/2"}
 
 
+def test_fewer_encoder_layers_are_trained_and_that_alone_is_no_row(tmp_path: Path) -> None:
+    trained = {"distil.freeze_encoder": False}
+    runs = {"base": {}, "small": {"distil.encoder_layers": 16, **trained}, "trained": trained}
+    grid = load(tmp_path, runs=runs)
+    [layers] = report(grid, {"demo": 1.0, "demo-small": 2.0, "demo-trained": 9.0}).paper
+    here = {line.setting: line.here for line in layers.lines if line.here is not None}
+    assert here == {"32/2": 1.0, "16/2": 2.0}
+    assert report(load(tmp_path, runs={"trained": trained}), {}).paper == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "rows"),
     [

@@ -72,4 +72,5 @@ def test_an_error_has_its_command_once() -> None:
     once = with_command("tiny.yaml", IntegrityError(f"{path} is damaged", path))
     assert str(once) == f"{path} is damaged; again: distillery repair tiny.yaml {path}"
     assert str(with_command("tiny.yaml", once)) == str(once)
+    assert str(with_command("other.yaml", once)) == str(once), "the first command is kept"
     assert once.path == path
