@@ -73,7 +73,10 @@ class Terminal:
         """Wait while the program runs; everything it writes is read, and its children are noted."""
         deadline_s = time.monotonic() + limit_s
         while not is_reached():
-            assert self.process.poll() is None, f"it ended before {what}: {self.end}"
+            if self.process.poll() is not None:
+                self._read()  # what it wrote before it ended
+                assert is_reached(), f"it ended before {what}: {self.end}"
+                return
             assert time.monotonic() < deadline_s, f"{what}: not within {limit_s:.0f} s"
             self._look()
 
