@@ -11,7 +11,7 @@ from configs.settings import Count, Fraction, Name, Positive, Settings
 from configs.stages import Teacher
 
 DEFAULT_WEIGHT: Final = 1.0
-"""How often the windows of a corpus are seen of which `corpus_weights` says nothing."""
+"""How often the windows of a corpus are seen that `corpus_weights` does not name."""
 
 Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 """Indices of layers, rising."""

@@ -39,7 +39,7 @@ class Grid(Settings):
     runs: Mapping[Name, Mapping[str, Any]] = {}
     """In place of `vary`: the name of each run and its settings."""
     seeds: tuple[int, ...] = ()
-    """Values of `distil.seed`, with each of which each run is made; none: the base's."""
+    """Each run is repeated with each of these values of `distil.seed`; none: the base's."""
 
     @model_validator(mode="after")
     def _one_way_to_name_runs(self) -> Self:

@@ -29,7 +29,7 @@ class ConfigError(ValueError):
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """A YAML loader that refuses duplicate keys, of which YAML silently keeps the last."""
+    """A YAML loader that refuses duplicate keys; YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[str] = set()

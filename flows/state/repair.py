@@ -113,7 +113,7 @@ def repair_command(config: str | Path, path: str) -> str:
 def with_command(config: str | Path, error: IntegrityError) -> IntegrityError:
     """The error with the command that recreates the damaged file, where it can be recreated.
 
-    One that has a command keeps it: whoever named it first knows best which configuration it is.
+    One that has a command already keeps it, because its configuration is known best where it arose.
     """
     if not is_stored(error.path) or _AGAIN in str(error):
         return error

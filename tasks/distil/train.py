@@ -73,8 +73,8 @@ def distil(
     last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once. A
     resumed training ends with the same weights as an uninterrupted one, bit by bit in float32 on
     the CPU. On SIGTERM a checkpoint is saved once the current update is done, before the signal
-    takes effect. With several `processes`, each of which calls this, the result is that of the
-    first, and the same for any number of them but for rounding. The teacher is frozen, and its
+    takes effect. With several `processes`, each calls this; the result is that of the first, and
+    the same for any number of them but for rounding. The teacher is frozen, and its
     decoder moved to the device.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does

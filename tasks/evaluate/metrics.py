@@ -78,7 +78,7 @@ def word_errors(table: pa.Table) -> WordErrors:
 
 
 def macro_average(wer_percents: Iterable[float | None]) -> float | None:
-    """The mean over sets, each of which counts the same, as in the paper (arXiv 2311.00430).
+    """The mean over sets, all with the same weight, as in the paper (arXiv 2311.00430).
 
     Sets without reference words, whose rate is None, are left out; None if no other is left.
     """

@@ -218,8 +218,8 @@ def _reproduction(facts: StudentFacts) -> Iterator[str]:
     manifest, receipt = facts.manifest, facts.receipt
     yield from ("", "## How to reproduce it", "")
     yield (
-        f"`distillery run CONFIG` with a configuration of the settings below, of which those of"
-        f" `distil` decide the training and the others the data, whose manifest is"
+        f"`distillery run CONFIG` with a configuration of the settings below. Those of `distil`"
+        f" decide the training, the others the data, whose manifest is"
         f" {markdown(manifest.name)} {manifest.number} with the digest"
         f" {markdown_code(manifest.digest)}. The SHA-256 of the weights for transformers is"
         f" {markdown_code(receipt.output.sha256)}; on another device the last bits can differ."

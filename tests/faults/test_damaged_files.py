@@ -159,7 +159,7 @@ def test_flipped_bits(finished: Finished, kind: str, tmp_path: Path, report: Rep
     report.seed = 21
     random = Random(f"{report.seed} {kind}")
     pattern, use = TOLD[kind]
-    if kind == "raw archive":  # of which shards do not use every byte
+    if kind == "raw archive":  # shards do not use every byte of it
         use = (*VERIFY, "--raw")
     for number in range(NUM_FLIPS):
         told_and_repaired(finished, pattern, use, tmp_path / str(number), random.random())

@@ -18,7 +18,7 @@ FILE = FileRef(path="distil/f/student/model.safetensors", sha256="a" * 64, size_
 
 
 def student_of(store: Store, splits: list[str], **distil: Any) -> CurrentStudent:
-    """A student of 600 and 400 windows of two corpora, of which the store has nothing."""
+    """A student of 600 and 400 windows of two corpora; the store has neither."""
     config = RunConfig.model_validate(
         {
             "root": store.root,

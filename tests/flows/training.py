@@ -27,7 +27,7 @@ _MAX_PAUSE_S: Final = 0.4
 
 @dataclass(frozen=True)
 class Kill:
-    """A training that was killed some time after `step`, of which it had reported."""
+    """A training that was killed some time after it had reported `step`."""
 
     resumed_after: int
     step: int
