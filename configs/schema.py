@@ -17,11 +17,11 @@ from configs.corpora import (
     Synthetic,
 )
 from configs.distil import Distil
+from configs.evaluate import Evaluate, EvaluatedModel, LongForm, Noise
 from configs.filter import Contamination, Filter, Hallucination, Takedown, WithoutReference
 from configs.runtime import Runtime
 from configs.settings import Name, Settings, holds_credentials, merged
 from configs.stages import (
-    Evaluate,
     Label,
     Normalise,
     Plan,
@@ -37,12 +37,15 @@ __all__ = [
     "CorpusSettings",
     "Distil",
     "Evaluate",
+    "EvaluatedModel",
     "Filter",
     "Hallucination",
     "Label",
     "LocalCorpus",
     "LocalLicence",
     "LocalSplit",
+    "LongForm",
+    "Noise",
     "Normalise",
     "Plan",
     "Publish",

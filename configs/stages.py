@@ -167,14 +167,3 @@ class Publish(Settings):
     """Name of the manifest; numbers are assigned under it."""
     allow_missing_shards: bool = False
     """Publish although some planned shards are incomplete; the manifest lists them."""
-
-
-class Evaluate(Settings):
-    """The held-out speech on which teacher and student are compared."""
-
-    split_role: Literal["validation", "test"] = "test"
-    """Which splits to evaluate on."""
-    limit_hours: Positive | None = None
-    """Approximate hours of each corpus to evaluate on, in whole shards; null: all."""
-    num_timing_rounds: Count = 3
-    """How often the speed of both models is measured; the median is reported."""

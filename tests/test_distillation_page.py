@@ -10,7 +10,7 @@ from configs.distil import Distil
 from configs.grid_runs import load_grid
 from configs.load import load_config
 from configs.runtime import Runtime
-from configs.stages import Evaluate
+from configs.evaluate import Evaluate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "distillation.md").read_text()

@@ -8,6 +8,17 @@ from storage.receipt import Receipt
 from storage.record import Record
 from storage.store import Store
 from tasks.evaluate.coverage import Coverage
+from tasks.evaluate.findings import (
+    Average,
+    Claim,
+    Comparison,
+    ModelFacts,
+    NonSpeech,
+    Robustness,
+    SetResult,
+    SpeculativeResult,
+    SpeedResult,
+)
 from tasks.evaluate.metrics import ModelResult
 
 Measured = Mapping[str, Sequence[Receipt]]
@@ -45,6 +56,15 @@ class Report(Record):
     coverage: Coverage
     coverage_by_corpus: Mapping[str, Coverage]
     student_folder: str
+    models: tuple[ModelFacts, ...] = ()
+    sets: tuple[SetResult, ...] = ()
+    averages: tuple[Average, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    robustness: tuple[Robustness, ...] = ()
+    speed: tuple[SpeedResult, ...] = ()
+    speculative: tuple[SpeculativeResult, ...] = ()
+    non_speech: tuple[NonSpeech, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 def report_path(
