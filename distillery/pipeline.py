@@ -54,7 +54,8 @@ def run(
     from flows.commands.terminal.screen import on_screen
     from flows.local_run import run_locally
     from flows.server.credentials import load_run
-    from flows.state.models import find_report, find_student
+    from flows.state.evaluation.current_report import find_report
+    from flows.state.models import find_student
     from flows.state.publication import find_current
     from storage.store import Store
     from tasks.stages import STAGE_NAMES, stage_named

@@ -17,17 +17,17 @@ from flows.dispatch.progress import TrainingBars, progress
 from flows.dispatch.runs import Runs
 from flows.server.credentials import load_run
 from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.evaluation.current_report import find_report, trained_on
+from flows.state.evaluation.measurements import (
+    Measurement,
+    evaluation_coverage,
+    measured,
+    measurements,
+)
 from flows.state.frontier import Frontier, Unit
 from flows.state.keep_rate import remarks
 from flows.state.models import (
-    STUDENT,
-    TEACHER,
-    Measurement,
-    by_corpus,
-    evaluation_coverage,
-    find_report,
     find_student,
-    measurements,
     student_receipt_path,
     validation_audio,
 )
@@ -38,6 +38,7 @@ from storage.errors import IntegrityError
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.distil.outlook import Outlook
+from tasks.evaluate.result import Evaluation
 from tasks.run import ShardFailed, distil_task, report_task, with_policy
 from tasks.stages import CORPUS_STAGES, stage_named
 
@@ -149,7 +150,7 @@ def distil(config: str) -> str:
 @flow(name="evaluate", flow_run_name="evaluate")
 @_repairable
 def evaluate(config: str) -> int:
-    """Measure teacher and student on held-out speech; returns how many shards were pending.
+    """Measure all models on held-out speech; returns how many shards were pending.
 
     Raises `HolesError` when there is no student of the current manifest, `ShardsFailed` when a
     shard could not be measured.
@@ -159,22 +160,22 @@ def evaluate(config: str) -> int:
     states = corpus_states(settings, store)
     published = find_current(settings, store, states)
     student = find_student(settings, store, states, published) if published else None
-    if student is None:
+    if student is None or published is None:
         raise HolesError("not evaluated: no student is trained on the shards as they are now")
     found = measurements(settings, store, states, student)
     pending = [one for one in found if one.receipt is None]
     if not pending and find_report(settings, store, states, published) is not None:
         return 0
-    for model in (TEACHER, STUDENT):
-        _make(config, settings, _units(one for one in pending if one.model == model))
+    _make(config, settings, _units(pending))
     found = measurements(settings, store, states, student)
-    with_policy(report_task, settings.runtime, is_shard=False)(
-        settings,
-        (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
-        evaluation_coverage(settings, states, found),
-        [one.audio for one in found if one.model == TEACHER],
-        student,
+    evaluation = Evaluation(
+        models=tuple({one.model.name: one.model for one in found}.values()),
+        measured=tuple(measured(found)),
+        audio=tuple({one.audio.path: (one.set, one.audio) for one in found}.values()),
+        coverage=evaluation_coverage(settings, states, found),
+        trained_on=tuple(trained_on(published)),
     )
+    with_policy(report_task, settings.runtime, is_shard=False)(settings, evaluation)
     return len(pending)
 
 

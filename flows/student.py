@@ -7,15 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from configs.evaluate import STUDENT, TEACHER
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.evaluation.current_report import find_report
+from flows.state.evaluation.measurements import by_corpus, measurements
 from flows.state.models import (
-    STUDENT,
-    TEACHER,
-    by_corpus,
-    find_report,
     find_student,
-    measurements,
     validation_audio,
 )
 from flows.state.publication import HolesError, find_current
@@ -102,9 +100,7 @@ def speech_to_compare_on(student: CurrentStudent) -> list[tuple[str, FileRef]]:
             "there is neither validation nor test speech, on which the converted student would be"
             " compared with the original; convert what `--format hf` writes yourself"
         ) from error
-    return [
-        (f"{one.key.corpus}/{one.key.split}", one.audio) for one in shards if one.model == TEACHER
-    ]
+    return list({one.audio.path: (one.set, one.audio) for one in shards}.values())
 
 
 def _report(student: CurrentStudent) -> Report | None:

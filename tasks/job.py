@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 
 from configs.schema import RunConfig
 from storage.outcome import Outcomes
-from storage.receipt import FileRef, Receipt
+from storage.receipt import FileRef
 from storage.stage import Place
 from storage.store import Store
 from tasks.corpora.base import Corpus
 from tasks.corpora.registry import corpus_of_run
+from tasks.evaluate.conditions import AS_IT_IS, Condition
+from tasks.evaluate.models import MeasuredModel
 
 BATCH_ROWS: Final = 64
 
@@ -24,16 +26,18 @@ class Job:
     """A shard of a stage that is ready to be made.
 
     `sources` are the digests that its receipt will name; `inputs` are upstream files by stage;
-    `row_group` is the shard's place in the file of the plan. `student` is the model to measure in
-    `evaluate`; None means the teacher. `evaluation_index` are the files that `filter` checks for
-    contamination.
+    `row_group` is the shard's place in the file of the plan. `model` is the one to measure in
+    `evaluate`, under a `condition`; `babble` is the speech that babble is mixed from.
+    `evaluation_index` are the files that `filter` checks for contamination.
     """
 
     place: Place
     sources: tuple[str, ...]
     inputs: Mapping[str, FileRef]
     row_group: int = 0
-    student: Receipt | None = None
+    model: MeasuredModel | None = None
+    condition: Condition = AS_IT_IS
+    babble: tuple[FileRef, ...] = ()
     evaluation_index: tuple[FileRef, ...] = ()
 
 

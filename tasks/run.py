@@ -6,7 +6,7 @@ persisted: a task that finds its receipt returns it, and a retried flow redoes o
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -32,8 +32,7 @@ from tasks.distil.progress.rows import OnRows, ignored
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
-from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.result import Measured
+from tasks.evaluate.result import Evaluation
 from tasks.job import Job
 from tasks.stage import Resource
 from tasks.stages import stage_named
@@ -213,21 +212,12 @@ def distil_task(
 
 
 @task(name="report", task_run_name="report {config.publish.name}")
-def report_task(
-    config: RunConfig,
-    measured: tuple[Measured, Measured],
-    coverage: Mapping[str, Coverage],
-    audio: Sequence[FileRef],
-    student: Receipt,
-) -> None:
-    """Summarise the results of teacher and student, and time them side by side."""
+def report_task(config: RunConfig, evaluation: Evaluation) -> None:
+    """Summarise what was measured, and measure speed with nothing else running."""
     from tasks.evaluate.report import make_report
-    from tasks.evaluate.stage import load_model
 
     device_pool(config.runtime.devices).close()  # nothing else may run during the timing
-    store = Store(config.root, config.runtime.scratch)
-    models = (load_model(config, store, None), load_model(config, store, student))
-    make_report(config, store, models, measured, coverage, audio, student)
+    make_report(config, Store(config.root, config.runtime.scratch), evaluation)
 
 
 def with_policy(policed: Task[P, R], runtime: Runtime, *, is_shard: bool = True) -> Task[P, R]:

@@ -12,6 +12,9 @@ from storage.fingerprint import Hashable, fingerprint
 from tasks.corpora.base import Corpus, Role
 from tasks.distil.stage import DISTIL, distil_parameters
 from tasks.download.stage import DOWNLOAD
+from tasks.evaluate.conditions import AS_IT_IS, Condition
+from tasks.evaluate.identity import condition_parameters
+from tasks.evaluate.models import MeasuredModel
 from tasks.evaluate.stage import EVALUATE
 from tasks.filter.stage import FILTER
 from tasks.index.stage import INDEX
@@ -113,7 +116,9 @@ def student_fingerprint(
     )
 
 
-def evaluation_fingerprint(config: RunConfig, corpus: Corpus, model_identity: str) -> str:
+def evaluation_fingerprint(
+    config: RunConfig, corpus: Corpus, model: MeasuredModel, condition: Condition = AS_IT_IS
+) -> str:
     """What decides the transcripts of a model on a corpus's evaluation splits."""
     context = StageContext(config=config, corpus=corpus)
     return fingerprint(
@@ -122,7 +127,8 @@ def evaluation_fingerprint(config: RunConfig, corpus: Corpus, model_identity: st
         corpus=corpus.name,
         parameters={
             **EVALUATE.identity(EVALUATE.parameters(context)),
-            "model": model_identity,
+            **condition_parameters(config, condition),
+            "model": model.identity,
         },
         upstream=[fingerprints(config, corpus)["normalise"]],
     )

@@ -39,8 +39,8 @@ from flows.dispatch.tables import (
     status_rows,
 )
 from flows.state.corpus_state import corpus_states
+from flows.state.evaluation.current_report import find_report
 from flows.state.grid.report import GridReport
-from flows.state.models import find_report
 from flows.state.publication import find_current
 from flows.state.repair import Failed
 from flows.state.status import read_status

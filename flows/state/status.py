@@ -7,9 +7,12 @@ from pydantic import BaseModel, ConfigDict
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
-from flows.state.models import find_report, find_student, measurements
+from flows.state.evaluation.current_report import find_report
+from flows.state.evaluation.measurements import Measurement, measurements
+from flows.state.models import find_student
 from flows.state.publication import HolesError, content_of, find_current, training_shards
 from flows.state.windows import window_fill
+from storage.errors import UserError
 from storage.receipt import Receipt
 from storage.receipts import Failure, Split
 from storage.shard import ShardKey
@@ -138,19 +141,24 @@ def _models(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> I
         return
     try:
         found = measurements(config, store, states, student)
-    except HolesError:
+    except (HolesError, UserError):  # of held-out speech, or of the student of another run
         yield _summed("evaluate", "all", config.evaluate.split_role, [], 1, 0), []
         return
-    for model, corpus, split in sorted({(m.model, m.key.corpus, m.key.split) for m in found}):
-        of_split = [
-            m for m in found if (m.model, m.key.corpus, m.key.split) == (model, corpus, split)
-        ]
-        receipts = [one.receipt for one in of_split if one.receipt is not None]
-        failures = [one.failure for one in of_split if one.failure is not None]
-        line = _summed(
-            "evaluate", corpus, f"{split}:{model}", receipts, len(of_split), len(failures)
-        )
-        yield line, failures
+    lines: dict[tuple[str, str], list[Measurement]] = {}
+    for one in found:
+        what = f"{one.key.split}:{one.model.name}{_suffix(one)}"
+        lines.setdefault((one.key.corpus, what), []).append(one)
+    for (corpus, what), of_line in sorted(lines.items()):
+        receipts = [one.receipt for one in of_line if one.receipt is not None]
+        failures = [one.failure for one in of_line if one.failure is not None]
+        yield _summed("evaluate", corpus, what, receipts, len(of_line), len(failures)), failures
+
+
+def _suffix(one: Measurement) -> str:
+    """All ratios of a kind of noise together, since they would fill the screen."""
+    if one.condition.noise is not None:
+        return f":{one.condition.noise.kind}"
+    return f":{one.condition.algorithm}" if one.condition.algorithm else ""
 
 
 def _line(stage: str, corpus: str, split: str, wanted: Collection[ShardKey], found: Split) -> _Line:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
+from flows.state.evaluation.current_report import find_report
 from flows.state.keep_rate import remarks
-from flows.state.models import find_report
 from flows.state.publication import find_current
 from flows.state.status import Status, read_status
 from storage.errors import UserError

@@ -7,9 +7,9 @@ from typing import cast
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.evaluation.measurements import measurements
 from flows.state.models import (
     find_student,
-    measurements,
     student_receipt_path,
     validation_audio,
 )

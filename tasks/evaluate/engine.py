@@ -1,25 +1,56 @@
-"""The engine that transcribes held-out speech, with a cache of what models encode alike."""
+"""The models of an evaluation, loaded, and the engines that transcribe held-out speech."""
 
 import functools
 from pathlib import Path
 from typing import Final
 
-from configs.schema import RunConfig
+from configs.schema import RunConfig, Teacher
 from storage.store import Store
+from tasks.evaluate.models import MeasuredModel
 from tasks.whisper.encoding.cache import FOLDER, EncoderCache
-from tasks.whisper.engines import whisper_engine
-from tasks.whisper.model import LoadedWhisper
+from tasks.whisper.engine import Engine
+from tasks.whisper.engines import require_whisper, whisper_engine
+from tasks.whisper.model import LoadedWhisper, load_whisper
 from tasks.whisper.whisper import WhisperEngine
 
 _MAX_ENGINES: Final = 2  # a teacher and a student
 
 
-def evaluation_engine(config: RunConfig, store: Store, model: LoadedWhisper) -> WhisperEngine:
-    """The engine over a model, cached so that shards share its buffers."""
+def load_model(config: RunConfig, store: Store, model: MeasuredModel) -> LoadedWhisper:
+    """A Whisper of an evaluation; the last two are kept loaded in the process.
+
+    Raises `IntegrityError` when a file of a student is not what its receipt says, `UserError` for
+    a model that is not a Whisper.
+    """
+    require_whisper(config.label)
+    return load_whisper(_source(config, store, model), config.label.dtype, config.runtime.device)
+
+
+def load_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Engine:
+    """The engine over a model of an evaluation, cached so that shards share its buffers.
+
+    Raises what `load_model` raises, and `UserError` for a CTC model that is not one.
+    """
+    if model.engine == "ctc":
+        from tasks.whisper.ctc import load_ctc
+
+        source = {"engine": "ctc", "teacher": _source(config, store, model)}
+        return load_ctc(config.label.model_copy(update=source), config.runtime.device)
+    loaded = load_model(config, store, model)
     batch_size = config.runtime.label_batch_size
-    if not shares_encodings(config, model):
-        return whisper_engine(model, batch_size)
-    return _sharing(model, batch_size, store.scratch_folder(), config.runtime.encoder_cache_gb)
+    if not (model.has_teachers_encoder and shares_encodings(config, loaded)):
+        return whisper_engine(loaded, batch_size)
+    return _sharing(loaded, batch_size, store.scratch_folder(), config.runtime.encoder_cache_gb)
+
+
+def _source(config: RunConfig, store: Store, model: MeasuredModel) -> Teacher:
+    if model.source is not None:
+        return model.source
+    if model.student is None:
+        raise ValueError(f"the model {model.name} has neither a source nor a receipt")
+    of_run = store if model.root is None else Store(model.root, config.runtime.scratch)
+    folder = of_run.local_folder((model.student.output, *model.student.beside))
+    return Teacher(path=str(folder))
 
 
 def shares_encodings(config: RunConfig, model: LoadedWhisper) -> bool:

@@ -1,10 +1,12 @@
 """The stored report on a teacher and its student; reading it needs no model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from configs.schema import RunConfig
 from storage.fingerprint import digest
-from storage.receipt import Receipt
+from storage.receipt import FileRef, Receipt
 from storage.record import Record
 from storage.store import Store
 from tasks.evaluate.coverage import Coverage
@@ -20,9 +22,44 @@ from tasks.evaluate.findings import (
     SpeedResult,
 )
 from tasks.evaluate.metrics import ModelResult
+from tasks.evaluate.models import MeasuredModel
 
-Measured = Mapping[str, Sequence[Receipt]]
-"""Receipts of evaluated shards, by corpus."""
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A shard that one model transcribed under one condition."""
+
+    model: str
+    condition: str
+    receipt: Receipt
+
+    @property
+    def set(self) -> str:
+        """`corpus/split`."""
+        return f"{self.receipt.key.corpus}/{self.receipt.key.split}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """All measurements of a run, and what a report on them needs besides.
+
+    `models` are the measured ones, teacher and student first; `audio` the normalised shards, each
+    with its set; `trained_on` the corpora that the student was trained on.
+    """
+
+    models: Sequence[MeasuredModel]
+    measured: Sequence[Measured]
+    audio: Sequence[tuple[str, FileRef]]
+    coverage: Mapping[str, Coverage]
+    trained_on: Sequence[str]
+
+    def model(self, name: str) -> MeasuredModel:
+        """The model of a name; raises `KeyError`."""
+        return {one.name: one for one in self.models}[name]
+
+    def path(self, config: RunConfig) -> str:
+        """Where the report on it is stored."""
+        return report_path(config, self.measured, self.coverage, self.trained_on)
 
 
 METRICS: Final = (
@@ -68,19 +105,23 @@ class Report(Record):
 
 
 def report_path(
-    name: str, teacher: Measured, student: Measured, coverage: Mapping[str, Coverage]
+    config: RunConfig,
+    measured: Sequence[Measured],
+    coverage: Mapping[str, Coverage],
+    trained_on: Sequence[str],
 ) -> str:
-    """The path of the report on exactly these measurements, with exactly these `METRICS`."""
+    """The path of the report on exactly these measurements, with exactly these `METRICS`.
+
+    `trained_on` are the corpora that the student was trained on.
+    """
     outputs = [
-        [
-            [receipt.fingerprint, receipt.output.sha256]
-            for receipts in measured.values()
-            for receipt in receipts
-        ]
-        for measured in (teacher, student)
+        [one.model, one.condition, one.receipt.fingerprint, one.receipt.output.sha256]
+        for one in measured
     ]
     covered = {corpus: one.model_dump() for corpus, one in coverage.items()}
-    return f"reports/{name}/{digest([METRICS, outputs, covered])[:16]}.json"
+    settings = config.evaluate.model_dump(mode="json")
+    content = digest([METRICS, outputs, covered, settings, sorted(trained_on)])
+    return f"reports/{config.publish.name}/{content[:16]}.json"
 
 
 def load_report(store: Store, path: str) -> Report | None:

@@ -37,7 +37,7 @@ def teacher_identity(settings: Teacher) -> str:
         return f"{settings.hub}@{settings.revision}"
     digest = hashlib.sha256()
     for file in model_files(folder):
-        digest.update(f"{file.name} {_sha256(file)}\n".encode())
+        digest.update(f"{file.name} {file_sha256(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -59,7 +59,8 @@ def model_files(folder: Path) -> list[Path]:
     return sorted([*metadata, *weights])
 
 
-def _sha256(file: Path) -> str:
+def file_sha256(file: Path) -> str:
+    """The SHA-256 of a file, from memory while its size and modification time stay the same."""
     stat = file.stat()
     return _sha256_of_version(str(file.resolve()), stat.st_size, stat.st_mtime_ns)
 

@@ -12,6 +12,8 @@ from configs.load import load_config
 from configs.schema import Contamination, RunConfig
 from tasks.corpora.registry import corpus_of_run
 from tasks.distil.stage import DISTIL, distil_parameters
+from tasks.evaluate.conditions import AS_IT_IS, AddedNoise, Condition
+from tasks.evaluate.models import MeasuredModel
 from tasks.stage import Stage, StageContext
 from tasks.stages import (
     STAGES,
@@ -23,6 +25,7 @@ from tasks.stages import (
 
 ROOT = Path(__file__).parents[2]
 CORPUS = "librispeech"
+MODEL = MeasuredModel(name="teacher", identity="model")
 
 GOLDEN = {
     "tiny": {
@@ -33,7 +36,7 @@ GOLDEN = {
         "index": "f20cc66f4eeecd4c",
         "filter": "9c75b667b99e7a6a",
         "distil": "ac185ff2042fcbb5",
-        "evaluate": "b362d7f1944662e9",
+        "evaluate": "1492f6410631f469",
     },
     "demo": {
         "plan": "bd834aade28e4e89",
@@ -43,7 +46,7 @@ GOLDEN = {
         "index": "5ccfac9071922400",
         "filter": "a8673fe8dc899a40",
         "distil": "33a90bc7dd6eef45",
-        "evaluate": "571e8f773b06591c",
+        "evaluate": "b866e1ebf9184fec",
     },
 }
 """Configuration to what `all_fingerprints` gives for LibriSpeech."""
@@ -83,7 +86,7 @@ def all_fingerprints(config: RunConfig) -> dict[str, str]:
     return {
         **fingerprints(config, corpus, "0" * 64),
         "distil": student_fingerprint(config, "0" * 64, ["1" * 64]),
-        "evaluate": evaluation_fingerprint(config, corpus, "model"),
+        "evaluate": evaluation_fingerprint(config, corpus, MODEL),
     }
 
 
@@ -238,3 +241,59 @@ def test_a_default_that_changes_after_its_version_changes_the_fingerprint() -> N
     later = StageContext(config=config.model_copy(update={"label": other}), corpus=context.corpus)
     assert "max_compression_ratio" not in label.identity(label.parameters(context))
     assert label.identity(label.parameters(later))["max_compression_ratio"] == 3.0
+
+
+def condition_fingerprint(condition: Condition, **evaluate: Any) -> str:
+    settings = configuration("tiny").evaluate
+    config = configuration("tiny").model_copy(
+        update={"evaluate": type(settings).model_validate({**settings.model_dump(), **evaluate})}
+    )
+    return evaluation_fingerprint(config, corpus_of_run(config, CORPUS), MODEL, condition)
+
+
+def test_each_condition_has_a_fingerprint_of_its_own() -> None:
+    noisy = [
+        Condition(noise=AddedNoise(kind=kind, snr_db=snr_db))
+        for kind in ("white", "babble")
+        for snr_db in (10, 0)
+    ]
+    long = [Condition(algorithm="chunked"), Condition(algorithm="sequential")]
+    found = {condition_fingerprint(one) for one in (AS_IT_IS, *noisy, *long)}
+    assert len(found) == 7
+
+
+@pytest.mark.parametrize(
+    ("condition", "settings"),
+    [
+        (Condition(algorithm="chunked"), {"long_form": {"chunk_s": 10.0}}),
+        (Condition(algorithm="chunked"), {"long_form": {"stride_s": 1.0}}),
+        (Condition(algorithm="sequential"), {"long_form": {"join": False}}),
+        (Condition(noise=AddedNoise(kind="white", snr_db=10)), {"noise": {"seed": 1}}),
+        (Condition(noise=AddedNoise(kind="white", snr_db=10)), {"noise": {"num_utterances": 3}}),
+        (
+            Condition(noise=AddedNoise(kind="babble", snr_db=10)),
+            {"noise": {"num_babble_speakers": 8}},
+        ),
+    ],
+)
+def test_settings_of_a_condition_change_its_fingerprint_alone(
+    condition: Condition, settings: dict[str, Any]
+) -> None:
+    assert condition_fingerprint(condition, **settings) != condition_fingerprint(condition)
+    assert condition_fingerprint(AS_IT_IS, **settings) == condition_fingerprint(AS_IT_IS)
+
+
+def test_the_chunk_length_does_not_matter_to_what_is_not_cut_into_chunks() -> None:
+    sequential = Condition(algorithm="sequential")
+    changed_chunks = condition_fingerprint(sequential, long_form={"chunk_s": 10.0})
+    assert changed_chunks == condition_fingerprint(sequential)
+
+
+def test_changed_noise_recordings_are_another_noise(tmp_path: Path) -> None:
+    (tmp_path / "rain.wav").write_bytes(b"drops")
+    condition = Condition(noise=AddedNoise(kind="rain", snr_db=0))
+    settings = {"noise": {"folders": {"rain": str(tmp_path)}}}
+    before = condition_fingerprint(condition, **settings)
+    assert condition_fingerprint(condition, **settings) == before
+    (tmp_path / "rain.wav").write_bytes(b"more drops")
+    assert condition_fingerprint(condition, **settings) != before

@@ -8,9 +8,10 @@ from typing import Any, Final
 from configs.grid_runs import GridRun, LoadedGrid
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState, corpus_states
+from flows.state.evaluation.current_report import find_report
 from flows.state.grid.report import GridReport, GridRow, mean_of, report_on
 from flows.state.mending import Repairs
-from flows.state.models import find_report, find_student
+from flows.state.models import find_student
 from flows.state.publication import HolesError, content_of, find_current, training_shards
 from flows.state.repair import with_command
 from flows.state.status import read_status

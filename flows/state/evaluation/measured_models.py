@@ -1,0 +1,53 @@
+"""The models of an evaluation: teacher, student, and those that the settings name."""
+
+from collections.abc import Iterator
+
+from configs.evaluate import TEACHER, EvaluatedModel
+from configs.load import load_config
+from configs.schema import RunConfig
+from flows.state.corpus_state import corpus_states
+from flows.state.models import find_student
+from flows.state.publication import find_current
+from storage.errors import UserError
+from storage.receipt import Receipt
+from storage.store import Store
+from tasks.evaluate.models import MeasuredModel, student_model
+from tasks.whisper.identity import teacher_identity
+
+
+def measured_models(config: RunConfig, student: Receipt) -> Iterator[MeasuredModel]:
+    """The teacher, the student and the further models of `evaluate.models`, in this order.
+
+    Raises `UserError` for the folder of a model that does not exist, and for another run whose
+    student is not trained.
+    """
+    teacher = config.label.teacher
+    yield MeasuredModel(name=TEACHER, identity=teacher_identity(teacher), source=teacher)
+    yield student_model(student)
+    for name, one in config.evaluate.models.items():
+        yield _further(name, one)
+
+
+def _further(name: str, settings: EvaluatedModel) -> MeasuredModel:
+    if settings.run is not None:
+        return _of_run(name, settings.run)
+    return MeasuredModel(
+        name=name,
+        identity=teacher_identity(settings.source),
+        engine=settings.engine,
+        source=settings.source,
+    )
+
+
+def _of_run(name: str, path: str) -> MeasuredModel:
+    config = load_config(path)
+    store = Store(config.root, config.runtime.scratch)
+    states = corpus_states(config, store)
+    published = find_current(config, store, states)
+    student = find_student(config, store, states, published) if published else None
+    if student is None:
+        raise UserError(
+            f"evaluate.models.{name} is the student of {path}, which is not trained on the shards"
+            f" as they are now; run `distillery run {path}` first"
+        )
+    return student_model(student, name=name, root=config.root)
