@@ -42,10 +42,8 @@ class EvaluatedModel(Settings):
         return self
 
     @property
-    def source(self) -> Teacher | None:
-        """The folder or Hub id; None for the student of a run."""
-        if self.run is not None:
-            return None
+    def source(self) -> Teacher:
+        """The folder or Hub id; raises `ValueError` for the student of a run, which has none."""
         return Teacher(path=self.path, hub=self.hub, revision=self.revision)
 
 

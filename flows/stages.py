@@ -17,11 +17,9 @@ from flows.dispatch.progress import TrainingBars, progress
 from flows.dispatch.runs import Runs
 from flows.server.credentials import load_run
 from flows.state.corpus_state import CorpusState, corpus_states
-from flows.state.evaluation.current_report import find_report, trained_on
+from flows.state.evaluation.current_report import evaluation_of, find_report, trained_on
 from flows.state.evaluation.measurements import (
     Measurement,
-    evaluation_coverage,
-    measured,
     measurements,
 )
 from flows.state.frontier import Frontier, Unit
@@ -38,7 +36,6 @@ from storage.errors import IntegrityError
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.distil.outlook import Outlook
-from tasks.evaluate.result import Evaluation
 from tasks.run import ShardFailed, distil_task, report_task, with_policy
 from tasks.stages import CORPUS_STAGES, stage_named
 
@@ -168,13 +165,7 @@ def evaluate(config: str) -> int:
         return 0
     _make(config, settings, _units(pending))
     found = measurements(settings, store, states, student)
-    evaluation = Evaluation(
-        models=tuple({one.model.name: one.model for one in found}.values()),
-        measured=tuple(measured(found)),
-        audio=tuple({one.audio.path: (one.set, one.audio) for one in found}.values()),
-        coverage=evaluation_coverage(settings, states, found),
-        trained_on=tuple(trained_on(published)),
-    )
+    evaluation = evaluation_of(settings, states, found, trained_on(published))
     with_policy(report_task, settings.runtime, is_shard=False)(settings, evaluation)
     return len(pending)
 

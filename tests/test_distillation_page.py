@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from configs.distil import Distil
+from configs.evaluate import Evaluate
 from configs.grid_runs import load_grid
 from configs.load import load_config
 from configs.runtime import Runtime
-from configs.evaluate import Evaluate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "distillation.md").read_text()

@@ -1,21 +1,17 @@
 """Preflight checks of a run: keys, storage, disk, device, teacher, server, sources."""
 
 import importlib.util
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-import httpx
-from huggingface_hub import hf_hub_url, try_to_load_from_cache
-
-from configs.schema import RunConfig, Teacher
+from configs.schema import RunConfig
 from flows.doctor.check import Check, guarded, problem
-from flows.doctor.sources import TIMEOUT_S, source_checks
+from flows.doctor.models import evaluation_checks, teacher_checks
+from flows.doctor.sources import source_checks
 from flows.server.credentials import use_credentials
 from flows.state.corpus_state import CorpusState
 from flows.state.estimate import estimate
@@ -24,9 +20,7 @@ from storage.store import Store
 from tasks.corpora.registry import refuse_unlicensed
 from tasks.corpora.synthetic import SYNTHETIC_CORPORA
 from tasks.distil.progress.choice import chosen_trackers
-from tasks.download.hub import auth_headers
 from tasks.stages import STAGE_NAMES
-from tasks.whisper.identity import model_files
 
 _NUM_AT_ONCE: Final = 8
 
@@ -50,7 +44,8 @@ def examine(config: RunConfig, path: str) -> list[Check]:
         ("disk", lambda: _disk(config, store)),
         ("scratch", lambda: _scratch(store)),
         ("device", lambda: _device(config)),
-        ("teacher", lambda: _teacher(config)),
+        ("teacher", lambda: teacher_checks(config)),
+        ("evaluate", lambda: evaluation_checks(config)),
         ("trackers", lambda: _trackers(config)),
         ("voices", lambda: _voices(config)),
         ("licence", lambda: _licence(config)),
@@ -66,7 +61,8 @@ def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-
     """Raise `ImpossibleRunError` if a run up to `until` is known to fail.
 
     Without network access, this checks licences, sources that must be provided by hand, mirrors in
-    folders and, if something is to be labelled, the device, or trained, the trackers.
+    folders and, if something is to be labelled, the device, trained, the trackers, or evaluated,
+    the folders of further models and of noise.
     """
     named_checks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("licence", lambda: _licence(config)),
@@ -76,6 +72,8 @@ def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-
         named_checks.append(("device", lambda: _device(config)))
     if STAGE_NAMES.index(until) >= STAGE_NAMES.index("distil"):
         named_checks.append(("trackers", lambda: _trackers(config)))
+    if STAGE_NAMES.index(until) >= STAGE_NAMES.index("evaluate"):
+        named_checks.append(("evaluate", lambda: evaluation_checks(config, thorough=False)))
     checks = [check for named in named_checks for check in guarded(*named)]
     if problems := [
         f"{check.subject}: {check.found}{f'; {check.next_step}' if check.next_step else ''}"
@@ -148,63 +146,6 @@ def _device(config: RunConfig) -> Iterator[Check]:
         )
     else:
         yield Check(subject="device", state="ok", found="no GPU; the CPU is used")
-
-
-def _teacher(config: RunConfig) -> Iterator[Check]:
-    teacher = config.label.teacher
-    if (folder := teacher.folder) is not None:
-        model_files(folder)
-        yield Check(subject="teacher", state="ok", found=f"{teacher.path} contains a model")
-        yield from _language(config, folder / "generation_config.json")
-        return
-    name = f"{teacher.hub}@{teacher.revision}"
-    if (cached := _cached(teacher, "config.json")) is not None:
-        yield Check(subject="teacher", state="ok", found=f"{name} is in the local Hub cache")
-        yield from _language(config, cached.with_name("generation_config.json"))
-    else:
-        yield _on_hub(teacher, name)
-
-
-def _cached(teacher: Teacher, file: str) -> Path | None:
-    found = try_to_load_from_cache(str(teacher.hub), file, revision=teacher.revision)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _on_hub(teacher: Teacher, name: str) -> Check:
-    url = hf_hub_url(str(teacher.hub), "config.json", revision=teacher.revision)
-    alternative = "or copy the model to a folder and give its `path`"
-    try:
-        response = httpx.head(url, headers=auth_headers(), timeout=TIMEOUT_S, follow_redirects=True)
-    except httpx.HTTPError as error:
-        found = f"cannot reach the Hub for {name} ({type(error).__name__})"
-        next_step = f"check the network, {alternative}"
-        return Check(subject="teacher", state="problem", found=found, next_step=next_step)
-    if response.is_success:
-        return Check(subject="teacher", state="ok", found=f"{name} is on the Hub")
-    found = f"the Hub answers {response.status_code} for {name}"
-    next_step = f"check `hub`, `revision` and HF_TOKEN, {alternative}"
-    return Check(subject="teacher", state="problem", found=found, next_step=next_step)
-
-
-def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
-    """Whether the teacher has a token for the language, according to its generation settings."""
-    try:
-        values: Any = json.loads(generation.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{generation} is not JSON ({error}); copy the model again") from error
-    if not isinstance(values, dict) or not isinstance(values.get("lang_to_id") or {}, dict):
-        raise UserError(f"{generation} has no settings of a Whisper; copy the model again")
-    language, known = config.label.language, values.get("lang_to_id") or {}
-    if known and f"<|{language}|>" not in known:
-        found = f"the teacher does not support the language {language!r}"
-    elif not known and values.get("is_multilingual") is False and language != "en":
-        found = f"the teacher supports only English, and label.language is {language!r}"
-    else:
-        return
-    next_step = "change label.language, or use another teacher"
-    yield Check(subject="teacher", state="problem", found=found, next_step=next_step)
 
 
 def _trackers(config: RunConfig) -> Iterator[Check]:

@@ -14,6 +14,7 @@ class AddedNoise:
 
     kind: str
     snr_db: int
+    num_utterances: int | None = None  # at most so many of a shard; None: all
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

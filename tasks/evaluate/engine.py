@@ -37,10 +37,17 @@ def load_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Engine
         source = {"engine": "ctc", "teacher": _source(config, store, model)}
         return load_ctc(config.label.model_copy(update=source), config.runtime.device)
     loaded = load_model(config, store, model)
+    if model.has_teachers_encoder:
+        return evaluation_engine(config, store, loaded)
+    return whisper_engine(loaded, config.runtime.label_batch_size)
+
+
+def evaluation_engine(config: RunConfig, store: Store, model: LoadedWhisper) -> WhisperEngine:
+    """The engine over a model, with a cache of what others with its encoder encode alike."""
     batch_size = config.runtime.label_batch_size
-    if not (model.has_teachers_encoder and shares_encodings(config, loaded)):
-        return whisper_engine(loaded, batch_size)
-    return _sharing(loaded, batch_size, store.scratch_folder(), config.runtime.encoder_cache_gb)
+    if not shares_encodings(config, model):
+        return whisper_engine(model, batch_size)
+    return _sharing(model, batch_size, store.scratch_folder(), config.runtime.encoder_cache_gb)
 
 
 def _source(config: RunConfig, store: Store, model: MeasuredModel) -> Teacher:

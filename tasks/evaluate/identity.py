@@ -39,7 +39,7 @@ def _of_noise(settings: Noise, noise: AddedNoise) -> dict[str, Hashable]:
         "noise": noise.kind,
         "snr_db": noise.snr_db,
         "seed": settings.seed,
-        "num_utterances": settings.num_utterances,
+        "num_utterances": noise.num_utterances,
     }
     if noise.kind == "babble":
         found["num_babble_speakers"] = settings.num_babble_speakers

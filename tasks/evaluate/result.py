@@ -58,10 +58,28 @@ class Evaluation:
         return {one.name: one for one in self.models}[name]
 
     def path(self, config: RunConfig) -> str:
-        """Where the report on it is stored."""
-        return report_path(config, self.measured, self.coverage, self.trained_on)
+        """The path of the report on exactly these measurements, with exactly these `METRICS`."""
+        outputs = [
+            [one.model, one.condition, one.receipt.fingerprint, one.receipt.output.sha256]
+            for one in self.measured
+        ]
+        covered = {corpus: one.model_dump() for corpus, one in self.coverage.items()}
+        settings = config.evaluate.model_dump(mode="json")
+        content = digest([METRICS, outputs, covered, settings, sorted(self.trained_on)])
+        return f"reports/{config.publish.name}/{content[:16]}.json"
 
 
+_ROWS: Final = (
+    ModelFacts,
+    SetResult,
+    Average,
+    Comparison,
+    Robustness,
+    SpeedResult,
+    SpeculativeResult,
+    NonSpeech,
+    Claim,
+)
 METRICS: Final = (
     *ModelResult.model_fields,
     "relative_speed",
@@ -70,6 +88,7 @@ METRICS: Final = (
     "mean_wer_percent",
     "coverage",
     "coverage_by_corpus",
+    *(f"{row.__name__}.{name}" for row in _ROWS for name in row.model_fields),
 )
 """What a report contains. It is part of its path, so that a new metric makes a new report."""
 
@@ -102,26 +121,6 @@ class Report(Record):
     speculative: tuple[SpeculativeResult, ...] = ()
     non_speech: tuple[NonSpeech, ...] = ()
     claims: tuple[Claim, ...] = ()
-
-
-def report_path(
-    config: RunConfig,
-    measured: Sequence[Measured],
-    coverage: Mapping[str, Coverage],
-    trained_on: Sequence[str],
-) -> str:
-    """The path of the report on exactly these measurements, with exactly these `METRICS`.
-
-    `trained_on` are the corpora that the student was trained on.
-    """
-    outputs = [
-        [one.model, one.condition, one.receipt.fingerprint, one.receipt.output.sha256]
-        for one in measured
-    ]
-    covered = {corpus: one.model_dump() for corpus, one in coverage.items()}
-    settings = config.evaluate.model_dump(mode="json")
-    content = digest([METRICS, outputs, covered, settings, sorted(trained_on)])
-    return f"reports/{config.publish.name}/{content[:16]}.json"
 
 
 def load_report(store: Store, path: str) -> Report | None:

@@ -9,14 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from configs.evaluate import TEACHER
 from configs.schema import RunConfig
 from flows.commands.views.evaluate import report_view
 from flows.state.corpus_state import CorpusState, corpus_states
-from flows.state.models import (
-    STUDENT,
-    TEACHER,
+from flows.state.evaluation.current_report import evaluation_of
+from flows.state.evaluation.measurements import (
     Measurement,
-    by_corpus,
     evaluation_coverage,
     measurements,
 )
@@ -28,7 +27,6 @@ from tasks.download.raw import download
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.report import make_report
 from tasks.evaluate.result import Report
-from tasks.evaluate.stage import load_model
 from tasks.text.comparison import normaliser
 from tasks.work import run_job, run_plan
 
@@ -131,16 +129,8 @@ def measure(config: RunConfig, student: Receipt) -> list[Measurement]:
 def report(config: RunConfig, normalised: Mapping[str, Receipt], student: Receipt) -> Report:
     store = Store(config.root)
     found = measure(config, student)
-    models = load_model(config, store, None), load_model(config, store, student)
-    return make_report(
-        config,
-        store,
-        models,
-        (by_corpus(found, TEACHER), by_corpus(found, STUDENT)),
-        evaluation_coverage(config, corpus_states(config, store), found),
-        [one.audio for one in found if one.model == TEACHER],
-        student,
-    )
+    evaluation = evaluation_of(config, corpus_states(config, store), found, ["talks"])
+    return make_report(config, store, evaluation)
 
 
 def rows(config: RunConfig, file: FileRef) -> dict[str, dict[str, Any]]:
@@ -164,7 +154,7 @@ def test_the_limits_on_duration_are_those_of_training_speech(
 def test_a_long_test_utterance_is_transcribed_to_its_end(
     config: RunConfig, mirror: Path, report: Report, student: Receipt
 ) -> None:
-    (one,) = (found for found in measure(config, student) if found.model == TEACHER)
+    (one,) = (found for found in measure(config, student) if found.model.name == TEACHER)
     assert one.receipt is not None
     measured = rows(config, one.receipt.output)
     assert set(measured) == {"test-short", "test-long", "blip"}

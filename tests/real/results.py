@@ -9,15 +9,19 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import distillery
+from configs.evaluate import TEACHER
 from configs.load import load_config
 from configs.schema import Normalise, RunConfig, VoiceActivity
 from flows.state.corpus_state import CorpusState, corpus_states
-from flows.state.models import TEACHER, find_report, find_student, measurements
+from flows.state.evaluation.current_report import find_report
+from flows.state.evaluation.measurements import measurements
+from flows.state.models import find_student
 from flows.state.publication import find_current
 from storage.manifest import Manifest
 from storage.receipt import FileRef
 from storage.store import Store
 from tasks.audio import SAMPLE_RATE_HZ, Samples, decode_flac
+from tasks.evaluate.findings import CLEAN
 from tasks.evaluate.result import Report
 from tasks.normalise.segment import speech_segments
 from tasks.text.comparison import WordErrors, count_word_errors, normaliser
@@ -125,7 +129,7 @@ class Results:
                 hypothesis=row["hypothesis"],
             )
             for one in found
-            if one.model == TEACHER and one.receipt is not None
+            if one.model.name == TEACHER and one.condition.name == CLEAN and one.receipt is not None
             for audio in [self._audio(one.audio)]
             for row in self._rows(one.receipt.output)
         ]

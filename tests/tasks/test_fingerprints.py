@@ -269,7 +269,6 @@ def test_each_condition_has_a_fingerprint_of_its_own() -> None:
         (Condition(algorithm="chunked"), {"long_form": {"stride_s": 1.0}}),
         (Condition(algorithm="sequential"), {"long_form": {"join": False}}),
         (Condition(noise=AddedNoise(kind="white", snr_db=10)), {"noise": {"seed": 1}}),
-        (Condition(noise=AddedNoise(kind="white", snr_db=10)), {"noise": {"num_utterances": 3}}),
         (
             Condition(noise=AddedNoise(kind="babble", snr_db=10)),
             {"noise": {"num_babble_speakers": 8}},
@@ -281,6 +280,14 @@ def test_settings_of_a_condition_change_its_fingerprint_alone(
 ) -> None:
     assert condition_fingerprint(condition, **settings) != condition_fingerprint(condition)
     assert condition_fingerprint(AS_IT_IS, **settings) == condition_fingerprint(AS_IT_IS)
+
+
+def test_the_number_of_sampled_utterances_is_part_of_the_fingerprint() -> None:
+    found = {
+        condition_fingerprint(Condition(noise=AddedNoise(kind="white", snr_db=0, num_utterances=n)))
+        for n in (3, 4)
+    }
+    assert len(found) == 2
 
 
 def test_the_chunk_length_does_not_matter_to_what_is_not_cut_into_chunks() -> None:

@@ -13,7 +13,7 @@ from flows.state.evaluation.measurements import (
 from flows.state.models import find_student
 from storage.manifest import Manifest
 from storage.store import Store
-from tasks.evaluate.result import Report, load_report, report_path
+from tasks.evaluate.result import Evaluation, Report, load_report
 
 
 def find_report(
@@ -26,18 +26,24 @@ def find_report(
     found = measurements(config, store, states, student)
     if any(one.receipt is None for one in found):
         return None
-    return load_report(store, path_of_report(config, states, published, found))
+    evaluation = evaluation_of(config, states, found, trained_on(published))
+    return load_report(store, evaluation.path(config))
 
 
-def path_of_report(
+def evaluation_of(
     config: RunConfig,
     states: Sequence[CorpusState],
-    published: Manifest,
     found: Sequence[Measurement],
-) -> str:
-    """The path of the report on finished measurements."""
-    coverage = evaluation_coverage(config, states, found)
-    return report_path(config, measured(found), coverage, trained_on(published))
+    trained_on: Sequence[str],
+) -> Evaluation:
+    """Finished measurements as a report takes them; `trained_on` are corpora."""
+    return Evaluation(
+        models=tuple({one.model.name: one.model for one in found}.values()),
+        measured=tuple(measured(found)),
+        audio=tuple({one.audio.path: (one.set, one.audio) for one in found}.values()),
+        coverage=evaluation_coverage(config, states, found),
+        trained_on=tuple(trained_on),
+    )
 
 
 def trained_on(published: Manifest) -> list[str]:

@@ -31,12 +31,9 @@ def measured_models(config: RunConfig, student: Receipt) -> Iterator[MeasuredMod
 def _further(name: str, settings: EvaluatedModel) -> MeasuredModel:
     if settings.run is not None:
         return _of_run(name, settings.run)
-    return MeasuredModel(
-        name=name,
-        identity=teacher_identity(settings.source),
-        engine=settings.engine,
-        source=settings.source,
-    )
+    source = settings.source
+    identity = teacher_identity(source)
+    return MeasuredModel(name=name, identity=identity, engine=settings.engine, source=source)
 
 
 def _of_run(name: str, path: str) -> MeasuredModel:

@@ -1,7 +1,9 @@
 """The shards of held-out speech that are to be measured, for each model and condition."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from configs.evaluate import TEACHER
@@ -104,21 +106,31 @@ def _jobs(
     babble: tuple[FileRef, ...] = ()
     if condition.noise is not None and condition.noise.kind == "babble":
         babble = babble_files(shards)
+    num_shards = Counter(shard.key.split for shard in shards[state.name])
     for shard in shards[state.name]:
         audio = _audio(shard)
+        here = _shared(config, condition, num_shards[shard.key.split])
         yield Job(
             place=Place(
                 stage="evaluate",
-                fingerprint=evaluation_fingerprint(config, state.corpus, model, condition),
+                fingerprint=evaluation_fingerprint(config, state.corpus, model, here),
                 key=shard.key,
                 model=above if condition.name == CLEAN else f"{above}-{condition.name}",
             ),
             sources=(audio.sha256, *(one.sha256 for one in babble)),
             inputs={"normalise": audio},
             model=model,
-            condition=condition,
+            condition=here,
             babble=babble,
         )
+
+
+def _shared(config: RunConfig, condition: Condition, num_shards: int) -> Condition:
+    """The condition with an equal share of a split's utterances for each of its shards."""
+    if condition.noise is None or config.evaluate.noise is None:
+        return condition
+    share = math.ceil(config.evaluate.noise.num_utterances / num_shards)
+    return replace(condition, noise=replace(condition.noise, num_utterances=share))
 
 
 def babble_files(shards: Mapping[str, Sequence[ShardState]]) -> tuple[FileRef, ...]:

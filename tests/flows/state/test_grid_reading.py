@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 import yaml
 
+from configs.evaluate import STUDENT, TEACHER
 from configs.grid_runs import load_grid
 from flows.state.corpus_state import corpus_states
+from flows.state.evaluation.current_report import evaluation_of, trained_on
+from flows.state.evaluation.measurements import measurements
 from flows.state.grid.reading import read_grid
-from flows.state.models import (
-    STUDENT,
-    TEACHER,
-    by_corpus,
-    evaluation_coverage,
-    measurements,
-    student_receipt_path,
-)
+from flows.state.models import student_receipt_path
 from flows.state.publication import publish_manifest
 from storage.errors import IntegrityError
 from storage.receipt import Counts, FileRef, Receipt
@@ -28,7 +24,7 @@ from tasks.demo.utterances import pcm16, utterance
 from tasks.download.raw import download
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
-from tasks.evaluate.result import Report, report_path
+from tasks.evaluate.result import Report
 from tasks.stages import SHARD_STAGES
 from tasks.work import run_job, run_plan
 from tests.flows.running import TEACHER as TEACHER_FOLDER
@@ -119,20 +115,17 @@ def evaluated(store: Store) -> None:
         )
         store.put_if_absent(place.receipt_path(source), measured.encode())
     found = measurements(settings, store, states, student)
-    coverage = evaluation_coverage(settings, states, found)
+    evaluation = evaluation_of(settings, states, found, trained_on(published))
     report = Report(
         teacher=result(TEACHER, 4.0),
         student=result(STUDENT, 5.0),
         relative_speed=2.0,
         by_corpus={"calls": {TEACHER: 4.0, STUDENT: 5.0}},
-        coverage=Coverage.total(coverage.values()),
-        coverage_by_corpus=coverage,
+        coverage=Coverage.total(evaluation.coverage.values()),
+        coverage_by_corpus=evaluation.coverage,
         student_folder=f"{folder}/student-a",
     )
-    named = report_path(
-        published.name, by_corpus(found, TEACHER), by_corpus(found, STUDENT), coverage
-    )
-    store.put_if_absent(named, report.encode())
+    store.put_if_absent(evaluation.path(settings), report.encode())
 
 
 def result(name: str, wer_percent: float) -> ModelResult:

@@ -1,0 +1,103 @@
+"""Whether the models of a run can be had, and what else its evaluation needs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from huggingface_hub import hf_hub_url, try_to_load_from_cache
+from tasks.evaluate.noise.folder import check_noise_folders
+
+from configs.load import load_config
+from configs.schema import RunConfig, Teacher
+from flows.doctor.check import Check
+from flows.doctor.sources import TIMEOUT_S
+from storage.errors import UserError
+from tasks.download.hub import auth_headers
+from tasks.whisper.identity import model_files
+
+
+def teacher_checks(config: RunConfig) -> Iterator[Check]:
+    """Whether the teacher can be had, and supports the language."""
+    teacher = config.label.teacher
+    if (folder := teacher.folder) is not None:
+        model_files(folder)
+        yield Check(subject="teacher", state="ok", found=f"{teacher.path} contains a model")
+        yield from _language(config, folder / "generation_config.json")
+        return
+    if (cached := _cached(teacher, "config.json")) is not None:
+        found = f"{_name(teacher)} is in the local Hub cache"
+        yield Check(subject="teacher", state="ok", found=found)
+        yield from _language(config, cached.with_name("generation_config.json"))
+    else:
+        yield _on_hub("teacher", teacher)
+
+
+def evaluation_checks(config: RunConfig, *, thorough: bool = True) -> Iterator[Check]:
+    """Whether the further models of the evaluation can be had, and its recordings of noise.
+
+    `thorough` asks the Hub, and decodes the recordings.
+    """
+    for name, model in config.evaluate.models.items():
+        subject = f"evaluate.models.{name}"
+        if model.run is not None:
+            load_config(model.run)
+            yield Check(subject=subject, state="ok", found=f"the student of {model.run}")
+        elif (folder := model.source.folder) is not None:
+            model_files(folder)
+            yield Check(subject=subject, state="ok", found=f"{folder} contains a model")
+        elif thorough and _cached(model.source, "config.json") is None:
+            yield _on_hub(subject, model.source)
+    noise = config.evaluate.noise
+    if noise is not None and noise.folders:
+        check_noise_folders(noise, thorough=thorough)
+        found = f"the recordings in {', '.join(noise.folders.values())} can be read"
+        yield Check(subject="evaluate.noise", state="ok", found=found)
+
+
+def _name(model: Teacher) -> str:
+    return f"{model.hub}@{model.revision}"
+
+
+def _cached(teacher: Teacher, file: str) -> Path | None:
+    found = try_to_load_from_cache(str(teacher.hub), file, revision=teacher.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _on_hub(subject: str, teacher: Teacher) -> Check:
+    name = _name(teacher)
+    url = hf_hub_url(str(teacher.hub), "config.json", revision=teacher.revision)
+    alternative = "or copy the model to a folder and give its `path`"
+    try:
+        response = httpx.head(url, headers=auth_headers(), timeout=TIMEOUT_S, follow_redirects=True)
+    except httpx.HTTPError as error:
+        found = f"cannot reach the Hub for {name} ({type(error).__name__})"
+        next_step = f"check the network, {alternative}"
+        return Check(subject=subject, state="problem", found=found, next_step=next_step)
+    if response.is_success:
+        return Check(subject=subject, state="ok", found=f"{name} is on the Hub")
+    found = f"the Hub answers {response.status_code} for {name}"
+    next_step = f"check `hub`, `revision` and HF_TOKEN, {alternative}"
+    return Check(subject=subject, state="problem", found=found, next_step=next_step)
+
+
+def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
+    """Whether the teacher has a token for the language, according to its generation settings."""
+    try:
+        values: Any = json.loads(generation.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{generation} is not JSON ({error}); copy the model again") from error
+    if not isinstance(values, dict) or not isinstance(values.get("lang_to_id") or {}, dict):
+        raise UserError(f"{generation} has no settings of a Whisper; copy the model again")
+    language, known = config.label.language, values.get("lang_to_id") or {}
+    if known and f"<|{language}|>" not in known:
+        found = f"the teacher does not support the language {language!r}"
+    elif not known and values.get("is_multilingual") is False and language != "en":
+        found = f"the teacher supports only English, and label.language is {language!r}"
+    else:
+        return
+    next_step = "change label.language, or use another teacher"
+    yield Check(subject="teacher", state="problem", found=found, next_step=next_step)
