@@ -7,6 +7,7 @@ from typing import Final
 from configs.schema import RunConfig, Teacher
 from storage.store import Store
 from tasks.evaluate.models import MeasuredModel
+from tasks.whisper.ctc import CtcEngine, load_ctc
 from tasks.whisper.encoding.cache import FOLDER, EncoderCache
 from tasks.whisper.engine import Engine
 from tasks.whisper.engines import require_whisper, whisper_engine
@@ -32,14 +33,17 @@ def load_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Engine
     Raises what `load_model` raises, and `UserError` for a CTC model that is not one.
     """
     if model.engine == "ctc":
-        from tasks.whisper.ctc import load_ctc
-
-        source = {"engine": "ctc", "teacher": _source(config, store, model)}
-        return load_ctc(config.label.model_copy(update=source), config.runtime.device)
+        return load_ctc_engine(config, store, model)
     loaded = load_model(config, store, model)
     if model.has_teachers_encoder:
         return evaluation_engine(config, store, loaded)
     return whisper_engine(loaded, config.runtime.label_batch_size)
+
+
+def load_ctc_engine(config: RunConfig, store: Store, model: MeasuredModel) -> CtcEngine:
+    """The engine over a CTC model, once per process; raises `UserError` if it is none."""
+    source = {"engine": "ctc", "teacher": _source(config, store, model)}
+    return load_ctc(config.label.model_copy(update=source), config.runtime.device)
 
 
 def evaluation_engine(config: RunConfig, store: Store, model: LoadedWhisper) -> WhisperEngine:

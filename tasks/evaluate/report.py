@@ -1,135 +1,138 @@
-"""The report that compares teacher and student: their errors and their speed."""
+"""The report on all models of a run: their errors, their speed, and the paper's claims."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from configs.evaluate import STUDENT, TEACHER
 from configs.schema import RunConfig
-from storage.receipt import FileRef, Receipt
-from storage.shard import ShardKey
+from storage.receipt import Receipt
 from storage.store import Store
-from tasks.audio import Samples, decode_flac
+from tasks.evaluate.claims.table import claims
 from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.long_form import cut_at_pauses
-from tasks.evaluate.metrics import ModelResult, macro_average, summarise, word_errors
-from tasks.evaluate.result import Measured, Report, load_report, report_path
-from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters
-from tasks.job import row_batches
+from tasks.evaluate.findings import CLEAN, Comparison, Domain, ModelFacts, SpeedResult
+from tasks.evaluate.result import Evaluation, Measured, Report, load_report
+from tasks.evaluate.statistics.comparison import comparisons
+from tasks.evaluate.statistics.pooled import ModelResult, summarise
+from tasks.evaluate.statistics.rates import macro_average
+from tasks.evaluate.statistics.results import averages, robustness, set_result
+from tasks.evaluate.statistics.sample import COLUMNS, Sample
+from tasks.evaluate.totals import keep_totals
+from tasks.evaluate.trials import Trials, run_trials
 from tasks.text.comparison import WordErrors
-from tasks.whisper.model import LoadedWhisper
-from tasks.whisper.whisper import WhisperEngine
 
-_NAMES: Final = ("teacher", "student")
-_NUM_TIMED: Final = 96
-_BATCH_ROWS: Final = 16
+_DOMAINS: Final[tuple[Domain, ...]] = ("all", "in", "out")
+_NAMES: Final = (TEACHER, STUDENT)
 
 
-def make_report(
-    config: RunConfig,
-    store: Store,
-    models: tuple[LoadedWhisper, LoadedWhisper],
-    measured: tuple[Measured, Measured],
-    coverage: Mapping[str, Coverage],
-    audio: Sequence[FileRef],
-    student: Receipt,
-) -> Report:
-    """Summarise the measurements of both models, time them, and store the report.
+def make_report(config: RunConfig, store: Store, evaluation: Evaluation) -> Report:
+    """Summarise all measurements, try speed and what else needs the models, and store the report.
 
-    `coverage` is that of each corpus, `audio` are the normalised shards that were measured. If a
-    report on the same measurements exists it is returned instead, because timings differ from run
-    to run.
+    If a report on the same measurements exists it is returned instead, because timings differ from
+    run to run. Raises what loading the models raises.
     """
-    path = report_path(config.publish.name, *measured, coverage)
+    path = evaluation.path(config)
     if (existing := load_report(store, path)) is not None:
         return existing
-    # batch size 1 as in the paper's table 5; in larger batches the encoder dominates
-    teacher, student_model = (WhisperEngine(model, batch_size=1) for model in models)
-    timing = compare_speed(
-        teacher,
-        student_model,
-        _first_windows(store, audio, teacher.window_samples),
-        config.label,
-        num_rounds=config.evaluate.num_timing_rounds,
-    )
-    seconds = (timing.teacher_s, timing.student_s)
-    teacher_result, student_result = (
-        _result(store, name, model, _all(by_corpus), elapsed_s)
-        for name, model, by_corpus, elapsed_s in zip(_NAMES, models, measured, seconds, strict=True)
-    )
-    by_split = _wer_by(store, measured, lambda key: f"{key.corpus}/{key.split}")
-    report = Report(
-        teacher=teacher_result,
-        student=student_result,
-        relative_speed=timing.relative_speed,
-        by_corpus=_wer_by(store, measured, lambda key: key.corpus),
-        by_split=by_split,
-        mean_wer_percent={
-            name: macro_average(rates[name] for rates in by_split.values()) for name in _NAMES
-        },
-        coverage=Coverage.total(coverage.values()),
-        coverage_by_corpus=coverage,
-        student_folder=student.output.path.rsplit("/", 1)[0],
-    )
+    samples = list(_samples(store, evaluation.measured))
+    report = _report(store, evaluation, samples, run_trials(config, store, evaluation))
+    report = report.model_copy(update={"claims": claims(report)})
+    keep_totals(store, path, report)
     if store.put_if_absent(path, report.encode()):
         return report
     return Report.parse(store.read(path), path)
 
 
-def _all(measured: Measured) -> list[Receipt]:
-    return [receipt for receipts in measured.values() for receipt in receipts]
-
-
-def _wer_by(
-    store: Store, measured: tuple[Measured, Measured], set_of: Callable[[ShardKey], str]
-) -> Mapping[str, Mapping[str, float | None]]:
-    """The word error rate of both models in percent, by the set that a shard belongs to."""
-    found: dict[str, dict[str, float | None]] = {}
-    for name, by_corpus in zip(_NAMES, measured, strict=True):
-        sets: dict[str, list[Receipt]] = {}
-        for receipt in _all(by_corpus):
-            sets.setdefault(set_of(receipt.key), []).append(receipt)
-        for of_set, receipts in sets.items():
-            errors = sum(map(word_errors, _tables(store, receipts)), WordErrors())
-            found.setdefault(of_set, {})[name] = errors.wer_percent
-    return found
-
-
-def _tables(store: Store, receipts: Sequence[Receipt]) -> Iterator[pa.Table]:
-    for receipt in receipts:
-        with store.fetch(receipt.output) as path:
-            yield pq.read_table(path)
-
-
-def _result(
-    store: Store, name: str, model: LoadedWhisper, receipts: Sequence[Receipt], seconds: float
-) -> ModelResult:
-    return summarise(
-        _tables(store, receipts),
-        model=name,
-        num_parameters=num_parameters(model),
-        decoder_layers=decoder_layers(model),
-        seconds=seconds,
+def _report(
+    store: Store, evaluation: Evaluation, samples: Sequence[Sample], trials: Trials
+) -> Report:
+    trained_on = evaluation.trained_on
+    found = averages(samples, trained_on)
+    clean = [one for one in samples if one.condition == CLEAN and one.model in _NAMES]
+    by_split = _rates(clean, [one.set for one in clean])
+    student = evaluation.model(STUDENT).student
+    return Report(
+        teacher=_pooled(store, evaluation, TEACHER, trials),
+        student=_pooled(store, evaluation, STUDENT, trials),
+        relative_speed=trials.timed(STUDENT).relative_speed,
+        by_corpus=_rates(clean, [one.corpus for one in clean]),
+        by_split=by_split,
+        mean_wer_percent={
+            name: macro_average(rates[name] for rates in by_split.values()) for name in _NAMES
+        },
+        coverage=Coverage.total(evaluation.coverage.values()),
+        coverage_by_corpus=evaluation.coverage,
+        student_folder=student.output.path.rsplit("/", 1)[0] if student else "",
+        models=trials.models,
+        sets=tuple(map(set_result, samples)),
+        averages=tuple(found),
+        comparisons=tuple(_comparisons(samples, trained_on)),
+        robustness=tuple(robustness(found)),
+        speed=trials.speed,
+        speculative=trials.speculative,
+        non_speech=trials.non_speech,
     )
 
 
-def _first_windows(store: Store, audio: Sequence[FileRef], window_samples: int) -> list[Samples]:
-    """The first windows to transcribe, of recordings cut at pauses where they are longer."""
-    with closing(_waveforms(store, audio)) as waveforms:
-        windows = (
-            waveform[start:end]
-            for waveform in waveforms
-            for start, end in cut_at_pauses(waveform, window_samples)
-        )
-        return list(islice(windows, _NUM_TIMED))
+def _samples(store: Store, measured: Sequence[Measured]) -> Iterator[Sample]:
+    """One sample per model, condition and set with utterances."""
+    groups: dict[tuple[str, str, str], list[Receipt]] = {}
+    for one in measured:
+        groups.setdefault((one.model, one.condition, one.set), []).append(one.receipt)
+    for (model, condition, name), receipts in groups.items():
+        tables = _tables(store, receipts, COLUMNS)
+        sample = Sample.of(tables, model=model, condition=condition, set=name)
+        if len(sample.ids):
+            yield sample
 
 
-def _waveforms(store: Store, audio: Sequence[FileRef]) -> Generator[Samples, None, None]:
-    for file in audio:
-        with store.fetch(file) as path:
-            for batch in row_batches(pq.ParquetFile(path, pre_buffer=False), _BATCH_ROWS):
-                for row in batch.column("audio").to_pylist():
-                    yield decode_flac(row["bytes"])
+def _tables(store: Store, receipts: Sequence[Receipt], columns: Sequence[str]) -> Iterator[pa.Table]:
+    for receipt in receipts:
+        with store.fetch(receipt.output) as path:
+            yield pq.read_table(path, columns=list(columns))
+
+
+def _comparisons(samples: Sequence[Sample], trained_on: Sequence[str]) -> Iterator[Comparison]:
+    for domain in _DOMAINS:
+        of_domain = [
+            one for one in samples if domain in ("all", "in" if one.corpus in trained_on else "out")
+        ]
+        for baseline in _NAMES:
+            yield from (
+                one.model_copy(update={"domain": domain})
+                for one in comparisons(of_domain, baseline)
+                if baseline == TEACHER or one.model != TEACHER
+            )
+
+
+def _rates(
+    samples: Sequence[Sample], groups: Sequence[str]
+) -> Mapping[str, Mapping[str, float | None]]:
+    """The word error rate in percent by group and model, over all words of a group."""
+    errors: dict[str, dict[str, WordErrors]] = {}
+    for sample, group in zip(samples, groups, strict=True):
+        of_group = errors.setdefault(group, {})
+        of_group[sample.model] = of_group.get(sample.model, WordErrors()) + sample.total
+    return {
+        group: {model: one.wer_percent for model, one in of_group.items()}
+        for group, of_group in errors.items()
+    }
+
+
+def _pooled(store: Store, evaluation: Evaluation, name: str, trials: Trials) -> ModelResult:
+    receipts = [
+        one.receipt
+        for one in evaluation.measured
+        if one.model == name and one.condition == CLEAN
+    ]
+    facts: ModelFacts = trials.facts(name)
+    timed: SpeedResult = trials.timed(name)
+    return summarise(
+        _tables(store, receipts, COLUMNS),
+        model=name,
+        num_parameters=facts.num_parameters,
+        decoder_layers=facts.decoder_layers or 0,
+        seconds=timed.seconds,
+    )
