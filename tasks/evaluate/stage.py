@@ -1,6 +1,7 @@
 """The stage `evaluate`: one model on held-out speech, under one condition."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from storage.schema import row_ids
@@ -14,6 +15,7 @@ _DECODING: Final = frozenset({"dtype", "language", "task", "max_new_tokens"})
 
 def _make(inputs: Inputs) -> Output:
     from tasks.evaluate.engine import load_engine
+    from tasks.evaluate.methods import prepared, sampled, transcriber
     from tasks.evaluate.shard import measure_shard
 
     config, job = inputs.config, inputs.job
@@ -21,15 +23,18 @@ def _make(inputs: Inputs) -> Output:
         raise ValueError(f"the job of {job.place.key} names no model to measure")
     audio = inputs.parquet("normalise")
     ids = row_ids(audio.read(columns=["id"]))
+    left_out, batches = sampled(config, job.condition, ids, inputs.batches(audio))
     outcomes = measure_shard(
-        inputs.batches(audio),
+        batches,
         load_engine(config, inputs.store, job.model),
         inputs.corpus.clean,
-        config,
-        job.condition,
-        ids,
+        config.label,
+        config.score,
+        prepare=prepared(config, inputs.store, job),
+        transcribe=transcriber(config, job.condition),
+        num_threads=config.runtime.workers,
     )
-    return Output(ids, outcomes)
+    return Output(ids, chain(left_out, outcomes))
 
 
 def _parameters(context: StageContext) -> Iterator[Parameter]:
