@@ -22,7 +22,7 @@ from tasks.evaluate.noise.mixing import power
 _POOL_FACTOR: Final = 4
 """Talkers in the pool, for each in the babble: enough that mixtures differ."""
 _TALKER_S: Final = 30.0
-"""Speech of a talker; what is longer than that sounds looped to nobody, and memory is bounded."""
+"""About so much speech of each talker is enough for few repetitions, and bounds memory."""
 _METADATA: Final = ("id", "corpus", "recording_id", "speaker_id", "duration_s")
 
 Row = dict[str, Any]
@@ -50,8 +50,8 @@ class _Candidate:
 def babble_pool(store: Store, files: Sequence[FileRef], settings: Noise) -> BabblePool:
     """Talkers out of normalised shards (NORMALISED), read once per process.
 
-    Four times as many as `settings.num_babble_speakers`, or all if there are fewer, each with up to
-    30 s of speech. They depend on the contents of the files and on the seed, not on their order. No
+    Four times as many as `settings.num_babble_speakers`, or all if there are fewer, each with about
+    30 s of speech if it has as much. They depend on the contents of the files and on the seed, not on their order. No
     more files are read than needed, and only the audio of the talkers. Raises `UserError` for fewer
     distinct speakers than a mixture and the speaker of the utterance need, `IntegrityError` for a
     file that is missing or damaged.
