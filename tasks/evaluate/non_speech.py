@@ -13,7 +13,7 @@ from tasks.evaluate.findings import NonSpeech
 from tasks.evaluate.noise.draws import gaussian
 from tasks.evaluate.noise.folder import NoiseFolder
 from tasks.evaluate.noise.white import WHITE
-from tasks.evaluate.shard import evaluation_settings
+from tasks.evaluate.short_form import evaluation_settings
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.transcribe import transcribe_all
 

@@ -22,7 +22,7 @@ from tasks.evaluate.noise.kinds import source_of
 from tasks.evaluate.noise.mixing import add_noise
 from tasks.evaluate.noise.pool import babble_pool
 from tasks.evaluate.non_speech import measure_non_speech
-from tasks.evaluate.shard import evaluation_settings
+from tasks.evaluate.short_form import evaluation_settings
 from tasks.normalise.schema import NORMALISED
 from tasks.text.comparison import normaliser
 from tasks.whisper.engine import AudioWindow

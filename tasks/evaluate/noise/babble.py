@@ -8,8 +8,7 @@ import numpy as np
 from storage.errors import UserError
 from tasks.audio import Samples
 from tasks.evaluate.noise.draws import fractions
-from tasks.evaluate.noise.source import section
-from tasks.whisper.streaming import Utterance
+from tasks.evaluate.noise.source import HasSpeaker, section
 
 BABBLE = "babble"
 
@@ -26,7 +25,7 @@ class Voice:
     recording_ids: frozenset[str]
 
     @classmethod
-    def of(cls, corpus: str, utterance: Utterance) -> Self:
+    def of(cls, corpus: str, utterance: HasSpeaker) -> Self:
         """The voice of an utterance."""
         return cls(corpus, utterance.speaker_id, frozenset({utterance.recording_id}))
 
@@ -63,7 +62,7 @@ class Babble:
     num_speakers: int
     seed: int
 
-    def noise_for(self, utterance: Utterance) -> Samples:
+    def noise_for(self, utterance: HasSpeaker) -> Samples:
         """The sum of `num_speakers` talkers of equal power, each from a random place on.
 
         Talkers who may be the speaker of the utterance are passed over. Raises `UserError` if too

@@ -15,7 +15,7 @@ from storage.fingerprint import digest
 from tasks.audio import Samples
 
 _KEY_DIGITS: Final = 32  # hexadecimal, of 4 bits each
-_BLOCK: Final = 1 << 18  # even, so that blocks hold whole pairs
+_BLOCK: Final = 1 << 18  # even, since numbers are drawn in pairs
 
 
 def fractions(num: int, seed: int, *names: str) -> npt.NDArray[np.float64]:
@@ -31,7 +31,8 @@ def gaussian(num: int, seed: int, *names: str) -> Samples:
     generator = _generator(seed, names)
     found = np.empty(num, np.float32)
     for start in range(0, num, _BLOCK):
-        pairs = _next_fractions(generator, _BLOCK).reshape(-1, 2)
+        num_pairs = -(-min(num - start, _BLOCK) // 2)
+        pairs = _next_fractions(generator, 2 * num_pairs).reshape(num_pairs, 2)
         radius = np.sqrt(-2 * np.log1p(-pairs[:, 0]))
         angle = 2 * np.pi * pairs[:, 1]
         block = np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=1).reshape(-1)

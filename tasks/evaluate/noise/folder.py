@@ -1,7 +1,6 @@
 """Noise out of a local folder of recordings."""
 
 import functools
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ import numpy as np
 
 from configs.evaluate import Noise
 from storage.errors import UserError
-from storage.sink import hash_file
 from tasks.audio import AudioError, Samples, decode, to_whisper_rate
 from tasks.corpora.local_rows import AUDIO_SUFFIXES, suffix_of
 from tasks.evaluate.noise.draws import fractions, sampled_ids
 from tasks.evaluate.noise.source import section
-from tasks.whisper.streaming import Utterance
+from tasks.whisper.streaming import HasLength
 
 _NUM_CACHED: Final = 16
 _INT16_SCALE: Final = np.float32(32_768.0)
@@ -57,7 +55,7 @@ class NoiseFolder:
             )
         return cls(kind=kind, folder=root, files=tuple(files), seed=seed)
 
-    def noise_for(self, utterance: Utterance) -> Samples:
+    def noise_for(self, utterance: HasLength) -> Samples:
         """A section of one of the recordings, both chosen at random; looped if it is too short.
 
         Raises `UserError` for a recording that cannot be read.
@@ -102,30 +100,13 @@ def _decoded(path: Path, size_bytes: int, changed_ns: int) -> Samples:
     return pcm.astype(np.float32) / _INT16_SCALE
 
 
-def check_noise_folders(noise: Noise) -> None:
-    """Decode all recordings of all folders; raises `UserError` for the first that is unusable."""
+def check_noise_folders(noise: Noise, *, thorough: bool = True) -> None:
+    """Raise `UserError` for the first folder without recordings.
+
+    If `thorough`, all of them are decoded, and one that is unusable is an error too.
+    """
     for kind, folder in noise.folders.items():
         opened = NoiseFolder.of(kind, folder, noise.seed)
-        for file in opened.files:
-            opened.read(file)
-
-
-def noise_identity(kind: str, folder: str) -> str:
-    """`sha256:…` over the paths and contents of the recordings in a folder, for fingerprints.
-
-    Where the folder is and what else is in it does not matter. A file is read once per process as
-    long as its size and modification time stay the same. Raises `UserError` as `NoiseFolder.of`.
-    """
-    opened = NoiseFolder.of(kind, folder, seed=0)
-    found = hashlib.sha256()
-    for file in opened.files:
-        path = opened.folder / file
-        status = os.stat(path)
-        content = _sha256(path, status.st_size, status.st_mtime_ns)
-        found.update(f"{file}\0{content}\n".encode())
-    return f"sha256:{found.hexdigest()}"
-
-
-@functools.cache
-def _sha256(path: Path, size_bytes: int, changed_ns: int) -> str:
-    return hash_file(path)
+        if thorough:
+            for file in opened.files:
+                opened.read(file)

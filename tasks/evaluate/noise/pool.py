@@ -51,10 +51,10 @@ def babble_pool(store: Store, files: Sequence[FileRef], settings: Noise) -> Babb
     """Talkers out of normalised shards (NORMALISED), read once per process.
 
     Four times as many as `settings.num_babble_speakers`, or all if there are fewer, each with about
-    30 s of speech if it has as much. They depend on the contents of the files and on the seed, not on their order. No
-    more files are read than needed, and only the audio of the talkers. Raises `UserError` for fewer
-    distinct speakers than a mixture and the speaker of the utterance need, `IntegrityError` for a
-    file that is missing or damaged.
+    30 s of speech if it has as much. They depend on the contents of the files and on the seed, not
+    on their order. No more files are read than needed, and only the audio of the talkers. Raises
+    `UserError` for fewer distinct speakers than a mixture and the speaker of the utterance need,
+    `IntegrityError` for a file that is missing or damaged.
     """
     return _read(
         _Request(

@@ -5,7 +5,19 @@ from typing import Protocol
 import numpy as np
 
 from tasks.audio import Samples
-from tasks.whisper.streaming import Utterance
+from tasks.whisper.streaming import HasLength
+
+
+class HasSpeaker(HasLength, Protocol):
+    """An utterance of somebody, with an id and a length."""
+
+    @property
+    def recording_id(self) -> str:
+        """The recording that it is part of."""
+
+    @property
+    def speaker_id(self) -> str | None:
+        """Who speaks; None: unknown."""
 
 
 class NoiseSource(Protocol):
@@ -16,7 +28,7 @@ class NoiseSource(Protocol):
     noise, and curves are smooth.
     """
 
-    def noise_for(self, utterance: Utterance) -> Samples:
+    def noise_for(self, utterance: HasSpeaker) -> Samples:
         """(samples,) float32 as long as the utterance, at any power."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tasks.audio import Samples
 from tasks.evaluate.noise.draws import gaussian
-from tasks.whisper.streaming import Utterance
+from tasks.whisper.streaming import HasLength
 
 WHITE = "white"
 
@@ -15,6 +15,6 @@ class WhiteNoise:
 
     seed: int
 
-    def noise_for(self, utterance: Utterance) -> Samples:
+    def noise_for(self, utterance: HasLength) -> Samples:
         """(samples,) float32 with variance 1."""
         return gaussian(utterance.num_samples, self.seed, WHITE, utterance.id)

@@ -8,7 +8,7 @@ import pytest
 
 from configs.evaluate import Noise
 from storage.errors import UserError
-from tasks.evaluate.noise.folder import NoiseFolder, check_noise_folders, noise_identity
+from tasks.evaluate.noise.folder import NoiseFolder, check_noise_folders
 from tests.builders import encoded, flac, m4a, sine, sphere
 from tests.tasks.evaluate.noise.spoken import spoken
 
@@ -85,12 +85,10 @@ def test_a_copy_elsewhere_gives_the_same_in_another_process(folder, rain, tmp_pa
         "from tests.tasks.evaluate.noise.spoken import spoken;"
         f"found = NoiseFolder.of('rain', {str(copy)!r}, seed=0);"
         "noise = found.noise_for(spoken('a'));"
-        "print(noise.tobytes().hex(), noise_identity('rain', str(found.folder)))"
+        "print(noise.tobytes().hex())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == (
-        f"{rain.noise_for(spoken('a')).tobytes().hex()} {noise_identity('rain', str(folder))}\n"
-    )
+    assert bytes.fromhex(done.stdout) == rain.noise_for(spoken("a")).tobytes()
 
 
 def test_clips_are_recordings_as_they_are(rain):
@@ -100,16 +98,6 @@ def test_clips_are_recordings_as_they_are(rain):
     few = list(rain.clips(3, 16_000))
     assert [len(one) for one in few] == [16_000] * 3
     assert len({loudest(one) for one in few}) == 3
-
-
-def test_the_identity_is_that_of_the_recordings(folder):
-    before = noise_identity("rain", str(folder))
-    (folder / "README.txt").write_text("other licences")
-    assert noise_identity("rain", str(folder)) == before
-    (folder / "2.flac").write_bytes(flac(tone(8)))
-    changed = noise_identity("rain", str(folder))
-    (folder / "2.flac").rename(folder / "8.flac")
-    assert len({before, changed, noise_identity("rain", str(folder))}) == 3
 
 
 def test_a_recording_that_changes_is_read_again(folder, rain):
@@ -142,6 +130,15 @@ def test_an_unusable_folder_is_an_error_of_one_line(folder, damage, message):
     with pytest.raises(UserError, match=message) as error:
         checked(folder)
     assert "\n" not in str(error.value)
+
+
+def test_a_quick_check_decodes_nothing(folder):
+    (folder / "2.flac").write_bytes(b"?")
+    noise = Noise(folders={"rain": str(folder)})
+    check_noise_folders(noise, thorough=False)
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="expected a folder of recordings"):
+        check_noise_folders(noise, thorough=False)
 
 
 def test_a_file_is_no_folder(tmp_path):
