@@ -100,7 +100,7 @@ def _talkers(path: Path, taken: Sequence[Voice], num: int, seed: int) -> list[Ta
         pieces = [speech[row] for row in one.rows if row in speech]
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         if level := power(samples):
-            found.append(Talker(one.voice, samples / np.float32(np.sqrt(level))))
+            found.append(Talker(one.voice, (samples / level**0.5).astype(np.float32)))
     return found
 
 
