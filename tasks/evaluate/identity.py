@@ -44,7 +44,7 @@ def _of_noise(settings: Noise, noise: AddedNoise) -> dict[str, Hashable]:
     if noise.kind == "babble":
         found["num_babble_speakers"] = settings.num_babble_speakers
     if noise.kind in settings.folders:
-        found["recordings"] = folder_identity(Path(settings.folders[noise.kind]))
+        found["recordings"] = folder_identity(Path(settings.folders[noise.kind]).expanduser())
     return found
 
 
