@@ -14,7 +14,7 @@ from storage.shard import ShardKey
 from storage.store import Store
 from tasks.audio import Samples, decode_flac
 from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.long_form.pauses import cut_at_pauses
 from tasks.evaluate.metrics import ModelResult, macro_average, summarise, word_errors
 from tasks.evaluate.result import Measured, Report, load_report, report_path
 from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters

@@ -12,7 +12,7 @@ from configs.schema import Label, Score
 from storage.outcome import Outcomes, Rejected, dropped
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.corpora.base import Clean, NoReference
-from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.long_form.pauses import cut_at_pauses
 from tasks.evaluate.schema import MEASURED
 from tasks.text.comparison import comparison_of, count_word_errors, normaliser
 from tasks.whisper.engine import AudioWindow, Engine
