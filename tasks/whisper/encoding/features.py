@@ -83,9 +83,7 @@ class LogMel:
             peaks.append(self._log_mel(self._padded([block], [excerpt])).max().item())
         return max(peaks)
 
-    def _padded(
-        self, waveforms: Sequence[Samples], excerpts: Sequence[Excerpt | None]
-    ) -> Tensor:
+    def _padded(self, waveforms: Sequence[Samples], excerpts: Sequence[Excerpt | None]) -> Tensor:
         """Waveforms in rows, followed by silence; both ends continue by half a frame.
 
         They continue with what surrounds an excerpt, otherwise with their reflection.
