@@ -37,6 +37,7 @@ from tasks.whisper.scheduler import (
     Hypothesis,
     QueuedWindow,
 )
+from tasks.whisper.tokens import SpecialTokens
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,8 +90,7 @@ class WhisperEngine:
 
     def text_tokens(self, tokens: Sequence[int]) -> list[int]:
         """The tokens without timestamps and other special ones."""
-        end_id = self._teacher.tokenizer.convert_tokens_to_ids("<|endoftext|>")
-        return text_tokens(tokens, end_id)
+        return text_tokens(tokens, SpecialTokens.of(self._teacher.tokenizer).end_id)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without timestamps and other special ones."""
