@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from configs.schema import Label
 from storage.outcome import Rejected
-from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.long_form.pauses import cut_at_pauses
 from tasks.evaluate.spoken import Speech, Spoken
 from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.quality import Transcript

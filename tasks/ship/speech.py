@@ -8,7 +8,7 @@ from storage.receipt import FileRef
 from storage.store import Store
 from tasks.audio import Samples, decode_flac
 from tasks.distil.validation_speech import read_validation_speech
-from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.long_form.pauses import cut_at_pauses
 
 _SEED: Final = 0
 

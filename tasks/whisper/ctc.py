@@ -5,17 +5,18 @@ Graves and others, 2006). It also shows how small an engine can be: it yields te
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer, PreTrainedModel
 
 from configs.schema import Label
 from storage.errors import ShardError
-from tasks.audio import SAMPLE_RATE_HZ
+from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.whisper.device import Device, device_name
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.identity import teacher_identity
@@ -57,29 +58,47 @@ class CtcEngine:
                 )
             yield window, self._decode(window)
 
-    @torch.inference_mode()
+    @property
+    def samples_per_frame(self) -> int:
+        """Samples at 16 kHz from one frame of symbols to the next, 320 for a Wav2Vec2."""
+        return int(getattr(self.model.config, "inputs_to_logits_ratio", 1))
+
+    def best_symbols(self, samples: Samples) -> list[int]:
+        """The best symbol of each frame of a waveform, (samples,) float32 at 16 kHz.
+
+        Raises `ShardError` when the device cannot hold it.
+        """
+        symbols: list[int] = self._logprobs(samples).argmax(dim=-1).tolist()
+        return symbols
+
+    def text(self, symbols: Sequence[int]) -> str:
+        """The text of the best symbols of frames, repeats and blanks collapsed."""
+        return str(self.tokenizer.decode(list(symbols), skip_special_tokens=True)).strip()
+
     def _decode(self, window: AudioWindow) -> DecodingResult:
-        values = self.feature_extractor(
-            window.samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt"
-        )
-        name = self.model.main_input_name
-        inputs = values[name].to(device=self.model.device, dtype=self.model.dtype)
-        try:
-            logprobs = self.model(inputs).logits[0].float().log_softmax(dim=-1)
-        except torch.OutOfMemoryError as error:
-            raise ShardError(
-                f"{self.model.device} has no memory for a single window: {error}; free some, or"
-                " set runtime.device to cpu"
-            ) from error
-        best = logprobs.max(dim=-1)
-        ids: list[int] = best.indices.tolist()
+        best = self._logprobs(window.samples).max(dim=-1)
         return DecodingResult(
-            text=str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip(),
+            text=self.text(best.indices.tolist()),
             tokens=(),
             avg_logprob=float(np.mean(best.values.cpu().numpy())),
             no_speech_prob=0.0,
             has_end=True,
         )
+
+    @torch.inference_mode()
+    def _logprobs(self, samples: Samples) -> Tensor:
+        """The log-probabilities of the symbols, (frames, symbols)."""
+        values = self.feature_extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+        name = self.model.main_input_name
+        inputs = values[name].to(device=self.model.device, dtype=self.model.dtype)
+        try:
+            logits: Tensor = self.model(inputs).logits[0]
+        except torch.OutOfMemoryError as error:
+            raise ShardError(
+                f"{self.model.device} has no memory for a single window: {error}; free some, or"
+                " set runtime.device to cpu"
+            ) from error
+        return logits.float().log_softmax(dim=-1)
 
 
 def load_ctc(settings: Label, device: Device = "auto") -> CtcEngine:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from configs.schema import Label
 from tasks.audio import Samples
+from tasks.whisper.excerpt import Excerpt
 from tasks.whisper.segments import NOTHING_COVERED, Covered
 
 
@@ -15,13 +16,15 @@ class AudioWindow:
 
     Decoding starts after what is `covered` already. At a `temperature` above 0 tokens are sampled,
     with noise that depends only on the window's id, where decoding starts, the temperature and the
-    index of the token.
+    index of the token. An `excerpt` of a recording has the features that openai/whisper cuts out of
+    those of the recording, and nothing covered; only a Whisper of transformers accepts it.
     """
 
     id: str
     samples: Samples
     temperature: float = 0.0
     covered: Covered = NOTHING_COVERED
+    excerpt: Excerpt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ def check_quality(result: DecodingResult, settings: Label, window: AudioWindow) 
     `min_avg_logprob` indicates a guess, unless `no_speech_prob` is above `max_no_speech_prob`: then
     it is `no_speech`. The first two and the exception are those of `transcribe` in openai/whisper
     (whisper/transcribe.py). `no_end`: the token limit came before the end. `early_end`: by its
-    timestamps the label is complete, but more than a second of speech remains.
+    timestamps the label is complete, but more than a second of speech remains. An excerpt fails
+    neither of these: openai/whisper has no such checks.
     """
     ratio = compression_ratio(result.text)
     is_unlikely = result.avg_logprob < settings.min_avg_logprob
@@ -66,7 +67,7 @@ def check_quality(result: DecodingResult, settings: Label, window: AudioWindow) 
     checks = {
         COMPRESSION_RATIO: ratio > settings.max_compression_ratio,
         AVG_LOGPROB: is_unlikely and not is_silent,
-        NO_END: not result.has_end,
+        NO_END: not result.has_end and window.excerpt is None,
         EARLY_END: _ends_early(result, window, is_silent=is_silent),
         NO_SPEECH: is_silent,
     }
@@ -115,7 +116,7 @@ def _ends_early(result: DecodingResult, window: AudioWindow, *, is_silent: bool)
         # nothing will be added to the label; a window that is silent as a whole has none to end
         seek = window.covered.seek
         end_s = seek * STEP_S / FRAMES_PER_STEP if seek else None
-    if end_s is None or result.rest is not None:
+    if end_s is None or result.rest is not None or window.excerpt is not None:
         return False
     remaining = window.samples[round(end_s * SAMPLE_RATE_HZ) :]
     # most labels end with their audio, and need no detection

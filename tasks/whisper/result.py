@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from transformers import WhisperTokenizer
 
-from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.decoding.rules import DecodingRules
 from tasks.whisper.engine import AudioWindow, DecodingResult
-from tasks.whisper.segments import FRAMES_PER_STEP, STEP_S, TimedLabel, extend
-
-_FRAME_SAMPLES = round(SAMPLE_RATE_HZ * STEP_S / FRAMES_PER_STEP)
+from tasks.whisper.excerpt import FRAME_SAMPLES
+from tasks.whisper.segments import TimedLabel, extend
 
 
 def decoding_result(
@@ -29,16 +27,13 @@ def decoding_result(
     """
     label = TimedLabel(tokens=tuple(new_tokens), num_segments=1, end_s=None, rest=None)
     if rules.timestamps is not None:
-        num_frames = -(-len(window.samples) // _FRAME_SAMPLES)
+        num_frames = -(-len(window.samples) // FRAME_SAMPLES)
         label = extend(window.covered, new_tokens, rules.timestamps, num_frames)
     # decoding continues at the last timestamp, whatever came after it
     has_end |= label.rest is not None
-    # in every Whisper vocabulary the ids of text, and only those, are below the end token's
-    text_ids = [token for token in label.tokens if token < rules.end_id]
-    text = tokenizer.decode(text_ids, clean_up_tokenization_spaces=False)
     num_decoded = len(new_tokens) + 1
     return DecodingResult(
-        text=str(text).strip(),
+        text=text_of(text_tokens(label.tokens, rules.end_id), tokenizer),
         tokens=(*rules.prompt, *label.tokens, *([rules.end_id] if has_end else [])),
         # as in openai/whisper (whisper/decoding.py) the divisor always counts an end token
         avg_logprob=sum_logprob / num_decoded,
@@ -49,3 +44,14 @@ def decoding_result(
         end_s=label.end_s,
         rest=label.rest,
     )
+
+
+def text_tokens(tokens: Sequence[int], end_id: int) -> list[int]:
+    """The tokens without timestamps and other special ones; `end_id` is that of the end token."""
+    # in every Whisper vocabulary the ids of text, and only those, are below the end token's
+    return [token for token in tokens if token < end_id]
+
+
+def text_of(tokens: Sequence[int], tokenizer: WhisperTokenizer) -> str:
+    """The text of text tokens."""
+    return str(tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)).strip()

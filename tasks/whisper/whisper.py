@@ -17,6 +17,7 @@ from torch import Tensor
 
 from configs.schema import Label
 from storage.errors import ShardError
+from tasks.audio import Samples
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
@@ -28,7 +29,7 @@ from tasks.whisper.encoding.windows import WindowEncoder
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.parallel import num_schedulers, parallel_schedulers
-from tasks.whisper.result import decoding_result
+from tasks.whisper.result import decoding_result, text_of, text_tokens
 from tasks.whisper.scheduler import (
     CPU_SCHEDULE,
     GPU_SCHEDULE,
@@ -36,6 +37,7 @@ from tasks.whisper.scheduler import (
     Hypothesis,
     QueuedWindow,
 )
+from tasks.whisper.tokens import SpecialTokens
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,8 +74,8 @@ class WhisperEngine:
             self._draft_layers, self._trial = DecoderLayers(draft.model), SpeculationTrial()
             if not shares_encoder(model, draft.model):
                 encoders.append(draft.model.model.encoder)
-        log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
-        self._encode_windows = WindowEncoder(log_mel, encoders, encoder_cache)
+        self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
+        self._encode_windows = WindowEncoder(self._log_mel, encoders, encoder_cache)
         self._idle_decoders: list[Decoder] = []
         self._lock = threading.Lock()
 
@@ -81,6 +83,18 @@ class WhisperEngine:
     def window_samples(self) -> int:
         """The longest window it accepts, in samples at 16 kHz."""
         return self._teacher.window_samples
+
+    def log_mel_peak(self, recording: Samples) -> float:
+        """The `peak` of the excerpts of a recording, (samples,) float32 at 16 kHz of any length."""
+        return self._log_mel.peak(recording)
+
+    def text_tokens(self, tokens: Sequence[int]) -> list[int]:
+        """The tokens without timestamps and other special ones."""
+        return text_tokens(tokens, SpecialTokens.of(self._teacher.tokenizer).end_id)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without timestamps and other special ones."""
+        return text_of(self.text_tokens(tokens), self._teacher.tokenizer)
 
     def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """See `Engine`; log-probabilities and order may depend on the batch, tokens do not.
@@ -133,7 +147,10 @@ class WhisperEngine:
                         window = queued.window
                         again = yield window, self._result(window, hypothesis, rules)
                         if again is not None:
-                            same_audio = again.covered.seek == window.covered.seek
+                            same_audio = (
+                                again.samples is window.samples
+                                and again.covered.seek == window.covered.seek
+                            )
                             queue.put_back(
                                 [QueuedWindow(again, queued.encoded if same_audio else None)]
                             )

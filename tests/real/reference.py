@@ -11,6 +11,7 @@ from transformers import (
     AutoModelForCausalLM,
     WhisperForConditionalGeneration,
     WhisperProcessor,
+    pipeline,
 )
 
 from tasks.audio import SAMPLE_RATE_HZ, Samples
@@ -91,6 +92,29 @@ class Reference:
         It continues after the last timestamp until the audio is covered.
         """
         return [text for batch in _batches(waveforms) for text in self._sequential(batch)]
+
+    def transcribe_chunked(self, recording: Samples, *, chunk_s: float, stride_s: float) -> str:
+        """Text of the pipeline, which merges that of overlapping chunks."""
+        with silent_transformers():
+            recogniser = pipeline(
+                "automatic-speech-recognition",
+                model=self._model,
+                feature_extractor=self._processor.feature_extractor,
+                tokenizer=self._processor.tokenizer,
+                ignore_warning=True,
+            )
+            found: Any = recogniser(
+                recording,
+                chunk_length_s=chunk_s,
+                stride_length_s=stride_s,
+                generate_kwargs={
+                    "num_beams": 1,
+                    "max_new_tokens": self._max_new_tokens,
+                    **self._language,
+                },
+            )
+        text: str = found["text"].strip()
+        return text
 
     def _plain(self, waveforms: Sequence[Samples]) -> list[str]:
         return [

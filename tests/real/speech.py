@@ -7,6 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
+from itertools import groupby
 from json import loads
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ import numpy as np
 import soundfile
 import yaml
 
-from tasks.audio import SAMPLE_RATE_HZ, Pcm, decode, to_whisper_rate
+from tasks.audio import SAMPLE_RATE_HZ, Pcm, Samples, decode, decode_flac, to_whisper_rate
 
 ARCHIVES: Final = ("dev-clean.tar.gz", "test-clean.tar.gz")
 _BOOKS_PERCENT: Final = 12  # of the speakers: 4 of 28
@@ -78,6 +79,20 @@ class Speech:
         # the first split with a percentage takes its share, so the order counts
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
         return config
+
+    def chapters(self) -> dict[str, Samples]:
+        """The utterances of each chapter of test-clean, joined, (samples,) float32 at 16 kHz."""
+        utterances: dict[str, Samples] = {}
+        with tarfile.open(self.folder / "librispeech" / "test-clean.tar.gz") as archive:
+            for member in archive:
+                name = Path(member.name)
+                if name.suffix == ".flac" and (content := archive.extractfile(member)) is not None:
+                    utterances[name.stem] = decode_flac(content.read())
+        names = sorted(utterances)
+        return {
+            chapter: np.concatenate([utterances[name] for name in members])
+            for chapter, members in groupby(names, key=lambda name: name.rsplit("-", 1)[0])
+        }
 
     def _librispeech(self, folder: Path) -> dict[str, Any]:
         return {

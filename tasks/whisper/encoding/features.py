@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import WhisperFeatureExtractor
 
 from tasks.audio import Samples
 from tasks.whisper.device import to_device
+from tasks.whisper.excerpt import Excerpt
 
 
 class LogMel:
@@ -31,26 +33,22 @@ class LogMel:
         self._filters = torch.from_numpy(extractor.mel_filters.T.astype(np.float32)).to(device)
 
     @torch.inference_mode()
-    def __call__(self, waveforms: Sequence[Samples], seeks: Sequence[int] = ()) -> Tensor:
+    def __call__(
+        self,
+        waveforms: Sequence[Samples],
+        seeks: Sequence[int] = (),
+        excerpts: Sequence[Excerpt | None] = (),
+    ) -> Tensor:
         """Features of each waveform, (windows, mels, frames), as if padded to a full window.
 
         A waveform is (samples,) float32 at 16 kHz. With `seeks` its features begin at that frame of
-        10 ms: those before it are removed and silence is appended. Raises `ValueError` for a
-        waveform that is longer than the window instead of truncating it silently.
+        10 ms: those before it are removed and silence is appended. Those of `excerpts` are cut out
+        of the features of the recording, as in openai/whisper: the end of a recording is followed
+        by 0.0, the value of faint noise. Raises `ValueError` for a waveform that is longer than the
+        window instead of truncating it silently.
         """
-        longest = max(len(waveform) for waveform in waveforms)
-        if longest > self._window_samples:
-            raise ValueError(
-                f"a waveform has {longest} samples, but the window {self._window_samples}"
-            )
-        hop = self._hop_samples
-        # so much padding that the last frame, with its reflected end, contains silence only
-        num_padded = -(-(longest + self._frame_samples) // hop) * hop
-        padded = torch.zeros(len(waveforms), min(num_padded, self._window_samples))
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = torch.from_numpy(waveform)
-        log_mel = self._log_mel(to_device(padded, self._device))
-        num_frames = self._window_samples // hop
+        log_mel = self._log_mel(self._padded(waveforms, excerpts))
+        num_frames = self._window_samples // self._hop_samples
         silence = log_mel.new_full((), 1e-10).log10()
         features = log_mel.new_empty((*log_mel.shape[:2], num_frames))
         features[..., : log_mel.shape[2]] = log_mel
@@ -62,11 +60,65 @@ class LogMel:
                 features[row] = torch.cat(
                     [features[row, :, seek:], silence.expand(features.shape[1], seek)], dim=1
                 )
-        return features.maximum(floor).add_(4.0).div_(4.0).to(self._dtype)
+        for row, excerpt in enumerate(excerpts):
+            if excerpt is not None:
+                floor[row] = excerpt.peak - 8.0
+        features = features.maximum(floor).add_(4.0).div_(4.0)
+        for row, excerpt in enumerate(excerpts):
+            if excerpt is not None:
+                features[row, :, len(waveforms[row]) // self._hop_samples :] = 0.0
+        return features.to(self._dtype)
+
+    @torch.inference_mode()
+    def peak(self, recording: Samples) -> float:
+        """The highest value of the logarithmic mel spectrogram of a recording, of any length.
+
+        The recording is (samples,) float32 at 16 kHz. Memory is that of one window.
+        """
+        size = self._window_samples
+        peaks: list[float] = []
+        for start in range(0, len(recording) + 1, size):  # frames reach beyond the last sample
+            block = recording[start : start + size]
+            excerpt = Excerpt.between(recording, start, start + len(block), peak=0.0)
+            peaks.append(self._log_mel(self._padded([block], [excerpt])).max().item())
+        return max(peaks)
+
+    def _padded(self, waveforms: Sequence[Samples], excerpts: Sequence[Excerpt | None]) -> Tensor:
+        """Waveforms in rows, followed by silence; both ends continue by half a frame.
+
+        They continue with what surrounds an excerpt, otherwise with their reflection.
+        """
+        longest = max(len(waveform) for waveform in waveforms)
+        if longest > self._window_samples:
+            raise ValueError(
+                f"a waveform has {longest} samples, but the window {self._window_samples}"
+            )
+        hop, margin = self._hop_samples, self._frame_samples // 2
+        # so much padding that the last frame, with its reflected end, contains silence only
+        num_padded = -(-(longest + self._frame_samples) // hop) * hop
+        rows = torch.zeros(len(waveforms), min(num_padded, self._window_samples))
+        for row, waveform in zip(rows, waveforms, strict=True):
+            row[: len(waveform)] = torch.from_numpy(waveform)
+        padded = functional.pad(rows[:, None], (margin, margin), mode="reflect")[:, 0]
+        for row, waveform, excerpt in zip(padded, waveforms, excerpts, strict=False):
+            if excerpt is None:
+                continue
+            before, after = excerpt.before[-margin:], excerpt.after[:margin]
+            # the first frames of a recording are reflected, as in openai/whisper
+            if len(before):
+                row[margin - len(before) : margin] = torch.from_numpy(before)
+            row[margin + len(waveform) :] = 0.0
+            row[margin + len(waveform) :][: len(after)] = torch.from_numpy(after)
+        return to_device(padded, self._device)
 
     def _log_mel(self, padded: Tensor) -> Tensor:
         spectrum = torch.stft(
-            padded, self._frame_samples, self._hop_samples, window=self._hann, return_complex=True
+            padded,
+            self._frame_samples,
+            self._hop_samples,
+            window=self._hann,
+            center=False,
+            return_complex=True,
         )[..., :-1]
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.matmul(self._filters, power).clamp_(min=1e-10).log10_()

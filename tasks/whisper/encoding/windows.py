@@ -16,7 +16,8 @@ class WindowEncoder:
     """Encodes windows with each of one or several encoders of the same features.
 
     A `cache` has exact outputs of the first and requires that there is no other; raises
-    `ValueError` otherwise. It has whole windows alone, not those with a part that is covered.
+    `ValueError` otherwise. It has whole windows alone, not those with a part that is covered or
+    excerpts of a recording.
     """
 
     def __init__(
@@ -33,20 +34,26 @@ class WindowEncoder:
         if self._cache is None:
             return self._computed(windows)
         cache = self._cache
-        found = [None if one.covered.seek else cache.get(one.samples) for one in windows]
+        found = [cache.get(one.samples) if _is_whole(one) else None for one in windows]
         missing = [one for one, output in zip(windows, found, strict=True) if output is None]
         computed = iter(self._computed(missing)[0] if missing else ())
         outputs: list[Tensor] = []
         for window, output in zip(windows, found, strict=True):
             if output is None:
                 output = next(computed)
-                if not window.covered.seek:
+                if _is_whole(window):
                     cache.keep([window.samples], output[None])
             outputs.append(output)
         return [torch.stack(outputs)]
 
     def _computed(self, windows: Sequence[AudioWindow]) -> list[Tensor]:
         features = self._log_mel(
-            [window.samples for window in windows], [window.covered.seek for window in windows]
+            [window.samples for window in windows],
+            [window.covered.seek for window in windows],
+            [window.excerpt for window in windows],
         )
         return [encoder(features) for encoder in self._encoders]
+
+
+def _is_whole(window: AudioWindow) -> bool:
+    return not window.covered.seek and window.excerpt is None

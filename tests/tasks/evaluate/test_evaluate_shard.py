@@ -6,7 +6,7 @@ from configs.schema import Score
 from storage.outcome import Rejected
 from tasks.audio import decode_flac
 from tasks.corpora.base import NoReference
-from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.long_form.pauses import cut_at_pauses
 from tasks.evaluate.schema import MEASURED
 from tasks.evaluate.shard import measure_shard
 from tasks.text.comparison import normaliser

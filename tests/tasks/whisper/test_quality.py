@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from configs.schema import Label, Teacher
 from tasks.demo.utterances import pcm16, utterance
 from tasks.whisper.engine import AudioWindow
+from tasks.whisper.excerpt import Excerpt
 from tasks.whisper.quality import check_quality, compression_ratio, continued, next_temperature
 from tasks.whisper.segments import Covered
 from tests.tasks.whisper.fake_engine import decoded
@@ -124,6 +125,13 @@ def test_an_open_or_incomplete_label_does_not_end_early(talk):
         decoded("the boat", end_s=1.0, rest=Covered(100, (1, 2))),
     ):
         assert check_quality(result, SETTINGS, talk).flags == ()
+
+
+def test_excerpts_have_the_checks_of_openai_whisper_alone(talk):
+    excerpt = Excerpt(talk.samples[:0], talk.samples[:0], peak=0.0)
+    one = AudioWindow("one", talk.samples, excerpt=excerpt)
+    early = decoded("the boat", has_end=False, end_s=0.1, avg_logprob=-1.01)
+    assert check_quality(early, SETTINGS, one).flags == ("avg_logprob",)
 
 
 def test_an_early_end_is_retried_even_if_the_rest_seems_silent(talk):

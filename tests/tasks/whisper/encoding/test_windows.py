@@ -10,6 +10,7 @@ from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.encoding.windows import WindowEncoder
 from tasks.whisper.engine import AudioWindow
+from tasks.whisper.excerpt import Excerpt
 from tasks.whisper.segments import Covered
 
 
@@ -54,6 +55,15 @@ def test_what_is_left_of_a_window_is_not_taken_for_the_window(log_mel, encoder, 
     ((whole, part),) = encode([window, rest])
     assert not torch.equal(whole, part)
     assert torch.equal(encode([rest])[0][0], part)
+    assert (cache.num_computed, cache.num_found) == (1, 0)
+
+
+def test_an_excerpt_is_not_taken_for_the_window(log_mel, encoder, cache) -> None:
+    (window,) = windows(20_000)
+    excerpt = Excerpt(window.samples, window.samples, peak=3.0)
+    encode = WindowEncoder(log_mel, [encoder], cache)
+    ((whole, part),) = encode([window, dataclasses.replace(window, excerpt=excerpt)])
+    assert not torch.equal(whole, part)
     assert (cache.num_computed, cache.num_found) == (1, 0)
 
 

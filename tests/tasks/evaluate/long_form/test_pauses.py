@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.evaluate.long_form import cut_at_pauses
+from tasks.evaluate.long_form.pauses import cut_at_pauses
 
 
 @settings(deadline=None)  # a busy machine is not an error

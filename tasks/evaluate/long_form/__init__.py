@@ -1,0 +1,1 @@
+"""Transcription of recordings that are longer than a model's window."""
