@@ -15,8 +15,9 @@ from storage.store import Store
 from tasks.audio import Samples, decode_flac
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.long_form import cut_at_pauses
-from tasks.evaluate.metrics import ModelResult, macro_average, summarise, word_errors
 from tasks.evaluate.result import Measured, Report, load_report, report_path
+from tasks.evaluate.statistics.pooled import ModelResult, summarise
+from tasks.evaluate.statistics.rates import macro_average, word_errors
 from tasks.evaluate.timing import compare_speed, decoder_layers, num_parameters
 from tasks.job import row_batches
 from tasks.text.comparison import WordErrors
