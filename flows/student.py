@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.evaluate import STUDENT, TEACHER
@@ -24,8 +23,10 @@ from storage.store import Store
 from tasks.corpora.sources import HubFiles
 from tasks.distil.outlook import Outlook
 from tasks.distil.stage import distil_parameters
-from tasks.evaluate.interval import Interval, wer_interval
+from tasks.evaluate.findings import CLEAN, Interval
 from tasks.evaluate.result import Report
+from tasks.evaluate.statistics.pooled import pooled_interval
+from tasks.evaluate.statistics.sample import COLUMNS, Sample
 from tasks.ship.facts import StudentFacts, model_size, window_samples
 
 
@@ -114,17 +115,18 @@ def _intervals(student: CurrentStudent) -> Mapping[str, Mapping[str, Interval]]:
     shards = measurements(student.config, student.store, student.states, student.receipt)
     found: dict[str, dict[str, Interval]] = {}
     for model in (TEACHER, STUDENT):
-        tables = {
-            corpus: [_table(student.store, receipt.output) for receipt in receipts]
+        samples = {
+            corpus: [_sample(student.store, model, receipt) for receipt in receipts]
             for corpus, receipts in by_corpus(shards, model).items()
         }
-        sets = {**tables, "all": [table for of_corpus in tables.values() for table in of_corpus]}
-        computed = {name: wer_interval(of_set) for name, of_set in sets.items()}
+        sets = {**samples, "all": [one for of_corpus in samples.values() for one in of_corpus]}
+        computed = {name: pooled_interval(of_set) for name, of_set in sets.items()}
         found[model] = {name: value for name, value in computed.items() if value is not None}
     return found
 
 
-def _table(store: Store, file: FileRef) -> pa.Table:
-    columns = ["num_reference_words", "substitutions", "deletions", "insertions"]
-    with store.fetch(file) as path:
-        return pq.read_table(path, columns=columns)
+def _sample(store: Store, model: str, receipt: Receipt) -> Sample:
+    with store.fetch(receipt.output) as path:
+        table = pq.read_table(path, columns=list(COLUMNS))
+    key = receipt.key
+    return Sample.of([table], model=model, condition=CLEAN, set=f"{key.corpus}/{key.split}")

@@ -18,8 +18,8 @@ from tasks.corpora.registry import corpus_of_run
 from tasks.distil.training import TrainingResult
 from tasks.distil.validation_speech import ValidationSpeech
 from tasks.evaluate.engine import encodings_of, shares_encodings
-from tasks.evaluate.metrics import macro_average, word_errors
 from tasks.evaluate.shard import measure_shard
+from tasks.evaluate.statistics.rates import macro_average, word_errors
 from tasks.text.comparison import WordErrors
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.engine import Engine

@@ -32,7 +32,8 @@ class ModelFacts(Record):
 class SetResult(Record):
     """One model on one set, `corpus/split`, under one condition; a row is about all its words.
 
-    An utterance is a whole recording in long form. Rates are None without reference words.
+    An utterance is a whole recording in long form. Each utterance of an unknown speaker counts as a
+    speaker. Rates are None without reference words, and `wer_interval` with a single speaker.
     `num_repeated_5grams` is the paper's 5-Dup (arXiv 2311.00430, Table 8).
     """
 
@@ -70,7 +71,7 @@ class Average(Record):
     substitution_percent: float | None
     deletion_percent: float | None
     insertion_percent: float | None
-    num_repeated_5grams: int  # the sum over sets
+    num_repeated_5grams: float  # the mean over sets
 
 
 class Comparison(Record):

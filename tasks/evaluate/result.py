@@ -21,8 +21,8 @@ from tasks.evaluate.findings import (
     SpeculativeResult,
     SpeedResult,
 )
-from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.models import MeasuredModel
+from tasks.evaluate.statistics.pooled import ModelResult
 
 
 @dataclass(frozen=True, slots=True)

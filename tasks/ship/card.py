@@ -8,9 +8,10 @@ from typing import Any, Final
 from storage.manifest import Manifest
 from tasks.card import joined, licence_lines, table
 from tasks.distil.stage import DISTIL
-from tasks.evaluate.interval import COVERED_PERCENT, Interval
-from tasks.evaluate.metrics import ModelResult
+from tasks.evaluate.findings import Interval
 from tasks.evaluate.result import Report
+from tasks.evaluate.statistics.bootstrap import COVERED_PERCENT
+from tasks.evaluate.statistics.pooled import ModelResult
 from tasks.ship.facts import Comparison, Format, StudentFacts
 from tasks.ship.metadata import render_metadata
 from tasks.ship.usage import usage_lines
@@ -79,7 +80,7 @@ def _results(facts: StudentFacts) -> Iterator[str]:
     yield (
         f"Word error rate in % on {markdown(facts.evaluated_role)} speech, greedily, after text"
         f" normalisation. In brackets the {COVERED_PERCENT:g} % interval by bootstrap over"
-        " utterances."
+        " speakers."
     )
     yield ""
     yield from table(("corpus", "teacher", "student", "utterances"), rows)

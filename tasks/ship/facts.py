@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from storage.errors import UserError
 from storage.manifest import Manifest
 from storage.receipt import Receipt
-from tasks.evaluate.interval import Interval
+from tasks.evaluate.findings import Interval
 from tasks.evaluate.result import Report
 
 Format = Literal["hf", "ctranslate2", "onnx"]

@@ -143,11 +143,21 @@ def character_error_percents(
 
     Raises `ValueError` if the numbers of references and hypotheses differ.
     """
+    lengths, edits = character_edits(references, hypotheses).T.astype(np.float64)
+    percents: npt.NDArray[np.float64] = 100 * edits / np.where(lengths > 0, lengths, np.nan)
+    return percents
+
+
+def character_edits(references: Sequence[str], hypotheses: Sequence[str]) -> Counts:
+    """(pairs, 2) int32: characters of each reference, and edits to its hypothesis, with spaces.
+
+    Raises `ValueError` if the numbers of references and hypotheses differ.
+    """
     _refuse_unequal(references, hypotheses)
-    # the rate needs the number of edits only
-    edits = np.array(list(map(Levenshtein.distance, references, hypotheses)), np.float64)
-    lengths = np.array(list(map(len, references)), np.float64)
-    return 100 * edits / np.where(lengths > 0, lengths, np.nan)
+    counted = np.zeros((len(references), 2), np.int32)
+    counted[:, 0] = list(map(len, references))
+    counted[:, 1] = list(map(Levenshtein.distance, references, hypotheses))
+    return counted
 
 
 def _refuse_unequal(references: Sequence[str], hypotheses: Sequence[str]) -> None:

@@ -44,8 +44,8 @@ from tasks.corpora.registry import CORPORA
 from tasks.distil.outlook import Outlook
 from tasks.distil.progress.rows import TrainingRow
 from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
+from tasks.evaluate.statistics.pooled import ModelResult
 from tasks.filter.sweep import Amount
 from tasks.paper import PAPER_FILTERED_PERCENT
 from tasks.stages import CORPUS_STAGES, SHARD_STAGES, STAGE_NAMES

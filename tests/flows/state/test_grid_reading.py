@@ -23,8 +23,8 @@ from tasks.demo.flac import flac_file
 from tasks.demo.utterances import pcm16, utterance
 from tasks.download.raw import download
 from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
+from tasks.evaluate.statistics.pooled import ModelResult
 from tasks.stages import SHARD_STAGES
 from tasks.work import run_job, run_plan
 from tests.flows.running import TEACHER as TEACHER_FOLDER

@@ -3,7 +3,6 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-
 from tasks.evaluate.interval import wer_interval
 
 

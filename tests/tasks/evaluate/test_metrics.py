@@ -3,13 +3,13 @@ import sys
 
 import pyarrow as pa
 import pytest
-
 from tasks.evaluate.metrics import (
     ModelResult,
     macro_average,
     num_repeated_5grams,
     summarise,
 )
+
 from tasks.evaluate.schema import MEASURED
 
 SIZE = {"model": "student", "num_parameters": 7, "decoder_layers": 2}

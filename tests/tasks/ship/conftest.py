@@ -9,8 +9,8 @@ from storage.receipt import FileRef, Receipt
 from storage.shard import ShardKey
 from tasks.distil.stage import DISTIL
 from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
+from tasks.evaluate.statistics.pooled import ModelResult
 from tasks.ship.facts import ModelSize, StudentFacts
 
 OPEN = Terms(name="CC-BY-4.0", commercial_use=True, derivatives=True, redistribution=True)
