@@ -47,7 +47,7 @@ from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
 from tasks.filter.sweep import Amount
-from tasks.paper import PAPER_FILTERED_PERCENT
+from tasks.paper.settings import PAPER_FILTERED_PERCENT
 from tasks.stages import CORPUS_STAGES, SHARD_STAGES, STAGE_NAMES
 
 CONFIG = "configs/demo.yaml"
