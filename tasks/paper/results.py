@@ -67,6 +67,12 @@ REPEATED_5GRAMS: Final = Figure(table="Table 8", of=Pair(23792, 18503))
 INSERTION_RATE: Final = Figure(table="Table 8", of=Pair(3.3, 2.1))
 """Long form, chunked: IER in percent."""
 
+SUBSTITUTION_RATE: Final = Figure(table="Table 8", of=Pair(3.9, 5.3))
+"""Long form, chunked: SER in percent."""
+
+DELETION_RATE: Final = Figure(table="Table 8", of=Pair(4.5, 4.2))
+"""Long form, chunked: DER in percent."""
+
 SPECULATIVE_SPEED: Final[Mapping[int, float]] = {1: 2.0, 4: 1.3, 16: 0.8}
 """The teacher with the student as its draft, by batch size (Tables 9 and 22)."""
 

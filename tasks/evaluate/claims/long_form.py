@@ -26,7 +26,7 @@ LONG_FORM: Final = Statement(
 
 AGAINST_SEQUENTIAL: Final = Statement(
     name="long_form_wer_to_sequential",
-    claim="chunked, to sequential teacher",
+    claim="WER near sequential teacher's",
     source=SEQUENTIAL_LONG_WER.table,
     paper=f"{SEQUENTIAL_LONG_WER.of.difference:+.1f}",
     side="at_most",

@@ -17,7 +17,7 @@ FOLLOWS: Final = Statement(
     paper=NO_FIGURE,
     side="at_most",
     limit=1,
-    unit=" points",
+    unit=" point",
 )
 
 BEATS_CTC: Final = Statement(

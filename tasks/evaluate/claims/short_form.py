@@ -35,7 +35,7 @@ OUT_OF_DOMAIN: Final = Statement(
     paper=f"{OUT_OF_DOMAIN_WER.of.difference:+.1f}",
     side="at_most",
     limit=1,
-    unit=" points",
+    unit=" point",
 )
 
 IN_DOMAIN: Final = Statement(
@@ -52,7 +52,7 @@ _EXCESS: Final = round(OUT_OF_DOMAIN_WER.of.change_percent - REFERENCE_WER.of.ch
 
 ROBUSTNESS: Final = Statement(
     name="effective_robustness",
-    claim="loses little more out of domain",
+    claim="robust to other domains",
     source=REFERENCE_WER.table,
     paper=f"{_EXCESS:+} %",
     side="at_most",

@@ -48,9 +48,9 @@ class Statement:
         """
         is_held = self._is_held(value)
         side = "at most" if self.side == "at_most" else "at least"
-        parts = [f"{ours} is {'' if is_held else 'not '}{side} {self.limit:g}{self.unit}"]
+        verdict = f"{ours} is {'' if is_held else 'not '}{side} {self.limit:g}{self.unit}"
         if interval is not None:
-            parts.append(self._certainty(is_held, interval, spread))
+            verdict += f", {self._certainty(is_held, interval, spread)}"
         return Claim(
             name=self.name,
             claim=self.claim,
@@ -60,7 +60,7 @@ class Statement:
             values=values or {},
             interval=interval,
             verdict="holds" if is_held else "fails",
-            reason="; ".join([*parts, *remarks]),
+            reason="; ".join([verdict, *remarks]),
         )
 
     def not_measured(self, why: str) -> Claim:
@@ -79,15 +79,13 @@ class Statement:
         return value <= self.limit if self.side == "at_most" else value >= self.limit
 
     def _certainty(self, is_held: bool, interval: Interval, spread: Spread) -> str:
-        if all(self._is_held(end) == is_held for end in interval):
-            return (
-                "its whole 95 % interval agrees"
-                if spread == "95 % interval"
-                else "every round agrees"
-            )
+        if any(self._is_held(end) != is_held for end in interval):
+            if spread == "rounds":
+                return "but not in all rounds"
+            return "but not significantly: its 95 % interval is on both sides"
         if spread == "rounds":
-            return "but rounds differ on it"
-        return "but not significantly: its 95 % interval is on both sides"
+            return "in every round" if is_held else "in no round"
+        return f"{'and so' if is_held else 'nor'} is its whole 95 % interval"
 
 
 def _ends(interval: Interval) -> str:
