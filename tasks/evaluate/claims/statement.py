@@ -85,7 +85,7 @@ class Statement:
             return "but not significantly: its 95 % interval is on both sides"
         if spread == "rounds":
             return "in every round" if is_held else "in no round"
-        return f"{'and so' if is_held else 'nor'} is its whole 95 % interval"
+        return "and so is its whole 95 % interval" if is_held else "nor is any of its 95 % interval"
 
 
 def _ends(interval: Interval) -> str:
