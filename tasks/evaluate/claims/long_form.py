@@ -113,7 +113,9 @@ def _repetitions(found: Found) -> Claim:
         return FEWER_REPETITIONS.not_measured(why_not(found, CHUNKED))
     teacher, student = pair
     values = {TEACHER: teacher.num_repeated_5grams, STUDENT: student.num_repeated_5grams}
-    counts = f"student {student.num_repeated_5grams:,}, teacher {teacher.num_repeated_5grams:,}"
+    counts = (
+        f"student {student.num_repeated_5grams:,.0f}, teacher {teacher.num_repeated_5grams:,.0f}"
+    )
     if not teacher.num_repeated_5grams:
         return FEWER_REPETITIONS.not_measured(f"the teacher repeats none; {counts}")
     change = 100 * (student.num_repeated_5grams / teacher.num_repeated_5grams - 1)

@@ -24,7 +24,7 @@ def hallucination_section(report: Report) -> Iterator[Part]:
             rate_text(one.substitution_percent),
             rate_text(one.deletion_percent),
             rate_text(one.cer_percent),
-            f"{one.num_repeated_5grams:,}",
+            f"{one.num_repeated_5grams:,.0f}",
         )
         for condition in (CLEAN, CHUNKED, SEQUENTIAL)
         for one in report.averages
