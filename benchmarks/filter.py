@@ -35,7 +35,7 @@ from storage.store import Store
 from tasks.corpora.librispeech import LIBRISPEECH
 from tasks.filter.rules import FilterContext
 from tasks.label.schema import LABELS
-from tasks.paper import PAPER_FILTERED_PERCENT
+from tasks.paper.settings import PAPER_FILTERED_PERCENT
 from tasks.score.schema import EVIDENCE
 from tasks.score.shard import LABEL_COLUMNS, score_shard
 from tasks.score.stage import SCORE

@@ -90,8 +90,10 @@ class _Work:
             from flows.stages import distil
 
             distil(self._config)
-        elif damaged.kind is Kind.REPORT or (
-            damaged.kind is Kind.SHARD and damaged.stage not in CORPUS_STAGES
+        elif (
+            damaged.kind is Kind.REPORT
+            or (damaged.kind is Kind.SHARD and damaged.stage not in CORPUS_STAGES)
+            or (damaged.kind is Kind.TOTALS and not self._store.exists(damaged.path))
         ):
             self._start()
             from flows.stages import evaluate

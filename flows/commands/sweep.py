@@ -15,7 +15,7 @@ from flows.commands.terminal.render import show
 from flows.commands.views.sweep import sweep_view
 from flows.state.sweep import SCHEMA, SweepLine, read_sweep
 from storage.errors import UserError
-from tasks.paper import PAPER_FILTERED_PERCENT
+from tasks.paper.settings import PAPER_FILTERED_PERCENT
 from tasks.text.plot import line_chart
 
 _PAPERS = ",".join(f"{percent:g}" for percent in PAPER_FILTERED_PERCENT)

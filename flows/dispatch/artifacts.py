@@ -34,6 +34,7 @@ from flows.dispatch.tables import (
     failure_rows,
     grid_rows,
     hours_rows,
+    markdown_table,
     paper_rows,
     reason_rows,
     status_rows,
@@ -66,7 +67,7 @@ class ArtifactBar:
         self._lock = Lock()
         self._artifact: UUID | None = None
         with optional():
-            made = create_progress_artifact(0.0, _key(title), self._description())
+            made = create_progress_artifact(0.0, artifact_key(title), self._description())
             self._artifact = cast("UUID", made)  # no coroutine outside an event loop
 
     def advance(self, num_done: int = 1) -> None:
@@ -105,7 +106,7 @@ class Shown:
     """An artifact of a flow run: created when it is first shown, then updated."""
 
     def __init__(self, name: str, title: str, kind: str, flow_run_id: str | None) -> None:
-        self._key, self._title, self._kind = _key(name), title, kind
+        self._key, self._title, self._kind = artifact_key(name), title, kind
         self._flow_run_id = flow_run_id
         self._id: UUID | None = None
 
@@ -179,7 +180,7 @@ def show_failures(failures: Sequence[Failed]) -> None:
         with optional():
             rows = _cells(failure_rows(config, failures))
             about = f"{flow_run.name}: the shards that failed, and the commands that repair them."
-            create_table_artifact(rows, _key("failed", flow_run.name), markdown(about))
+            create_table_artifact(rows, artifact_key("failed", flow_run.name), markdown(about))
 
 
 def show_grid(report: GridReport) -> None:
@@ -187,17 +188,11 @@ def show_grid(report: GridReport) -> None:
     tables = {f"Runs of {report.name}": grid_rows(report)} | {
         f"Table {one.number} of the paper: {one.title}": paper_rows(one) for one in report.paper
     }
-    text = "\n\n".join(f"## {markdown(title)}\n\n{_table(rows)}" for title, rows in tables.items())
+    text = "\n\n".join(
+        f"## {markdown(title)}\n\n{markdown_table(rows)}" for title, rows in tables.items()
+    )
     with optional():
         create_markdown_artifact(text, f"grid-{_plain(report.name)}", "Students compared")
-
-
-def _table(rows: Sequence[Row]) -> str:
-    """Rows of the same columns as a table in Markdown."""
-    names = list(rows[0]) if rows else []
-    lines = [names, ["---"] * len(names)]
-    lines += [[markdown(str(cell)) for cell in row.values()] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cells(rows: Iterable[Row]) -> list[Row]:
@@ -208,7 +203,7 @@ def _cells(rows: Iterable[Row]) -> list[Row]:
     ]
 
 
-def _key(*words: str) -> str:
+def artifact_key(*words: str) -> str:
     """The name of an artifact of this run's configuration: small letters, digits and dashes."""
     return _plain(" ".join([config_name(flow_run.parameters.get("config", "")), *words]))
 

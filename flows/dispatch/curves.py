@@ -52,10 +52,10 @@ def curves_page(rows: Sequence[TrainingRow]) -> Iterator[str]:
     if best is not None:
         yield f"Lowest word error rate: {best.validation:.2f} %, after update {best.step:,}."
         yield ""
-    yield _picture("losses", loss_chart(rows))
+    yield picture("losses", loss_chart(rows))
     yield ""
     if best is not None:
-        yield _picture("word error rates", score_chart(rows))
+        yield picture("word error rates", score_chart(rows))
         yield ""
     has_mse = any(row.mse for row in rows)
     titles = ["update", "loss", "CE", "KL", *(["MSE"] if has_mse else []), "WER %"]
@@ -67,5 +67,6 @@ def curves_page(rows: Sequence[TrainingRow]) -> Iterator[str]:
         yield f"| {row.step:,} | {' | '.join(f'{loss:.4f}' for loss in losses)} | {score} |"
 
 
-def _picture(name: str, svg: str) -> str:
+def picture(name: str, svg: str) -> str:
+    """A picture in Markdown."""
     return f"![{name}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"

@@ -8,7 +8,9 @@ from configs.grid import short_name
 from flows.state.grid.report import GridReport, PaperComparison
 from flows.state.repair import Failed, again_command
 from flows.state.status import StageStatus, Status
+from tasks.evaluate.result import Report
 from tasks.stages import CORPUS_STAGES
+from tasks.text.display import markdown
 
 Row = dict[str, Any]
 
@@ -105,6 +107,29 @@ def paper_rows(table: PaperComparison) -> list[Row]:
         }
         for line in table.lines
     ]
+
+
+def claim_rows(report: Report) -> list[Row]:
+    """A row for each claim of the paper, and whether it holds."""
+    return [
+        {
+            "claim": one.claim,
+            "source": one.source,
+            "paper": one.paper,
+            "here": one.ours,
+            "verdict": one.verdict.replace("_", " "),
+            "why": one.reason,
+        }
+        for one in report.claims
+    ]
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Rows of the same columns as a table in Markdown."""
+    names = list(rows[0]) if rows else []
+    lines = [names, ["---"] * len(names)]
+    lines += [[markdown(str(cell)) for cell in row.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _rounded(value: float | None) -> float | str:

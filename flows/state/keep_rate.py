@@ -13,7 +13,7 @@ from flows.state.publication import find_current, training_shards
 from storage import manifest
 from storage.manifest import Manifest
 from storage.store import Store
-from tasks.paper import PAPER_FILTERED_PERCENT
+from tasks.paper.settings import PAPER_FILTERED_PERCENT
 
 _ENOUGH_CORPORA: Final = 3
 _NUM_PAST: Final = 5  # manifests

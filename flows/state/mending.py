@@ -17,6 +17,7 @@ from storage.receipt import Receipt
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
+from tasks.evaluate.totals import restore_totals
 from tasks.plan.stage import PLAN
 
 T = TypeVar("T")
@@ -83,6 +84,8 @@ def mend(config: RunConfig, store: Store, damaged: Producer) -> None:
         case Kind.CARD:
             key = cast("ShardKey", damaged.key)
             restore_card(store, key.split, key.index)
+        case Kind.TOTALS:
+            restore_totals(store, damaged.path)
         case _:
             for path in list(vouching(config, store, damaged)):
                 store.delete(path)

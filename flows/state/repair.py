@@ -26,7 +26,7 @@ _CHECKPOINT = re.compile(r"(?P<folder>distil/[^/]+/checkpoints/step-\d+)/[^/]+")
 _STUDENT = re.compile(
     r"(?P<folder>distil/(?P<fingerprint>[^/]+))/(?:student-[^/]+/.+|student\.receipt\.json)"
 )
-_REPORT = re.compile(r"reports/(?P<name>[^/]+)/[^/]+\.json")
+_REPORT = re.compile(r"reports/(?P<name>[^/]+)/[^/]+\.(?P<suffix>json|parquet)")
 
 
 class Kind(StrEnum):
@@ -40,6 +40,7 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"
     STUDENT = "student"
     REPORT = "report"
+    TOTALS = "totals"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +89,9 @@ def producer_of(path: str) -> Producer:
             folder=found["folder"],
             fingerprint=found["fingerprint"],
         )
-    if _REPORT.fullmatch(path):
-        return Producer(path=path, kind=Kind.REPORT, stage="evaluate", folder=_above(path))
+    if found := _REPORT.fullmatch(path):
+        kind = Kind.REPORT if found["suffix"] == "json" else Kind.TOTALS
+        return Producer(path=path, kind=kind, stage="evaluate", folder=_above(path))
     raise UserError(
         f"{path!r} is not a stored file; expected a path below the root, such as"
         " label/librispeech/FINGERPRINT/train-clean-100/00007.SHA.parquet"

@@ -23,7 +23,7 @@ from storage.store import Store
 from tasks.filter.evaluated import evaluated_speech
 from tasks.filter.rules import FilterContext
 from tasks.filter.sweep import Amount, columns_needed, sweep
-from tasks.paper import PAPER_FILTERED_PERCENT
+from tasks.paper.settings import PAPER_FILTERED_PERCENT
 
 _NUM_READERS: Final = 4
 ALL: Final = "all"

@@ -27,6 +27,7 @@ from storage.store import Store
 from tasks.download.stage import DOWNLOAD
 from tasks.download.verification import RawFile, verify_raw
 from tasks.evaluate.result import load_report
+from tasks.evaluate.totals import verify_totals
 from tasks.plan.stage import PLAN
 from tasks.stages import CORPUS_STAGES
 
@@ -149,6 +150,8 @@ def _verify(store: Store, file: Producer) -> None:
             StoreCheckpoints(store, above).files(int(step))
         case Kind.REPORT:
             load_report(store, path)
+        case Kind.TOTALS:
+            verify_totals(store, path)
 
 
 def _refuse_gap(store: Store, file: Producer, part: Receipt) -> None:

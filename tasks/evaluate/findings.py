@@ -1,19 +1,27 @@
 """What an evaluation finds, as flat rows that a report lists; rates are in percent."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from storage.record import Record
 
 Interval = tuple[float, float]
 """The lower and upper end of a 95 % interval."""
 
-CLEAN = "clean"
-"""The condition of single utterances as they are; others are `chunked`, `sequential`, and a kind of
-noise with its ratio, such as `white_10db` or `babble_-5db`."""
+CLEAN: Final = "clean"
+"""The condition of single utterances as they are; those with noise are a kind of noise with its
+ratio, such as `white_10db` or `babble_-5db`."""
+
+CHUNKED: Final = "chunked"
+SEQUENTIAL: Final = "sequential"
+"""The conditions of long form, by algorithm."""
 
 Domain = Literal["in", "out", "all"]
 """Sets of corpora that the student was trained on, of other corpora, or of both."""
+
+TimedPart = Literal["end_to_end", "decoder", "chunked", "sequential"]
+"""What is timed: single utterances from waveform to text, their decoder alone, or long recordings
+by either algorithm."""
 
 
 class ModelFacts(Record):
@@ -77,13 +85,14 @@ class Average(Record):
 class Comparison(Record):
     """The difference in WER of a model to another on the same utterances, in points.
 
-    The macro-average over the sets of a condition; positive where `model` has more errors.
+    The macro-average over the sets of a domain; positive where `model` has more errors.
     `p_value` is that of a paired, two-sided test with speakers as the units.
     """
 
     model: str
     baseline: str
     condition: str
+    domain: Domain = "all"
     num_sets: int
     num_utterances: int
     difference: float
@@ -109,13 +118,12 @@ class Robustness(Record):
 class SpeedResult(Record):
     """Seconds for the same speech, by rounds in which the models alternate.
 
-    `part` is `end_to_end`, from waveforms to text, or `decoder`, from encoder output on.
     `relative_speed` is that to the teacher in the same rounds: the median of the ratios, and their
     lowest and highest. `peak_mb` is that of a GPU's memory.
     """
 
     model: str
-    part: Literal["end_to_end", "decoder"]
+    part: TimedPart
     batch_size: int
     num_utterances: int
     audio_s: float

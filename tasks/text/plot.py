@@ -18,16 +18,18 @@ def line_chart(
     x_label: str,
     y_label: str,
     *,
+    min_x: float = 0,
     max_y: float = 100,
 ) -> str:
-    """An SVG of named lines through points (x, y), with x from 0 and y from 0 to `max_y`."""
-    max_x = max((x for points in by_name.values() for x, _ in points), default=1) or 1
+    """An SVG of named lines through points (x, y), with x from `min_x` and y from 0 to `max_y`."""
+    max_x = max((x for points in by_name.values() for x, _ in points), default=min_x + 1)
+    range_x = (max_x - min_x) or 1
 
     def pixel(x: float, y: float) -> tuple[float, float]:
         width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-        return _LEFT + width * x / max_x, _TOP + height * (1 - y / max_y)
+        return _LEFT + width * (x - min_x) / range_x, _TOP + height * (1 - y / max_y)
 
-    right, bottom = pixel(max_x, 0)
+    right, bottom = pixel(min_x + range_x, 0)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
         ' font-family="sans-serif" font-size="12">',
@@ -36,7 +38,7 @@ def line_chart(
         _text(_LEFT, 12, y_label, "start"),
     ]
     for quarter in range(5):
-        y_value, x_value = max_y * quarter / 4, max_x * quarter / 4
+        y_value, x_value = max_y * quarter / 4, min_x + range_x * quarter / 4
         y, x = pixel(0, y_value)[1], pixel(x_value, 0)[0]
         parts.append(f'<path d="M{_LEFT} {y:.1f}H{right:.1f}" stroke="#ddd"/>')
         parts.append(_text(_LEFT - 6, y + 4, f"{y_value:g}", "end"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.commands.terminal.render import Part, View
-from flows.commands.views.evaluate import report_parts
+from flows.commands.views.evaluate import summary_parts
 from flows.commands.views.manifest import manifest_parts
 from flows.commands.views.status import status_parts
 from flows.state.summary import RunSummary
@@ -21,5 +21,5 @@ def _run_parts(summary: RunSummary, config: str) -> Iterator[Part]:
         yield from manifest_parts(summary.published)
     yield from summary.remarks
     if summary.report is not None:
-        yield from report_parts(summary.report)
+        yield from summary_parts(summary.report)
         yield f"The student is in {summary.student}"

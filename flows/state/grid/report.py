@@ -10,7 +10,7 @@ from storage.errors import IntegrityError
 from storage.fingerprint import digest
 from storage.record import Record
 from storage.store import Store
-from tasks.paper import PAPER_TABLES, PaperTable
+from tasks.paper.settings import PAPER_TABLES, PaperTable
 
 
 class GridRow(Record):

@@ -43,12 +43,12 @@ from tasks.corpora.catalogue import read_catalogue
 from tasks.corpora.registry import CORPORA
 from tasks.distil.outlook import Outlook
 from tasks.distil.progress.rows import TrainingRow
+from tasks.evaluate.claims.table import claims
 from tasks.evaluate.coverage import Coverage
-from tasks.evaluate.result import Report
-from tasks.evaluate.statistics.pooled import ModelResult
 from tasks.filter.sweep import Amount
-from tasks.paper import PAPER_FILTERED_PERCENT
+from tasks.paper.settings import PAPER_FILTERED_PERCENT
 from tasks.stages import CORPUS_STAGES, SHARD_STAGES, STAGE_NAMES
+from tests.tasks.evaluate.reports import paper_report, set_result
 
 CONFIG = "configs/demo.yaml"
 NINE = (
@@ -208,34 +208,13 @@ def manifest(number: int = 1) -> Manifest:
     )
 
 
-def model(name: str) -> ModelResult:
-    return ModelResult(
-        model=name,
-        num_parameters=1_543_490_560,
-        decoder_layers=32,
-        num_utterances=100_000,
-        hours=500.0,
-        num_reference_words=10_000_000,
-        wer_percent=12.34,
-        substitution_percent=5.0,
-        deletion_percent=5.0,
-        insertion_percent=2.34,
-        num_repeated_5grams=12_345,
-        seconds=1_234.5,
-    )
-
-
-REPORT = Report(
-    teacher=model("teacher"),
-    student=model("student"),
-    relative_speed=5.8,
-    by_corpus={corpus: {"teacher": 10.0, "student": None} for corpus in NINE[1:]},
-    by_split={
-        f"{corpus}/{split}": {"teacher": 10.0, "student": None}
-        for corpus in NINE[1:]
-        for split in ("validation-clean", "validation-other")
-    },
-    mean_wer_percent={"teacher": 10.0, "student": None},
+SETS = [f"{corpus}/{split}" for corpus in NINE for split in ("dev", "validation-other")]
+REPORT = paper_report(
+    sets=tuple(
+        set_result(model, name, 10.0, num_utterances=6_172)
+        for name in SETS
+        for model in ("teacher", "student")
+    ),
     coverage=Coverage(
         num_annotated=1_234_567, num_utterances=1_000_000, excluded={"beyond_limit_hours": 234_567}
     ),
@@ -247,8 +226,8 @@ REPORT = Report(
         )
         for corpus in NINE
     },
-    student_folder="distil/c0a26359e10083cc/student-a082c8a8",
 )
+REPORT = REPORT.model_copy(update={"claims": claims(REPORT)})
 
 
 def amounts(hours: float) -> Amounts:
@@ -471,12 +450,13 @@ def test_a_training_has_a_column_for_each_term_of_its_loss(mse: float) -> None:
     assert_readable(training_view([row]))
 
 
-def test_an_evaluation_of_several_splits_has_a_row_for_each_and_for_their_mean() -> None:
-    table, *_ = report_view(REPORT).parts
-    assert isinstance(table, Figures)
-    rows = [row for row in table.rows if row[0] == "    validation-other"]
-    assert rows == [("    validation-other", "10.00", "-", "")] * 8
-    assert ("mean WER % of 16 splits", "10.00", "-", "") in table.rows
+def test_an_evaluation_has_a_row_for_each_set_and_for_the_means() -> None:
+    _, table, *_ = (part for part in report_view(REPORT).parts if isinstance(part, Figures))
+    assert [row[0] for row in table.rows] == SETS
+    assert table.rows[0] == ("peoples_speech/dev", "6,172", "10.00 (9.0-11.0)", "10.00 (9.0-11.0)")
+    assert [row[0] for row in table.footer] == [
+        "in domain, 2 sets", "out of domain, 2 sets", "mean, 2 sets",
+    ]  # fmt: skip
 
 
 def test_settings_of_several_corpora_have_columns_of_their_own() -> None:

@@ -11,7 +11,7 @@ from configs.grid_runs import LoadedGrid, load_grid
 from flows.dispatch.tables import grid_rows, paper_rows
 from flows.state.grid.report import GridReport, GridRow, keep_grid, report_on
 from storage.store import Store
-from tasks.paper import PAPER_FILTERED_PERCENT, PAPER_TABLES
+from tasks.paper.settings import PAPER_FILTERED_PERCENT, PAPER_TABLES
 
 THRESHOLD, LAYERS = "filter.max_wer_percent", "distil.decoder_layers"
 TEACHER = {"librispeech": 3.0, "ami": 17.0}

@@ -36,6 +36,7 @@ SHARD = "librispeech/train-clean-100/00007"
         ("distil/a886/student-e2806721/model.safetensors", "student", "distil", None),
         ("distil/a886/student.receipt.json", "student", "distil", None),
         ("reports/tiny/31d7b4d4c3b6ec7c.json", "report", "evaluate", None),
+        ("reports/tiny/31d7b4d4c3b6ec7c.parquet", "totals", "evaluate", None),
     ],
 )  # fmt: skip
 def test_each_stored_file_has_a_producer(path: str, kind: str, stage: str, key: str | None) -> None:

@@ -1,0 +1,1 @@
+"""The paper's claims, tried with the models of a run."""

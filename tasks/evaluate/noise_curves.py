@@ -1,0 +1,31 @@
+"""Word error rate against signal-to-noise ratio: Figure 2 of the paper (arXiv 2311.00430)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from tasks.evaluate.findings import Average
+
+Curve = Mapping[int, float]
+"""Word error rate in percent by signal-to-noise ratio in dB, the highest ratio first."""
+
+_CONDITION: Final = re.compile(r"(?P<kind>.+)_(?P<snr_db>-?\d+)db")
+
+
+def noise_curves(averages: Iterable[Average]) -> Mapping[str, Mapping[str, Curve]]:
+    """The curve of each model over all sets, by kind of noise and by model."""
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for one in averages:
+        named = _CONDITION.fullmatch(one.condition)
+        if named and one.domain == "all" and one.wer_percent is not None:
+            curve = found.setdefault(named["kind"], {}).setdefault(one.model, {})
+            curve[int(named["snr_db"])] = one.wer_percent
+    return {
+        kind: {model: dict(sorted(curve.items(), reverse=True)) for model, curve in models.items()}
+        for kind, models in found.items()
+    }
+
+
+def condition_of(kind: str, snr_db: int) -> str:
+    """The name of a condition with noise."""
+    return f"{kind}_{snr_db}db"
