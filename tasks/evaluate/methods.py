@@ -12,7 +12,6 @@ from configs.evaluate import LongForm, Noise
 from configs.schema import Label, RunConfig
 from storage.outcome import Rejected, dropped
 from storage.store import Store
-from tasks.audio import Samples
 from tasks.evaluate.conditions import AddedNoise, Condition
 from tasks.evaluate.long_form.chunked import transcribe_chunked
 from tasks.evaluate.long_form.recordings import join_recordings
@@ -26,7 +25,10 @@ from tasks.evaluate.shard import Transcribe
 from tasks.evaluate.short_form import evaluation_settings, transcribe_utterances
 from tasks.evaluate.spoken import Speech, Spoken
 from tasks.job import Job
+from tasks.text.comparison import comparison_of, normaliser
+from tasks.whisper.ctc import CtcEngine
 from tasks.whisper.engine import Engine
+from tasks.whisper.whisper import WhisperEngine
 
 NOT_SAMPLED: Final = "not_sampled"
 """The reason of utterances beyond the number to which noise is added."""
@@ -48,15 +50,25 @@ def sampled(
     )
 
 
-def prepared(config: RunConfig, store: Store, job: Job) -> Callable[[Speech], Speech]:
-    """What is done to the speech of a job before it is transcribed: noise, or joining."""
+def prepared(
+    config: RunConfig, store: Store, job: Job, window_samples: int
+) -> Callable[[Speech], Speech]:
+    """What is done to the speech of a job before it is transcribed: noise, or joining.
+
+    Long recordings are those that do not fit into a window.
+    """
     condition = job.condition
     if condition.noise is not None:
         settings = config.evaluate.noise or Noise()
         source = _noise(store, job, condition.noise, settings)
         return partial(_with_noise, source=source, snr_db=condition.noise.snr_db)
     if condition.algorithm is not None:
-        return partial(join_recordings, join=(config.evaluate.long_form or LongForm()).join)
+        return partial(
+            join_recordings,
+            normalise=normaliser(comparison_of(config.score, config.label).normaliser),
+            join=(config.evaluate.long_form or LongForm()).join,
+            longer_than=window_samples,
+        )
     return _as_it_is
 
 
@@ -95,7 +107,7 @@ def _chunked(
     engine: Engine, speech: Speech, label: Label, *, settings: LongForm
 ) -> Iterator[tuple[Spoken, str] | Rejected]:
     return transcribe_chunked(
-        engine,
+        _with_tokens(engine),
         speech,
         evaluation_settings(label),
         chunk_s=settings.chunk_s,
@@ -106,4 +118,13 @@ def _chunked(
 def _sequential(
     engine: Engine, speech: Speech, label: Label
 ) -> Iterator[tuple[Spoken, str] | Rejected]:
-    return transcribe_sequential(engine, speech, label)
+    whisper = _with_tokens(engine)
+    if isinstance(whisper, CtcEngine):
+        raise ValueError("a CTC model has no timestamps, by which long recordings are decoded")
+    return transcribe_sequential(whisper, speech, label)
+
+
+def _with_tokens(engine: Engine) -> WhisperEngine | CtcEngine:
+    if isinstance(engine, WhisperEngine | CtcEngine):
+        return engine
+    raise ValueError(f"{type(engine).__name__} yields no tokens to merge")

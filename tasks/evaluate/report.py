@@ -18,7 +18,7 @@ from tasks.evaluate.statistics.comparison import comparisons
 from tasks.evaluate.statistics.pooled import ModelResult, summarise
 from tasks.evaluate.statistics.rates import macro_average
 from tasks.evaluate.statistics.results import averages, robustness, set_result
-from tasks.evaluate.statistics.sample import COLUMNS, Sample
+from tasks.evaluate.statistics.sample import Sample
 from tasks.evaluate.totals import keep_totals
 from tasks.evaluate.trials import Trials, run_trials
 from tasks.text.comparison import WordErrors
@@ -82,13 +82,15 @@ def _samples(store: Store, measured: Sequence[Measured]) -> Iterator[Sample]:
     for one in measured:
         groups.setdefault((one.model, one.condition, one.set), []).append(one.receipt)
     for (model, condition, name), receipts in groups.items():
-        tables = _tables(store, receipts, COLUMNS)
+        tables = _tables(store, receipts)
         sample = Sample.of(tables, model=model, condition=condition, set=name)
         if len(sample.ids):
             yield sample
 
 
-def _tables(store: Store, receipts: Sequence[Receipt], columns: Sequence[str]) -> Iterator[pa.Table]:
+def _tables(
+    store: Store, receipts: Sequence[Receipt], columns: Sequence[str]
+) -> Iterator[pa.Table]:
     for receipt in receipts:
         with store.fetch(receipt.output) as path:
             yield pq.read_table(path, columns=list(columns))
@@ -123,14 +125,12 @@ def _rates(
 
 def _pooled(store: Store, evaluation: Evaluation, name: str, trials: Trials) -> ModelResult:
     receipts = [
-        one.receipt
-        for one in evaluation.measured
-        if one.model == name and one.condition == CLEAN
+        one.receipt for one in evaluation.measured if one.model == name and one.condition == CLEAN
     ]
     facts: ModelFacts = trials.facts(name)
     timed: SpeedResult = trials.timed(name)
     return summarise(
-        _tables(store, receipts, COLUMNS),
+        _tables(store, receipts),
         model=name,
         num_parameters=facts.num_parameters,
         decoder_layers=facts.decoder_layers or 0,

@@ -17,8 +17,8 @@ from tasks.whisper.streaming import Utterance, decode_utterances
 class Spoken:
     """What was spoken, without its audio: an utterance, or a recording of several.
 
-    `reference` is normalised. `snr_db` is the measured ratio of speech to added noise, None without
-    noise.
+    `text` is what was said, and `reference` the same normalised. `snr_db` is the measured ratio of
+    speech to added noise, None without noise.
     """
 
     id: str
@@ -26,6 +26,7 @@ class Spoken:
     recording_id: str
     speaker_id: str | None
     num_samples: int
+    text: str
     reference: str
     snr_db: float | None = None
 
@@ -61,6 +62,7 @@ def speech_of(
                 recording_id=utterance.recording_id,
                 speaker_id=utterance.speaker_id,
                 num_samples=utterance.num_samples,
+                text=text,
                 reference=reference,
             )
             yield spoken, utterance.samples

@@ -24,13 +24,14 @@ def _make(inputs: Inputs) -> Output:
     audio = inputs.parquet("normalise")
     ids = row_ids(audio.read(columns=["id"]))
     left_out, batches = sampled(config, job.condition, ids, inputs.batches(audio))
+    engine = load_engine(config, inputs.store, job.model)
     outcomes = measure_shard(
         batches,
-        load_engine(config, inputs.store, job.model),
+        engine,
         inputs.corpus.clean,
         config.label,
         config.score,
-        prepare=prepared(config, inputs.store, job),
+        prepare=prepared(config, inputs.store, job, engine.window_samples),
         transcribe=transcriber(config, job.condition),
         num_threads=config.runtime.workers,
     )

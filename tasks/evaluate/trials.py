@@ -58,9 +58,7 @@ def run_trials(config: RunConfig, store: Store, evaluation: Evaluation) -> Trial
         for name, one in loaded.items()
     }
     window_samples = min(one.window_samples for one in engines.values())
-    waveforms = timed_sample(
-        evaluation.audio, store, settings.num_timed_utterances, window_samples
-    )
+    waveforms = timed_sample(evaluation.audio, store, settings.num_timed_utterances, window_samples)
     speed = measure_speed(
         loaded,
         waveforms,

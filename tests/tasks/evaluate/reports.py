@@ -19,8 +19,8 @@ from tasks.evaluate.findings import (
     SpeculativeResult,
     SpeedResult,
 )
-from tasks.evaluate.metrics import ModelResult
 from tasks.evaluate.result import Report
+from tasks.evaluate.statistics.pooled import ModelResult
 
 SNR_DB: Final = (40, 20, 0, -10)
 CTC: Final = "wav2vec2"

@@ -1,33 +1,36 @@
 import numpy as np
 
 from storage.outcome import Rejected, quarantined
-from tasks.corpora.base import NoReference
-from tasks.evaluate.long_form.recordings import joined_recordings
+from tasks.evaluate.long_form.recordings import join_recordings
+from tasks.evaluate.spoken import Spoken
 from tasks.text.comparison import normaliser
-from tasks.whisper.streaming import Utterance
 
 ENGLISH = normaliser("english")
 
 
-def clean(raw_text):
-    return NoReference("marked_as_noise") if raw_text == "IGNORE" else raw_text
-
-
-def utterance(id, recording_id="tape", *, speaker_id="ann", raw_text="THE BOAT", length=3):
-    samples = np.full(length, sum(id.encode()), np.float32)
-    return Utterance(id, recording_id, speaker_id, raw_text, samples)
+def utterance(id, recording_id="tape", *, speaker_id="ann", text="THE BOAT", length=3):
+    spoken = Spoken(
+        id=id,
+        utterance_ids=(id,),
+        recording_id=recording_id,
+        speaker_id=speaker_id,
+        num_samples=length,
+        text=text,
+        reference=ENGLISH(text),
+    )
+    return spoken, np.full(length, sum(id.encode()), np.float32)
 
 
 def joined(*utterances, **options):
-    return list(joined_recordings(utterances, clean, ENGLISH, **options))
+    return list(join_recordings(iter(utterances), ENGLISH, **options))
 
 
 def test_consecutive_utterances_of_a_recording_are_joined_in_their_order():
-    a, b, c = utterance("a", length=2), utterance("b", raw_text="Sank."), utterance("c", "disc")
+    a, b, c = utterance("a", length=2), utterance("b", text="Sank."), utterance("c", "disc")
     (tape, samples), (disc, _) = joined(a, b, c)
     assert (tape.id, tape.utterance_ids, tape.speaker_id) == ("tape", ("a", "b"), "ann")
-    assert (tape.raw_texts, tape.reference) == (("THE BOAT", "Sank."), "the boat sank")
-    assert samples.tolist() == [*a.samples, *b.samples]
+    assert (tape.text, tape.reference) == ("THE BOAT Sank.", "the boat sank")
+    assert samples.tolist() == [*a[1], *b[1]]
     assert tape.num_samples == 5
     assert (disc.id, disc.utterance_ids) == ("disc", ("c",))
 
@@ -39,29 +42,26 @@ def test_several_speakers_are_no_speaker():
     assert recording.speaker_id is None
 
 
-def test_utterances_without_a_reference_are_left_out_with_their_audio():
-    items = joined(
-        utterance("a"),
-        utterance("b", raw_text="IGNORE"),
-        utterance("c", raw_text="uh, hmm"),
-        quarantined("d", "unreadable_audio"),
-        utterance("e"),
-        utterance("f", "hum", raw_text="hmm"),
-    )
-    rejected = [(one.id, one.reason) for one in items if isinstance(one, Rejected)]
-    assert rejected == [
-        ("b", "marked_as_noise"),
-        ("c", "empty_reference"),
-        ("d", "unreadable_audio"),
-        ("f", "empty_reference"),
-    ]
+def test_rejected_rows_pass_through_without_ending_a_recording():
+    items = joined(utterance("a"), quarantined("d", "unreadable_audio"), utterance("e"))
+    assert [one.id for one in items if isinstance(one, Rejected)] == ["d"]
     ((recording, samples),) = [one for one in items if not isinstance(one, Rejected)]
     assert recording.utterance_ids == ("a", "e")
-    assert samples.tolist() == [*utterance("a").samples, *utterance("e").samples]
+    assert samples.tolist() == [*utterance("a")[1], *utterance("e")[1]]
+
+
+def test_recordings_that_fit_into_a_window_are_dropped_by_utterance():
+    utterances = utterance("a"), utterance("b"), utterance("c", "disc", length=7)
+    *rejected, (recording, _) = joined(*utterances, longer_than=6)
+    assert [(one.id, one.reason) for one in rejected] == [
+        ("a", "not_long_form"),
+        ("b", "not_long_form"),
+    ]
+    assert recording.id == "disc"
 
 
 def test_a_number_may_span_two_utterances():
-    ((recording, _),) = joined(utterance("a", raw_text="TWENTY"), utterance("b", raw_text="ONE"))
+    ((recording, _),) = joined(utterance("a", text="TWENTY"), utterance("b", text="ONE"))
     assert recording.reference == "21"
 
 
@@ -84,5 +84,5 @@ def test_a_recording_is_yielded_before_the_utterances_after_the_next_are_read():
             taken.append(index)
             yield utterance(str(index), str(index // 5))
 
-    next(joined_recordings(watched(), clean, ENGLISH))
+    next(join_recordings(watched(), ENGLISH))
     assert len(taken) == 6
