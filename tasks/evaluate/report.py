@@ -18,7 +18,7 @@ from tasks.evaluate.statistics.comparison import comparisons
 from tasks.evaluate.statistics.pooled import ModelResult, summarise
 from tasks.evaluate.statistics.rates import macro_average
 from tasks.evaluate.statistics.results import averages, robustness, set_result
-from tasks.evaluate.statistics.sample import Sample
+from tasks.evaluate.statistics.sample import COLUMNS, Sample
 from tasks.evaluate.totals import keep_totals
 from tasks.evaluate.trials import Trials, run_trials
 from tasks.text.comparison import WordErrors
@@ -88,12 +88,10 @@ def _samples(store: Store, measured: Sequence[Measured]) -> Iterator[Sample]:
             yield sample
 
 
-def _tables(
-    store: Store, receipts: Sequence[Receipt], columns: Sequence[str]
-) -> Iterator[pa.Table]:
+def _tables(store: Store, receipts: Sequence[Receipt]) -> Iterator[pa.Table]:
     for receipt in receipts:
         with store.fetch(receipt.output) as path:
-            yield pq.read_table(path, columns=list(columns))
+            yield pq.read_table(path, columns=list(COLUMNS))
 
 
 def _comparisons(samples: Sequence[Sample], trained_on: Sequence[str]) -> Iterator[Comparison]:

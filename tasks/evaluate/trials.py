@@ -1,6 +1,6 @@
 """What is measured with all models in memory and nothing else running: size, speed, drafting."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -105,20 +105,19 @@ def _facts(
     model: MeasuredModel, loaded: LoadedWhisper | CtcEngine, teacher: LoadedWhisper
 ) -> ModelFacts:
     parameters = list(loaded.model.parameters())
-    is_whisper = isinstance(loaded, LoadedWhisper)
+    decoder_layers: int | None = None
+    has_teachers_encoder = False
+    if isinstance(loaded, LoadedWhisper):
+        decoder_layers = loaded.model.config.decoder_layers
+        has_teachers_encoder = shares_encoder(teacher.model, loaded.model)
     return ModelFacts(
         name=model.name,
         engine=model.engine,
         identity=model.identity,
         num_parameters=sum(one.numel() for one in parameters),
-        encoder_layers=_num_layers(loaded, ("encoder_layers", "num_hidden_layers")),
-        decoder_layers=_num_layers(loaded, ("decoder_layers",)) if is_whisper else None,
-        shares_encoder=is_whisper and shares_encoder(teacher.model, loaded.model),
+        # of a Whisper the encoder's, of a CTC model all
+        encoder_layers=getattr(loaded.model.config, "num_hidden_layers", None),
+        decoder_layers=decoder_layers,
+        shares_encoder=has_teachers_encoder,
         num_mb=sum(one.numel() * one.element_size() for one in parameters) / 1e6,
     )
-
-
-def _num_layers(loaded: LoadedWhisper | CtcEngine, names: Sequence[str]) -> int | None:
-    """The first of these settings that the model has."""
-    found = (getattr(loaded.model.config, name, None) for name in names)
-    return next((one for one in found if one is not None), None)

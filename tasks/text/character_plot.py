@@ -42,9 +42,9 @@ def character_plot(
     marks = _marks(by_name)
     for name, curve in by_name.items():
         for x, y in curve.items():
-            at = row(y), column(x)
-            taken = cells[at[0]][at[1]] not in " ."
-            cells[at[0]][at[1]] = _SEVERAL if taken else marks[name]
+            cell_row, cell_column = row(y), column(x)
+            is_taken = cells[cell_row][cell_column] not in " ."
+            cells[cell_row][cell_column] = _SEVERAL if is_taken else marks[name]
     yield y_label
     for number, line in enumerate(cells):
         is_labelled = number in (0, _HEIGHT - 1)

@@ -1,6 +1,6 @@
 """Speed of several models on long recordings, by each algorithm."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -117,7 +117,7 @@ def _sample(
 
 def _recordings(
     config: RunConfig, store: Store, name: str, files: Sequence[FileRef], settings: LongForm
-) -> Iterator[Samples]:
+) -> Generator[Samples, None, None]:
     clean = corpus_of_run(config, name.partition("/")[0]).clean
     normalise = normaliser(comparison_of(config.score, config.label).normaliser)
     for file in files:
