@@ -13,8 +13,8 @@ from benchmarks.gpu.check import DEMO, Outcome, Setup
 from configs.schema import Label, Teacher
 from tasks.distil.student import make_student
 from tasks.whisper.decoding.decoder import Decoder
-from tasks.whisper.decoding.graphs import GraphCache, Record, Step, cuda_recorder
 from tasks.whisper.decoding.draft_length import DraftController
+from tasks.whisper.decoding.graphs import GraphCache, Record, Step, cuda_recorder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.engine import AudioWindow

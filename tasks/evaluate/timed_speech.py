@@ -30,7 +30,7 @@ def timed_sample(
         with store.fetch(file) as path:
             ids = pq.read_table(path, columns=["id"]).column("id").to_pylist()
         of_set = candidates.setdefault(set_name, [])
-        of_set += ((_order(set_name, id, seed), number, row) for row, id in enumerate(ids))
+        of_set += ((_order(set_name, one, seed), number, row) for row, one in enumerate(ids))
     chosen: dict[int, list[tuple[int, str]]] = {}
     for set_name, count in _shares({name: len(of) for name, of in candidates.items()}, num):
         for order, number, row in sorted(candidates[set_name])[:count]:

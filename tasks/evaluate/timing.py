@@ -96,7 +96,7 @@ def measure_speed(
         decoders = {
             name: _Decoding(one, encoded[name], settings)
             for name, one in engines.items()
-            if isinstance(one, WhisperEngine)
+            if isinstance(one, WhisperEngine) and name in encoded
         }
         if baseline in decoders:
             rounds = alternate(decoders, num_rounds)

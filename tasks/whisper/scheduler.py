@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tasks.whisper.decoding.decoder import Decoder
-from tasks.whisper.decoding.draft_length import MAX_DRAFTED, DraftController
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.noise import noise_seed
 from tasks.whisper.decoding.slots import Snapshot
 from tasks.whisper.engine import AudioWindow
@@ -107,7 +107,7 @@ class BatchScheduler:
         self._max_gained = 0
         self._uncollected: _Checkpoint | None = None
         self._timed_length: int | None = None
-        self._tallies = [[0] * (MAX_DRAFTED + 1)] * 2
+        self._tallies = torch.zeros((), dtype=torch.long)
         decoder.clear_tallies()
 
     @property
@@ -287,13 +287,8 @@ class BatchScheduler:
 
     def _count(self, snapshot: Snapshot) -> None:
         if self._drafts is not None:
-            before, self._tallies = self._tallies, snapshot.tallies.tolist()
-            self._drafts.record_tallies(
-                [
-                    [one - other for one, other in zip(*pair, strict=True)]
-                    for pair in zip(self._tallies, before, strict=True)
-                ]
-            )
+            self._drafts.record_tallies((snapshot.tallies - self._tallies).tolist())
+            self._tallies = snapshot.tallies
 
 
 def _hypothesis(snapshot: Snapshot, row: int, position: int) -> Hypothesis:

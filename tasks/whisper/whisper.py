@@ -17,8 +17,9 @@ from torch import Tensor
 
 from configs.schema import Label
 from storage.errors import ShardError
+from tasks.whisper.decoding.acceptance import DraftCounts
 from tasks.whisper.decoding.decoder import Decoder
-from tasks.whisper.decoding.draft_length import DraftController, DraftCounts
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.decoding.speculation import draft_dtype

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tasks.whisper.decoding.acceptance import MAX_DRAFTED
 from tasks.whisper.decoding.cache import KVCache
-from tasks.whisper.decoding.draft_length import MAX_DRAFTED
 from tasks.whisper.decoding.graphs import GraphCache, bucket_shape, cuda_recorder
 from tasks.whisper.decoding.layers import CacheExtent, DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules

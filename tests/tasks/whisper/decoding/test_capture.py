@@ -21,8 +21,9 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Label, Teacher
 from tasks.whisper.decoding import draft_length, graphs
+from tasks.whisper.decoding.acceptance import LENGTHS
 from tasks.whisper.decoding.decoder import Decoder
-from tasks.whisper.decoding.draft_length import LENGTHS, DraftController
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.engine import AudioWindow
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("_small_buckets")
 
 @pytest.fixture
 def _small_buckets(monkeypatch):
-    """So that the few positions of a tiny model fall into several buckets, and lengths change often."""
+    """So that few positions fall into several buckets, and lengths change often."""
     monkeypatch.setattr(graphs, "_POSITION_BUCKET", 8)
     monkeypatch.setattr(graphs, "_MIN_ROWS", 4)
     monkeypatch.setattr(draft_length, "_GROUP_STEPS", 2)

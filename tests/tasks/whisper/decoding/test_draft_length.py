@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from tasks.whisper.decoding.draft_length import LENGTHS, MAX_DRAFTED, DraftController
+from tasks.whisper.decoding.acceptance import LENGTHS, MAX_DRAFTED
+from tasks.whisper.decoding.draft_length import DraftController
 
 MAX_STEPS = 1_000
 

@@ -9,7 +9,8 @@ from transformers import WhisperFeatureExtractor
 
 from configs.schema import Label, Teacher
 from storage.errors import UserError
-from tasks.whisper.decoding.draft_length import LENGTHS, DraftController, DraftCounts
+from tasks.whisper.decoding.acceptance import LENGTHS, DraftCounts
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.decoding.speculation import Drafter, draft_dtype
