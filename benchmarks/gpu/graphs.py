@@ -13,15 +13,16 @@ from benchmarks.gpu.check import DEMO, Outcome, Setup
 from configs.schema import Label, Teacher
 from tasks.distil.student import make_student
 from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.graphs import GraphCache, Record, Step, cuda_recorder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.scheduler import GPU_SCHEDULE, BatchScheduler, Hypothesis, QueuedWindow
 
 _MAX_WINDOWS = 40
 _NUM_SLOTS = 16
+_NUM_DRAFTED = 4
 _INIT_STD = 2.8  # times the usual, so that tokens depend on the audio and on earlier tokens
 
 
@@ -111,20 +112,6 @@ class _Totals:
     differing: list[str] = field(default_factory=list)
 
 
-class AlwaysDraft(SpeculationTrial):
-    """A trial that has decided in favour of the draft."""
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing is measured."""
-        return True
-
-    @property
-    def speculates(self) -> bool:
-        """Every step uses the draft."""
-        return True
-
-
 def rerun(step: Step) -> Step:
     """The recorder of eager execution: "replaying" runs the step, with the shapes of a graph."""
     return step
@@ -200,7 +187,7 @@ def decode(work: Work, variant: Variant, graphs: GraphCache) -> list[Hypothesis]
         return [rows, rows] if variant.speculates else [rows]
 
     scheduler = BatchScheduler(
-        decoder, encode, GPU_SCHEDULE, AlwaysDraft() if variant.speculates else None
+        decoder, encode, GPU_SCHEDULE, DraftController(_NUM_DRAFTED) if variant.speculates else None
     )
     windows = [
         # every other window is greedy

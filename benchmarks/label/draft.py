@@ -16,31 +16,36 @@ from tasks.whisper.model import LoadedWhisper, log_mel
 
 @dataclass(eq=False)
 class DraftTrial(logging.Handler):
-    """Captures the engine's log record about its draft."""
+    """Captures the engine's log records about its draft."""
 
     records: list[tuple[Any, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__(logging.INFO)
-        logger = logging.getLogger("tasks.whisper.decoding.speculation")
+        logger = logging.getLogger("tasks.whisper.decoding.draft_length")
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the arguments: on or off, tokens drafted, tokens gained, and two times in ms."""
+        """Keep the arguments of the message."""
         if isinstance(record.args, tuple):
             self.records.append(record.args)
 
     def figures(self) -> dict[str, Any]:
-        """The figures of the last record; empty if there is none.
+        """The figures at the most windows together, measured last; empty if there are none.
 
         `acceptance` is the share of drafted tokens that were accepted.
         """
         if not self.records:
             return {}
-        state, num_drafted, gained, verified_ms, plain_ms = self.records[-1]
+        num_windows, state, speed, num_drafted, gained, verified_ms, plain_ms = max(
+            reversed(self.records), key=lambda args: int(args[0])
+        )
         return {
+            "windows": int(num_windows),
             "speculation": state,
+            "speed": float(speed),
+            "drafted": int(num_drafted),
             "acceptance": (float(gained) - 1) / int(num_drafted),
             "tokens_per_verification": float(gained),
             "verification_ms": float(verified_ms),

@@ -34,3 +34,13 @@ def shares_encoder(
         ours[name].shape == theirs[name].shape and torch.equal(ours[name], theirs[name])
         for name in ours
     )
+
+
+def encodes_alike(one: LoadedWhisper, other: LoadedWhisper) -> bool:
+    """Whether two models have the same encoder output for the same audio."""
+    return (
+        one.window_samples == other.window_samples
+        and one.model.dtype == other.model.dtype
+        and one.model.device == other.model.device
+        and shares_encoder(one.model, other.model)
+    )

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.noise import noise_seed
 from tasks.whisper.decoding.slots import Snapshot
-from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.engine import AudioWindow
 
 
@@ -61,11 +61,15 @@ class QueuedWindow:
 
 @dataclass(slots=True)
 class _ActiveWindow:
-    """A window in `row`; `max_position` is an upper bound on the position of its last token."""
+    """A window in `row`; `max_position` is an upper bound on the position of its last token.
+
+    `can_draft` says whether the draft's cache has all of its tokens.
+    """
 
     queued: QueuedWindow
     row: int
     max_position: int
+    can_draft: bool
     has_ended: bool = False
 
 
@@ -86,19 +90,25 @@ class BatchScheduler:
         decoder: Decoder,
         encode: Callable[[Sequence[AudioWindow]], Sequence[Tensor]],
         schedule: Schedule,
-        trial: SpeculationTrial | None,
+        drafts: DraftController | None,
         *,
         keep_encoded: bool = False,
     ) -> None:
-        """With `keep_encoded`, ended windows are returned with their encoder output."""
+        """With `keep_encoded`, ended windows are returned with their encoder output.
+
+        `drafts` is given if the decoder has a draft, and chooses when it is used.
+        """
         self.decoder, self._encode = decoder, encode
-        self._schedule, self._trial, self._keep_encoded = schedule, trial, keep_encoded
+        self._schedule, self._drafts, self._keep_encoded = schedule, drafts, keep_encoded
         self._encoder_batch_size = min(schedule.encoder_batch_size, decoder.num_slots)
         self._waiting: deque[QueuedWindow] = deque()
         self._encoded: deque[QueuedWindow] = deque()
         self._rows: list[_ActiveWindow | None] = [None] * decoder.num_slots
         self._max_gained = 0
         self._uncollected: _Checkpoint | None = None
+        self._timed_length: int | None = None
+        self._tallies = torch.zeros((), dtype=torch.long)
+        decoder.clear_tallies()
 
     @property
     def num_wanted(self) -> int:
@@ -125,14 +135,31 @@ class BatchScheduler:
         num_rows = sum(row is not None for row in self._rows)
         if not num_rows:
             return []
-        if self._trial is not None and not self._trial.is_over:
-            return self._timed_step(num_rows, self._trial)
-        speculate = self._trial is not None and self._trial.speculates
-        current = self._decode(num_rows, self._schedule.num_steps, speculate=speculate)
-        due: _Checkpoint | None = current
+        num_drafted, is_timed = self._drafting(num_rows)
+        if is_timed and self._drafts is not None:
+            if self._uncollected is not None:
+                due, self._uncollected = self._uncollected, None
+                return list(self._collect(due))
+            return self._timed_step(num_rows, num_drafted, self._drafts)
+        self._timed_length = None
+        current = self._decode(num_rows, self._schedule.num_steps, num_drafted)
+        due = current
         if self._schedule.is_pipelined:
             due, self._uncollected = self._uncollected, current
         return list(self._collect(due))
+
+    def _drafting(self, num_rows: int) -> tuple[int, bool]:
+        """How many tokens the next step drafts, and whether it is to be timed."""
+        if self._drafts is None:
+            return 0, False
+        active = [row for row in self._rows if row is not None]
+        if all(row.can_draft for row in active):
+            is_timed = self._drafts.measures(num_rows)
+            if (num_drafted := self._drafts.length(num_rows)) or is_timed:
+                return num_drafted, is_timed
+        for row in active:
+            row.can_draft = False
+        return 0, False
 
     def _fill_slots(self) -> None:
         free_rows = [number for number, row in enumerate(self._rows) if row is None]
@@ -161,11 +188,31 @@ class BatchScheduler:
         encoded = [one.encoded for one in started if one.encoded is not None]
         outputs = [torch.stack(of_model) for of_model in zip(*encoded, strict=True)]
         seeds = [noise_seed(one.id, one.temperature, one.covered.seek) for one in windows]
-        self.decoder.prefill(rows, outputs, seeds, [window.temperature for window in windows])
+        temperatures = [window.temperature for window in windows]
+        self.decoder.prefill(rows, outputs[0], seeds, temperatures)
+        can_draft = self._start_drafts(rows, outputs[-1])
+        num_prompt = len(self.decoder.rules.prompt)
         for row, queued in zip(rows, started, strict=True):
             kept = queued if self._keep_encoded else QueuedWindow(queued.window)
-            self._rows[row] = _ActiveWindow(kept, row, len(self.decoder.rules.prompt))
+            self._rows[row] = _ActiveWindow(kept, row, num_prompt, can_draft)
             self._encoded.popleft()
+
+    def _start_drafts(self, rows: Sequence[int], encoded: Tensor) -> bool:
+        """Start windows in the draft's cache, unless it has no use for it."""
+        active = [row for row in self._rows if row is not None]
+        num_coming = len(active) + len(self._encoded) + len(self._waiting)
+        num_rows = min(num_coming, self.decoder.num_slots)
+        if (
+            self._drafts is None
+            or not all(row.can_draft for row in active)
+            or not self._drafts.may_draft(num_rows)
+        ):
+            return False
+        started_s = perf_counter()
+        self.decoder.prefill_draft(rows, encoded)
+        if not self._schedule.is_pipelined:
+            self._drafts.record_prefill(perf_counter() - started_s, len(rows))
+        return True
 
     def _compact_rows(self) -> None:
         """Move windows into the first rows when too few are left to fill all slots."""
@@ -179,31 +226,43 @@ class BatchScheduler:
             self._rows[free] = moved
             cast("_ActiveWindow", moved).row = free
 
-    def _decode(self, num_rows: int, num_steps: int, *, speculate: bool) -> _Checkpoint:
-        samples = any(row.queued.window.temperature for row in self._rows if row is not None)
+    def _decode(self, num_rows: int, num_steps: int, num_drafted: int) -> _Checkpoint:
         for _ in range(num_steps):
-            max_position = max(row.max_position for row in self._rows if row is not None)
-            gained = self.decoder.step(num_rows, max_position, speculate=speculate, samples=samples)
-            self._max_gained += gained
-            for row in cast("list[_ActiveWindow]", self._rows[:num_rows]):
-                row.max_position += gained
+            self._step(num_rows, num_drafted)
         return _Checkpoint(self.decoder.snapshot(num_rows), self._rows[:num_rows], self._max_gained)
 
+    def _step(self, num_rows: int, num_drafted: int) -> bool:
+        """Run one step; returns whether it took as long as such steps do."""
+        samples = any(row.queued.window.temperature for row in self._rows if row is not None)
+        is_typical = self.decoder.step(
+            num_rows, self._max_position, num_drafted=num_drafted, samples=samples
+        )
+        self._max_gained += num_drafted + 1
+        for row in cast("list[_ActiveWindow]", self._rows[:num_rows]):
+            row.max_position += num_drafted + 1
+        return is_typical
+
+    @property
+    def _max_position(self) -> int:
+        return max(row.max_position for row in self._rows if row is not None)
+
     def _timed_step(
-        self, num_rows: int, trial: SpeculationTrial
+        self, num_rows: int, num_drafted: int, drafts: DraftController
     ) -> list[tuple[QueuedWindow, Hypothesis]]:
-        """Run one step with nothing else on the device, and record it in the trial."""
+        """Run one step with nothing else on the device, and record what it took."""
+        if not num_drafted:
+            self.decoder.follow(num_rows, self._max_position)
         self.decoder.snapshot(num_rows).wait()
-        active = [row for row in self._rows[:num_rows] if row is not None]
-        before = sum(window.max_position for window in active)
-        speculate = trial.speculates
         started_s = perf_counter()
-        checkpoint = self._decode(num_rows, 1, speculate=speculate)
-        checkpoint.snapshot.wait()
+        is_typical = self._step(num_rows, num_drafted)
+        snapshot = self.decoder.snapshot(num_rows)
+        snapshot.wait()
         elapsed_s = perf_counter() - started_s
-        ended = list(self._collect(checkpoint))
-        after = sum(window.max_position for window in active)
-        trial.record(elapsed_s, (after - before) / num_rows, speculated=speculate)
+        # the first step of a length finds nothing of its own in the processor's caches
+        is_typical &= self._timed_length == num_drafted
+        self._timed_length = num_drafted
+        ended = list(self._collect(_Checkpoint(snapshot, self._rows[:num_rows], self._max_gained)))
+        drafts.record_step(num_rows, num_drafted, elapsed_s if is_typical else None)
         return ended
 
     def _collect(self, checkpoint: _Checkpoint | None) -> Iterator[tuple[QueuedWindow, Hypothesis]]:
@@ -212,6 +271,7 @@ class BatchScheduler:
             return
         snapshot = checkpoint.snapshot
         snapshot.wait()
+        self._count(snapshot)
         positions, ended = snapshot.position.tolist(), snapshot.ended.tolist()
         for number, active in enumerate(checkpoint.rows):
             if active is None or active.has_ended:
@@ -221,7 +281,14 @@ class BatchScheduler:
             if ended[number]:
                 active.has_ended = True
                 self._rows[active.row] = None
+                if self._drafts is not None:
+                    self._drafts.record_end(positions[number] + 1 - len(self.decoder.rules.prompt))
                 yield active.queued, _hypothesis(snapshot, number, positions[number])
+
+    def _count(self, snapshot: Snapshot) -> None:
+        if self._drafts is not None:
+            self._drafts.record_tallies((snapshot.tallies - self._tallies).tolist())
+            self._tallies = snapshot.tallies
 
 
 def _hypothesis(snapshot: Snapshot, row: int, position: int) -> Hypothesis:

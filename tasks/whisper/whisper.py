@@ -18,10 +18,12 @@ from torch import Tensor
 from configs.schema import Label
 from storage.errors import ShardError
 from tasks.audio import Samples
+from tasks.whisper.decoding.acceptance import DraftCounts
 from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
-from tasks.whisper.decoding.speculation import SpeculationTrial
+from tasks.whisper.decoding.speculation import draft_dtype
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.encoding.features import LogMel
@@ -52,7 +54,8 @@ class WhisperEngine:
     At most `batch_size` windows are decoded at once; on a GPU fewer if its free memory requires it.
     After an out-of-memory error the batch is halved for good. Several threads may transcribe at the
     same time, each with memory of its own. An `encoder_cache` has exact outputs of the encoder on
-    the CPU. Raises `UserError` for a draft that does not fit.
+    the CPU. The draft is used as far as it is measured to be faster, or always drafts `num_drafted`
+    tokens. Raises `UserError` for a draft that does not fit.
     """
 
     def __init__(
@@ -62,16 +65,19 @@ class WhisperEngine:
         draft: LoadedWhisper | None = None,
         *,
         encoder_cache: EncoderCache | None = None,
+        num_drafted: int | None = None,
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size
         model, self._device = teacher.model, teacher.model.device
         encoders = [model.model.encoder]
         self._layers = DecoderLayers(model)
         self._draft_layers: DecoderLayers | None = None
-        self._trial: SpeculationTrial | None = None
+        self._drafts: DraftController | None = None
         if draft is not None:
             require_compatible_draft(teacher, draft)
-            self._draft_layers, self._trial = DecoderLayers(draft.model), SpeculationTrial()
+            dtype = draft_dtype(model.dtype, self._device)
+            self._draft_layers = DecoderLayers(draft.model, dtype)
+            self._drafts = DraftController(num_drafted)
             if not shares_encoder(model, draft.model):
                 encoders.append(draft.model.model.encoder)
         self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
@@ -96,15 +102,34 @@ class WhisperEngine:
         """The text of tokens, without timestamps and other special ones."""
         return text_of(self.text_tokens(tokens), self._teacher.tokenizer)
 
+    @property
+    def draft_counts(self) -> DraftCounts:
+        """What the draft has drafted so far; nothing without one."""
+        return self._drafts.counts if self._drafts is not None else DraftCounts()
+
     def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """See `Engine`; log-probabilities and order may depend on the batch, tokens do not.
 
         In float32 that is exact; in lower precision two tokens whose probabilities are equal within
         rounding may be exchanged.
         """
+        return self.decode((QueuedWindow(window) for window in windows), settings)
+
+    def encode(self, windows: Sequence[AudioWindow]) -> list[QueuedWindow]:
+        """Windows with their encoder output, kept on the device, for `decode`."""
+        outputs = [self._encode([window]) for window in windows]
+        return [
+            QueuedWindow(window, tuple(of_model[0] for of_model in one))
+            for window, one in zip(windows, outputs, strict=True)
+        ]
+
+    def decode(self, windows: Iterable[QueuedWindow], settings: Label) -> Transcriptions:
+        """As `transcribe`, of windows whose encoder output may be known."""
         generation, config = self._teacher.model.generation_config, self._teacher.model.config
         rules = decoding_rules(generation, config, settings)
         queue = _WindowQueue(windows)
+        if self._drafts is not None:
+            self._drafts.renew()
         while queue.has_more:
             failure = yield from self._transcribe_until_failure(queue, rules, settings)
             # only here has the memory of the failed attempt been released
@@ -164,7 +189,7 @@ class WhisperEngine:
         schedule = GPU_SCHEDULE if self._device.type == "cuda" else CPU_SCHEDULE
         decoder = self._acquire_decoder(rules, num_slots)
         return BatchScheduler(
-            decoder, self._encode, schedule, self._trial, keep_encoded=keep_encoded
+            decoder, self._encode, schedule, self._drafts, keep_encoded=keep_encoded
         )
 
     def _acquire_decoder(self, rules: DecodingRules, num_slots: int) -> Decoder:
@@ -243,9 +268,9 @@ class _OutOfMemory:
 class _WindowQueue:
     """Windows in stream order; windows that are put back come first."""
 
-    def __init__(self, windows: Iterable[AudioWindow]) -> None:
+    def __init__(self, windows: Iterable[QueuedWindow]) -> None:
         self._returned: deque[QueuedWindow] = deque()
-        self._stream = (QueuedWindow(window) for window in windows)
+        self._stream = iter(windows)
         self.has_more = True
 
     def take(self, num_windows: int) -> list[QueuedWindow]:

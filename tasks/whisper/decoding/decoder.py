@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tasks.whisper.decoding.acceptance import MAX_DRAFTED
 from tasks.whisper.decoding.cache import KVCache
 from tasks.whisper.decoding.graphs import GraphCache, bucket_shape, cuda_recorder
 from tasks.whisper.decoding.layers import CacheExtent, DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules
 from tasks.whisper.decoding.slots import Slots, Snapshot
-from tasks.whisper.decoding.speculation import NUM_DRAFTED, Drafter
+from tasks.whisper.decoding.speculation import Drafter
 from tasks.whisper.decoding.token_selection import TokenSelector
 from tasks.whisper.device import to_device
 
@@ -35,7 +36,7 @@ class Decoder:
         self._device, self._teacher = device, teacher
         self._prompt = torch.tensor(rules.prompt, device=device)
         self._selector = TokenSelector(rules, teacher.vocab_size, device)
-        self._slots = Slots(rules, num_slots, NUM_DRAFTED if draft else 0, device)
+        self._slots = Slots(rules, num_slots, MAX_DRAFTED if draft else 0, device)
         self._max_positions = self._slots.num_positions
         self._cache = self._new_cache(teacher)
         self._drafter = (
@@ -50,65 +51,72 @@ class Decoder:
         teacher: DecoderLayers, draft: DecoderLayers | None, rules: DecodingRules
     ) -> int:
         """The memory of one slot, logits included."""
-        num_drafted = NUM_DRAFTED if draft else 0
-        num_positions = len(rules.prompt) + rules.max_new_tokens + num_drafted
+        max_drafted = MAX_DRAFTED if draft else 0
+        num_positions = len(rules.prompt) + rules.max_new_tokens + max_drafted
         models = [teacher] if draft is None else [teacher, draft]
         caches = sum(one.cache_shape(num_positions).bytes_per_row for one in models)
         # float32 logits, and about three temporary tensors of the same size
-        return caches + 4 * (num_drafted + 1) * teacher.vocab_size * 4
+        return caches + 4 * (max_drafted + 1) * teacher.vocab_size * 4
 
     @torch.inference_mode()
     def prefill(
         self,
         rows: Sequence[int],
-        encoded: Sequence[Tensor],
+        encoded: Tensor,
         seeds: Sequence[int],
         temperatures: Sequence[float],
     ) -> None:
         """Start a window in each of `rows`: fill the cache and select the first token.
 
-        `encoded` holds the encoder output, (windows, frames, width), for the teacher and, if there
-        is one, the draft. It is not needed afterwards.
+        `encoded` is the encoder output, (windows, frames, width); it is not needed afterwards.
         """
         rows_seeds = to_device(torch.tensor([list(rows), list(seeds)]), self._device)
         row_indices, row_seeds = rows_seeds
         row_temperatures = to_device(torch.tensor(temperatures), self._device)
-        hidden = self._teacher.prefill(self._prompt, encoded[0], self._cache, row_indices)
+        hidden = self._teacher.prefill(self._prompt, encoded, self._cache, row_indices)
         logits = self._teacher.logits(hidden[:, [0, -1]])
         no_speech = logits[:, 0].softmax(dim=-1)[:, self.rules.no_speech_id]
         first_token, logprob = self._selector.select_first(
             logits[:, 1], row_seeds, row_temperatures if any(temperatures) else None
         )
         self._slots.start(row_indices, first_token, logprob, no_speech, row_seeds, row_temperatures)
-        if self._drafter is not None:
-            drafter = self._drafter
-            drafter.layers.prefill(self._prompt, encoded[1], drafter.cache, row_indices)
 
     @torch.inference_mode()
-    def step(self, num_rows: int, max_position: int, *, speculate: bool, samples: bool) -> int:
-        """Run one decoding step on the first rows; returns the most tokens a row may have gained.
+    def prefill_draft(self, rows: Sequence[int], encoded: Tensor) -> None:
+        """Start windows in the draft's cache, too; only rows for which this was done may draft."""
+        if self._drafter is not None:
+            row_indices = to_device(torch.tensor(list(rows)), self._device)
+            self._drafter.prefill(self._prompt, encoded, row_indices)
+
+    @torch.inference_mode()
+    def step(self, num_rows: int, max_position: int, *, num_drafted: int, samples: bool) -> bool:
+        """Run one decoding step on the first rows; each gains up to `num_drafted` + 1 tokens.
 
         `max_position` is an upper bound on the position of any row's last token, and `samples`
-        says whether any row has a temperature above 0. Steps without speculation leave gaps in the
-        draft's cache, which affects the quality of its drafts only.
+        says whether any row has a temperature above 0. After plain steps without `follow` the draft
+        lacks tokens, which affects the quality of its drafts only. Returns whether the step took as
+        long as such steps take from now on; see `GraphCache.run`.
         """
-        max_gained = NUM_DRAFTED + 1 if speculate else 1
-        num_positions = min(max_position + max_gained, self._max_positions)
-        if self._graphs.is_enabled:
-            num_rows, num_positions = bucket_shape(
-                num_rows,
-                num_positions,
-                num_slots=self.num_slots,
-                max_positions=self._max_positions,
-            )
-        extent = CacheExtent(num_rows=num_rows, num_positions=num_positions)
-        key = (extent, speculate, samples)
-        self._graphs.run(key, lambda: self._step(extent, speculate=speculate, samples=samples))
-        return max_gained
+        extent = self._extent(num_rows, max_position + num_drafted + 1)
+        key = (extent, num_drafted, samples)
+        return self._graphs.run(
+            key, lambda: self._step(extent, num_drafted=num_drafted, samples=samples)
+        )
+
+    @torch.inference_mode()
+    def follow(self, num_rows: int, max_position: int) -> None:
+        """Before a plain step: add the last tokens of the first rows to the draft's cache."""
+        if (drafter := self._drafter) is not None:
+            extent = self._extent(num_rows, max_position + 1)
+            self._graphs.run((extent, None, None), lambda: drafter.follow(self._slots, extent))
 
     def snapshot(self, num_rows: int) -> Snapshot:
         """The current state of the first rows."""
         return self._slots.snapshot(num_rows)
+
+    def clear_tallies(self) -> None:
+        """Count what steps gain from here on; see `Slots`."""
+        self._slots.tallies.zero_()
 
     @torch.inference_mode()
     def move(self, source: int, target: int) -> None:
@@ -118,14 +126,25 @@ class Decoder:
             self._drafter.cache.move(source, target)
         self._slots.move(source, target)
 
-    def _step(self, extent: CacheExtent, *, speculate: bool, samples: bool) -> None:
+    def _step(self, extent: CacheExtent, *, num_drafted: int, samples: bool) -> None:
         inputs, first_positions = self._slots.last_tokens(extent.num_rows, 1)
-        if speculate and self._drafter is not None:
-            inputs = self._drafter.propose(self._slots, extent, samples=samples)
+        if num_drafted and self._drafter is not None:
+            inputs = self._drafter.propose(self._slots, extent, num_drafted, samples=samples)
         hidden = self._teacher(inputs, first_positions, self._cache, extent)
         context = self._slots.context(inputs, samples=samples)
         selected, logprobs = self._selector.select_next(self._teacher.logits(hidden), context)
         self._slots.accept(inputs, selected, logprobs)
+
+    def _extent(self, num_rows: int, num_positions: int) -> CacheExtent:
+        num_positions = min(num_positions, self._max_positions)
+        if self._graphs.is_enabled:
+            num_rows, num_positions = bucket_shape(
+                num_rows,
+                num_positions,
+                num_slots=self.num_slots,
+                max_positions=self._max_positions,
+            )
+        return CacheExtent(num_rows=num_rows, num_positions=num_positions)
 
     def _new_cache(self, layers: DecoderLayers) -> KVCache:
         return KVCache(layers.cache_shape(self._max_positions), self.num_slots, self._device)

@@ -54,15 +54,20 @@ class GraphCache:
         """Whether steps are recorded; the number of distinct shapes should then be small."""
         return self._record is not None
 
-    def run(self, key: Hashable, step: Step) -> None:
-        """Run `step`, or replay its recording under this key."""
+    def run(self, key: Hashable, step: Step) -> bool:
+        """Run `step`, or replay its recording under this key.
+
+        Returns whether it took as long as it will from now on, as it does not while being recorded.
+        """
         if self._record is None or key not in self._warm:
             step()
             self._warm.add(key)
-            return
-        if key not in self._recorded:
+            return self._record is None
+        is_recorded = key in self._recorded
+        if not is_recorded:
             self._recorded[key] = self._record(step)
         self._recorded[key]()
+        return is_recorded
 
 
 def bucket_shape(

@@ -4,6 +4,7 @@ The weights are those of transformers, with projections of the same input fused.
 states and logits; it has no notion of decoding rules, windows or end tokens.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,10 +71,16 @@ class _Layer:
 
 
 class DecoderLayers:
-    """A Whisper decoder, from tokens to logits."""
+    """A Whisper decoder, from tokens to logits; in another `dtype`, weights are copied."""
 
-    def __init__(self, model: WhisperForConditionalGeneration) -> None:
+    def __init__(
+        self, model: WhisperForConditionalGeneration, dtype: torch.dtype | None = None
+    ) -> None:
         config, decoder = model.config, model.model.decoder
+        to_logits: Tensor = model.proj_out.weight
+        if dtype not in (None, model.dtype):
+            decoder = copy.deepcopy(decoder).to(dtype)
+            to_logits = to_logits.to(dtype)
         self._num_heads: int = config.decoder_attention_heads
         self._num_frames: int = config.max_source_positions
         self._absorb = prefers_absorbed(model.device, self._num_heads, self._num_frames)
@@ -83,12 +90,17 @@ class DecoderLayers:
         self._token_embedding: Tensor = decoder.embed_tokens.weight
         self._position_embedding: Tensor = decoder.embed_positions.weight
         self._norm: nn.LayerNorm = decoder.layer_norm
-        self._to_logits: Tensor = model.proj_out.weight
+        self._to_logits = to_logits
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._token_embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of weights and cache."""
+        return self._token_embedding.dtype
 
     @property
     def vocab_size(self) -> int:
@@ -103,7 +115,7 @@ class DecoderLayers:
             num_frames=self._num_frames,
             num_positions=num_positions,
             width=self._token_embedding.shape[1],
-            dtype=self._token_embedding.dtype,
+            dtype=self.dtype,
             shares_encoder_output=self._absorb,
         )
 

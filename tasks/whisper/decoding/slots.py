@@ -23,6 +23,7 @@ class Snapshot:
     ended: Tensor
     sum_logprob: Tensor
     no_speech: Tensor
+    tallies: Tensor
     ready: torch.cuda.Event | None
 
     def wait(self) -> None:
@@ -34,15 +35,17 @@ class Snapshot:
 class Slots:
     """`tokens` is int64 (rows, tokens) with the prompt; a row's last token is at its `position`.
 
-    A row that has ended keeps its values until another window takes the slot.
+    A row that has ended keeps its values until another window takes the slot. `tallies`, int64
+    (2, max_drafted + 1), counts steps of single rows since they were set to zero: at index n those
+    with at least n drafted tokens, and of them those that gained more than n tokens.
     """
 
     def __init__(
-        self, rules: DecodingRules, num_rows: int, num_drafted: int, device: torch.device
+        self, rules: DecodingRules, num_rows: int, max_drafted: int, device: torch.device
     ) -> None:
         self._rules, self._device = rules, device
         self._last_position = len(rules.prompt) + rules.max_new_tokens - 1
-        self.num_positions = self._last_position + 1 + num_drafted
+        self.num_positions = self._last_position + 1 + max_drafted
         """The positions that a cache needs: a draft may run past the limit of tokens."""
 
         def filled(value: float, dtype: torch.dtype) -> Tensor:
@@ -59,6 +62,7 @@ class Slots:
         self.seeds = filled(0, torch.long)
         self.temperatures = filled(0.0, torch.float32)
         self._max_timestamp = filled(0, torch.long)
+        self.tallies = torch.zeros((2, max_drafted + 1), dtype=torch.long, device=device)
 
     def start(
         self,
@@ -119,6 +123,8 @@ class Slots:
         is_after_end = is_end.long().cumsum(dim=1) - is_end.long() > 0
         accepted = (columns <= num_agreed[:, None]) & (columns < num_remaining[:, None])
         accepted &= ~is_after_end & ~ended[:, None]
+        self.tallies[0, :num_inputs] += (~ended).sum()
+        self.tallies[1, :num_inputs] += accepted.sum(dim=0)
         # tokens that are not accepted lie after the position; the next step overwrites them
         self.tokens[:num_rows].scatter_(1, position[:, None] + 1 + columns, selected)
         self.sum_logprob[:num_rows] += logprobs.masked_fill(~accepted, 0.0).sum(dim=1)
@@ -144,17 +150,17 @@ class Slots:
         on_gpu = self._device.type == "cuda"
 
         def copied(state: Tensor) -> Tensor:
-            part = state[:num_rows]
             if not on_gpu:
-                return part.clone()
-            host = torch.empty(part.shape, dtype=part.dtype, pin_memory=True)
-            return host.copy_(part, non_blocking=True)
+                return state.clone()
+            host = torch.empty(state.shape, dtype=state.dtype, pin_memory=True)
+            return host.copy_(state, non_blocking=True)
 
         return Snapshot(
-            tokens=copied(self.tokens),
-            position=copied(self.position),
-            ended=copied(self.ended),
-            sum_logprob=copied(self.sum_logprob),
-            no_speech=copied(self.no_speech),
+            tokens=copied(self.tokens[:num_rows]),
+            position=copied(self.position[:num_rows]),
+            ended=copied(self.ended[:num_rows]),
+            sum_logprob=copied(self.sum_logprob[:num_rows]),
+            no_speech=copied(self.no_speech[:num_rows]),
+            tallies=copied(self.tallies),
             ready=torch.cuda.current_stream(self._device).record_event() if on_gpu else None,
         )

@@ -8,6 +8,7 @@ import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
 from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.scheduler import CPU_SCHEDULE, BatchScheduler, Hypothesis, QueuedWindow
@@ -21,13 +22,6 @@ END_SCALE = 0.8  # so that only some hypotheses end before the limit
 MakeWhisper = Callable[..., WhisperForConditionalGeneration]
 MakeFeatures = Callable[[int], torch.Tensor]
 DecodeEncoded = Callable[..., list[Hypothesis]]
-
-
-class AlwaysDraft:
-    """A speculation trial that has decided to use the draft."""
-
-    is_over = True
-    speculates = True
 
 
 def generation_config(*, multilingual: bool) -> GenerationConfig:
@@ -99,7 +93,7 @@ def make_features() -> MakeFeatures:
 def decode_encoded() -> DecodeEncoded:
     """Decodes encoder output, (windows, frames, width), and returns the hypotheses in its order.
 
-    Windows are scheduled in `order`; a draft is always used unless a `trial` is given.
+    Windows are scheduled in `order`; a draft always drafts four tokens unless `drafts` says else.
     """
 
     def decode(
@@ -110,13 +104,14 @@ def decode_encoded() -> DecodeEncoded:
         *,
         draft=None,
         draft_encoded=None,
+        draft_dtype=None,
         temperature=0.0,
         schedule=CPU_SCHEDULE,
-        trial=None,
+        drafts=None,
         order=None,
     ):
         layers = DecoderLayers(model)
-        draft_layers = DecoderLayers(draft) if draft is not None else None
+        draft_layers = DecoderLayers(draft, draft_dtype) if draft is not None else None
         decoder = Decoder(layers, draft_layers, rules, num_slots)
 
         def encode(windows):
@@ -124,9 +119,9 @@ def decode_encoded() -> DecodeEncoded:
             both = [encoded] if draft is None else [encoded, draft_encoded]
             return [(encoded if one is None else one)[rows] for one in both]
 
-        if draft is not None and trial is None:
-            trial = AlwaysDraft()
-        scheduler = BatchScheduler(decoder, encode, schedule, trial)
+        if draft is not None and drafts is None:
+            drafts = DraftController(4)
+        scheduler = BatchScheduler(decoder, encode, schedule, drafts)
         rows, silence = order or range(len(encoded)), np.zeros(0, np.float32)
         waiting = [QueuedWindow(AudioWindow(str(row), silence, temperature)) for row in rows]
         hypotheses = {}

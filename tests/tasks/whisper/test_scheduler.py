@@ -113,9 +113,9 @@ def test_rows_are_compacted_at_the_end(make_scheduler, monkeypatch):
     num_rows = []
     go_on = Decoder.step
 
-    def watched(decoder, rows, longest, *, speculate, samples):
+    def watched(decoder, rows, longest, *, num_drafted, samples):
         num_rows.append(rows)
-        return go_on(decoder, rows, longest, speculate=speculate, samples=samples)
+        return go_on(decoder, rows, longest, num_drafted=num_drafted, samples=samples)
 
     monkeypatch.setattr(Decoder, "step", watched)
     run(make_scheduler(8), windows(12))

@@ -111,7 +111,7 @@ class TracedGraphs(GraphCache):
         self.traces: dict[object, StepTrace] = {}
         self.num_replays = 0
 
-    def run(self, key, step) -> None:
+    def run(self, key, step) -> bool:
         trace = StepTrace(device=self._device)
         with trace:
             step()
@@ -121,3 +121,4 @@ class TracedGraphs(GraphCache):
             self.num_replays += 1
             for number, pair in enumerate(zip(first.program, trace.program, strict=True)):
                 assert pair[0] == pair[1], f"operation {number} of {key} would be replayed wrongly"
+        return first is not trace

@@ -20,11 +20,12 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Label, Teacher
-from tasks.whisper.decoding import graphs, speculation
+from tasks.whisper.decoding import draft_length, graphs
+from tasks.whisper.decoding.acceptance import LENGTHS
 from tasks.whisper.decoding.decoder import Decoder
+from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
-from tasks.whisper.decoding.speculation import SpeculationTrial
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.scheduler import GPU_SCHEDULE, BatchScheduler, QueuedWindow
 from tests.tasks.whisper.decoding.step_trace import StepTrace, TracedGraphs
@@ -40,11 +41,10 @@ pytestmark = pytest.mark.usefixtures("_small_buckets")
 
 @pytest.fixture
 def _small_buckets(monkeypatch):
-    """So that the few positions of a tiny model fall into several buckets, and trials end early."""
+    """So that few positions fall into several buckets, and lengths change often."""
     monkeypatch.setattr(graphs, "_POSITION_BUCKET", 8)
     monkeypatch.setattr(graphs, "_MIN_ROWS", 4)
-    monkeypatch.setattr(speculation, "_WARM_UP_STEPS", 1)
-    monkeypatch.setattr(speculation, "_TRIAL_STEPS", 3)
+    monkeypatch.setattr(draft_length, "_GROUP_STEPS", 2)
 
 
 def rules_of(model, *, timestamps):
@@ -52,7 +52,7 @@ def rules_of(model, *, timestamps):
     return decoding_rules(model.generation_config, model.config, settings)
 
 
-def decode_all(decoder, encoded, trial):
+def decode_all(decoder, encoded, drafts):
     """Schedule windows in groups of random sizes; a few are sampled."""
     draw = random.Random(0)
     windows = [
@@ -63,7 +63,7 @@ def decode_all(decoder, encoded, trial):
         decoder,
         lambda batch: [encoded[[int(one.id) for one in batch]]] * 2,
         GPU_SCHEDULE,
-        trial,
+        drafts,
     )
     num_ended = 0
     while windows or scheduler.unfinished:
@@ -86,12 +86,15 @@ def test_all_steps_with_the_same_key_are_the_same_program(
         encoded = model.model.encoder(make_features(NUM_WINDOWS)).last_hidden_state
     traced, rules = TracedGraphs(), rules_of(model, timestamps=timestamps)
     decoder = Decoder(layers, layers if drafts else None, rules, NUM_SLOTS, traced)
-    decode_all(decoder, encoded, SpeculationTrial() if drafts else None)
+    controllers = [DraftController(), *map(DraftController, LENGTHS)] if drafts else [None]
+    for controller in controllers:
+        decode_all(decoder, encoded, controller)
     assert traced.num_replays > len(traced.traces)
-    extents, speculated, sampled = (set(part) for part in zip(*traced.traces, strict=True))
+    extents, lengths, sampled = (set(part) for part in zip(*traced.traces, strict=True))
     assert len(extents) > 2
-    assert speculated == {False, drafts}
-    assert sampled == {False, True}
+    # None: a step of the draft that follows the teacher
+    assert lengths == ({None, *LENGTHS} if drafts else {0})
+    assert sampled >= {False, True}
 
 
 def test_a_program_includes_addresses_shapes_and_python_numbers():
@@ -147,13 +150,15 @@ def test_every_tensor_of_a_step_is_on_the_device(make_whisper, timestamps, dtype
     encoded = torch.empty((3, config.max_source_positions, 32), dtype=dtype, device=META)
     for temperature in (0.0, 0.6):
         with StepTrace(device=META) as trace:
-            decoder.prefill([0, 5, 1], [encoded] * 2, [1, -2, 3], [temperature, 0.0, 0.0])
+            decoder.prefill([0, 5, 1], encoded, [1, -2, 3], [temperature, 0.0, 0.0])
+            decoder.prefill_draft([0, 5, 1], encoded)
             decoder.move(5, 2)
             decoder.snapshot(3)
         assert trace.faults <= FROM_HOST
-        for speculate in (False, True):
-            decoder.step(3, 9, speculate=speculate, samples=temperature > 0)
-    assert len(traced.traces) == 4
+        for num_drafted in LENGTHS:
+            decoder.step(3, 9, num_drafted=num_drafted, samples=temperature > 0)
+        decoder.follow(3, 9)
+    assert len(traced.traces) == 2 * len(LENGTHS) + 1
 
 
 def test_a_tensor_of_the_host_in_a_step_is_noticed():

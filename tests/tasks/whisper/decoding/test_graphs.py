@@ -6,7 +6,7 @@ from tasks.whisper.decoding.graphs import GraphCache, bucket_shape
 def test_without_a_recorder_every_step_runs_eagerly():
     graphs, runs = GraphCache(None), []
     for number in range(3):
-        graphs.run("same", lambda number=number: runs.append(number))
+        assert graphs.run("same", lambda number=number: runs.append(number))
     assert runs == [0, 1, 2]
     assert not graphs.is_enabled
 
@@ -19,8 +19,10 @@ def test_a_step_runs_eagerly_once_and_is_then_recorded_per_key():
         return lambda: runs.append("replay")
 
     graphs = GraphCache(record)
-    for key in ("a", "a", "a", "b", "b"):
-        graphs.run(key, lambda key=key: runs.append(key))
+    is_typical = [
+        graphs.run(key, lambda key=key: runs.append(key)) for key in ("a", "a", "a", "b", "b")
+    ]
+    assert is_typical == [False, False, True, False, False]
     assert runs == ["a", "replay", "replay", "b", "replay"]
     assert len(recorded) == 2
 

@@ -1,0 +1,103 @@
+"""Speculative decoding: the student drafts for the teacher, beside the teacher alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from configs.schema import Label
+from tasks.audio import Samples
+from tasks.evaluate.findings import SpeculativeResult
+from tasks.evaluate.short_form import evaluation_settings
+from tasks.evaluate.timing import alternate
+from tasks.whisper.engine import AudioWindow
+from tasks.whisper.model import LoadedWhisper
+from tasks.whisper.transcribe import transcribe_all
+from tasks.whisper.whisper import WhisperEngine
+
+_ALONE, _DRAFTED = "alone", "drafted"
+
+
+def measure_speculative(
+    teacher: LoadedWhisper,
+    student: LoadedWhisper,
+    waveforms: Sequence[Samples],
+    settings: Label,
+    *,
+    batch_sizes: Sequence[int],
+    num_rounds: int,
+    num_drafted: int | None = None,
+) -> tuple[SpeculativeResult, ...]:
+    """Compare the teacher with and without drafts on `waveforms`, at each of `batch_sizes`.
+
+    Each waveform is (samples,) float32 at 16 kHz, at most as long as the teacher's window. They are
+    decoded greedily, and, if `settings.temperatures` has several, with fallback. Both alternate,
+    after a warm-up of the same work in which the engine finds out how many tokens to draft; with
+    `num_drafted` it always drafts so many. Acceptance is that of the timed rounds; where the engine
+    has found that drafting does not pay, that of the warm-up. Tokens are those of the last round.
+    Raises `UserError` if the student cannot draft for the teacher, and as `transcribe_all`.
+    """
+    greedy = evaluation_settings(settings)
+    several = greedy.model_copy(update={"temperatures": settings.temperatures})
+    windows = [AudioWindow(str(index), waveform) for index, waveform in enumerate(waveforms)]
+    results: list[SpeculativeResult] = []
+    for batch_size in batch_sizes:
+        alone = WhisperEngine(teacher, batch_size)
+        drafted = WhisperEngine(teacher, batch_size, student, num_drafted=num_drafted)
+        results += (
+            _measured(alone, drafted, windows, one, batch_size, num_rounds)
+            for one in ([greedy, several] if len(several.temperatures) > 1 else [greedy])
+        )
+    return tuple(results)
+
+
+def _measured(
+    alone: WhisperEngine,
+    drafted: WhisperEngine,
+    windows: Sequence[AudioWindow],
+    settings: Label,
+    batch_size: int,
+    num_rounds: int,
+) -> SpeculativeResult:
+    tokens = {name: _Tokens() for name in (_ALONE, _DRAFTED)}
+    work: dict[str, Callable[[], object]] = {
+        name: partial(tokens[name].transcribe, engine, windows, settings)
+        for name, engine in ((_ALONE, alone), (_DRAFTED, drafted))
+    }
+    before = drafted.draft_counts
+    for one in work.values():
+        one()
+    tried = drafted.draft_counts
+    rounds = alternate(work, num_rounds)
+    counts = drafted.draft_counts - tried
+    if not counts.num_rounds:
+        counts = tried - before
+    relative_speed, speed_range = rounds.relative_speed(_DRAFTED, _ALONE)
+    expected, found = (tokens[name].by_id for name in (_ALONE, _DRAFTED))
+    return SpeculativeResult(
+        batch_size=batch_size,
+        fallback=len(settings.temperatures) > 1,
+        num_utterances=len(windows),
+        num_identical=sum(expected[one.id] == found[one.id] for one in windows),
+        acceptance_percent=counts.acceptance_percent,
+        tokens_per_round=counts.tokens_per_round,
+        drafted_per_round=counts.drafted_per_round,
+        relative_speed=relative_speed,
+        relative_speed_range=speed_range,
+    )
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """The tokens of each window, as transcribed last."""
+
+    by_id: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def transcribe(
+        self, engine: WhisperEngine, windows: Sequence[AudioWindow], settings: Label
+    ) -> None:
+        stream = ((window.id, window) for window in windows)
+        found = (item for item in transcribe_all(engine, stream, settings))
+        self.by_id = {
+            window_id: transcript.tokens
+            for window_id, transcript in (one for one in found if isinstance(one, tuple))
+        }

@@ -1,0 +1,79 @@
+"""The held-out speech on which speed is measured: utterances of all sets, evenly."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import pyarrow.parquet as pq
+
+from storage.receipt import FileRef
+from storage.store import Store
+from tasks.audio import Samples, decode_flac
+from tasks.evaluate.long_form.pauses import cut_at_pauses
+
+
+def timed_sample(
+    files: Sequence[tuple[str, FileRef]],
+    store: Store,
+    num: int,
+    window_samples: int,
+    seed: int = 0,
+) -> list[Samples]:
+    """Windows of `num` utterances, as many of each set as possible, chosen by their ids.
+
+    `files` are normalised shards, each with its set. The choice depends on ids and `seed` alone. An
+    utterance longer than a window becomes several, cut at pauses; each is (samples,) float32 at
+    16 kHz. Reads the audio of what was chosen, by groups of rows.
+    """
+    candidates: dict[str, list[tuple[str, int, int]]] = {}
+    for number, (set_name, file) in enumerate(files):
+        with store.fetch(file) as path:
+            ids = pq.read_table(path, columns=["id"]).column("id").to_pylist()
+        of_set = candidates.setdefault(set_name, [])
+        of_set += ((_order(set_name, one, seed), number, row) for row, one in enumerate(ids))
+    chosen: dict[int, list[tuple[int, str]]] = {}
+    for set_name, count in _shares({name: len(of) for name, of in candidates.items()}, num):
+        for order, number, row in sorted(candidates[set_name])[:count]:
+            chosen.setdefault(number, []).append((row, order))
+    ordered = [
+        (order, samples)
+        for number, rows in chosen.items()
+        for order, samples in _read(store, files[number][1], dict(rows))
+    ]
+    return [
+        samples[start:end]
+        for _, samples in sorted(ordered, key=lambda one: one[0])
+        for start, end in cut_at_pauses(samples, window_samples)
+    ]
+
+
+def _order(set_name: str, id: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {set_name} {id}".encode()).hexdigest()
+
+
+def _shares(sizes: Mapping[str, int], num: int) -> list[tuple[str, int]]:
+    """How many to take of each set: the same number, and more of others where one has too few."""
+    shares: list[tuple[str, int]] = []
+    names = sorted(sizes, key=lambda name: (sizes[name], name))
+    for index, name in enumerate(names):
+        # the last sets get what cannot be divided
+        count = min(sizes[name], num // (len(names) - index))
+        shares.append((name, count))
+        num -= count
+    return shares
+
+
+def _read(store: Store, file: FileRef, chosen: Mapping[int, str]) -> list[tuple[str, Samples]]:
+    """The audio of chosen rows, with their order."""
+    found: list[tuple[str, Samples]] = []
+    with store.fetch(file) as path, pq.ParquetFile(path, pre_buffer=False) as parquet:
+        sizes = [parquet.metadata.row_group(one).num_rows for one in range(parquet.num_row_groups)]
+        starts = [sum(sizes[:group]) for group in range(len(sizes) + 1)]
+        for group, (start, end) in enumerate(pairwise(starts)):
+            rows = [row for row in chosen if start <= row < end]
+            if rows:
+                audio = parquet.read_row_group(group, columns=["audio"]).column("audio")
+                found += (
+                    (chosen[row], decode_flac(audio[row - start].as_py()["bytes"])) for row in rows
+                )
+    return found
