@@ -45,15 +45,10 @@ def counted(
     set: str = "libri/test",
     condition: str = "clean",
 ) -> Sample:
-    """A sample with a row per id, speaker, reference words and substitutions (or insertions)."""
+    """A sample with a row per id, speaker, reference words and substitutions."""
     tables = [
         transcribed(
-            (
-                name,
-                speaker,
-                " ".join(["a"] * words),
-                " ".join(["b"] * errors + ["a"] * (words - errors)),
-            )
+            (name, speaker, "a " * words, "b " * errors + "a " * (words - errors))
             for name, speaker, words, errors in rows
         )
     ]

@@ -37,7 +37,8 @@ def test_it_is_that_of_the_normal_distribution_for_many_equal_speakers() -> None
 
 
 def test_equal_rates_leave_no_uncertainty() -> None:
-    assert interval(estimate(numbers(1, 2), numbers(4, 8), "a")) == (25.0, 25.0)
+    found = interval(estimate(numbers(1, 2, 7), numbers(3, 6, 21), "a"))
+    assert found == pytest.approx((100 / 3, 100 / 3), rel=1e-12)
 
 
 def test_a_rate_is_at_least_0() -> None:
@@ -102,8 +103,8 @@ def test_the_mean_of_sets_is_less_uncertain_than_each() -> None:
 def test_of_1000_simulated_sets_95_percent_of_the_intervals_cover_the_true_rate(
     num_speakers: int, shape: tuple[float, float]
 ) -> None:
-    """Speakers differ in size and rate; the difference of two equal models is covered as often."""
+    """Speakers differ in size and rate; a difference is covered about as often."""
     found = simulate(1_000, num_speakers, *shape)
     assert 93 <= found.covered <= 97
-    assert 93 <= found.difference_covered <= 97
+    assert 92 <= found.difference_covered <= 98
     assert 3 <= found.false_positives <= 7

@@ -12,10 +12,7 @@ SPEAKERS = [(f"u{index}", f"s{index}") for index in range(4)]
 
 
 def sample(errors, model="student", words=(10, 10, 10, 10), **names):
-    rows = [
-        (*one, *counts)
-        for one, counts in zip(SPEAKERS, zip(words, errors, strict=False), strict=False)
-    ]
+    rows = [(*one, *counts) for one, *counts in zip(SPEAKERS, words, errors, strict=False)]
     return counted(rows, model, **names)
 
 
