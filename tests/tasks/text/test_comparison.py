@@ -121,8 +121,8 @@ def test_an_empty_reference_counts_insertions_and_has_no_rate():
 
 
 def test_characters_and_their_edits_are_counted_for_each_pair():
-    counted = character_edits(["ab cd", "", "abc"], ["abcd", "ab", "abc"])
-    assert counted.tolist() == [[5, 1], [0, 2], [3, 0]]
+    num_chars, edits = character_edits(["ab cd", "", "abc"], ["abcd", "ab", "abc"])
+    assert (num_chars.tolist(), edits.tolist()) == ([5, 0, 3], [1, 2, 0])
 
 
 def test_character_errors_count_spaces():

@@ -14,7 +14,7 @@ def transcribed(rows: Iterable[tuple[str, str | None, str, str]]) -> pa.Table:
     rows = list(rows)
     references, hypotheses = [row[2] for row in rows], [row[3] for row in rows]
     errors = count_word_errors(references, hypotheses)
-    chars = character_edits(references, hypotheses).tolist()
+    chars = zip(*character_edits(references, hypotheses), strict=True)
     return pa.Table.from_pylist(
         [
             {
