@@ -143,21 +143,19 @@ def character_error_percents(
 
     Raises `ValueError` if the numbers of references and hypotheses differ.
     """
-    lengths, edits = character_edits(references, hypotheses).T.astype(np.float64)
-    percents: npt.NDArray[np.float64] = 100 * edits / np.where(lengths > 0, lengths, np.nan)
+    num_chars, edits = character_edits(references, hypotheses)
+    percents: npt.NDArray[np.float64] = 100 * edits / np.where(num_chars > 0, num_chars, np.nan)
     return percents
 
 
-def character_edits(references: Sequence[str], hypotheses: Sequence[str]) -> Counts:
-    """(pairs, 2) int32: characters of each reference, and edits to its hypothesis, with spaces.
+def character_edits(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[Counts, Counts]:
+    """The characters of each reference, and the edits to its hypothesis, both with spaces.
 
     Raises `ValueError` if the numbers of references and hypotheses differ.
     """
     _refuse_unequal(references, hypotheses)
-    counted = np.zeros((len(references), 2), np.int32)
-    counted[:, 0] = list(map(len, references))
-    counted[:, 1] = list(map(Levenshtein.distance, references, hypotheses))
-    return counted
+    edits = list(map(Levenshtein.distance, references, hypotheses))
+    return np.array(list(map(len, references)), np.int32), np.array(edits, np.int32)
 
 
 def _refuse_unequal(references: Sequence[str], hypotheses: Sequence[str]) -> None:

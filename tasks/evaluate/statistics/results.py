@@ -83,7 +83,7 @@ def _average(
         condition=samples[0].condition,
         domain=domain,
         num_sets=len(samples),
-        wer_percent=average.value,
+        wer_percent=macro_average(one.total.wer_percent for one in samples),
         wer_interval=interval(average, lowest=0),
         cer_percent=macro_average(
             percent(one.char_errors, one.num_reference_chars) for one in samples

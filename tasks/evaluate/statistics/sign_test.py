@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 _EXACT_UNITS: Final = 14
 _NUM_FLIPS: Final = 9_999
-_CHUNK: Final = 1_000
+_CHUNK: Final = 250
 _HALF: Final = 0.5
 _ROUNDING: Final = 1e-9
 

@@ -14,6 +14,7 @@ from tasks.text.comparison import (
     NORMALISER_VERSION,
     Comparison,
     WordErrors,
+    character_edits,
     character_error_percents,
     comparison_of,
     count_word_errors,
@@ -117,6 +118,11 @@ def test_an_empty_reference_counts_insertions_and_has_no_rate():
     assert [errors.wer_percent for errors in counted] == [None, 0.0, None]
     rates = character_error_percents(["", "a"], ["b", "a"])
     assert math.isnan(rates[0]) and rates[1] == 0.0
+
+
+def test_characters_and_their_edits_are_counted_for_each_pair():
+    num_chars, edits = character_edits(["ab cd", "", "abc"], ["abcd", "ab", "abc"])
+    assert (num_chars.tolist(), edits.tolist()) == ([5, 0, 3], [1, 2, 0])
 
 
 def test_character_errors_count_spaces():

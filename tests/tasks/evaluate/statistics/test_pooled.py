@@ -1,16 +1,10 @@
-import subprocess
-import sys
-
 import pyarrow as pa
 import pytest
-from tasks.evaluate.metrics import (
-    ModelResult,
-    macro_average,
-    num_repeated_5grams,
-    summarise,
-)
 
 from tasks.evaluate.schema import MEASURED
+from tasks.evaluate.statistics.pooled import ModelResult, pooled_interval, summarise
+from tasks.evaluate.statistics.rates import macro_average, num_repeated_5grams
+from tests.tasks.evaluate.statistics.tables import counted
 
 SIZE = {"model": "student", "num_parameters": 7, "decoder_layers": 2}
 
@@ -78,11 +72,21 @@ def test_a_result_round_trips_through_json():
     assert ModelResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_it_needs_no_torch():
-    code = "import sys, tasks.evaluate.metrics; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_in_the_mean_over_sets_each_counts_the_same():
     assert macro_average([10.0, None, 40.0]) == 25.0
     assert macro_average([None]) is None
+
+
+def test_the_interval_over_all_words_knows_speakers_by_corpus() -> None:
+    train = counted([("a", "s1", 10, 1), ("b", "s2", 10, 5)], set="libri/train")
+    test = counted([("c", "s1", 10, 3), ("d", "s3", 20, 1)], set="libri/test")
+    together = counted([("a", "s1", 20, 4), ("b", "s2", 10, 5), ("d", "s3", 20, 1)])
+    assert pooled_interval([train, test]) == pooled_interval([test, train])
+    assert pooled_interval([train, test]) == pooled_interval([together])
+    other = counted([("c", "s1", 10, 3), ("d", "s3", 20, 1)], set="giga/test")
+    assert pooled_interval([train, other]) != pooled_interval([train, test])
+
+
+def test_there_is_no_interval_without_words() -> None:
+    assert pooled_interval([]) is None
+    assert pooled_interval([counted([("a", "s1", 0, 0), ("b", "s2", 0, 0)])]) is None
