@@ -42,9 +42,8 @@ def character_plot(
     marks = _marks(by_name)
     for name, curve in by_name.items():
         for x, y in curve.items():
-            at = row(y), column(x)
-            taken = cells[at[0]][at[1]] not in " ."
-            cells[at[0]][at[1]] = _SEVERAL if taken else marks[name]
+            is_taken = cells[row(y)][column(x)] not in " ."
+            cells[row(y)][column(x)] = _SEVERAL if is_taken else marks[name]
     yield y_label
     for number, line in enumerate(cells):
         is_labelled = number in (0, _HEIGHT - 1)
