@@ -11,6 +11,7 @@ from pydantic import Field
 from configs.schema import RunConfig
 from flows.dispatch.advance import FixedUnits
 from flows.dispatch.artifacts import ArtifactBar
+from flows.dispatch.claims import show_claims
 from flows.dispatch.curves import TrainingCurves
 from flows.dispatch.lane import Ended, ShardsFailed
 from flows.dispatch.progress import TrainingBars, progress
@@ -36,6 +37,7 @@ from storage.errors import IntegrityError
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.distil.outlook import Outlook
+from tasks.evaluate.result import load_report
 from tasks.run import ShardFailed, distil_task, report_task, with_policy
 from tasks.stages import CORPUS_STAGES, stage_named
 
@@ -167,6 +169,8 @@ def evaluate(config: str) -> int:
     found = measurements(settings, store, states, student)
     evaluation = evaluation_of(settings, states, found, trained_on(published))
     with_policy(report_task, settings.runtime, is_shard=False)(settings, evaluation)
+    if (report := load_report(store, evaluation.path(settings))) is not None:
+        show_claims(report)
     return len(pending)
 
 

@@ -42,9 +42,8 @@ def character_plot(
     marks = _marks(by_name)
     for name, curve in by_name.items():
         for x, y in curve.items():
-            cell_row, cell_column = row(y), column(x)
-            is_taken = cells[cell_row][cell_column] not in " ."
-            cells[cell_row][cell_column] = _SEVERAL if is_taken else marks[name]
+            is_taken = cells[row(y)][column(x)] not in " ."
+            cells[row(y)][column(x)] = _SEVERAL if is_taken else marks[name]
     yield y_label
     for number, line in enumerate(cells):
         is_labelled = number in (0, _HEIGHT - 1)

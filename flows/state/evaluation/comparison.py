@@ -1,10 +1,7 @@
 """Two evaluated runs on the utterances that both have, from receipts and stored transcripts."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import corpus_states
@@ -12,11 +9,11 @@ from flows.state.evaluation.measurements import measured, measurements
 from flows.state.models import find_student
 from flows.state.publication import find_current
 from storage.errors import UserError
-from storage.receipt import Receipt
 from storage.record import Record
 from storage.store import Store
+from tasks.evaluate.samples import samples_of
 from tasks.evaluate.statistics.comparison import RunDifference, compare_samples
-from tasks.evaluate.statistics.sample import COLUMNS, Sample
+from tasks.evaluate.statistics.sample import Sample
 
 
 class RunComparison(Record):
@@ -47,20 +44,4 @@ def _samples(path: Path, config: RunConfig, store: Store) -> list[Sample]:
     if not found or any(one.receipt is None for one in found):
         command = f"distillery evaluate {shlex.quote(str(path))}"
         raise UserError(f"{path} is not evaluated yet; `{command}` evaluates")
-    receipts: dict[tuple[str, str, str], list[Receipt]] = {}
-    for one in measured(found):
-        receipts.setdefault((one.model, one.condition, one.set), []).append(one.receipt)
-    return [
-        _sample(store, of_set, model=model, condition=condition, name=name)
-        for (model, condition, name), of_set in receipts.items()
-    ]
-
-
-def _sample(
-    store: Store, receipts: Sequence[Receipt], *, model: str, condition: str, name: str
-) -> Sample:
-    tables = []
-    for receipt in receipts:
-        with store.fetch(receipt.output) as path:
-            tables.append(pq.read_table(path, columns=list(COLUMNS)))
-    return Sample.of(tables, model=model, condition=condition, set=name)
+    return list(samples_of(store, measured(found)))

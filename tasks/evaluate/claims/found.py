@@ -6,7 +6,6 @@ from typing import Final
 from configs.evaluate import STUDENT, TEACHER
 from tasks.evaluate.findings import (
     Average,
-    Comparison,
     Domain,
     Interval,
     ModelFacts,
@@ -71,19 +70,17 @@ class Found:
             None,
         )
 
-    def comparison(
+    def interval(
         self, model: str, baseline: str, condition: str, domain: Domain
-    ) -> Comparison | None:
-        """The paired difference of two models under a condition."""
-        return next(
-            (
-                one
-                for one in self.report.comparisons
-                if (one.model, one.baseline, one.condition, one.domain)
-                == (model, baseline, condition, domain)
-            ),
-            None,
-        )
+    ) -> Interval | None:
+        """That of the paired difference of a model to a baseline, whichever way it is stated."""
+        for one in self.report.comparisons:
+            if (one.condition, one.domain) == (condition, domain) and one.interval is not None:
+                if (one.model, one.baseline) == (model, baseline):
+                    return one.interval
+                if (one.model, one.baseline) == (baseline, model):
+                    return -one.interval[1], -one.interval[0]
+        return None
 
     def difference(
         self, condition: str, domain: Domain, *, model: str = STUDENT, baseline: str = TEACHER
@@ -96,9 +93,8 @@ class Found:
         theirs = self.average(baseline, condition, domain)
         if ours is None or theirs is None:
             return None
-        paired = self.comparison(model, baseline, condition, domain)
         points = (ours.wer_percent or 0.0) - (theirs.wer_percent or 0.0)
-        return Difference(ours, theirs, points, paired.interval if paired else None)
+        return Difference(ours, theirs, points, self.interval(model, baseline, condition, domain))
 
     def long_form_domain(self, condition: str) -> Domain:
         """The paper's domain of long form, out of the training data; all sets if none is."""

@@ -167,4 +167,8 @@ def _no_long_speed(found: Found) -> str:
     measured = {one.condition for one in found.report.averages}
     if not measured & {CHUNKED, SEQUENTIAL}:
         return NO_LONG_FORM
-    return f"not timed by both algorithms at batch size {_LONG_BATCH}"
+    timed = {one.part for one in found.report.speed}
+    missing = [one for one in (CHUNKED, SEQUENTIAL) if one not in timed]
+    if len(missing) == 1:
+        return f"add {missing[0]} to evaluate.long_form.algorithms"
+    return "no evaluated recording is longer than a model's window"

@@ -226,9 +226,8 @@ def _averages(condition: str, rates: Mapping[str, Mapping[Domain, float]]) -> li
 
 def _alone() -> list[Average]:
     """The teacher's sequential long form."""
-    return [
-        average("teacher", wer, SEQUENTIAL, domain) for domain, wer in (("out", 10.4), ("all", 9.0))
-    ]
+    rates: Mapping[Domain, float] = {"out": 10.4, "all": 9.0}
+    return [average("teacher", wer, SEQUENTIAL, domain) for domain, wer in rates.items()]
 
 
 def _noise() -> list[Average]:

@@ -191,6 +191,28 @@ def test_the_best_ctc_model_is_the_one_to_beat() -> None:
     assert "wav2vec2" in claim("noise_against_ctc", averages=rows).reason
 
 
+def test_a_comparison_that_is_stated_the_other_way_round_counts_too() -> None:
+    models = (facts(CTC, engine="ctc"),)
+    rows = tuple(
+        average(model, wer, f"white_{snr_db}db")
+        for snr_db in (20, 0)
+        for model, wer in (("teacher", 9.0), ("student", 20.0), (CTC, 50.0))
+    )
+    stated = comparison(30.0, (28.0, 33.0), "white_0db", model=CTC, baseline="student")
+    found = claim("noise_against_ctc", models=models, averages=rows, comparisons=(stated,))
+    assert (found.ours, found.interval) == ("-30.00 (-33.0 to -28.0)", (-33.0, -28.0))
+
+
+def test_why_long_form_was_not_timed() -> None:
+    rows = tuple(average(name, 9.0, CHUNKED) for name in ("teacher", "student"))
+    timed = (speed("student", 2.0, CHUNKED, 16), speed("teacher", 1.0, CHUNKED, 16))
+    name = "long_form_speed_to_sequential"
+    assert "longer than a model's window" in claim(name, averages=rows).reason
+    assert claim(name, averages=rows, speed=timed).reason == (
+        "add sequential to evaluate.long_form.algorithms"
+    )
+
+
 def test_output_is_identical_only_if_all_of_it_is() -> None:
     rows = (speculative(1, 2.0), speculative(4, 1.0, fallback=True, num_identical=999))
     found = by_name(report(speculative=rows))
