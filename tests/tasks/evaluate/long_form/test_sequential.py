@@ -35,9 +35,11 @@ def transcribed(teacher, waveforms, settings=GREEDY, batch_size=16, **options):
 
 
 def of_transformers(teacher, waveform):
+    # as in openai/whisper, the last frames reach into silence and not into a reflection
+    padded = np.concatenate([waveform, np.zeros(teacher.window_samples, np.float32)])
     features = teacher.feature_extractor(
-        waveform, sampling_rate=16_000, truncation=False, padding="longest", return_tensors="pt"
-    ).input_features
+        padded, sampling_rate=16_000, truncation=False, padding="longest", return_tensors="pt"
+    ).input_features[..., : len(waveform) // 160]
     with silent_transformers(), torch.inference_mode():
         (tokens,) = teacher.model.generate(
             features,
