@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Final, Literal
+from typing import Final
 
 import torch
 
 from configs.evaluate import TEACHER
 from configs.schema import Label
 from tasks.audio import SAMPLE_RATE_HZ, Samples
-from tasks.evaluate.findings import Interval, SpeedResult
+from tasks.evaluate.findings import Interval, SpeedResult, TimedPart
 from tasks.evaluate.short_form import evaluation_settings
 from tasks.whisper.draft import encodes_alike
 from tasks.whisper.engine import AudioWindow, Engine
@@ -22,8 +22,6 @@ from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
 
 _MIN_WARM_UP: Final = 16
-
-Part = Literal["end_to_end", "decoder"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +90,14 @@ def measure_speed(
         }
         work = {name: _Transcribing(one, windows, settings) for name, one in engines.items()}
         rounds = alternate(work, num_rounds)
-        results += _results("end_to_end", batch_size, windows, rounds, baseline, peak_mb)
+        results += speed_results(
+            rounds,
+            "end_to_end",
+            waveforms,
+            batch_size=batch_size,
+            baseline=baseline,
+            peak_mb=peak_mb,
+        )
         decoders = {
             name: _Decoding(one, encoded[name], settings)
             for name, one in engines.items()
@@ -100,7 +105,9 @@ def measure_speed(
         }
         if baseline in decoders:
             rounds = alternate(decoders, num_rounds)
-            results += _results("decoder", batch_size, windows, rounds, baseline, {})
+            results += speed_results(
+                rounds, "decoder", waveforms, batch_size=batch_size, baseline=baseline
+            )
     return tuple(results)
 
 
@@ -122,14 +129,16 @@ def _encoded(
     return found
 
 
-def _results(
-    part: Part,
-    batch_size: int,
-    windows: Sequence[AudioWindow],
+def speed_results(
     rounds: Rounds,
-    baseline: str,
-    peak_mb: Mapping[str, float | None],
+    part: TimedPart,
+    waveforms: Sequence[Samples],
+    *,
+    batch_size: int,
+    baseline: str = TEACHER,
+    peak_mb: Mapping[str, float | None] | None = None,
 ) -> list[SpeedResult]:
+    """The rows of a report for rounds of models by name, in which `waveforms` were transcribed."""
     results: list[SpeedResult] = []
     for name, seconds in rounds.seconds.items():
         relative_speed, speed_range = rounds.relative_speed(name, baseline)
@@ -138,14 +147,14 @@ def _results(
                 model=name,
                 part=part,
                 batch_size=batch_size,
-                num_utterances=len(windows),
-                audio_s=sum(len(window.samples) for window in windows) / SAMPLE_RATE_HZ,
+                num_utterances=len(waveforms),
+                audio_s=sum(map(len, waveforms)) / SAMPLE_RATE_HZ,
                 seconds=rounds.median_s(name),
                 fastest_s=min(seconds),
                 slowest_s=max(seconds),
                 relative_speed=relative_speed,
                 relative_speed_range=speed_range,
-                peak_mb=peak_mb.get(name),
+                peak_mb=(peak_mb or {}).get(name),
             )
         )
     return results
@@ -187,13 +196,3 @@ class _Decoding:
 
     def __call__(self) -> None:
         deque(self.engine.decode(self.windows, self.settings), maxlen=0)
-
-
-def num_parameters(whisper: LoadedWhisper) -> int:
-    """The number of parameters, frozen ones included; tied weights count once."""
-    return sum(parameter.numel() for parameter in whisper.model.parameters())
-
-
-def decoder_layers(whisper: LoadedWhisper) -> int:
-    """The number of decoder layers, which a student has fewer of than its teacher."""
-    return len(whisper.model.model.decoder.layers)

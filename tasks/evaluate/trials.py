@@ -14,7 +14,8 @@ from tasks.evaluate.models import MeasuredModel
 from tasks.evaluate.non_speech import measure_non_speech
 from tasks.evaluate.result import Evaluation
 from tasks.evaluate.speculative import measure_speculative
-from tasks.evaluate.timing import measure_speed, timed_sample
+from tasks.evaluate.timed_speech import timed_sample
+from tasks.evaluate.timing import measure_speed
 from tasks.text.comparison import comparison_of, normaliser
 from tasks.whisper.ctc import CtcEngine
 from tasks.whisper.draft import shares_encoder

@@ -18,7 +18,7 @@ from tasks.evaluate.long_form.chunked import transcribe_chunked
 from tasks.evaluate.long_form.recordings import join_recordings
 from tasks.evaluate.long_form.sequential import transcribe_sequential
 from tasks.evaluate.spoken import speech_of
-from tasks.evaluate.timing import time_alternately
+from tasks.evaluate.timing import alternate, speed_results
 from tasks.job import row_batches
 from tasks.text.comparison import comparison_of, normaliser
 from tasks.whisper.ctc import CtcEngine
@@ -71,18 +71,15 @@ def measure_long_form_speed(
     window_samples = min(one.window_samples for one in engines.values())
     recordings = _sample(config, store, audio, settings, window_samples)
     for algorithm in settings.algorithms if recordings else ():
-        yield from time_alternately(
-            algorithm,
-            {
-                name: _Transcribing(_method(algorithm, engine, config.label, settings), recordings)
-                for name, engine in engines.items()
-                if algorithm == "chunked" or isinstance(engine, WhisperEngine)
-            },
-            batch_size=BATCH_SIZE,
-            num_utterances=len(recordings),
-            audio_s=sum(map(len, recordings)) / SAMPLE_RATE_HZ,
-            num_rounds=config.evaluate.num_timing_rounds,
-        )
+        work = {
+            name: _Transcribing(_method(algorithm, engine, config.label, settings), recordings)
+            for name, engine in engines.items()
+            if algorithm == "chunked" or isinstance(engine, WhisperEngine)
+        }
+        for one in work.values():
+            one.warm_up()
+        rounds = alternate(work, config.evaluate.num_timing_rounds)
+        yield from speed_results(rounds, algorithm, recordings, batch_size=BATCH_SIZE)
 
 
 def _method(algorithm: str, engine: _Engine, label: Label, settings: LongForm) -> _Transcribe:
