@@ -27,7 +27,7 @@ TRUE_PERCENT: Final = 10.0
 NUM_SPEAKERS: Final = (2, 4, 8, 10, 20, 40, 100)
 SHAPES: Final = ((0.5, 0.3), (1.0, 0.5), (1.0, 0.7), (1.5, 0.5))
 """The spread of the logarithm of utterances by speaker, and that of rates relative to their mean:
-with 1.5, one speaker in ten has seven times the median, or a seventh of it."""
+with 1.5, one speaker in ten has more than seven times the median, another less than a seventh."""
 _ALPHA: Final = 0.05
 _UTTERANCES: Final = 30  # of the median speaker
 _WORDS: Final = 15  # of an utterance
