@@ -95,18 +95,19 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--sets", type=int, default=1_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    rows = [simulate(options.sets, num, *shape) for num, shape in product(NUM_SPEAKERS, SHAPES)]
+    kinds = product(NUM_SPEAKERS, SHAPES)
+    rows = (simulate(options.sets, num, *shape) for num, shape in kinds)
     if options.json:
-        lines = [json.dumps([asdict(row) for row in rows])]
-    else:
-        lines = ["speakers  spread of words, rates  covered, %  width  of 0, %  p < 0.05, %"]
-        lines += [
+        sys.stdout.write(json.dumps([asdict(row) for row in rows]) + "\n")
+        return
+    sys.stdout.write("speakers  spread of words, rates  covered, %  width  of 0, %  p < 0.05, %\n")
+    for row in rows:
+        sys.stdout.write(
             f"{row.num_speakers:8}  {row.size_spread:15.1f} {row.rate_spread:6.1f}"
             f"  {row.covered:10.1f}  {row.width:5.1f}  {row.difference_covered:7.1f}"
-            f"  {row.false_positives:11.1f}"
-            for row in rows
-        ]
-    sys.stdout.write("\n".join(lines) + "\n")
+            f"  {row.false_positives:11.1f}\n"
+        )
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
