@@ -10,13 +10,13 @@ from tasks.evaluate.claims.table import claims
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.findings import CLEAN, Comparison, Domain, ModelFacts, SpeedResult
 from tasks.evaluate.result import Evaluation, Report, load_report
-from tasks.evaluate.samples import samples_of, tables_of
 from tasks.evaluate.statistics.comparison import comparisons
 from tasks.evaluate.statistics.pooled import ModelResult, summarise
 from tasks.evaluate.statistics.rates import macro_average
 from tasks.evaluate.statistics.results import averages, robustness, set_result
 from tasks.evaluate.statistics.sample import Sample
-from tasks.evaluate.totals import keep_totals
+from tasks.evaluate.statistics.stored import samples_of, tables_of
+from tasks.evaluate.statistics.totals import keep_totals
 from tasks.evaluate.trials import Trials, run_trials
 from tasks.text.comparison import WordErrors
 
