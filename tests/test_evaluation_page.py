@@ -16,7 +16,7 @@ from storage.shard import ShardKey
 from storage.store import Store
 from tasks.evaluate.claims.table import claims
 from tasks.evaluate.schema import MEASURED
-from tasks.evaluate.totals import keep_totals
+from tasks.evaluate.statistics.totals import keep_totals
 from tests.tasks.evaluate.reports import paper_report, report
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.dispatch.artifacts import artifact_key, optional
 from flows.dispatch.curves import picture
 from flows.dispatch.tables import claim_rows, markdown_table
-from tasks.evaluate.noise_curves import noise_curves
+from tasks.evaluate.noise.curves import noise_curves
 from tasks.evaluate.result import Report
 from tasks.text.plot import line_chart
 

@@ -17,7 +17,7 @@ from storage.receipt import Receipt
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
-from tasks.evaluate.totals import restore_totals
+from tasks.evaluate.statistics.totals import restore_totals
 from tasks.plan.stage import PLAN
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from storage.store import Store
 from tasks.download.stage import DOWNLOAD
 from tasks.download.verification import RawFile, verify_raw
 from tasks.evaluate.result import load_report
-from tasks.evaluate.totals import verify_totals
+from tasks.evaluate.statistics.totals import verify_totals
 from tasks.plan.stage import PLAN
 from tasks.stages import CORPUS_STAGES
 

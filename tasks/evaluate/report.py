@@ -3,23 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from configs.evaluate import STUDENT, TEACHER
 from configs.schema import RunConfig
-from storage.receipt import Receipt
 from storage.store import Store
 from tasks.evaluate.claims.table import claims
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.findings import CLEAN, Comparison, Domain, ModelFacts, SpeedResult
-from tasks.evaluate.result import Evaluation, Measured, Report, load_report
+from tasks.evaluate.result import Evaluation, Report, load_report
 from tasks.evaluate.statistics.comparison import comparisons
 from tasks.evaluate.statistics.pooled import ModelResult, summarise
 from tasks.evaluate.statistics.rates import macro_average
 from tasks.evaluate.statistics.results import averages, robustness, set_result
-from tasks.evaluate.statistics.sample import COLUMNS, Sample
-from tasks.evaluate.totals import keep_totals
+from tasks.evaluate.statistics.sample import Sample
+from tasks.evaluate.statistics.stored import samples_of, tables_of
+from tasks.evaluate.statistics.totals import keep_totals
 from tasks.evaluate.trials import Trials, run_trials
 from tasks.text.comparison import WordErrors
 
@@ -36,7 +33,7 @@ def make_report(config: RunConfig, store: Store, evaluation: Evaluation) -> Repo
     path = evaluation.path(config)
     if (existing := load_report(store, path)) is not None:
         return existing
-    samples = list(_samples(store, evaluation.measured))
+    samples = list(samples_of(store, evaluation.measured))
     report = _report(store, evaluation, samples, run_trials(config, store, evaluation))
     report = report.model_copy(update={"claims": claims(report)})
     keep_totals(store, path, report)
@@ -76,24 +73,6 @@ def _report(
     )
 
 
-def _samples(store: Store, measured: Sequence[Measured]) -> Iterator[Sample]:
-    """One sample per model, condition and set with utterances."""
-    groups: dict[tuple[str, str, str], list[Receipt]] = {}
-    for one in measured:
-        groups.setdefault((one.model, one.condition, one.set), []).append(one.receipt)
-    for (model, condition, name), receipts in groups.items():
-        tables = _tables(store, receipts)
-        sample = Sample.of(tables, model=model, condition=condition, set=name)
-        if len(sample.ids):
-            yield sample
-
-
-def _tables(store: Store, receipts: Sequence[Receipt]) -> Iterator[pa.Table]:
-    for receipt in receipts:
-        with store.fetch(receipt.output) as path:
-            yield pq.read_table(path, columns=list(COLUMNS))
-
-
 def _comparisons(samples: Sequence[Sample], trained_on: Sequence[str]) -> Iterator[Comparison]:
     for domain in _DOMAINS:
         of_domain = [
@@ -128,7 +107,7 @@ def _pooled(store: Store, evaluation: Evaluation, name: str, trials: Trials) -> 
     facts: ModelFacts = trials.facts(name)
     timed: SpeedResult = trials.timed(name)
     return summarise(
-        _tables(store, receipts),
+        tables_of(store, receipts),
         model=name,
         num_parameters=facts.num_parameters,
         decoder_layers=facts.decoder_layers or 0,

@@ -11,9 +11,9 @@ from flows.state.publication import find_current
 from storage.errors import UserError
 from storage.record import Record
 from storage.store import Store
-from tasks.evaluate.samples import samples_of
 from tasks.evaluate.statistics.comparison import RunDifference, compare_samples
 from tasks.evaluate.statistics.sample import Sample
+from tasks.evaluate.statistics.stored import samples_of
 
 
 class RunComparison(Record):

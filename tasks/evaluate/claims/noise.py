@@ -8,7 +8,7 @@ from configs.evaluate import STUDENT, TEACHER
 from tasks.evaluate.claims.found import Difference, Found
 from tasks.evaluate.claims.statement import NO_FIGURE, Statement
 from tasks.evaluate.findings import Claim, Interval
-from tasks.evaluate.noise_curves import condition_of, noise_curves
+from tasks.evaluate.noise.curves import condition_of, noise_curves
 
 FOLLOWS: Final = Statement(
     name="noise_like_teacher",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from flows.commands.terminal.render import Figures, Part
 from flows.commands.views.evaluation.words import rate_text
-from tasks.evaluate.noise_curves import noise_curves
+from tasks.evaluate.noise.curves import noise_curves
 from tasks.evaluate.result import Report
 from tasks.text.character_plot import character_plot
 

@@ -13,8 +13,8 @@ from storage.shard import ShardKey
 from storage.store import Store
 from tasks.evaluate.findings import CLEAN
 from tasks.evaluate.result import Measured
-from tasks.evaluate.samples import samples_of
 from tasks.evaluate.schema import MEASURED
+from tasks.evaluate.statistics.stored import samples_of
 
 
 def row(name: str, insertions: int) -> dict[str, Any]:

@@ -20,13 +20,14 @@ def samples_of(store: Store, measured: Iterable[Measured]) -> Iterator[Sample]:
     for one in measured:
         groups.setdefault((one.model, one.condition, one.set), []).append(one.receipt)
     for (model, condition, name), receipts in groups.items():
-        tables = _tables(store, receipts)
+        tables = tables_of(store, receipts)
         sample = Sample.of(tables, model=model, condition=condition, set=name)
         if len(sample.ids):
             yield sample
 
 
-def _tables(store: Store, receipts: Iterable[Receipt]) -> Iterator[pa.Table]:
+def tables_of(store: Store, receipts: Iterable[Receipt]) -> Iterator[pa.Table]:
+    """The columns of stored transcripts that samples are made of; raises as `samples_of`."""
     for receipt in receipts:
         with store.fetch(receipt.output) as path:
             yield pq.read_table(path, columns=list(COLUMNS))

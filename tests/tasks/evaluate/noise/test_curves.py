@@ -1,7 +1,7 @@
 """Curves of word error rates against noise, from averages."""
 
 from tasks.evaluate.conditions import AddedNoise, Condition
-from tasks.evaluate.noise_curves import condition_of, noise_curves
+from tasks.evaluate.noise.curves import condition_of, noise_curves
 from tests.tasks.evaluate.reports import average
 
 

@@ -14,7 +14,7 @@ from storage.errors import IntegrityError
 from storage.store import Store
 from tasks.evaluate.findings import SetResult
 from tasks.evaluate.result import Report
-from tasks.evaluate.totals import TOTALS, keep_totals, totals_path
+from tasks.evaluate.statistics.totals import TOTALS, keep_totals, totals_path
 from tests.flows.running import REPOSITORY
 from tests.tasks.evaluate.reports import paper_report, report, set_result
 
