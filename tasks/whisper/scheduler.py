@@ -138,12 +138,12 @@ class BatchScheduler:
         num_drafted, is_timed = self._drafting(num_rows)
         if is_timed and self._drafts is not None:
             if self._uncollected is not None:
-                due, self._uncollected = self._uncollected, None
-                return list(self._collect(due))
+                pending, self._uncollected = self._uncollected, None
+                return list(self._collect(pending))
             return self._timed_step(num_rows, num_drafted, self._drafts)
         self._timed_length = None
         current = self._decode(num_rows, self._schedule.num_steps, num_drafted)
-        due = current
+        due: _Checkpoint | None = current
         if self._schedule.is_pipelined:
             due, self._uncollected = self._uncollected, current
         return list(self._collect(due))
