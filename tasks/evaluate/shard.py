@@ -9,7 +9,7 @@ import pyarrow as pa
 from configs.schema import Label, Score
 from storage.outcome import Outcomes, Rejected
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.corpora.base import Clean
+from tasks.corpora.base import Clean, SpeakerIds
 from tasks.evaluate.schema import MEASURED
 from tasks.evaluate.short_form import transcribe_utterances
 from tasks.evaluate.spoken import Speech, Spoken, speech_of
@@ -32,14 +32,16 @@ def measure_shard(
     *,
     prepare: Callable[[Speech], Speech] = iter,
     transcribe: Transcribe = transcribe_utterances,
+    speaker_ids: SpeakerIds = "corpus",
     num_threads: int = 2,
 ) -> Outcomes:
     """Yield transcripts and word errors (MEASURED) for normalised batches, in their order.
 
     By default each utterance is transcribed by itself, with the engine and settings used for
     labelling so that teacher and student are comparable, but greedily and without timestamps.
-    `prepare` changes the speech before, `transcribe` is how it is done. Rejects what `speech_of`
-    rejects. `num_threads` and errors as in `label_shard`.
+    `prepare` changes the speech before, `transcribe` is how it is done. With `speaker_ids`
+    `recording` a speaker is one of a recording. Rejects what `speech_of` rejects. `num_threads` and
+    errors as in `label_shard`.
     """
     normalise = normaliser(comparison_of(score, label).normaliser)
     speech = speech_of(
@@ -52,11 +54,13 @@ def measure_shard(
     with closing(speech):
         texts = transcribe(engine, prepare(speech), label)
         for batch in in_batches(texts, _BATCH_UTTERANCES):
-            yield batch if isinstance(batch, Rejected) else _measured(batch, normalise)
+            yield batch if isinstance(batch, Rejected) else _measured(batch, normalise, speaker_ids)
 
 
 def _measured(
-    transcribed: Sequence[tuple[Spoken, str]], normalise: Callable[[str], str]
+    transcribed: Sequence[tuple[Spoken, str]],
+    normalise: Callable[[str], str],
+    speaker_ids: SpeakerIds,
 ) -> pa.RecordBatch:
     references = [spoken.reference for spoken, _ in transcribed]
     hypotheses = [normalise(text) for _, text in transcribed]
@@ -66,7 +70,7 @@ def _measured(
         {
             "id": spoken.id,
             "utterance_ids": spoken.utterance_ids,
-            "speaker_id": spoken.speaker_id,
+            "speaker_id": _speaker(spoken, speaker_ids),
             "duration_s": spoken.num_samples / SAMPLE_RATE_HZ,
             "reference": spoken.reference,
             "hypothesis": hypotheses[index],
@@ -82,3 +86,9 @@ def _measured(
         for index, (spoken, _) in enumerate(transcribed)
     ]
     return pa.RecordBatch.from_pylist(rows, schema=MEASURED)
+
+
+def _speaker(spoken: Spoken, speaker_ids: SpeakerIds) -> str | None:
+    if spoken.speaker_id is None or speaker_ids == "corpus":
+        return spoken.speaker_id
+    return f"{spoken.recording_id}/{spoken.speaker_id}"

@@ -33,6 +33,7 @@ def _make(inputs: Inputs) -> Output:
         config.score,
         prepare=prepared(config, inputs.store, job, engine.window_samples),
         transcribe=transcriber(config, job.condition),
+        speaker_ids=inputs.corpus.speaker_ids,
         num_threads=config.runtime.workers,
     )
     return Output(ids, chain(left_out, outcomes))
