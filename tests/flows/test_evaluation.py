@@ -11,6 +11,7 @@ import soundfile
 
 from configs.evaluate import TEACHER
 from configs.schema import RunConfig
+from flows.commands.terminal.render import Figures
 from flows.commands.views.evaluate import report_view
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.evaluation.current_report import evaluation_of
@@ -177,7 +178,9 @@ def test_what_is_not_measured_is_counted_by_reason(report: Report) -> None:
 
 def test_the_table_shows_it_beside_the_word_error_rate(report: Report) -> None:
     parts = list(report_view(report).parts)
-    (table,) = (one for one in parts if getattr(one, "title", "").startswith("Evaluation on"))
+    (table,) = (
+        one for one in parts if isinstance(one, Figures) and one.title.startswith("Evaluation on")
+    )
     ((name, num_utterances, *_),) = table.rows
     assert (name, num_utterances) == ("talks/test", "3")
     start = parts.index("Evaluated: 3 of 6 utterances")
@@ -221,3 +224,112 @@ def test_shards_beyond_the_limit_on_hours_are_counted(
     (coverage,) = evaluation_coverage(limited, states, found).values()
     assert coverage.num_annotated == 6
     assert coverage.excluded["beyond_limit_hours"] == sum(one.planned.num_rows for one in later) > 0
+
+
+@pytest.fixture(scope="module")
+def complete(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """The same run with every condition, and the teacher once more as a further model."""
+    hum = tmp_path_factory.mktemp("hum")
+    wave = 0.1 * np.sin(np.arange(RATE_HZ) / 20)
+    soundfile.write(hum / "hum.wav", wave, RATE_HZ)
+    evaluate = {
+        "num_timing_rounds": 1,
+        "timing_batch_sizes": [1],
+        "models": {"again": {"path": str(TEACHER_FOLDER)}},
+        "long_form": {"chunk_s": 6.0},
+        "noise": {
+            "kinds": ["white"],
+            "folders": {"hum": str(hum)},
+            "snr_db": [10],
+            "num_utterances": 2,
+        },
+    }
+    return RunConfig.model_validate(config.model_dump(mode="json") | {"evaluate": evaluate})
+
+
+@pytest.fixture(scope="module")
+def measured_shards(
+    complete: RunConfig, normalised: Mapping[str, Receipt], student: Receipt
+) -> list[Measurement]:
+    return measure(complete, student)
+
+
+@pytest.fixture(scope="module")
+def complete_report(complete: RunConfig, measured_shards: list[Measurement]) -> Report:
+    store = Store(complete.root)
+    states = corpus_states(complete, store)
+    return make_report(complete, store, evaluation_of(complete, states, measured_shards, []))
+
+
+CONDITIONS = ("clean", "chunked", "sequential", "white_10db", "hum_10db")
+
+
+def test_each_model_is_measured_under_each_condition(measured_shards: list[Measurement]) -> None:
+    found = [(one.model.name, one.condition.name) for one in measured_shards]
+    assert sorted(found) == sorted(
+        (model, condition) for model in ("teacher", "student", "again") for condition in CONDITIONS
+    )
+    # models with one encoder follow each other, so that its output is computed once
+    assert found[:4] == [
+        ("teacher", "clean"),
+        ("student", "clean"),
+        ("teacher", "chunked"),
+        ("student", "chunked"),
+    ]
+
+
+def test_no_utterance_is_lost_under_any_condition(measured_shards: list[Measurement]) -> None:
+    for one in measured_shards:
+        assert one.receipt is not None
+        counts = one.receipt.counts
+        assert counts.rows_in == 4
+        assert counts.rows_out == 4 - sum(counts.dropped.values())
+        if one.condition.algorithm is not None:
+            assert counts.dropped["not_long_form"] == 2
+        elif one.condition.noise is not None:
+            assert counts.dropped["not_sampled"] == 2
+
+
+def test_noise_is_added_at_the_ratio_that_the_name_says(
+    complete: RunConfig, measured_shards: list[Measurement]
+) -> None:
+    for one in measured_shards:
+        if one.receipt is None or one.condition.noise is None:
+            continue
+        ratios = [row["snr_db"] for row in rows(complete, one.receipt.output).values()]
+        assert ratios and all(abs(ratio - 10) < 0.1 for ratio in ratios)
+
+
+def test_long_form_is_about_recordings_beyond_a_window(
+    complete: RunConfig, measured_shards: list[Measurement]
+) -> None:
+    for one in measured_shards:
+        if one.receipt is None or one.condition.algorithm is None:
+            continue
+        (recording,) = rows(complete, one.receipt.output).values()
+        assert recording["duration_s"] > WINDOW_S
+        assert recording["hits"] > 0.6 * recording["num_reference_words"]
+
+
+def test_the_same_model_has_the_same_results_under_another_name(complete_report: Report) -> None:
+    def results(model: str) -> list[dict[str, Any]]:
+        rows = [one for one in complete_report.sets if one.model == model]
+        return [one.model_dump(exclude={"model"}) for one in rows]
+
+    assert len(results("teacher")) == len(CONDITIONS)
+    assert sorted(map(str, results("again"))) == sorted(map(str, results("teacher")))
+    differences = [one.difference for one in complete_report.comparisons if one.model == "again"]
+    assert differences and not any(differences)
+
+
+def test_the_report_tries_every_claim(complete_report: Report) -> None:
+    assert len(complete_report.claims) >= 10
+    verdicts = {one.name: one.verdict for one in complete_report.claims}
+    assert verdicts["speculative_identical"] == "holds"
+    assert {one.part for one in complete_report.speed} == {
+        "end_to_end",
+        "decoder",
+        "chunked",
+        "sequential",
+    }
+    assert {one.kind for one in complete_report.non_speech} == {"silence", "white", "hum"}
