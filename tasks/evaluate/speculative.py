@@ -42,11 +42,10 @@ def measure_speculative(
     results: list[SpeculativeResult] = []
     for batch_size in batch_sizes:
         alone = WhisperEngine(teacher, batch_size)
-        drafted = WhisperEngine(teacher, batch_size, student, num_drafted=num_drafted)
-        results += (
-            _measured(alone, drafted, windows, one, batch_size, num_rounds)
-            for one in ([greedy, several] if len(several.temperatures) > 1 else [greedy])
-        )
+        for one in [greedy, several] if len(several.temperatures) > 1 else [greedy]:
+            # a new one each time, since it may have found that drafting does not pay
+            drafted = WhisperEngine(teacher, batch_size, student, num_drafted=num_drafted)
+            results.append(_measured(alone, drafted, windows, one, batch_size, num_rounds))
     return tuple(results)
 
 

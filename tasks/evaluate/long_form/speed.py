@@ -27,7 +27,7 @@ from tasks.whisper.whisper import WhisperEngine
 
 BATCH_SIZE: Final = 16
 """Chunks, or recordings, that are decoded at once: that of the paper (Table 5)."""
-_MAX_AUDIO_S: Final = 300.0
+_MAX_SAMPLES: Final = 300 * SAMPLE_RATE_HZ
 
 _Engine = WhisperEngine | CtcEngine
 _Transcribe = Callable[[Iterable[tuple[None, Samples]]], Iterator[object]]
@@ -59,9 +59,10 @@ def measure_long_form_speed(
 ) -> Iterator[SpeedResult]:
     """Time the models on the same long recordings, in rounds that alternate.
 
-    `audio` are normalised shards, each with its set. Up to five minutes are transcribed, of each
-    set the first recordings that are longer than a window; nothing is measured if there are none. A
-    CTC model has no sequential algorithm.
+    `audio` are normalised shards, each with its set. Up to five minutes are transcribed, and no
+    more than `evaluate.num_timed_utterances` windows: of each set the first recordings that are
+    longer than a window. Nothing is measured if there are none. A CTC model has no sequential
+    algorithm.
     """
     settings = config.evaluate.long_form or LongForm()
     engines: dict[str, _Engine] = {
@@ -69,7 +70,8 @@ def measure_long_form_speed(
         for name, one in models.items()
     }
     window_samples = min(one.window_samples for one in engines.values())
-    recordings = _sample(config, store, audio, settings, window_samples)
+    num_samples = min(_MAX_SAMPLES, config.evaluate.num_timed_utterances * window_samples)
+    recordings = _sample(config, store, audio, settings, window_samples, num_samples)
     for algorithm in settings.algorithms if recordings else ():
         work = {
             name: _Transcribing(_method(algorithm, engine, config.label, settings), recordings)
@@ -96,6 +98,7 @@ def _sample(
     audio: Sequence[tuple[str, FileRef]],
     settings: LongForm,
     window_samples: int,
+    num_samples: int,
 ) -> list[Samples]:
     """The beginning of the long recordings of each set, with an equal share of the time."""
     sets: dict[str, list[FileRef]] = {}
@@ -103,7 +106,7 @@ def _sample(
         sets.setdefault(name, []).append(file)
     found: list[Samples] = []
     for name, files in sets.items():
-        num_left = round(_MAX_AUDIO_S / len(sets) * SAMPLE_RATE_HZ)
+        num_left = max(num_samples // len(sets), 2 * window_samples)
         with closing(_recordings(config, store, name, files, settings)) as recordings:
             while num_left > window_samples and (samples := next(recordings, None)) is not None:
                 if len(samples) > window_samples:

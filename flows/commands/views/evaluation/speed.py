@@ -61,8 +61,8 @@ def _speculative(one: SpeculativeResult) -> tuple[str, ...]:
         str(one.batch_size),
         "with fallback" if one.fallback else "greedy",
         f"{one.num_identical:,} of {one.num_utterances:,}",
-        f"{one.acceptance_percent:.1f}",
-        f"{one.tokens_per_round:.2f}",
+        f"{one.acceptance_percent:.1f}" if one.tokens_per_round else "-",
+        f"{one.tokens_per_round:.2f}" if one.tokens_per_round else "-",
         speed_text(one.relative_speed, one.relative_speed_range),
         "-" if paper is None else f"{paper:.1f}",
     )
