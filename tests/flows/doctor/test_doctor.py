@@ -349,3 +349,26 @@ def test_markup_in_messages_is_printed_literally(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(settings(tmp_path, {"fisher": {"mirror": str(tmp_path)}})))
     assert "[hd]2" in CliRunner().invoke(app, ["doctor", str(file)]).stdout
+
+
+def test_what_an_evaluation_needs_is_checked(tmp_path: Path, folder: Path) -> None:
+    clips = tmp_path / "rain"
+    clips.mkdir()
+    (clips / "1.flac").write_bytes(flac(noise(16_000)))
+    evaluate = {
+        "models": {"again": {"path": str(TEACHER)}, "none": {"path": str(tmp_path / "none")}},
+        "noise": {"folders": {"rain": str(clips)}},
+    }
+    found = config(tmp_path, {"tapes": {"mirror": str(folder), "local": LOCAL}}, evaluate=evaluate)
+    problem = check_of(found, "evaluate")
+    assert problem.state == "problem" and str(tmp_path / "none") in problem.found
+    with pytest.raises(ImpossibleRunError, match="evaluate: no teacher at"):
+        require_possible(found, Store(found.root))
+    del evaluate["models"]["none"]
+    found = config(tmp_path, {"tapes": {"mirror": str(folder), "local": LOCAL}}, evaluate=evaluate)
+    assert check_of(found, "evaluate.models.again").state == "ok"
+    assert check_of(found, "evaluate.noise").state == "ok"
+    (clips / "2.flac").write_bytes(b"fLaC, but no more")
+    assert "2.flac" in check_of(found, "evaluate").found
+    require_possible(found, Store(found.root))
+    require_possible(found, Store(found.root), until="publish")
