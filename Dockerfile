@@ -12,17 +12,21 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/r
     /opt/venv/bin/pip install --no-compile --no-deps --require-hashes --only-binary :all: \
       --requirement requirements-image.txt
 COPY requirements-image-${TORCH}.txt ./
-# What only developers of a package need goes. Of bytecode, which takes 280 MB, there is what every process imports.
+# What only developers of a package need goes, and AWS's services but S3. Of bytecode, which takes 280 MB, there is what
+# every process imports.
+WORKDIR /opt/venv/lib/python3.11/site-packages
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-compile --no-deps --require-hashes --only-binary :all: \
-      --requirement "requirements-image-${TORCH}.txt" \
+      --requirement "/app/requirements-image-${TORCH}.txt" \
     && /opt/venv/bin/pip check \
-    && cd /opt/venv/lib/python3.11/site-packages \
-    && rm -rf torch/include torch/share torch/test pyarrow/include pyarrow/src pyarrow/tests pyarrow/*flight* \
+    && rm -rf torch/include torch/share torch/test pyarrow/include pyarrow/src pyarrow/*flight* \
     && find torch/bin -type f ! -name torch_shm_manager -delete \
-    && find . -name '*.a' -delete \
+    && find . -type f '(' -name '*.a' -o -name '*.h' -o -name '*.pxd' -o -name '*.pyx' ')' -delete \
+    && find . -type d -name tests -prune -exec rm -rf {} + \
+    && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name 'sso*' ! -name sts -exec rm -rf {} + \
     && /opt/venv/bin/python -c "import av, boto3, datasets, onnxruntime, prefect.cli, prefect.server.api.server, \
       prefect.workers.process, prefect_aws, prefect_redis, s3fs, torch, transformers.models.whisper.modeling_whisper"
+WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 RUN mkdir configs storage tasks flows distillery \
     && touch configs/__init__.py storage/__init__.py tasks/__init__.py flows/__init__.py distillery/__init__.py \
@@ -46,6 +50,6 @@ COPY distillery distillery
 # Runs write to these folders; a new volume mounted there inherits their owner.
 RUN python -m compileall -q configs storage tasks flows distillery \
     && mkdir demo-data data && chown distillery:distillery demo-data data
-USER distillery
+USER 1000:1000
 ENTRYPOINT ["distillery"]
 CMD ["--help"]
