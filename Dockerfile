@@ -1,7 +1,6 @@
 # `docker build --build-arg TORCH=cpu .` is the default, for x86-64; TORCH=cuda is for NVIDIA GPUs, and for ARM.
 # A mirror of packages, or a proxy, goes into a pip.conf that the image never sees: --secret id=pip,src=pip.conf
 FROM python:3.11-slim-bookworm AS build
-ARG TORCH=cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv /opt/venv
@@ -11,13 +10,15 @@ COPY requirements-image.txt ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-compile --no-deps --require-hashes --only-binary :all: \
       --requirement requirements-image.txt
+ARG TORCH=cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements-image-${TORCH}.txt ./
 # What only developers of a package need goes, and AWS's services but S3. Of bytecode, which takes 280 MB, there is what
 # every process imports.
 WORKDIR /opt/venv/lib/python3.11/site-packages
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-compile --no-deps --require-hashes --only-binary :all: \
-      --requirement "/app/requirements-image-${TORCH}.txt" \
+      --extra-index-url "${TORCH_INDEX}" --requirement "/app/requirements-image-${TORCH}.txt" \
     && /opt/venv/bin/pip check \
     && rm -rf torch/include torch/share torch/test pyarrow/include pyarrow/src pyarrow/*flight* \
     && find torch/bin -type f ! -name torch_shm_manager -delete \
