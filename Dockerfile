@@ -21,10 +21,12 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/r
       --extra-index-url "${TORCH_INDEX}" --requirement "/app/requirements-image-${TORCH}.txt" \
     && /opt/venv/bin/pip check \
     && rm -rf torch/include torch/share torch/test pyarrow/include pyarrow/src pyarrow/*flight* \
+      onnxruntime/tools onnxruntime/transformers torch/lib/*test*.so \
     && find torch/bin -type f ! -name torch_shm_manager -delete \
-    && find . -type f '(' -name '*.a' -o -name '*.h' -o -name '*.pxd' -o -name '*.pyx' ')' -delete \
+    && find . -type f '(' -name '*.a' -o -name '*.h' -o -name '*.py[ix]' -o -name '*.pxd' ')' -delete \
     && find . -type d -name tests -prune -exec rm -rf {} + \
-    && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name 'sso*' ! -name sts -exec rm -rf {} + \
+    && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name 'sso*' ! -name sts \
+      -exec rm -rf {} + \
     && /opt/venv/bin/python -c "import av, boto3, datasets, onnxruntime, prefect.cli, prefect.server.api.server, \
       prefect.workers.process, prefect_aws, prefect_redis, s3fs, torch, transformers.models.whisper.modeling_whisper"
 WORKDIR /app
