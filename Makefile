@@ -64,6 +64,8 @@ real: $(STAMP)  ## real speech and real Whisper weights: make real SPEECH=DIR
 	  $(BIN)/python -m pytest -m real --timeout 14400 tests/real
 
 check: $(STAMP)  ## lint, format and types
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/compose-lint check --fail-on low --quiet docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
