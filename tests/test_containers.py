@@ -21,7 +21,8 @@ COMPOSITION: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSITION["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 LOCKED = {
-    name: (REPOSITORY / f"requirements-image{name}.txt").read_text() for name in ("", "-cpu", "-cuda")
+    name: (REPOSITORY / f"requirements-image{name}.txt").read_text()
+    for name in ("", "-cpu", "-cuda")
 }
 EXAMPLE = dict(
     re.findall(r"^([A-Z0-9_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
@@ -104,8 +105,8 @@ def test_a_service_is_confined(name: str) -> None:
     assert {"mem_limit", "pids_limit", "logging"} <= set(service)
     if service["image"].startswith("distillery:"):
         assert not {"cap_add", "user"} & set(service), "the image has a user of its own"
-        folders = [*service.get("tmpfs", []), *_targets(service)]
-        assert "/tmp" in folders
+        writable = {folder.strip("/") for folder in (*service.get("tmpfs", []), *_targets(service))}
+        assert "tmp" in writable
 
 
 def _targets(service: dict[str, Any]) -> Iterator[str]:

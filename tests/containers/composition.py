@@ -65,7 +65,7 @@ class Composition(Installation):
     def shell(self, line: str, expect: int = 0) -> str:
         """What a shell command prints; its exit status is as expected."""
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", line],
+            [str(shutil.which("bash")), "-euo", "pipefail", "-c", line],
             cwd=self.folder, env=self.variables, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=_COMMAND_LIMIT_S,
         )  # fmt: skip

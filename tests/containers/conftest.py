@@ -1,6 +1,7 @@
 """The composition, started once for all tests of this folder."""
 
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ _UP_LIMIT_S = 60.0
 
 @contextmanager
 def served_packages(folder: Path) -> Iterator[str]:
-    """Download the image's packages with the settings of this machine's pip, and serve them on loopback.
+    """Download the image's packages as this machine's pip is set up to, and serve them on loopback.
 
     Yields a pip.conf that takes all packages from there.
     """
@@ -71,7 +72,5 @@ def up(built: Composition) -> Composition:
 
 
 def _answers() -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", PORT)) == 0
