@@ -8,9 +8,12 @@ import shutil
 import signal
 import subprocess
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from tests.flows.installation import Installation
 from tests.prefect_server import Server
@@ -82,6 +85,16 @@ class Composition(Installation):
         return self.shell(
             f"docker compose exec -T worker-cpu distillery {verb} {arguments}", expect
         )
+
+    def run_of(self, run: str) -> dict[str, Any]:
+        """A run, from a server that may have lost its database a moment ago."""
+
+        def look() -> dict[str, Any] | None:
+            with suppress(httpx.HTTPStatusError):
+                return super(Composition, self).run_of(run)
+            return None
+
+        return wait_for(look, UP_LIMIT_S, "an answer of the server")
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine says of the container of a service."""
