@@ -6,6 +6,7 @@ The tests build on each other, in their order.
 import json
 import logging
 import re
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ CONFIG = "configs/night.yaml"
 SHARD = "tedlium/train/00000"  # a sixth of its rows are unreadable
 PIPELINE = "distillery/demo"
 LIMIT_S = 1_500.0
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 MAX_IMAGE_BYTES = 1_500_000_000
 LONG_RUNNING = ("database", "redis", "objects", "api", "services", "worker-cpu")
 DIGEST = re.search(r"Manifest demo 1 +([0-9a-f]{16})", (REPOSITORY / "README.md").read_text())[1]
@@ -31,7 +33,7 @@ PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 def commands(heading: str) -> str:
     """The first block of commands under a heading of docs/operations.md."""
     below = PAGE.split(f"\n### {heading}\n")[1]
-    lines = re.search(r"\n\n((?:    .+\n)+)", below)[1].splitlines()
+    lines = re.search(r"^\n((?:    .+\n)+)", below, re.MULTILINE)[1].splitlines()
     return "\n".join(line.strip() for line in lines)
 
 
@@ -124,6 +126,9 @@ def test_nothing_is_lost_when_each_service_is_killed_during_a_run(up: Compositio
         up.kill(service)
         wait_for(lambda: up.is_healthy("api"), LIMIT_S, "the API")
         states[service] = up.run_of(run)["state_type"]
+        if service != "worker-cpu":  # whose run ends with it, to be marked as crashed
+            back = datetime.now(UTC)
+            wait_for(lambda since=back: beats(up, run, since), LIMIT_S, "a sign of life")
     LOG.info("state of the run after each service was killed: %s", states)
     last = up.ended(run, LIMIT_S)
     while last["state_type"] != "COMPLETED":
@@ -134,10 +139,21 @@ def test_nothing_is_lost_when_each_service_is_killed_during_a_run(up: Compositio
     assert up.digest(other).startswith(DIGEST)
 
 
+def beats(up: Composition, run: str, since: datetime) -> bool:
+    """Whether a sign of life of a run has arrived since then, or the run has ended."""
+    sought = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run}"]},
+        "occurred": {"since": since.isoformat()},
+    }
+    has_ended = up.run_of(run)["state_type"] in ENDED
+    return has_ended or bool(up.server.ask("events/filter", {"filter": sought})["events"])
+
+
 def is_working(up: Composition, run: str) -> bool:
     """Whether a run is under way or complete; one that has failed is retried, as in the UI."""
     state = up.run_of(run)["state_type"]
-    if state in ("FAILED", "CRASHED", "CANCELLED"):
+    if state in ENDED - {"COMPLETED"}:
         up.retry(run)
     return state in ("RUNNING", "COMPLETED")
 
