@@ -47,7 +47,7 @@ test-all: $(STAMP)  ## every test but those of `make nightly` and `make faults`
 nightly: $(STAMP)  ## the tests that take many minutes: the demo, deployed on its schedule
 	$(BIN)/python -m pytest -m nightly
 
-containers: $(STAMP)  ## the composition in containers, killed, upgraded and restored, in most of an hour
+containers: $(STAMP)  ## the composition in containers, killed, upgraded and restored
 	PYTHON=$(BIN)/python .ci/containers
 
 # Experiments go to whichever process is free, the page is written from their results, and the exit status is theirs.
