@@ -19,10 +19,10 @@ PYTHON_GPU ?= $(BIN)/python
 GPU_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-all nightly faults real check bench gpu teacher clean
+.PHONY: help install demo deploy test test-all nightly faults containers real check bench gpu teacher clean
 
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## a virtual environment in .venv with the versions of constraints.txt
 
@@ -39,13 +39,16 @@ deploy: $(STAMP)  ## register CONFIG with the Prefect server that PREFECT_API_UR
 	$(BIN)/distillery deploy $(CONFIG)
 
 test: $(STAMP)  ## the tests that a change needs, in a few minutes
-	$(PYTEST) -m 'not slow and not nightly and not real and not faults'
+	$(PYTEST) -m 'not slow and not nightly and not real and not faults and not containers'
 
 test-all: $(STAMP)  ## every test but those of `make nightly` and `make faults`
-	$(PYTEST) -m 'not nightly and not real and not faults' --durations 15
+	$(PYTEST) -m 'not nightly and not real and not faults and not containers' --durations 15
 
 nightly: $(STAMP)  ## the tests that take many minutes: the demo, deployed on its schedule
 	$(BIN)/python -m pytest -m nightly
+
+containers: $(STAMP)  ## the composition in containers, killed, upgraded and restored
+	PYTHON=$(BIN)/python .ci/containers
 
 # Experiments go to whichever process is free, the page is written from their results, and the exit status is theirs.
 faults: $(STAMP)  ## kill, starve and confuse runs for most of an hour, and write docs/reliability.md
@@ -61,6 +64,8 @@ real: $(STAMP)  ## real speech and real Whisper weights: make real SPEECH=DIR
 	  $(BIN)/python -m pytest -m real --timeout 14400 tests/real
 
 check: $(STAMP)  ## lint, format and types
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/compose-lint check --fail-on low --quiet docker-compose.yml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

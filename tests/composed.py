@@ -73,6 +73,9 @@ class Composed:
             assert found["PREFECT_REDIS_MESSAGING_HOST"] == "redis"
             found["PREFECT_REDIS_MESSAGING_HOST"] = "127.0.0.1"
             found["PREFECT_REDIS_MESSAGING_PORT"] = str(self.ports["redis"])
+        found["PREFECT_WORKER_WEBSERVER_PORT"] = str(
+            free_port()
+        )  # each container has one of its own
         return {**found, "PREFECT_HOME": str(self.folder / f"{service}-home")}
 
     @contextmanager

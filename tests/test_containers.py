@@ -20,16 +20,21 @@ TEXT = (REPOSITORY / "docker-compose.yml").read_text()
 COMPOSITION: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSITION["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
-LOCKED = (REPOSITORY / "requirements-image.txt").read_text()
+LOCKED = {
+    name: (REPOSITORY / f"requirements-image{name}.txt").read_text()
+    for name in ("", "-cpu", "-cuda")
+}
 EXAMPLE = dict(
     re.findall(r"^([A-Z0-9_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
 )
-MAY_STAY_EMPTY = {"HF_TOKEN"}
+MAY_STAY_EMPTY = {"HF_TOKEN", "DISTILLERY_WEBHOOK_URL"}
+HAVE_DEFAULTS = {name for name, value in EXAMPLE.items() if value}
 
 TOP_KEYS = {"name", "services", "volumes"}
 SERVICE_KEYS = {
-    "build", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
-    "ports", "profiles", "restart", "stop_grace_period", "volumes",
+    "build", "cap_add", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment",
+    "healthcheck", "image", "logging", "mem_limit", "pids_limit", "ports", "profiles", "read_only",
+    "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "user", "volumes",
 }  # fmt: skip
 """The keys of the Compose Specification in use; a misspelt one would be ignored silently."""
 
@@ -78,8 +83,8 @@ def test_a_service_follows_the_compose_specification(name: str) -> None:
 def _durations(service: dict[str, Any]) -> Iterator[str]:
     check = service.get("healthcheck", {"test": ["NONE"]})
     assert check["test"][0] in ("CMD", "CMD-SHELL", "NONE")
-    assert set(check) <= {"test", "interval", "timeout", "retries"}
-    yield from (check[key] for key in ("interval", "timeout") if key in check)
+    assert set(check) <= {"test", "interval", "timeout", "retries", "start_period"}
+    yield from (check[key] for key in ("interval", "timeout", "start_period") if key in check)
 
 
 @each_service
@@ -89,6 +94,23 @@ def test_a_service_is_pinned_and_published_on_loopback_only(name: str) -> None:
     for port in service.get("ports", []):
         assert port.startswith("127.0.0.1:")
     assert service["restart"] in ("unless-stopped", "no")
+
+
+@each_service
+def test_a_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"mem_limit", "pids_limit", "logging"} <= set(service)
+    if service["image"].startswith("distillery:"):
+        assert not {"cap_add", "user"} & set(service), "the image has a user of its own"
+        writable = {folder.strip("/") for folder in (*service.get("tmpfs", []), *_targets(service))}
+        assert "tmp" in writable
+
+
+def _targets(service: dict[str, Any]) -> Iterator[str]:
+    yield from (volume.split(":")[1] for volume in service.get("volumes", []))
 
 
 @each_service
@@ -111,12 +133,15 @@ def _started_before(name: str) -> set[str]:
 
 
 def test_no_service_starts_while_a_secret_is_empty() -> None:
-    assert set(EXAMPLE.values()) == {""}
+    assert not any(SECRET_NAMES.search(name) for name in HAVE_DEFAULTS)
     named = set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT))
     assert named == set(EXAMPLE)
     for name in named:
-        forms = set(re.findall(rf"\$\{{{name}(:[?-])", TEXT))
-        assert forms == ({":-"} if name in MAY_STAY_EMPTY else {":?"})
+        forms = set(re.findall(rf"\$\{{{name}(:[?-])([^}}]*)", TEXT))
+        if name in MAY_STAY_EMPTY | HAVE_DEFAULTS:
+            assert forms == {(":-", EXAMPLE[name])}
+        else:
+            assert {form for form, _ in forms} == {":?"}
 
 
 @each_service
@@ -164,37 +189,53 @@ def test_programs_options_and_modules_of_our_services_exist(name: str) -> None:
 
 
 def test_the_image_runs_unprivileged_and_copies_existing_files() -> None:
-    stages = DOCKERFILE.split("\nFROM ")
+    _, *stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
     assert len(stages) == 2
     last = stages[-1]
-    assert last.index("USER distillery") < last.index("ENTRYPOINT")
+    assert last.index("USER 1000:1000") < last.index("ENTRYPOINT")
     assert "pip" not in last, "build tools stay in the first stage"
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         for path in line.split():
-            assert (REPOSITORY / path).exists()
+            for torch in ("cpu", "cuda"):
+                assert (REPOSITORY / path.replace("${TORCH}", torch)).exists()
     first = stages[0]
+    assert "uninstall --yes pip setuptools" in first
     assert first.index("COPY requirements-image.txt") < first.index("pip install")
     assert "COPY flows" not in first, "a change to the code would reinstall everything"
     ignored = (REPOSITORY / ".dockerignore").read_text().split()
     assert {".git", ".venv", ".env"} <= set(ignored)
 
 
-def locked() -> dict[str, str]:
-    """The versions in requirements-image.txt, by normalised name."""
-    pins = re.findall(r"^([\w.-]+)==([^ \\]+)", LOCKED, re.MULTILINE)
+def locked(*parts: str) -> dict[str, str]:
+    """The versions in these parts of the lock, by normalised name."""
+    pins = re.findall(
+        r"^([\w.-]+)==([^ \\]+)", "\n".join(LOCKED[part] for part in parts), re.MULTILINE
+    )
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
 
 def test_the_image_installs_only_files_with_known_digests() -> None:
     installs = re.findall(r"pip install (.+)", DOCKERFILE)
-    assert len(installs) == 2
-    assert "--require-hashes" in installs[0]
-    assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(installs[1].split())
-    entries = LOCKED.split("\n", 1)[1].replace(" \\\n", " ").splitlines()
-    for entry in entries:
-        assert re.search(r"^[\w.-]+==\S+( ; \S+ == \S+)?(\s+--hash=sha256:[0-9a-f]{64})+$", entry)
-    assert len(entries) == len(locked()) > 100
-    assert "://" not in LOCKED
+    assert len(installs) == 3
+    for options in installs[:2]:
+        assert {"--require-hashes", "--only-binary", "--no-deps"} <= set(options.split())
+    assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(installs[2].split())
+    assert "pip check" in DOCKERFILE, "nothing else notices a package that a lock lacks"
+    for text in LOCKED.values():
+        for entry in text.split("\n", 1)[1].replace(" \\\n", " ").splitlines():
+            assert re.search(
+                r"^[\w.-]+==\S+( ; \S+ == \S+)?(\s+--hash=sha256:[0-9a-f]{64})+$", entry
+            )
+        assert "://" not in text
+    assert len(locked("")) > 100
+
+
+def test_the_images_for_cpus_and_gpus_differ_in_pytorch_alone() -> None:
+    assert not locked("").keys() & {"torch", "triton"}
+    cuda = locked("-cuda")
+    assert locked("-cpu") == {"torch": f"{cuda['torch']}+cpu"}
+    others = cuda.keys() - {"torch", "triton"}
+    assert all(re.match(r"cuda-|nvidia-", name) for name in others)
 
 
 def test_the_image_has_the_versions_and_extras_that_are_tested() -> None:
@@ -202,7 +243,7 @@ def test_the_image_has_the_versions_and_extras_that_are_tested() -> None:
         r"^([\w.-]+)==(\S+)", (REPOSITORY / "constraints.txt").read_text(), re.MULTILINE
     )
     tested = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
-    image = locked()
+    image = locked("", "-cuda")
     both = image.keys() & tested.keys()
     assert {name: image[name] for name in both} == {name: tested[name] for name in both}
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
