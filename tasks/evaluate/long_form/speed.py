@@ -110,7 +110,7 @@ def _sample(
         with closing(_recordings(config, store, name, files, settings)) as recordings:
             while num_left > window_samples and (samples := next(recordings, None)) is not None:
                 if len(samples) > window_samples:
-                    found.append(samples[:num_left])
+                    found.append(samples[:num_left].copy())  # not the whole, which may last hours
                     num_left -= len(samples)
     return found
 
