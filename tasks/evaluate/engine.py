@@ -5,6 +5,8 @@ import shlex
 from pathlib import Path
 from typing import Final
 
+from transformers import WhisperFeatureExtractor
+
 from configs.schema import RunConfig, Teacher
 from storage.errors import IntegrityError, UserError
 from storage.store import Store
@@ -13,7 +15,7 @@ from tasks.whisper.ctc import CtcEngine, load_ctc
 from tasks.whisper.encoding.cache import FOLDER, EncoderCache
 from tasks.whisper.engine import Engine
 from tasks.whisper.engines import require_whisper, whisper_engine
-from tasks.whisper.model import LoadedWhisper, load_whisper
+from tasks.whisper.model import LoadedWhisper, load_whisper, model_folder
 from tasks.whisper.whisper import WhisperEngine
 
 _MAX_ENGINES: Final = 2  # a teacher and a student
@@ -46,6 +48,18 @@ def load_ctc_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Ct
     """The engine over a CTC model, once per process; raises `UserError` if it is none."""
     source = {"engine": "ctc", "teacher": _source(config, store, model)}
     return load_ctc(config.label.model_copy(update=source), config.runtime.device)
+
+
+def teachers_window(config: RunConfig) -> int:
+    """The length of the teacher's window, in samples at 16 kHz; its weights are not loaded."""
+    return _window_of(str(model_folder(config.label.teacher)))
+
+
+@functools.lru_cache(maxsize=4)
+def _window_of(folder: str) -> int:
+    extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    num_samples: int = extractor.n_samples
+    return num_samples
 
 
 def evaluation_engine(config: RunConfig, store: Store, model: LoadedWhisper) -> WhisperEngine:

@@ -10,6 +10,7 @@ from storage.errors import UserError
 from storage.fingerprint import Hashable
 from tasks.corpora.local_rows import AUDIO_SUFFIXES, suffix_of
 from tasks.evaluate.conditions import AddedNoise, Condition
+from tasks.whisper.identity import teacher_identity
 
 _FALLBACK = ("temperatures", "max_compression_ratio", "min_avg_logprob", "max_no_speech_prob")
 
@@ -17,7 +18,7 @@ _FALLBACK = ("temperatures", "max_compression_ratio", "min_avg_logprob", "max_no
 def condition_parameters(config: RunConfig, condition: Condition) -> dict[str, Hashable]:
     """The parameters of a condition for a fingerprint; none for single utterances as they are.
 
-    Raises `UserError` for a folder of noise that does not exist.
+    Raises `UserError` for a folder of noise, or of the teacher, that does not exist.
     """
     settings = config.evaluate
     if condition.algorithm is not None:
@@ -28,7 +29,12 @@ def condition_parameters(config: RunConfig, condition: Condition) -> dict[str, H
 
 
 def _of_long_form(config: RunConfig, settings: LongForm, algorithm: str) -> dict[str, Hashable]:
-    shared: dict[str, Hashable] = {"algorithm": algorithm, "join": settings.join}
+    shared: dict[str, Hashable] = {
+        "algorithm": algorithm,
+        "join": settings.join,
+        # recordings are long if they are longer than its window
+        "window_of": teacher_identity(config.label.teacher),
+    }
     if algorithm == "chunked":
         return {**shared, "chunk_s": settings.chunk_s, "overlap_s": settings.overlap_s}
     label = config.label.model_dump(mode="json")

@@ -65,9 +65,7 @@ def _shares(sizes: Mapping[str, int], num: int) -> list[tuple[str, int]]:
     return shares
 
 
-def _read(
-    store: Store, file: FileRef, chosen: Mapping[int, str]
-) -> Iterator[tuple[str, Samples]]:
+def _read(store: Store, file: FileRef, chosen: Mapping[int, str]) -> Iterator[tuple[str, Samples]]:
     """The audio of chosen rows, with their order."""
     with store.fetch(file) as path, pq.ParquetFile(path, pre_buffer=False) as parquet:
         sizes = [parquet.metadata.row_group(one).num_rows for one in range(parquet.num_row_groups)]
