@@ -1,7 +1,9 @@
 """The identity of a folder of noise is that of its recordings."""
 
 import hashlib
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +29,7 @@ def test_many_recordings_are_hashed_once(tmp_path: Path, monkeypatch: pytest.Mon
     hashed: list[str] = []
     file_digest = hashlib.file_digest
 
-    def counted(file, name):
+    def counted(file: BufferedReader, name: str) -> Any:
         hashed.append(file.name)
         return file_digest(file, name)
 
