@@ -1,9 +1,10 @@
 """The settings of the evaluation: held-out speech, models, and what is measured of them."""
 
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from configs.settings import Count, Name, Positive, Settings
 from configs.stages import Teacher
@@ -11,7 +12,19 @@ from configs.stages import Teacher
 TEACHER: Final = "teacher"
 STUDENT: Final = "student"
 
+T = TypeVar("T", bound=Sequence[Hashable])
+
 Algorithm = Literal["chunked", "sequential"]
+
+
+def _without_repetition(items: T) -> T:
+    if repeated := [one for one in items if items.count(one) > 1]:
+        raise ValueError(f"{repeated[0]} is listed twice, expected different ones; remove one")
+    return items
+
+
+Different = AfterValidator(_without_repetition)
+"""What is listed twice would be measured and counted twice."""
 
 
 class EvaluatedModel(Settings):
@@ -52,7 +65,10 @@ class LongForm(Settings):
 
     join: bool = True
     """Join the utterances of a recording in their order; false: take them as they are."""
-    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("chunked", "sequential")
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1), Different] = (
+        "chunked",
+        "sequential",
+    )
     """`chunked`: overlapping chunks, merged by their longest common sequence.
 
     `sequential`: windows that begin where the last timestamp was, as in openai/whisper.
@@ -80,7 +96,7 @@ class LongForm(Settings):
 class Noise(Settings):
     """Held-out speech with noise added, as in Figure 2 of the paper (arXiv 2311.00430)."""
 
-    kinds: tuple[Literal["white", "babble"], ...] = ("white", "babble")
+    kinds: Annotated[tuple[Literal["white", "babble"], ...], Different] = ("white", "babble")
     """`white`: Gaussian noise. `babble`: other speakers of the held-out speech, mixed."""
     folders: dict[Name, str] = Field(default_factory=dict)
     """Further kinds of noise: local folders of recordings, by name."""
@@ -124,10 +140,10 @@ class Evaluate(Settings):
     """Transcribe speech with noise too, and noise alone; null: not measured."""
     num_timing_rounds: Count = 3
     """How often the speed of each model is measured; the median is reported."""
-    timing_batch_sizes: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 4, 16)
+    timing_batch_sizes: Annotated[tuple[Count, ...], Field(min_length=1), Different] = (1, 4, 16)
     """Windows that are decoded at once while speed is measured."""
     num_timed_utterances: Count = 256
-    """Utterances to measure speed on, sampled over all splits."""
+    """Utterances to measure speed on, sampled over all splits; of a long one its beginning."""
     speculative: bool = True
     """Measure speculative decoding, in which the student drafts for the teacher."""
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 from huggingface_hub import hf_hub_url, try_to_load_from_cache
-from tasks.evaluate.noise.folder import check_noise_folders
 
 from configs.load import load_config
 from configs.schema import RunConfig, Teacher
@@ -15,6 +14,7 @@ from flows.doctor.check import Check
 from flows.doctor.sources import TIMEOUT_S
 from storage.errors import UserError
 from tasks.download.hub import auth_headers
+from tasks.evaluate.noise.folder import check_noise_folders
 from tasks.whisper.identity import model_files
 
 

@@ -1,17 +1,21 @@
 """The models of an evaluation, loaded, and the engines that transcribe held-out speech."""
 
 import functools
+import shlex
 from pathlib import Path
 from typing import Final
 
+from transformers import WhisperFeatureExtractor
+
 from configs.schema import RunConfig, Teacher
+from storage.errors import IntegrityError, UserError
 from storage.store import Store
 from tasks.evaluate.models import MeasuredModel
 from tasks.whisper.ctc import CtcEngine, load_ctc
 from tasks.whisper.encoding.cache import FOLDER, EncoderCache
 from tasks.whisper.engine import Engine
 from tasks.whisper.engines import require_whisper, whisper_engine
-from tasks.whisper.model import LoadedWhisper, load_whisper
+from tasks.whisper.model import LoadedWhisper, load_whisper, model_folder
 from tasks.whisper.whisper import WhisperEngine
 
 _MAX_ENGINES: Final = 2  # a teacher and a student
@@ -20,8 +24,8 @@ _MAX_ENGINES: Final = 2  # a teacher and a student
 def load_model(config: RunConfig, store: Store, model: MeasuredModel) -> LoadedWhisper:
     """A Whisper of an evaluation; the last two are kept loaded in the process.
 
-    Raises `IntegrityError` when a file of a student is not what its receipt says, `UserError` for
-    a model that is not a Whisper.
+    Raises `IntegrityError` when a file of the student is not what its receipt says, `UserError` for
+    a model that is not a Whisper, or when a file of another run's student is not.
     """
     require_whisper(config.label)
     return load_whisper(_source(config, store, model), config.label.dtype, config.runtime.device)
@@ -46,6 +50,18 @@ def load_ctc_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Ct
     return load_ctc(config.label.model_copy(update=source), config.runtime.device)
 
 
+def teachers_window(config: RunConfig) -> int:
+    """The length of the teacher's window, in samples at 16 kHz; its weights are not loaded."""
+    return _window_of(str(model_folder(config.label.teacher)))
+
+
+@functools.lru_cache(maxsize=4)
+def _window_of(folder: str) -> int:
+    extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    num_samples: int = extractor.n_samples
+    return num_samples
+
+
 def evaluation_engine(config: RunConfig, store: Store, model: LoadedWhisper) -> WhisperEngine:
     """The engine over a model, with a cache of what others with its encoder encode alike."""
     batch_size = config.runtime.label_batch_size
@@ -59,8 +75,17 @@ def _source(config: RunConfig, store: Store, model: MeasuredModel) -> Teacher:
         return model.source
     if model.student is None:
         raise ValueError(f"the model {model.name} has neither a source nor a receipt")
-    of_run = store if model.root is None else Store(model.root, config.runtime.scratch)
-    folder = of_run.local_folder((model.student.output, *model.student.beside))
+    files = model.student.output, *model.student.beside
+    if model.root is None:
+        return Teacher(path=str(store.local_folder(files)))
+    try:
+        folder = Store(model.root, config.runtime.scratch).local_folder(files)
+    except IntegrityError as error:  # of the other root, which no command for this run repairs
+        of_run = shlex.quote(str(config.evaluate.models[model.name].run))
+        raise UserError(
+            f"evaluate.models.{model.name}: {error}; again:"
+            f" distillery repair {of_run} {shlex.quote(error.path)}"
+        ) from error
     return Teacher(path=str(folder))
 
 

@@ -13,6 +13,7 @@ from configs.schema import Label, RunConfig
 from storage.outcome import Rejected, dropped
 from storage.store import Store
 from tasks.evaluate.conditions import AddedNoise, Condition
+from tasks.evaluate.engine import teachers_window
 from tasks.evaluate.long_form.chunked import transcribe_chunked
 from tasks.evaluate.long_form.recordings import join_recordings
 from tasks.evaluate.long_form.sequential import transcribe_sequential
@@ -50,12 +51,11 @@ def sampled(
     )
 
 
-def prepared(
-    config: RunConfig, store: Store, job: Job, window_samples: int
-) -> Callable[[Speech], Speech]:
+def prepared(config: RunConfig, store: Store, job: Job) -> Callable[[Speech], Speech]:
     """What is done to the speech of a job before it is transcribed: noise, or joining.
 
-    Long recordings are those that do not fit into a window.
+    Long recordings are those that do not fit into the teacher's window, whatever the model's is, so
+    that all models have the same ones.
     """
     condition = job.condition
     if condition.noise is not None:
@@ -67,7 +67,7 @@ def prepared(
             join_recordings,
             normalise=normaliser(comparison_of(config.score, config.label).normaliser),
             join=(config.evaluate.long_form or LongForm()).join,
-            longer_than=window_samples,
+            longer_than=teachers_window(config),
         )
     return _as_it_is
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 MEASURED: Final = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),  # of the recording in long form
+        pa.field("id", pa.string(), nullable=False),  # of its first in long form
         pa.field("utterance_ids", pa.list_(pa.field("item", pa.string(), nullable=False))),
         pa.field("speaker_id", pa.string()),  # null: unknown
         pa.field("duration_s", pa.float64(), nullable=False),

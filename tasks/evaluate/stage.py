@@ -31,7 +31,7 @@ def _make(inputs: Inputs) -> Output:
         inputs.corpus.clean,
         config.label,
         config.score,
-        prepare=prepared(config, inputs.store, job, engine.window_samples),
+        prepare=prepared(config, inputs.store, job),
         transcribe=transcriber(config, job.condition),
         speaker_ids=inputs.corpus.speaker_ids,
         num_threads=config.runtime.workers,

@@ -1,7 +1,7 @@
 """The held-out speech on which speed is measured: utterances of all sets, evenly."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import pyarrow.parquet as pq
@@ -23,7 +23,8 @@ def timed_sample(
 
     `files` are normalised shards, each with its set. The choice depends on ids and `seed` alone. An
     utterance longer than a window becomes several, cut at pauses; each is (samples,) float32 at
-    16 kHz. Reads the audio of what was chosen, by groups of rows.
+    16 kHz. Of one that may last hours only the first are taken, one if there are `num` utterances
+    and more if there are fewer. Reads the audio of what was chosen, by groups of rows.
     """
     candidates: dict[str, list[tuple[str, int, int]]] = {}
     for number, (set_name, file) in enumerate(files):
@@ -35,16 +36,17 @@ def timed_sample(
     for set_name, count in _shares({name: len(of) for name, of in candidates.items()}, num):
         for order, number, row in sorted(candidates[set_name])[:count]:
             chosen.setdefault(number, []).append((row, order))
-    ordered = [
-        (order, samples)
-        for number, rows in chosen.items()
-        for order, samples in _read(store, files[number][1], dict(rows))
-    ]
-    return [
-        samples[start:end]
-        for _, samples in sorted(ordered, key=lambda one: one[0])
-        for start, end in cut_at_pauses(samples, window_samples)
-    ]
+    if not chosen:
+        return []
+    num_windows = -(-num // sum(map(len, chosen.values())))  # of each utterance, at most
+    windows: dict[str, list[Samples]] = {}
+    for number, rows in chosen.items():
+        for order, samples in _read(store, files[number][1], dict(rows)):
+            # one more, so that the last one taken ends at a pause too
+            beginning = samples[: (num_windows + 1) * window_samples]
+            cuts = cut_at_pauses(beginning, window_samples)[:num_windows]
+            windows[order] = [beginning[start:end].copy() for start, end in cuts]
+    return [window for order in sorted(windows) for window in windows[order]]
 
 
 def _order(set_name: str, id: str, seed: int) -> str:
@@ -63,9 +65,8 @@ def _shares(sizes: Mapping[str, int], num: int) -> list[tuple[str, int]]:
     return shares
 
 
-def _read(store: Store, file: FileRef, chosen: Mapping[int, str]) -> list[tuple[str, Samples]]:
+def _read(store: Store, file: FileRef, chosen: Mapping[int, str]) -> Iterator[tuple[str, Samples]]:
     """The audio of chosen rows, with their order."""
-    found: list[tuple[str, Samples]] = []
     with store.fetch(file) as path, pq.ParquetFile(path, pre_buffer=False) as parquet:
         sizes = [parquet.metadata.row_group(one).num_rows for one in range(parquet.num_row_groups)]
         starts = [sum(sizes[:group]) for group in range(len(sizes) + 1)]
@@ -73,7 +74,5 @@ def _read(store: Store, file: FileRef, chosen: Mapping[int, str]) -> list[tuple[
             rows = [row for row in chosen if start <= row < end]
             if rows:
                 audio = parquet.read_row_group(group, columns=["audio"]).column("audio")
-                found += (
-                    (chosen[row], decode_flac(audio[row - start].as_py()["bytes"])) for row in rows
-                )
-    return found
+                for row in rows:
+                    yield chosen[row], decode_flac(audio[row - start].as_py()["bytes"])

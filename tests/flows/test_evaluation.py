@@ -30,6 +30,7 @@ from tasks.evaluate.report import make_report
 from tasks.evaluate.result import Report
 from tasks.text.comparison import normaliser
 from tasks.work import run_job, run_plan
+from tests.tasks.whisper.tiny_ctc import save_tiny_ctc
 
 TEACHER_FOLDER = Path(__file__).parents[2] / "tasks" / "demo" / "teacher"
 RATE_HZ = 16_000
@@ -333,3 +334,30 @@ def test_the_report_tries_every_claim(complete_report: Report) -> None:
         "sequential",
     }
     assert {one.kind for one in complete_report.non_speech} == {"silence", "white", "hum"}
+
+
+def test_models_with_other_windows_have_the_same_long_recordings(
+    complete: RunConfig,
+    normalised: Mapping[str, Receipt],
+    student: Receipt,
+    tmp_path: Path,
+) -> None:
+    """The recording is longer than the teacher's 8 s, not than the 30 s of a CTC model."""
+    evaluate = {
+        "num_timing_rounds": 1,
+        "timing_batch_sizes": [4],
+        "num_timed_utterances": 2,
+        "models": {"letters": {"path": str(save_tiny_ctc(tmp_path)), "engine": "ctc"}},
+        "long_form": {"algorithms": ["chunked"], "chunk_s": 6.0},
+    }
+    config = RunConfig.model_validate(complete.model_dump(mode="json") | {"evaluate": evaluate})
+    store = Store(config.root)
+    found = measure(config, student)
+    report = make_report(
+        config, store, evaluation_of(config, corpus_states(config, store), found, [])
+    )
+    long = [one for one in report.sets if one.condition == "chunked"]
+    assert {one.model for one in long} == {"teacher", "student", "letters"}
+    assert {(one.num_utterances, one.hours) for one in long} == {(1, long[0].hours)}
+    speed = {(one.model, one.part, one.batch_size) for one in report.speed}
+    assert ("letters", "chunked", 16) in speed and ("letters", "end_to_end", 4) in speed

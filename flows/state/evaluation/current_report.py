@@ -11,6 +11,7 @@ from flows.state.evaluation.measurements import (
     measurements,
 )
 from flows.state.models import find_student
+from storage.errors import UserError
 from storage.manifest import Manifest
 from storage.store import Store
 from tasks.evaluate.result import Evaluation, Report, load_report
@@ -19,11 +20,18 @@ from tasks.evaluate.result import Evaluation, Report, load_report
 def find_report(
     config: RunConfig, store: Store, states: Sequence[CorpusState], published: Manifest | None
 ) -> Report | None:
-    """The report on the teacher and the student of a manifest, or None if there is none yet."""
+    """The report on the teacher and the student of a manifest, or None if there is none yet.
+
+    That is also so where a further model or a folder of noise is not there (any longer), since it
+    is not known then which report would be the current one. Raises `HolesError` as `measurements`.
+    """
     student = find_student(config, store, states, published) if published else None
     if student is None or published is None:
         return None
-    found = measurements(config, store, states, student)
+    try:
+        found = measurements(config, store, states, student)
+    except UserError:
+        return None
     if any(one.receipt is None for one in found):
         return None
     evaluation = evaluation_of(config, states, found, trained_on(published))

@@ -1,5 +1,6 @@
 """The models of an evaluation: teacher, student, and those that the settings name."""
 
+import shlex
 from collections.abc import Iterator
 
 from configs.evaluate import TEACHER, EvaluatedModel
@@ -7,8 +8,9 @@ from configs.load import load_config
 from configs.schema import RunConfig
 from flows.state.corpus_state import corpus_states
 from flows.state.models import find_student
-from flows.state.publication import find_current
-from storage.errors import UserError
+from flows.state.publication import HolesError, find_current
+from flows.state.repair import with_command
+from storage.errors import IntegrityError, UserError
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.evaluate.models import MeasuredModel, student_model
@@ -39,12 +41,17 @@ def _further(name: str, settings: EvaluatedModel) -> MeasuredModel:
 def _of_run(name: str, path: str) -> MeasuredModel:
     config = load_config(path)
     store = Store(config.root, config.runtime.scratch)
-    states = corpus_states(config, store)
-    published = find_current(config, store, states)
-    student = find_student(config, store, states, published) if published else None
+    try:
+        states = corpus_states(config, store)
+        published = find_current(config, store, states)
+        student = find_student(config, store, states, published) if published else None
+    except HolesError:
+        student = None
+    except IntegrityError as error:  # of the other root, which no command for this run repairs
+        raise UserError(f"evaluate.models.{name}: {with_command(path, error)}") from error
     if student is None:
         raise UserError(
             f"evaluate.models.{name} is the student of {path}, which is not trained on the shards"
-            f" as they are now; run `distillery run {path}` first"
+            f" as they are now; run `distillery run {shlex.quote(path)} --until distil` first"
         )
     return student_model(student, name=name, root=config.root)

@@ -107,13 +107,19 @@ def _jobs(
     if condition.noise is not None and condition.noise.kind == "babble":
         babble = babble_files(shards)
     num_shards = Counter(shard.key.split for shard in shards[state.name])
+    shared = {split: _shared(config, condition, num) for split, num in num_shards.items()}
+    # once each, since that of a folder of noise looks at all of its files
+    fingerprints = {
+        one: evaluation_fingerprint(config, state.corpus, model, one)
+        for one in set(shared.values())
+    }
     for shard in shards[state.name]:
         audio = _audio(shard)
-        here = _shared(config, condition, num_shards[shard.key.split])
+        here = shared[shard.key.split]
         yield Job(
             place=Place(
                 stage="evaluate",
-                fingerprint=evaluation_fingerprint(config, state.corpus, model, here),
+                fingerprint=fingerprints[here],
                 key=shard.key,
                 model=above if condition.name == CLEAN else f"{above}-{condition.name}",
             ),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Final
 
 import numpy as np
@@ -26,9 +25,9 @@ def join_recordings(
 
     A recording is joined from consecutive utterances with the same `recording_id`, in the order of
     the shard: by channel and speaker, then by time. Only they are in memory, and nothing of what
-    was between them is in the audio. If a recording comes up again, its second part is `ID#2`.
-    Without `join` each utterance is a recording with its own id. Rejected rows pass through; the
-    utterances of other recordings are dropped as `not_long_form`.
+    was between them is in the audio. Its id is that of its first utterance, because a recording may
+    have several parts, also in several shards. Without `join` each utterance is a recording.
+    Rejected rows pass through; the utterances of other recordings are dropped as `not_long_form`.
 
     The reference of a recording is normalised as a whole, like the transcript, since a number may
     span two utterances.
@@ -45,7 +44,6 @@ def join_recordings(
 def _recordings(
     speech: Speech, normalise: Callable[[str], str], *, join: bool
 ) -> Iterator[tuple[Spoken | Rejected, Samples]]:
-    taken: set[str] = set()
     members: list[tuple[Spoken, Samples]] = []
     for item in speech:
         if isinstance(item, Rejected):
@@ -54,18 +52,18 @@ def _recordings(
             yield item
         else:
             if members and members[0][0].recording_id != item[0].recording_id:
-                yield _joined(taken, members, normalise)
+                yield _joined(members, normalise)
                 members = []
             members.append(item)
     if members:
-        yield _joined(taken, members, normalise)
+        yield _joined(members, normalise)
 
 
 _NOTHING: Final[Samples] = np.zeros(0, np.float32)
 
 
 def _joined(
-    taken: set[str], members: Sequence[tuple[Spoken, Samples]], normalise: Callable[[str], str]
+    members: Sequence[tuple[Spoken, Samples]], normalise: Callable[[str], str]
 ) -> tuple[Spoken, Samples]:
     spoken = [one for one, _ in members]
     samples = np.concatenate([one for _, one in members])
@@ -73,7 +71,6 @@ def _joined(
     text = " ".join(one.text for one in spoken)
     recording = replace(
         spoken[0],
-        id=_unused(spoken[0].recording_id, taken),
         utterance_ids=tuple(one.id for one in spoken),
         speaker_id=speakers.pop() if len(speakers) == 1 else None,
         text=text,
@@ -81,11 +78,3 @@ def _joined(
         num_samples=len(samples),
     )
     return recording, samples
-
-
-def _unused(recording_id: str, taken: set[str]) -> str:
-    """The id, with a number if it is taken; it is taken from now on."""
-    names = (f"{recording_id}#{number}" if number > 1 else recording_id for number in count(1))
-    name = next(one for one in names if one not in taken)
-    taken.add(name)
-    return name

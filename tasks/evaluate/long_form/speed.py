@@ -13,6 +13,7 @@ from storage.receipt import FileRef
 from storage.store import Store
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.corpora.registry import corpus_of_run
+from tasks.evaluate.engine import teachers_window
 from tasks.evaluate.findings import SpeedResult
 from tasks.evaluate.long_form.chunked import transcribe_chunked
 from tasks.evaluate.long_form.recordings import join_recordings
@@ -61,7 +62,7 @@ def measure_long_form_speed(
 
     `audio` are normalised shards, each with its set. Up to five minutes are transcribed, and no
     more than `evaluate.num_timed_utterances` windows: of each set the first recordings that are
-    longer than a window. Nothing is measured if there are none. A CTC model has no sequential
+    longer than the teacher's. Nothing is measured if there are none. A CTC model has no sequential
     algorithm.
     """
     settings = config.evaluate.long_form or LongForm()
@@ -69,7 +70,7 @@ def measure_long_form_speed(
         name: WhisperEngine(one, BATCH_SIZE) if isinstance(one, LoadedWhisper) else one
         for name, one in models.items()
     }
-    window_samples = min(one.window_samples for one in engines.values())
+    window_samples = teachers_window(config)
     num_samples = min(_MAX_SAMPLES, config.evaluate.num_timed_utterances * window_samples)
     recordings = _sample(config, store, audio, settings, window_samples, num_samples)
     for algorithm in settings.algorithms if recordings else ():
@@ -110,7 +111,7 @@ def _sample(
         with closing(_recordings(config, store, name, files, settings)) as recordings:
             while num_left > window_samples and (samples := next(recordings, None)) is not None:
                 if len(samples) > window_samples:
-                    found.append(samples[:num_left])
+                    found.append(samples[:num_left].copy())  # not the whole, which may last hours
                     num_left -= len(samples)
     return found
 

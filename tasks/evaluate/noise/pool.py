@@ -120,7 +120,8 @@ def _candidates(rows: Sequence[Row], seed: int) -> Iterator[_Candidate]:
             numbers.append(number)
             total_s += rows[number]["duration_s"]
         first = rows[numbers[0]]
-        recordings = frozenset(rows[number]["recording_id"] for number in numbers)
+        # all of them, since somebody unknown in any of these may be the same person
+        recordings = frozenset(rows[number]["recording_id"] for number in by_voice[key])
         yield _Candidate(Voice(first["corpus"], first["speaker_id"], recordings), tuple(numbers))
 
 

@@ -10,11 +10,13 @@ from configs.evaluate import STUDENT, TEACHER
 from configs.grid_runs import load_grid
 from flows.state.corpus_state import corpus_states
 from flows.state.evaluation.current_report import evaluation_of, trained_on
+from flows.state.evaluation.measured_models import measured_models
 from flows.state.evaluation.measurements import measurements
 from flows.state.grid.reading import read_grid
 from flows.state.models import student_receipt_path
 from flows.state.publication import publish_manifest
-from storage.errors import IntegrityError
+from flows.state.summary import read_summary
+from storage.errors import IntegrityError, UserError
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.stage import combined_digest
@@ -146,6 +148,37 @@ def test_results_are_shown_although_shards_are_missing_that_may_be(run: Run) -> 
     assert (row.pending, row.wer_percent, row.best_step) == ("label", 5.0, 3)
     assert (row.num_windows, row.num_steps, row.kept_percent) == (1, 4, 100.0)
     assert report.teacher_wer_percent == 4.0
+
+
+def test_a_model_that_is_not_there_leaves_a_run_readable(run: Run) -> None:
+    """Neither a further model that was moved nor another run that is not trained."""
+    evaluated(Store("calls-data"))
+    Path("other one.yaml").write_text(yaml.safe_dump({**BASE, "root": "other-data"}))
+    for further in ({"path": "moved"}, {"run": "other one.yaml"}):
+        evaluate = {"models": {"small": further}}
+        run.config.write_text(yaml.safe_dump({**BASE, "evaluate": evaluate}))
+        grid, store = load_grid("grid.yaml"), Store("calls-data")
+        [row] = read_grid(grid, store, mends=False).rows
+        assert (row.wer_percent, row.best_step) == (None, 3)
+        settings = grid.runs[0].settings
+        assert not read_summary(settings, store, corpus_states(settings, store)).report
+
+
+def test_the_student_of_another_run_is_asked_for_by_the_command_that_trains_it(run: Run) -> None:
+    Path("other one.yaml").write_text(yaml.safe_dump({**BASE, "root": "other-data"}))
+    evaluate = {"models": {"small": {"run": "other one.yaml"}}}
+    run.config.write_text(yaml.safe_dump({**BASE, "evaluate": evaluate}))
+    settings = load_grid("grid.yaml").runs[0].settings
+    student = Receipt(
+        stage="distil",
+        fingerprint="a",
+        key=ShardKey("all", "calls", 1),
+        source_digest="0" * 64,
+        output=FileRef(path="distil/a/student-a/model", sha256="a" * 64, size_bytes=1),
+        counts=Counts(),
+    )
+    with pytest.raises(UserError, match=r"`distillery run 'other one\.yaml' --until distil`"):
+        list(measured_models(settings, student))
 
 
 def test_a_plan_leaves_damaged_records_as_they_are(run: Run) -> None:

@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from configs.schema import RunConfig, Score
+from storage.errors import UserError
+from storage.receipt import Counts, FileRef, Receipt
+from storage.shard import ShardKey
 from storage.store import Store
-from tasks.evaluate.engine import evaluation_engine
+from tasks.evaluate.engine import evaluation_engine, load_model
+from tasks.evaluate.models import student_model
 from tasks.evaluate.shard import measure_shard
 from tasks.whisper.encoding.encoder import EncoderLayers
 from tasks.whisper.model import LoadedWhisper
@@ -81,3 +85,24 @@ def test_a_trained_encoder_is_not_cached(config, store, tiny_teacher, speech, nu
         measured(trained, store, tiny_teacher, speech)
     assert num_encoded == [2 * 4]
     assert not list(store.scratch_folder().rglob("*.f32"))
+
+
+def test_a_damaged_student_of_another_run_is_repaired_there(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    """Its file has a path below another root, in which no command for this run looks."""
+    evaluate = config.evaluate.model_validate({"models": {"small": {"run": "other run.yaml"}}})
+    config = config.model_copy(update={"evaluate": evaluate})
+    gone = FileRef(path="distil/f00d/student-a/model", sha256="a" * 64, size_bytes=1)
+    receipt = Receipt(
+        stage="distil",
+        fingerprint="f00d",
+        key=ShardKey("all", "x", 1),
+        source_digest="0" * 64,
+        output=gone,
+        counts=Counts(),
+    )
+    model = student_model(receipt, name="small", root=str(tmp_path / "other"))
+    again = r"again: distillery repair 'other run\.yaml' distil/f00d/student-a/model"
+    with pytest.raises(UserError, match=rf"^evaluate\.models\.small: .*{again}$"):
+        load_model(config, Store(config.root), model)

@@ -74,6 +74,16 @@ def test_longer_utterances_become_several_windows(store: Store, shard: Shard) ->
     assert max(map(len, found)) <= WINDOW_SAMPLES
 
 
+def test_of_utterances_that_last_hours_the_beginning_is_enough(store: Store, shard: Shard) -> None:
+    """A window each, since all of them would not fit into memory."""
+    files = [shard("a/test", {f"u{one}": 100_000 + one for one in range(5)})]
+    found = timed_sample(files, store, 4, WINDOW_SAMPLES)
+    assert len(found) == 4
+    assert all(2 * WINDOW_SAMPLES // 3 <= len(one) <= WINDOW_SAMPLES for one in found)
+    assert all(one.base is None for one in found)  # no part of what was decoded
+    assert len(timed_sample(files, store, 10, WINDOW_SAMPLES)) == 10
+
+
 def test_only_what_was_chosen_is_decoded(
     store: Store, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from storage.errors import IntegrityError, UserError
 from storage.store import Store
 from tasks.audio import encode_flac
 from tasks.evaluate.noise import pool as pool_module
-from tasks.evaluate.noise.babble import Babble
+from tasks.evaluate.noise.babble import Babble, Voice
 from tasks.evaluate.noise.mixing import power
 from tasks.evaluate.noise.pool import babble_pool
 from tests.tasks.evaluate.noise.speakers import shard, tone_row, tones_in
@@ -136,3 +136,15 @@ def test_too_few_speakers_are_an_error_of_one_line(store):
 def test_a_damaged_file_is_an_integrity_error(store, eight):
     with pytest.raises(IntegrityError):
         babble_pool(store, [eight.model_copy(update={"sha256": "0" * 64})], NOISE)
+
+
+def test_somebody_unknown_may_be_anybody_in_the_recording(store):
+    """Also a talker whose speech in the pool is that of another recording."""
+    known = [tone_row(f"a{part}", 1, duration_s=30.0) for part in range(8)]
+    known += [tone_row("b", 1, duration_s=30.0, recording_id="both")]
+    others = rows_of(range(2, 8))
+    pool = babble_pool(store, [shard(store, "a.parquet", known + others)], NOISE)
+    (talker,) = [one for one in pool.talkers if one.voice.speaker_id == "speaker1"]
+    unknown = Voice("tones", None, frozenset({"both"}))
+    assert talker.voice.may_be(unknown)
+    assert unknown.may_be(talker.voice)
