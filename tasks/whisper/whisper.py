@@ -107,6 +107,11 @@ class WhisperEngine:
         """What the draft has drafted so far; nothing without one."""
         return self._drafts.counts if self._drafts is not None else DraftCounts()
 
+    @property
+    def is_trying_draft(self) -> bool:
+        """Whether it is still measuring how many tokens are best drafted."""
+        return self._drafts is not None and self._drafts.is_open
+
     def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """See `Engine`; log-probabilities and order may depend on the batch, tokens do not.
 
