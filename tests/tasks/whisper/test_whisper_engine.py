@@ -131,13 +131,13 @@ def test_sampling_depends_on_window_and_temperature_only(tiny_teacher, windows, 
 def encoded_seeks(monkeypatch):
     """Records from which frame each encoder input begins, by window id."""
     seeks = []
-    encode = WhisperEngine._encode
+    encode = WindowEncoder.__call__
 
-    def watched(engine, batch):
+    def watched(encoder, batch):
         seeks.extend((window.id, window.covered.seek) for window in batch)
-        return encode(engine, batch)
+        return encode(encoder, batch)
 
-    monkeypatch.setattr(WhisperEngine, "_encode", watched)
+    monkeypatch.setattr(WindowEncoder, "__call__", watched)
     return seeks
 
 
