@@ -17,8 +17,9 @@ from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.graphs import GraphCache, Record, Step, cuda_recorder
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
+from tasks.whisper.decoding.slots import Hypothesis
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.scheduler import GPU_SCHEDULE, BatchScheduler, Hypothesis, QueuedWindow
+from tasks.whisper.scheduler import GPU_SCHEDULE, BatchScheduler, QueuedWindow
 
 _MAX_WINDOWS = 40
 _NUM_SLOTS = 16

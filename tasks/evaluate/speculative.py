@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from configs.schema import Label
 from tasks.audio import Samples
@@ -15,6 +16,7 @@ from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
 
 _ALONE, _DRAFTED = "alone", "drafted"
+_MAX_WARM_UPS: Final = 5
 
 
 def measure_speculative(
@@ -31,9 +33,10 @@ def measure_speculative(
 
     Each waveform is (samples,) float32 at 16 kHz, at most as long as the teacher's window. They are
     decoded greedily, and, if `settings.temperatures` has several, with fallback. Both alternate,
-    after a warm-up of the same work in which the engine finds out how many tokens to draft; with
-    `num_drafted` it always drafts so many. Acceptance is that of the timed rounds; where the engine
-    has found that drafting does not pay, that of the warm-up. Tokens are those of the last round.
+    after a warm-up of the same work, repeated until the engine has found out how many tokens to
+    draft (five times at most); with `num_drafted` it always drafts so many. Acceptance is that of
+    the timed rounds; where the engine has found that drafting does not pay, that of the warm-up.
+    Tokens are those of the last round.
     Raises `UserError` if the student cannot draft for the teacher, and as `transcribe_all`.
     """
     greedy = evaluation_settings(settings)
@@ -65,6 +68,9 @@ def _measured(
     before = drafted.draft_counts
     for one in work.values():
         one()
+    for _ in range(_MAX_WARM_UPS - 1):
+        if drafted.is_trying_draft:
+            work[_DRAFTED]()
     tried = drafted.draft_counts
     rounds = alternate(work, num_rounds)
     counts = drafted.draft_counts - tried

@@ -14,7 +14,8 @@ from typing import Final
 
 import torch
 
-from tasks.whisper.scheduler import BatchScheduler, Hypothesis, QueuedWindow
+from tasks.whisper.decoding.slots import Hypothesis
+from tasks.whisper.scheduler import BatchScheduler, QueuedWindow
 
 _MIN_SLOTS: Final = 8
 _NUM_FINAL_BATCHES: Final = 4

@@ -17,17 +17,8 @@ from torch import Tensor
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.noise import noise_seed
-from tasks.whisper.decoding.slots import Snapshot
+from tasks.whisper.decoding.slots import Hypothesis, Snapshot
 from tasks.whisper.engine import AudioWindow
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hypothesis:
-    """The tokens of a window with the prompt, and the log-probability of the generated ones."""
-
-    tokens: tuple[int, ...]
-    sum_logprob: float
-    no_speech_prob: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,12 +84,14 @@ class BatchScheduler:
         drafts: DraftController | None,
         *,
         keep_encoded: bool = False,
+        encode_draft: Callable[[Sequence[AudioWindow]], Tensor] | None = None,
     ) -> None:
         """With `keep_encoded`, ended windows are returned with their encoder output.
 
-        `drafts` is given if the decoder has a draft, and chooses when it is used.
+        `drafts` is given if the decoder has a draft, and chooses when it is used. A draft has the
+        last output of `encode`, or that of `encode_draft`, which runs for windows that may draft.
         """
-        self.decoder, self._encode = decoder, encode
+        self.decoder, self._encode, self._encode_draft = decoder, encode, encode_draft
         self._schedule, self._drafts, self._keep_encoded = schedule, drafts, keep_encoded
         self._encoder_batch_size = min(schedule.encoder_batch_size, decoder.num_slots)
         self._waiting: deque[QueuedWindow] = deque()
@@ -190,14 +183,16 @@ class BatchScheduler:
         seeds = [noise_seed(one.id, one.temperature, one.covered.seek) for one in windows]
         temperatures = [window.temperature for window in windows]
         self.decoder.prefill(rows, outputs[0], seeds, temperatures)
-        can_draft = self._start_drafts(rows, outputs[-1])
+        can_draft = self._start_drafts(rows, windows, outputs[-1])
         num_prompt = len(self.decoder.rules.prompt)
         for row, queued in zip(rows, started, strict=True):
             kept = queued if self._keep_encoded else QueuedWindow(queued.window)
             self._rows[row] = _ActiveWindow(kept, row, num_prompt, can_draft)
             self._encoded.popleft()
 
-    def _start_drafts(self, rows: Sequence[int], encoded: Tensor) -> bool:
+    def _start_drafts(
+        self, rows: Sequence[int], windows: Sequence[AudioWindow], encoded: Tensor
+    ) -> bool:
         """Start windows in the draft's cache, unless it has no use for it."""
         active = [row for row in self._rows if row is not None]
         num_coming = len(active) + len(self._encoded) + len(self._waiting)
@@ -209,6 +204,8 @@ class BatchScheduler:
         ):
             return False
         started_s = perf_counter()
+        if self._encode_draft is not None:
+            encoded = self._encode_draft(windows)
         self.decoder.prefill_draft(rows, encoded)
         if not self._schedule.is_pipelined:
             self._drafts.record_prefill(perf_counter() - started_s, len(rows))
@@ -283,17 +280,9 @@ class BatchScheduler:
                 self._rows[active.row] = None
                 if self._drafts is not None:
                     self._drafts.record_end(positions[number] + 1 - len(self.decoder.rules.prompt))
-                yield active.queued, _hypothesis(snapshot, number, positions[number])
+                yield active.queued, snapshot.hypothesis(number)
 
     def _count(self, snapshot: Snapshot) -> None:
         if self._drafts is not None:
             self._drafts.record_tallies((snapshot.tallies - self._tallies).tolist())
             self._tallies = snapshot.tallies
-
-
-def _hypothesis(snapshot: Snapshot, row: int, position: int) -> Hypothesis:
-    return Hypothesis(
-        tokens=tuple(snapshot.tokens[row, : position + 1].tolist()),
-        sum_logprob=float(snapshot.sum_logprob[row]),
-        no_speech_prob=float(snapshot.no_speech[row]),
-    )

@@ -7,7 +7,7 @@ decoding itself is in `tasks.whisper.decoding`.
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -23,6 +23,7 @@ from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
+from tasks.whisper.decoding.slots import Hypothesis
 from tasks.whisper.decoding.speculation import draft_dtype
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
 from tasks.whisper.encoding.cache import EncoderCache
@@ -32,13 +33,7 @@ from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.parallel import num_schedulers, parallel_schedulers
 from tasks.whisper.result import decoding_result, text_of, text_tokens
-from tasks.whisper.scheduler import (
-    CPU_SCHEDULE,
-    GPU_SCHEDULE,
-    BatchScheduler,
-    Hypothesis,
-    QueuedWindow,
-)
+from tasks.whisper.scheduler import CPU_SCHEDULE, GPU_SCHEDULE, BatchScheduler, QueuedWindow
 from tasks.whisper.tokens import SpecialTokens
 
 _LOG = logging.getLogger(__name__)
@@ -69,7 +64,6 @@ class WhisperEngine:
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size
         model, self._device = teacher.model, teacher.model.device
-        encoders = [model.model.encoder]
         self._layers = DecoderLayers(model)
         self._draft_layers: DecoderLayers | None = None
         self._drafts: DraftController | None = None
@@ -78,10 +72,12 @@ class WhisperEngine:
             dtype = draft_dtype(model.dtype, self._device)
             self._draft_layers = DecoderLayers(draft.model, dtype)
             self._drafts = DraftController(num_drafted)
-            if not shares_encoder(model, draft.model):
-                encoders.append(draft.model.model.encoder)
         self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
-        self._encode_windows = WindowEncoder(self._log_mel, encoders, encoder_cache)
+        self._encode = WindowEncoder(self._log_mel, [model.model.encoder], encoder_cache)
+        self._encode_draft: Callable[[Sequence[AudioWindow]], Tensor] | None = None
+        if draft is not None and not shares_encoder(model, draft.model):
+            encode_draft = WindowEncoder(self._log_mel, [draft.model.model.encoder])
+            self._encode_draft = lambda windows: encode_draft(windows)[0]
         self._idle_decoders: list[Decoder] = []
         self._lock = threading.Lock()
 
@@ -106,6 +102,11 @@ class WhisperEngine:
     def draft_counts(self) -> DraftCounts:
         """What the draft has drafted so far; nothing without one."""
         return self._drafts.counts if self._drafts is not None else DraftCounts()
+
+    @property
+    def is_trying_draft(self) -> bool:
+        """Whether it is still measuring how many tokens are best drafted."""
+        return self._drafts is not None and self._drafts.is_open
 
     def transcribe(self, windows: Iterable[AudioWindow], settings: Label) -> Transcriptions:
         """See `Engine`; log-probabilities and order may depend on the batch, tokens do not.
@@ -189,7 +190,12 @@ class WhisperEngine:
         schedule = GPU_SCHEDULE if self._device.type == "cuda" else CPU_SCHEDULE
         decoder = self._acquire_decoder(rules, num_slots)
         return BatchScheduler(
-            decoder, self._encode, schedule, self._drafts, keep_encoded=keep_encoded
+            decoder,
+            self._encode,
+            schedule,
+            self._drafts,
+            keep_encoded=keep_encoded,
+            encode_draft=self._encode_draft,
         )
 
     def _acquire_decoder(self, rules: DecodingRules, num_slots: int) -> Decoder:
@@ -235,11 +241,6 @@ class WhisperEngine:
         )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-    def _encode(self, windows: Sequence[AudioWindow]) -> Sequence[Tensor]:
-        """Encoder output for the teacher's decoder and the draft's, often the same tensor."""
-        outputs = self._encode_windows(windows)
-        return outputs if self._draft_layers is None else (outputs[0], outputs[-1])
 
     def _result(
         self, window: AudioWindow, hypothesis: Hypothesis, rules: DecodingRules

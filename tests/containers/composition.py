@@ -28,7 +28,7 @@ _COPIED = (
     "configs", "distillery", "flows", "storage", "tasks", ".dockerignore", ".env.example",
     "Dockerfile", "LICENSE", "README.md", "docker-compose.yml", "pyproject.toml",
 )  # fmt: skip
-_MAY_STAY_EMPTY = {"HF_TOKEN", "DISTILLERY_WEBHOOK_URL"}
+_MAY_STAY_EMPTY = {"HF_TOKEN", "DISTILLERY_WEBHOOK_URL", "TORCH_INDEX"}
 
 
 def copied(folder: Path) -> None:
@@ -50,6 +50,7 @@ def fill_in_secrets(folder: Path) -> dict[str, str]:
         values[name] = values[name] or secrets.token_hex(16)
     key = urlsafe_b64encode(secrets.token_bytes(32)).decode()
     values["PREFECT_ENCRYPTION_KEY"] = key
+    values["TORCH"] = "cpu"
     lines = [f"{name}={value}\n" for name, value in values.items()]
     (folder / ".env").write_text("".join(lines))
     return values

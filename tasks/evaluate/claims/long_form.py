@@ -1,5 +1,6 @@
 """Claims about long recordings: errors, and signs of hallucination."""
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -116,11 +117,14 @@ def _repetitions(found: Found) -> Claim:
     counts = (
         f"student {student.num_repeated_5grams:,.0f}, teacher {teacher.num_repeated_5grams:,.0f}"
     )
-    if not teacher.num_repeated_5grams:
-        return FEWER_REPETITIONS.not_measured(f"the teacher repeats none; {counts}")
-    change = 100 * (student.num_repeated_5grams / teacher.num_repeated_5grams - 1)
+    if not teacher.num_repeated_5grams and not student.num_repeated_5grams:
+        return FEWER_REPETITIONS.not_measured(f"neither model repeats any; {counts}")
+    change, text = math.inf, "+∞ %"
+    if teacher.num_repeated_5grams:
+        change = 100 * (student.num_repeated_5grams / teacher.num_repeated_5grams - 1)
+        text = f"{change:+.1f} %"
     return FEWER_REPETITIONS.tried(
-        change, f"{change:+.1f} %", values=values, remarks=(counts, *_domain_remark(teacher))
+        change, text, values=values, remarks=(counts, *_domain_remark(teacher))
     )
 
 

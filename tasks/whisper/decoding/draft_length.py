@@ -5,9 +5,7 @@ Deals with counts and seconds alone; it has no notion of models.
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import median
 from typing import Final
 
 from tasks.whisper.decoding.acceptance import (
@@ -17,82 +15,18 @@ from tasks.whisper.decoding.acceptance import (
     DraftCounts,
     Tallies,
 )
+from tasks.whisper.decoding.draft_trial import Trial, are_sure
 
 _LOG = logging.getLogger(__name__)
 
-_GROUP_TIMES: Final = 2  # of a length, before another is tried
-_GROUP_STEPS: Final = 6  # while CUDA graphs are recorded, steps say nothing
 _FEW_CYCLES: Final = 2
-_ENOUGH_CYCLES: Final = 5
-_MAX_CYCLES: Final = 12
+_ENOUGH_CYCLES: Final = 6
+_MAX_CYCLES: Final = 16
 _SLOWER: Final = 1.25  # than the best: not tried any more
+_MUCH_SLOWER: Final = 1.6  # while there are few cycles
 _NEAR_BREAK_EVEN: Final = 0.1
-_MIN_GAIN: Final = 1.02
+_MIN_GAIN: Final = 1.05
 _STEPS_PER_CHOICE: Final = 512
-
-
-class _Trial:
-    """Seconds of steps at about the same number of rows, in cycles through the lengths.
-
-    All lengths therefore meet the same positions, rows and disturbances. A length that is clearly
-    slower than the best is dropped.
-    """
-
-    def __init__(self, lengths: Sequence[int]) -> None:
-        self.lengths = tuple(lengths)
-        self.remaining = list(lengths)
-        self.cycles: list[dict[int, float]] = [{}]
-        """Seconds of a step by row and length; the last cycle is not complete."""
-        self.choice: int | None = None
-        self.gain = 1.0
-        """Speed of the best length with a draft, relative to plain steps."""
-        self._order = deque(lengths)
-        self._group_s: list[float] = []
-        self._num_steps = 0
-
-    @property
-    def length(self) -> int:
-        """The length of the next step."""
-        return self._order[0] if self.choice is None else self.choice
-
-    @property
-    def num_cycles(self) -> int:
-        """Complete cycles."""
-        return len(self.cycles) - 1
-
-    def record(self, length: int, seconds_per_row: float | None) -> bool:
-        """Take in a step; returns whether a cycle through all remaining lengths has ended."""
-        if length != self._order[0]:  # of another thread, which is a group behind
-            return False
-        self._num_steps += 1
-        if seconds_per_row is not None:
-            self._group_s.append(seconds_per_row)
-        if len(self._group_s) < _GROUP_TIMES and self._num_steps < _GROUP_STEPS:
-            return False
-        if self._group_s:
-            self.cycles[-1][length] = fmean(self._group_s)
-        self._group_s, self._num_steps = [], 0
-        self._order.popleft()
-        if not self._order:
-            self.cycles.append({})
-        return not self._order
-
-    def next_cycle(self) -> None:
-        """Begin another cycle through the remaining lengths, in the opposite order."""
-        self._order.extend(sorted(self.remaining, reverse=self.num_cycles % 2 == 1))
-
-    def step_s(self) -> dict[int, float]:
-        """Seconds of a step by row and length: from ratios within a cycle, which noise shares."""
-        measured = [cycle for cycle in self.cycles if self.remaining[0] in cycle]
-        if not measured:
-            return {}
-        reference = self.remaining[0]
-        reference_s = median(cycle[reference] for cycle in measured)
-        ratios = {
-            length: [cycle[length] / cycle[reference] for cycle in measured if length in cycle]
-            for length in self.lengths
-        }
-        return {length: reference_s * median(found) for length, found in ratios.items() if found}
 
 
 class DraftController:
@@ -100,8 +34,10 @@ class DraftController:
 
     For each power of two of rows a trial measures what steps of each length take, in turn; the
     acceptance is that of all steps. While the best draft and plain steps differ by less than a
-    tenth, it is measured longer, and again in the next call. With `forced`, one of `LENGTHS`,
-    every step drafts so many tokens, and nothing is measured.
+    tenth, it is measured longer. When in doubt, steps are plain. A choice is made again in a later
+    call, after many times the steps of its trial. What pays for many rows pays for fewer, which
+    read the same weights. With `forced`, one of `LENGTHS`, every step drafts so many tokens, and
+    nothing is measured.
     """
 
     def __init__(self, forced: int | None = None) -> None:
@@ -110,7 +46,7 @@ class DraftController:
         self._forced = forced
         self._lock = threading.Lock()
         self._acceptance = Acceptance()
-        self._trials: dict[int, _Trial] = {}
+        self._trials: dict[int, Trial] = {}
         self._tallies = [[0] * (MAX_DRAFTED + 1) for _ in range(2)]
         self._num_steps_at_choice = 0
         self._prefill_s = 0.0
@@ -141,16 +77,22 @@ class DraftController:
         with self._lock:
             return self._trial(num_rows).choice is None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the choice for the largest number of rows so far is still to be made."""
+        with self._lock:
+            return bool(self._trials) and self._trials[max(self._trials)].choice is None
+
     def may_draft(self, num_rows: int) -> bool:
         """Whether windows that start among so many rows will have use for a draft."""
         return self.measures(num_rows) or self.length(num_rows) > 0
 
     def renew(self) -> None:
-        """Measure again where the choice was close; called as new windows come."""
+        """Measure again what was chosen long ago; called as new windows come."""
         with self._lock:
             for rows, trial in self._trials.items():
-                if trial.choice is not None and abs(trial.gain - 1) < _NEAR_BREAK_EVEN:
-                    self._trials[rows] = _Trial(sorted({0, *trial.remaining}))
+                if trial.is_due(self._num_row_steps):
+                    self._trials[rows] = Trial(LENGTHS, self._num_row_steps)
 
     def record_prefill(self, seconds: float, num_windows: int) -> None:
         """Record what it took to start windows in the draft's cache."""
@@ -185,47 +127,68 @@ class DraftController:
             if trial.record(length, None if seconds is None else seconds / num_rows):
                 self._end_cycle(trial, num_rows)
 
-    def _trial(self, num_rows: int) -> _Trial:
-        return self._trials.setdefault((num_rows - 1).bit_length(), _Trial(LENGTHS))
+    @property
+    def _num_row_steps(self) -> int:
+        return self._tallies[0][0]
 
-    def _end_cycle(self, trial: _Trial, num_rows: int) -> None:
+    def _trial(self, num_rows: int) -> Trial:
+        size = (num_rows - 1).bit_length()
+        trial = self._trials.get(size)
+        if trial is None or trial.choice is None:
+            larger = [one for one in self._trials if one > size and self._trials[one].choice]
+            if larger:
+                return self._trials[min(larger)]
+        if trial is None:
+            trial = self._trials[size] = Trial(LENGTHS, self._num_row_steps)
+        return trial
+
+    def _end_cycle(self, trial: Trial, num_rows: int) -> None:
         times = self._seconds_per_token(trial)
         if trial.num_cycles >= _FEW_CYCLES and times:
-            limit = _SLOWER * min(times.values())
-            trial.remaining = [one for one in trial.remaining if times.get(one, 0.0) <= limit]
-        is_close = len(trial.remaining) > 1 and abs(self._gain(times) - 1) < _NEAR_BREAK_EVEN
-        if trial.num_cycles < (_MAX_CYCLES if is_close else _ENOUGH_CYCLES):
+            is_early = trial.num_cycles < _ENOUGH_CYCLES
+            limit = (_MUCH_SLOWER if is_early else _SLOWER) * min(times.values())
+            trial.remaining = [
+                one for one in trial.remaining if not one or times.get(one, 0.0) <= limit
+            ]
+        self._choose(trial)
+        is_close = abs(trial.gain - 1) < _NEAR_BREAK_EVEN or not are_sure(trial.gains)
+        num_cycles = _MAX_CYCLES if is_close else _ENOUGH_CYCLES
+        if not trial.is_hopeless and trial.num_cycles < num_cycles:
+            trial.choice = None
             trial.next_cycle()
             return
-        self._choose(trial)
+        trial.chosen_at = self._num_row_steps
         self._log(trial, num_rows)
 
-    def _choose(self, trial: _Trial) -> None:
-        """The fastest length; plain steps unless a draft gains something."""
+    def _choose(self, trial: Trial) -> None:
+        """The fastest length that surely gains enough; plain steps if none does."""
         times = self._seconds_per_token(trial)
-        trial.gain = self._gain(times)
-        drafted = [length for length in times if length]
-        trial.choice = min(drafted, key=lambda one: times[one]) if trial.gain > _MIN_GAIN else 0
+        trial.choice, trial.gains = 0, ()
+        for length in sorted((one for one in times if one), key=lambda one: times[one]):
+            gains = [
+                cycle[0] / self._per_token(length, cycle[length])
+                for cycle in trial.cycles
+                if cycle.keys() >= {0, length}
+            ]
+            trial.gains = trial.gains or gains  # of the fastest, if none is chosen
+            if are_sure(gains) and median(gains) > _MIN_GAIN:
+                trial.choice, trial.gains = length, gains
+                return
 
-    def _gain(self, seconds_per_token: dict[int, float]) -> float:
-        drafted = [seconds for length, seconds in seconds_per_token.items() if length]
-        if 0 not in seconds_per_token or not drafted:
-            return 1.0
-        return seconds_per_token[0] / min(drafted)
-
-    def _seconds_per_token(self, trial: _Trial) -> dict[int, float]:
-        """By length, with the draft's share in starting a window."""
-        start_s = 0.0
-        if self._num_prefilled and self._num_ended:
-            tokens_per_window = self._num_ended_tokens / self._num_ended
-            start_s = self._prefill_s / self._num_prefilled / tokens_per_window
+    def _seconds_per_token(self, trial: Trial) -> dict[int, float]:
         return {
-            length: seconds / self._acceptance.expected_tokens(length)
-            + (start_s if length else 0.0)
-            for length, seconds in trial.step_s().items()
+            length: self._per_token(length, seconds) for length, seconds in trial.step_s().items()
         }
 
-    def _log(self, trial: _Trial, num_rows: int) -> None:
+    def _per_token(self, length: int, step_s: float) -> float:
+        """Seconds per token and row, with the draft's share in starting a window."""
+        start_s = 0.0
+        if length and self._num_prefilled and self._num_ended:
+            tokens_per_window = self._num_ended_tokens / self._num_ended
+            start_s = self._prefill_s / self._num_prefilled / tokens_per_window
+        return step_s / self._acceptance.expected_tokens(length) + start_s
+
+    def _log(self, trial: Trial, num_rows: int) -> None:
         times = self._seconds_per_token(trial)
         drafted = [length for length in times if length]
         if 0 not in times or not drafted:

@@ -15,6 +15,15 @@ from tasks.whisper.decoding.token_selection import SelectionContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Hypothesis:
+    """The tokens of a window with the prompt, and the log-probability of the generated ones."""
+
+    tokens: tuple[int, ...]
+    sum_logprob: float
+    no_speech_prob: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """A copy of the slots on the host; its tensors are valid once `wait` returns."""
 
@@ -30,6 +39,14 @@ class Snapshot:
         """Block until the device has finished the copy."""
         if self.ready is not None:
             self.ready.synchronize()
+
+    def hypothesis(self, row: int) -> Hypothesis:
+        """What a row has decoded so far."""
+        return Hypothesis(
+            tokens=tuple(self.tokens[row, : int(self.position[row]) + 1].tolist()),
+            sum_logprob=float(self.sum_logprob[row]),
+            no_speech_prob=float(self.no_speech[row]),
+        )
 
 
 class Slots:

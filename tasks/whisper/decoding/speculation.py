@@ -62,5 +62,5 @@ def draft_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """
     if device.type != "cpu":
         return dtype
-    found = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
+    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
     return torch.bfloat16 if any(found.get(one) for one in _FAST_BFLOAT16) else dtype

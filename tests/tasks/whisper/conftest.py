@@ -10,8 +10,9 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.draft_length import DraftController
 from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.decoding.slots import Hypothesis
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.scheduler import CPU_SCHEDULE, BatchScheduler, Hypothesis, QueuedWindow
+from tasks.whisper.scheduler import CPU_SCHEDULE, BatchScheduler, QueuedWindow
 
 END, START, ENGLISH, GERMAN, TRANSLATE, TRANSCRIBE = range(60, 66)  # text tokens come first
 START_OF_LM, START_OF_PREVIOUS, NO_SPEECH, NO_TIMESTAMPS = range(66, 70)

@@ -1,5 +1,6 @@
 """The engine as a whole, from audio to text: out-of-memory recovery, threads, sampling."""
 
+import copy
 import dataclasses
 import logging
 import random
@@ -15,6 +16,7 @@ from tasks.whisper.decoding import cache
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.encoding import features
 from tasks.whisper.encoding.encoder import EncoderLayers
+from tasks.whisper.encoding.windows import WindowEncoder
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
@@ -129,13 +131,13 @@ def test_sampling_depends_on_window_and_temperature_only(tiny_teacher, windows, 
 def encoded_seeks(monkeypatch):
     """Records from which frame each encoder input begins, by window id."""
     seeks = []
-    encode = WhisperEngine._encode
+    encode = WindowEncoder.__call__
 
-    def watched(engine, batch):
+    def watched(encoder, batch):
         seeks.extend((window.id, window.covered.seek) for window in batch)
-        return encode(engine, batch)
+        return encode(encoder, batch)
 
-    monkeypatch.setattr(WhisperEngine, "_encode", watched)
+    monkeypatch.setattr(WindowEncoder, "__call__", watched)
     return seeks
 
 
@@ -282,6 +284,29 @@ def test_nested_calls_transcribe_while_others_are_in_flight(
 def test_a_draft_does_not_change_tokens(tiny_teacher, windows, label_settings, whole):
     engine = WhisperEngine(tiny_teacher, 3, draft=tiny_teacher)
     assert tokens_of(transcribe(engine, windows, label_settings)) == whole
+
+
+@pytest.mark.parametrize("num_drafted", [0, 4])
+def test_the_encoder_of_a_draft_runs_for_windows_that_draft(
+    tiny_teacher, windows, label_settings, whole, monkeypatch, num_drafted
+):
+    """A draft that does not pay must not cost its encoder either."""
+    model = copy.deepcopy(tiny_teacher.model)
+    with torch.no_grad():
+        model.model.encoder.layer_norm.bias += 0.1
+    engine = WhisperEngine(
+        tiny_teacher, 3, dataclasses.replace(tiny_teacher, model=model), num_drafted=num_drafted
+    )
+    num_encoded = []
+    run = WindowEncoder.__call__
+
+    def counted(encoder, windows):
+        num_encoded.append(len(windows))
+        return run(encoder, windows)
+
+    monkeypatch.setattr(WindowEncoder, "__call__", counted)
+    assert tokens_of(transcribe(engine, windows, label_settings)) == whole
+    assert sum(num_encoded) == NUM_WINDOWS * (2 if num_drafted else 1)
 
 
 def test_a_window_that_is_sent_back_is_retried_with_the_others(

@@ -145,6 +145,10 @@ def test_repetitions_and_insertions_are_those_of_chunked_long_form() -> None:
         average(name, 9.0, CHUNKED, num_repeated_5grams=0) for name in ("teacher", "student")
     )
     assert claim("repeated_5grams", averages=none).verdict == "not_measured"
+    some = average("student", 9.0, CHUNKED, num_repeated_5grams=3)
+    found = by_name(report(averages=(none[0], some)))
+    assert found["repeated_5grams"].verdict == "fails"
+    assert "student 3, teacher 0" in found["repeated_5grams"].reason
 
 
 def noisy(growth: float, **changes: Any) -> Report:

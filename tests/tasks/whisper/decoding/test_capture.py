@@ -20,7 +20,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Label, Teacher
-from tasks.whisper.decoding import draft_length, graphs
+from tasks.whisper.decoding import draft_trial, graphs
 from tasks.whisper.decoding.acceptance import LENGTHS
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.draft_length import DraftController
@@ -44,7 +44,7 @@ def _small_buckets(monkeypatch):
     """So that few positions fall into several buckets, and lengths change often."""
     monkeypatch.setattr(graphs, "_POSITION_BUCKET", 8)
     monkeypatch.setattr(graphs, "_MIN_ROWS", 4)
-    monkeypatch.setattr(draft_length, "_GROUP_STEPS", 2)
+    monkeypatch.setattr(draft_trial, "_GROUP_STEPS", 2)
 
 
 def rules_of(model, *, timestamps):
