@@ -27,7 +27,7 @@ LOCKED = {
 EXAMPLE = dict(
     re.findall(r"^([A-Z0-9_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
 )
-MAY_STAY_EMPTY = {"HF_TOKEN", "DISTILLERY_WEBHOOK_URL"}
+MAY_STAY_EMPTY = {"HF_TOKEN", "DISTILLERY_WEBHOOK_URL", "TORCH_INDEX"}
 HAVE_DEFAULTS = {name for name, value in EXAMPLE.items() if value}
 
 TOP_KEYS = {"name", "services", "volumes"}
