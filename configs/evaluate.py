@@ -142,10 +142,13 @@ class Evaluate(Settings):
     """How often the speed of each model is measured; the median is reported."""
     timing_batch_sizes: Annotated[tuple[Count, ...], Field(min_length=1), Different] = (1, 4, 16)
     """Windows that are decoded at once while speed is measured."""
-    num_timed_utterances: Count = 256
+    num_timed_utterances: Count = 64
     """Utterances to measure speed on, sampled over all splits; of a long one its beginning."""
     speculative: bool = True
-    """Measure speculative decoding, in which the student drafts for the teacher."""
+    """Measure speculative decoding, in which the student drafts for the teacher.
+
+    Greedily at each of `timing_batch_sizes`, and with fallback at the smallest.
+    """
 
     @field_validator("models")
     @classmethod

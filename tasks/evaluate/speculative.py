@@ -32,12 +32,12 @@ def measure_speculative(
     """Compare the teacher with and without drafts on `waveforms`, at each of `batch_sizes`.
 
     Each waveform is (samples,) float32 at 16 kHz, at most as long as the teacher's window. They are
-    decoded greedily, and, if `settings.temperatures` has several, with fallback. Both alternate,
-    after a warm-up of the same work, repeated until the engine has found out how many tokens to
-    draft (five times at most); with `num_drafted` it always drafts so many. Acceptance is that of
-    the timed rounds; where the engine has found that drafting does not pay, that of the warm-up.
-    Tokens are those of the last round.
-    Raises `UserError` if the student cannot draft for the teacher, and as `transcribe_all`.
+    decoded greedily, and, if `settings.temperatures` has several, with fallback at the smallest
+    batch. Both alternate, after a warm-up of the same work, repeated until the engine has found out
+    how many tokens to draft (five times at most); with `num_drafted` it always drafts so many.
+    Acceptance is that of the timed rounds; where the engine has found that drafting does not pay,
+    that of the warm-up. Tokens are those of the last round. Raises `UserError` if the student
+    cannot draft for the teacher, and as `transcribe_all`.
     """
     greedy = evaluation_settings(settings)
     several = greedy.model_copy(update={"temperatures": settings.temperatures})
@@ -45,7 +45,8 @@ def measure_speculative(
     results: list[SpeculativeResult] = []
     for batch_size in batch_sizes:
         alone = WhisperEngine(teacher, batch_size)
-        for one in [greedy, several] if len(several.temperatures) > 1 else [greedy]:
+        with_fallback = len(several.temperatures) > 1 and batch_size == min(batch_sizes)
+        for one in [greedy, several] if with_fallback else [greedy]:
             # a new one each time, since it may have found that drafting does not pay
             drafted = WhisperEngine(teacher, batch_size, student, num_drafted=num_drafted)
             results.append(_measured(alone, drafted, windows, one, batch_size, num_rounds))

@@ -78,7 +78,11 @@ def config(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
             "normalise": {"max_duration_s": WINDOW_S},
             "label": {"teacher": {"path": str(TEACHER_FOLDER)}},
             "publish": {"name": "talks"},
-            "evaluate": {"num_timing_rounds": 1},
+            "evaluate": {
+                "num_timing_rounds": 1,
+                "timing_batch_sizes": [1],
+                "num_timed_utterances": 3,
+            },
             "runtime": {"workers": 1, "max_quarantined_percent": 50},
         }
     )

@@ -72,7 +72,11 @@ class Speech:
                 "evaluate_every_steps": 4,
                 "num_validation_windows": 8,
             },
-            "evaluate": {"num_timing_rounds": 1},
+            "evaluate": {
+                "num_timing_rounds": 1,
+                "timing_batch_sizes": [1],
+                "num_timed_utterances": 8,
+            },
             "runtime": {"device": "cpu", "retries": 0, "micro_batch_size": 4},
         }
         config = folder / "real.yaml"

@@ -45,7 +45,9 @@ def test_tokens_are_identical_and_drafts_counted(tiny_teacher, student, waveform
         num_drafted=4,
     )
     assert [(one.batch_size, one.fallback) for one in found] == [
-        (batch_size, fallback) for batch_size in BATCH_SIZES for fallback in (False, True)
+        (batch_size, fallback)
+        for batch_size in BATCH_SIZES
+        for fallback in ((False, True) if batch_size == min(BATCH_SIZES) else (False,))
     ]
     for one in found:
         assert one.num_identical == one.num_utterances == len(waveforms)
