@@ -66,7 +66,8 @@ def test_the_folder_has_the_files_of_the_run_and_a_card(finished: Run, exported:
     card = files.pop("README.md").decode()
     assert files == {path.name: path.read_bytes() for path in stored.iterdir()}
     assert f"value: {round(report['student']['wer_percent'], 2)}" in card
-    assert re.search(r"\| librispeech \| [\d.]+ \([\d.]+ to [\d.]+\) \| [\d.]+ \([\d.]+ to", card)
+    # its test speech has one speaker, which tells nothing of others: there is no interval
+    assert re.search(r"\| librispeech \| [\d.]+ \| [\d.]+ \|", card)
     assert finished.digest in card
     assert "librispeech/dev-clean" in card
     assert str(TEACHER) not in card
