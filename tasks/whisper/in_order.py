@@ -18,7 +18,7 @@ from tasks.whisper.segments import Covered
 
 
 class Chain(Protocol):
-    """Windows of which each depends on the result of the one before it."""
+    """Windows that each depend on the result of the one before."""
 
     def following(self, window: AudioWindow, result: DecodingResult) -> AudioWindow | None:
         """Add the result of a window; returns the next window, None at the end of the chain."""

@@ -102,7 +102,7 @@ Mixed = Callable[[str, Sequence[Utterance]], Mapping[int, Sequence[Samples]]]
 
 @pytest.fixture(scope="module")
 def mixed(shard: tuple[Store, FileRef], noise: Noise) -> Mixed:
-    """Utterances with a kind of noise at each ratio, of which each must be what was asked for."""
+    """Utterances with a kind of noise at each ratio; each ratio must be the one asked for."""
     store, file = shard
     pool = babble_pool(store, [file], noise)
 

@@ -1,4 +1,4 @@
-"""Claims about speech with noise, Figure 2 of the paper, of which no table is published."""
+"""Claims about speech with noise, for which the paper has only Figure 2 and no table."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean

@@ -7,7 +7,7 @@ from configs.evaluate import STUDENT, TEACHER
 from tasks.evaluate.claims.found import NO_LONG_FORM, Found
 from tasks.evaluate.claims.short_form import layers_text
 from tasks.evaluate.claims.statement import Statement
-from tasks.evaluate.findings import CHUNKED, SEQUENTIAL, Claim
+from tasks.evaluate.findings import CHUNKED, SEQUENTIAL, Claim, SpeedResult
 from tasks.paper.results import (
     LONG_SPEED,
     SEQUENTIAL_LONG_SPEED,
@@ -72,8 +72,10 @@ IDENTICAL: Final = Statement(
 
 def speed_claims(found: Found) -> Iterator[Claim]:
     """Claims about short and long form, in the order of the table."""
-    yield _student(found, SHORT)
-    yield _long_form(found)
+    short = found.speed(STUDENT, "end_to_end", _SHORT_BATCH)
+    long = found.speed(STUDENT, CHUNKED, _LONG_BATCH)
+    yield _student(found, SHORT, short, _add_batch(_SHORT_BATCH))
+    yield _student(found, LONG, long, _no_long_speed(found))
     yield _to_sequential(found)
 
 
@@ -84,25 +86,11 @@ def speculative_claims(found: Found) -> Iterator[Claim]:
         yield _speculative(found, statement, batch_size)
 
 
-def _student(found: Found, statement: Statement) -> Claim:
-    row = found.speed(STUDENT, "end_to_end", _SHORT_BATCH)
+def _student(found: Found, statement: Statement, row: SpeedResult | None, why_not: str) -> Claim:
+    """The student's speed relative to the teacher in the same rounds."""
     if row is None:
-        return statement.not_measured(_add_batch(_SHORT_BATCH))
+        return statement.not_measured(why_not)
     return statement.tried(
-        row.relative_speed,
-        f"{row.relative_speed:.2f}×",
-        interval=row.relative_speed_range,
-        spread="rounds",
-        values={"relative_speed": row.relative_speed},
-        remarks=(layers_text(found),),
-    )
-
-
-def _long_form(found: Found) -> Claim:
-    row = found.speed(STUDENT, CHUNKED, _LONG_BATCH)
-    if row is None:
-        return LONG.not_measured(_no_long_speed(found))
-    return LONG.tried(
         row.relative_speed,
         f"{row.relative_speed:.2f}×",
         interval=row.relative_speed_range,

@@ -69,7 +69,7 @@ def transcribe_chunked(
 
 
 def chunks_of(num_samples: int, chunk_s: float, stride_s: float, align_to: int = 1) -> list[Chunk]:
-    """The chunks of a recording, of which only the last is shorter than the others.
+    """The chunks of a recording; only the last one may be shorter than the others.
 
     Lengths are rounded to multiples of `align_to` samples. Raises `UserError` for chunks that never
     advance.

@@ -1,6 +1,6 @@
 """Recordings for long-form transcription: the utterances of each, joined in their order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -32,23 +32,17 @@ def join_recordings(
     The reference of a recording is normalised as a whole, like the transcript, since a number may
     span two utterances.
     """
-    for recording, samples in _recordings(speech, normalise, join=join):
-        if isinstance(recording, Rejected):
-            yield recording
-        elif len(samples) > longer_than:
-            yield recording, samples
+    for item in _recordings(speech, normalise, join=join):
+        if isinstance(item, Rejected) or item[0].num_samples > longer_than:
+            yield item
         else:
-            yield from (dropped(one, NOT_LONG) for one in recording.utterance_ids)
+            yield from (dropped(one, NOT_LONG) for one in item[0].utterance_ids)
 
 
-def _recordings(
-    speech: Speech, normalise: Callable[[str], str], *, join: bool
-) -> Iterator[tuple[Spoken | Rejected, Samples]]:
+def _recordings(speech: Speech, normalise: Callable[[str], str], *, join: bool) -> Speech:
     members: list[tuple[Spoken, Samples]] = []
     for item in speech:
-        if isinstance(item, Rejected):
-            yield item, _NOTHING
-        elif not join:
+        if isinstance(item, Rejected) or not join:
             yield item
         else:
             if members and members[0][0].recording_id != item[0].recording_id:
@@ -57,9 +51,6 @@ def _recordings(
             members.append(item)
     if members:
         yield _joined(members, normalise)
-
-
-_NOTHING: Final[Samples] = np.zeros(0, np.float32)
 
 
 def _joined(

@@ -16,7 +16,7 @@ class Mixture(NamedTuple):
 
 
 def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Mixture:
-    """Speech with noise of which the power is 10^(-snr_db/10) of that of the speech.
+    """Speech with noise that has 10^(-snr_db/10) times the power of the speech.
 
     Both are (samples,) float32; power is the mean square over the whole utterance, pauses included,
     as in Figure 2 of Distil-Whisper (arXiv 2311.00430) and section 3.7 of Whisper (arXiv

@@ -35,6 +35,6 @@ def p_value(shares: npt.NDArray[np.float64]) -> float:
 
 
 def _signs(num: int) -> npt.NDArray[np.int64]:
-    """All assignments of 1 and -1 to `num` units, of which the first has 1 by symmetry."""
+    """All assignments of 1 and -1 to `num` units; by symmetry, the first unit always has 1."""
     rest = (np.arange(2 ** (num - 1))[:, None] >> np.arange(num - 1)) & 1
     return np.hstack([np.ones((len(rest), 1), np.int64), 1 - 2 * rest])

@@ -1,1 +1,1 @@
-"""The sections of the view of an evaluation; a section of which nothing is measured is empty."""
+"""The sections of the view of an evaluation; a section is empty if nothing in it was measured."""
