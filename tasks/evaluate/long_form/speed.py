@@ -101,13 +101,18 @@ def _sample(
     window_samples: int,
     num_samples: int,
 ) -> list[Samples]:
-    """The beginning of the long recordings of each set, with an equal share of the time."""
+    """The beginning of long recordings, at most `num_samples` in all.
+
+    Each set has an equal share; where that would be less than two windows, there is none of the
+    last sets.
+    """
     sets: dict[str, list[FileRef]] = {}
     for name, file in audio:
         sets.setdefault(name, []).append(file)
     found: list[Samples] = []
+    share = max(num_samples // max(1, len(sets)), 2 * window_samples)
     for name, files in sets.items():
-        num_left = max(num_samples // len(sets), 2 * window_samples)
+        num_left = min(share, num_samples - sum(map(len, found)))
         with closing(_recordings(config, store, name, files, settings)) as recordings:
             while num_left > window_samples and (samples := next(recordings, None)) is not None:
                 if len(samples) > window_samples:
