@@ -183,9 +183,8 @@ def decode(work: Work, variant: Variant, graphs: GraphCache) -> list[Hypothesis]
     decoder = Decoder(layers, draft, rules, _NUM_SLOTS, graphs)
     encoded = _encoder_output(work)
 
-    def encode(windows: Sequence[AudioWindow]) -> list[Tensor]:
-        rows = encoded[[int(window.id) for window in windows]]
-        return [rows, rows] if variant.speculates else [rows]
+    def encode(windows: Sequence[AudioWindow]) -> Tensor:
+        return encoded[[int(window.id) for window in windows]]
 
     scheduler = BatchScheduler(
         decoder, encode, GPU_SCHEDULE, DraftController(_NUM_DRAFTED) if variant.speculates else None

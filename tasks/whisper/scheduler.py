@@ -41,13 +41,10 @@ GPU_SCHEDULE = Schedule(encoder_batch_size=8, num_steps=4, is_pipelined=True)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class QueuedWindow:
-    """A window to decode; `encoded` is its encoder output, (frames, width), if known already.
-
-    The output is given for the teacher and, if there is one, the draft.
-    """
+    """A window to decode; `encoded` is its encoder output, (frames, width), if known already."""
 
     window: AudioWindow
-    encoded: tuple[Tensor, ...] | None = None
+    encoded: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -79,7 +76,7 @@ class BatchScheduler:
     def __init__(
         self,
         decoder: Decoder,
-        encode: Callable[[Sequence[AudioWindow]], Sequence[Tensor]],
+        encode: Callable[[Sequence[AudioWindow]], Tensor],
         schedule: Schedule,
         drafts: DraftController | None,
         *,
@@ -89,7 +86,7 @@ class BatchScheduler:
         """With `keep_encoded`, ended windows are returned with their encoder output.
 
         `drafts` is given if the decoder has a draft, and chooses when it is used. A draft has the
-        last output of `encode`, or that of `encode_draft`, which runs for windows that may draft.
+        output of `encode`, or that of `encode_draft`, which runs for windows that may draft.
         """
         self.decoder, self._encode, self._encode_draft = decoder, encode, encode_draft
         self._schedule, self._drafts, self._keep_encoded = schedule, drafts, keep_encoded
@@ -169,7 +166,7 @@ class BatchScheduler:
     def _with_encoder_output(self, batch: Sequence[QueuedWindow]) -> list[QueuedWindow]:
         """Encode the windows that have not been encoded yet."""
         missing = [one.window for one in batch if one.encoded is None]
-        outputs = zip(*self._encode(missing), strict=True) if missing else iter(())
+        outputs = iter(self._encode(missing) if missing else ())
         return [
             QueuedWindow(one.window, next(outputs)) if one.encoded is None else one for one in batch
         ]
@@ -179,11 +176,11 @@ class BatchScheduler:
         started = list(islice(self._encoded, len(rows)))
         windows = [one.window for one in started]
         encoded = [one.encoded for one in started if one.encoded is not None]
-        outputs = [torch.stack(of_model) for of_model in zip(*encoded, strict=True)]
+        outputs = torch.stack(encoded)
         seeds = [noise_seed(one.id, one.temperature, one.covered.seek) for one in windows]
         temperatures = [window.temperature for window in windows]
-        self.decoder.prefill(rows, outputs[0], seeds, temperatures)
-        can_draft = self._start_drafts(rows, windows, outputs[-1])
+        self.decoder.prefill(rows, outputs, seeds, temperatures)
+        can_draft = self._start_drafts(rows, windows, outputs)
         num_prompt = len(self.decoder.rules.prompt)
         for row, queued in zip(rows, started, strict=True):
             kept = queued if self._keep_encoded else QueuedWindow(queued.window)

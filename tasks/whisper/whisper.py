@@ -7,13 +7,12 @@ decoding itself is in `tasks.whisper.decoding`.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import torch
-from torch import Tensor
 
 from configs.schema import Label
 from storage.errors import ShardError
@@ -73,11 +72,10 @@ class WhisperEngine:
             self._draft_layers = DecoderLayers(draft.model, dtype)
             self._drafts = DraftController(num_drafted)
         self._log_mel = LogMel(teacher.feature_extractor, self._device, model.dtype)
-        self._encode = WindowEncoder(self._log_mel, [model.model.encoder], encoder_cache)
-        self._encode_draft: Callable[[Sequence[AudioWindow]], Tensor] | None = None
+        self._encode = WindowEncoder(self._log_mel, model.model.encoder, encoder_cache)
+        self._encode_draft: WindowEncoder | None = None
         if draft is not None and not shares_encoder(model, draft.model):
-            encode_draft = WindowEncoder(self._log_mel, [draft.model.model.encoder])
-            self._encode_draft = lambda windows: encode_draft(windows)[0]
+            self._encode_draft = WindowEncoder(self._log_mel, draft.model.model.encoder)
         self._idle_decoders: list[Decoder] = []
         self._lock = threading.Lock()
 
@@ -118,11 +116,7 @@ class WhisperEngine:
 
     def encode(self, windows: Sequence[AudioWindow]) -> list[QueuedWindow]:
         """Windows with their encoder output, kept on the device, for `decode`."""
-        outputs = [self._encode([window]) for window in windows]
-        return [
-            QueuedWindow(window, tuple(of_model[0] for of_model in one))
-            for window, one in zip(windows, outputs, strict=True)
-        ]
+        return [QueuedWindow(window, self._encode([window])[0]) for window in windows]
 
     def decode(self, windows: Iterable[QueuedWindow], settings: Label) -> Transcriptions:
         """As `transcribe`, of windows whose encoder output may be known."""

@@ -115,14 +115,15 @@ def decode_encoded() -> DecodeEncoded:
         draft_layers = DecoderLayers(draft, draft_dtype) if draft is not None else None
         decoder = Decoder(layers, draft_layers, rules, num_slots)
 
-        def encode(windows):
-            rows = [int(window.id) for window in windows]
-            both = [encoded] if draft is None else [encoded, draft_encoded]
-            return [(encoded if one is None else one)[rows] for one in both]
+        def encoding(output):
+            return lambda windows: output[[int(window.id) for window in windows]]
 
         if draft is not None and drafts is None:
             drafts = DraftController(4)
-        scheduler = BatchScheduler(decoder, encode, schedule, drafts)
+        encode_draft = encoding(draft_encoded) if draft_encoded is not None else None
+        scheduler = BatchScheduler(
+            decoder, encoding(encoded), schedule, drafts, encode_draft=encode_draft
+        )
         rows, silence = order or range(len(encoded)), np.zeros(0, np.float32)
         waiting = [QueuedWindow(AudioWindow(str(row), silence, temperature)) for row in rows]
         hypotheses = {}

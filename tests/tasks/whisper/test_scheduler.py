@@ -43,7 +43,7 @@ def rules(model):
 def make_scheduler(model, encoded, rules):
     def make(num_slots, schedule=CPU_SCHEDULE):
         def encode(windows):
-            return [encoded[[int(window.id) for window in windows]]]
+            return encoded[[int(window.id) for window in windows]]
 
         decoder = Decoder(DecoderLayers(model), None, rules, num_slots)
         return BatchScheduler(decoder, encode, schedule, None)

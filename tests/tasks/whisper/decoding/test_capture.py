@@ -61,7 +61,7 @@ def decode_all(decoder, encoded, drafts):
     ]
     scheduler = BatchScheduler(
         decoder,
-        lambda batch: [encoded[[int(one.id) for one in batch]]] * 2,
+        lambda batch: encoded[[int(one.id) for one in batch]],
         GPU_SCHEDULE,
         drafts,
     )

@@ -39,10 +39,10 @@ def windows(*lengths: int) -> list[AudioWindow]:
 
 def test_what_is_read_is_what_is_computed_bit_by_bit(log_mel, encoder, cache) -> None:
     first, second, third = windows(20_000, 4_000, 32_000)
-    (plain,) = WindowEncoder(log_mel, [encoder])([first, second, third])
-    encode = WindowEncoder(log_mel, [encoder], cache)
+    plain = WindowEncoder(log_mel, encoder)([first, second, third])
+    encode = WindowEncoder(log_mel, encoder, cache)
     for batch, num_computed in (([second], 1), ([first, second, third], 3), ([third, first], 3)):
-        (found,) = encode(batch)
+        found = encode(batch)
         expected = [plain[int(window.id[1:])] for window in batch]
         assert torch.equal(found, torch.stack(expected))
         assert cache.num_computed == num_computed
@@ -51,22 +51,17 @@ def test_what_is_read_is_what_is_computed_bit_by_bit(log_mel, encoder, cache) ->
 def test_what_is_left_of_a_window_is_not_taken_for_the_window(log_mel, encoder, cache) -> None:
     (window,) = windows(20_000)
     rest = dataclasses.replace(window, covered=Covered(seek=50))
-    encode = WindowEncoder(log_mel, [encoder], cache)
-    ((whole, part),) = encode([window, rest])
+    encode = WindowEncoder(log_mel, encoder, cache)
+    whole, part = encode([window, rest])
     assert not torch.equal(whole, part)
-    assert torch.equal(encode([rest])[0][0], part)
+    assert torch.equal(encode([rest])[0], part)
     assert (cache.num_computed, cache.num_found) == (1, 0)
 
 
 def test_an_excerpt_is_not_taken_for_the_window(log_mel, encoder, cache) -> None:
     (window,) = windows(20_000)
     excerpt = Excerpt(window.samples, window.samples, peak=3.0)
-    encode = WindowEncoder(log_mel, [encoder], cache)
-    ((whole, part),) = encode([window, dataclasses.replace(window, excerpt=excerpt)])
+    encode = WindowEncoder(log_mel, encoder, cache)
+    whole, part = encode([window, dataclasses.replace(window, excerpt=excerpt)])
     assert not torch.equal(whole, part)
     assert (cache.num_computed, cache.num_found) == (1, 0)
-
-
-def test_a_cache_is_of_one_encoder(log_mel, encoder, cache) -> None:
-    with pytest.raises(ValueError, match="a cache of one encoder, but 2"):
-        WindowEncoder(log_mel, [encoder, encoder], cache)
