@@ -112,8 +112,10 @@ def _wait(is_needed: Callable[[], bool], read_end: int, limit_s: float | None) -
     while is_needed() and (limit_s is None or time.monotonic() - begun_at < limit_s):
         if select.select([read_end], [], [], _POLL_S)[0]:
             received = os.read(read_end, 1)
-            if not received or received[0] in _STATUSES:
+            if received and received[0] in _STATUSES:
                 return
+            if not received:  # the main thread has left `handled` and waits for this end
+                time.sleep(_POLL_S)
 
 
 def _leave(number: signal.Signals) -> None:

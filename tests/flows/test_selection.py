@@ -49,6 +49,6 @@ def test_the_selecting_word_error_rate_is_the_one_that_evaluate_prints(validated
     assert recorded["num_validation_utterances"] == report["coverage"]["num_utterances"]
     printed = validated.distillery("evaluate", validated.config.name).stdout
     (line,) = (line for line in printed.splitlines() if line.startswith("mean, 2 sets"))
-    rates = re.findall(r"(\d+\.\d\d) \(", line)
+    rates = re.findall(r"\d+\.\d\d", line)
     assert rates[1] == f"{recorded['validation_wer_percent']:.2f}"
     assert 0 < recorded["validation_wer_percent"] < 100
