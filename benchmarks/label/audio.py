@@ -55,6 +55,10 @@ class LocalFiles:
             file.seek(place.offset)
             return file.read(place.size)
 
+    def others(self) -> Iterable[str]:
+        """No files belong to no source."""
+        return ()
+
 
 def read_speech(path: Path, audio: Path, audio_s: float, window_s: float) -> Speech:
     """Write a shard of about `audio_s` seconds of `audio` to `path`.

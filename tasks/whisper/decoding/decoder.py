@@ -40,7 +40,9 @@ class Decoder:
         self._max_positions = self._slots.num_positions
         self._cache = self._new_cache(teacher)
         self._drafter = (
-            Drafter(draft, self._new_cache(draft), self._selector) if draft is not None else None
+            Drafter(draft, self._new_cache(draft), self._selector, rules.end_id)
+            if draft is not None
+            else None
         )
         self._graphs = graphs or GraphCache(
             cuda_recorder(device) if device.type == "cuda" else None

@@ -28,6 +28,8 @@ from tasks.whisper.decoding.attention import (
 from tasks.whisper.decoding.cache import CacheShape, KVCache
 
 _FEW_TOKENS: Final = 12
+NUM_FREQUENT: Final = 16_384
+"""About 92 % of the text tokens of English audiobooks have lower ids, 86 % half as low ones."""
 
 UpdateCache = Callable[[Tensor], Tensor]
 """Stores a layer's new keys and values; returns all that the new tokens may attend to."""
@@ -173,6 +175,23 @@ class DecoderLayers:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next token, float32 (..., vocabulary)."""
         return functional.linear(hidden, self._to_logits).float()
+
+    def logits_of_frequent(self, hidden: Tensor, end_id: int) -> Tensor:
+        """As `logits`, on a CPU without those of rare text tokens, which are minus infinity.
+
+        A small draft spends most of its time on reading their weights. The ids of a byte-pair
+        encoding are in the order of its merges, of which the first are of frequent pairs (Sennrich
+        et al., "Neural machine translation of rare words with subword units", 2016); `end_id` is
+        the first of the special tokens.
+        """
+        if hidden.device.type != "cpu" or end_id <= NUM_FREQUENT:
+            return self.logits(hidden)
+        frequent, special = (
+            functional.linear(hidden, self._to_logits[ids]).float()
+            for ids in (slice(NUM_FREQUENT), slice(end_id, None))
+        )
+        rare = frequent.new_full((*hidden.shape[:-1], end_id - NUM_FREQUENT), -torch.inf)
+        return torch.cat([frequent, rare, special], dim=-1)
 
     def logits_of_few(self, hidden: Tensor) -> Tensor:
         """As `logits`, of a few drafted tokens, equal to rounding; on a CPU sooner.

@@ -19,10 +19,12 @@ _FAST_BFLOAT16: Final = ("avx512_bf16", "amx_bf16")
 
 
 class Drafter:
-    """The draft model of a batch, with a KV cache of its own."""
+    """The draft model of a batch, with a KV cache of its own; `end_id` as in `DecodingRules`."""
 
-    def __init__(self, layers: DecoderLayers, cache: KVCache, selector: TokenSelector) -> None:
-        self._layers, self._selector = layers, selector
+    def __init__(
+        self, layers: DecoderLayers, cache: KVCache, selector: TokenSelector, end_id: int
+    ) -> None:
+        self._layers, self._selector, self._end_id = layers, selector, end_id
         self.cache = cache
 
     def prefill(self, prompt: Tensor, encoded: Tensor, rows: Tensor) -> None:
@@ -41,7 +43,7 @@ class Drafter:
         tokens = inputs[:, 1:]
         for _ in range(num_drafted):
             hidden = self._layers(inputs, first_positions, self.cache, extent)
-            logits = self._layers.logits(hidden[:, -1:])
+            logits = self._layers.logits_of_frequent(hidden[:, -1:], self._end_id)
             context = slots.context(tokens, samples=samples)
             drafted, _ = self._selector.select_next(logits, context)
             first_positions = first_positions + inputs.shape[1]
