@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from huggingface_hub import hf_hub_url, try_to_load_from_cache
 
+from configs.evaluate import TEACHER
 from configs.load import load_config
 from configs.schema import RunConfig, Teacher
 from flows.doctor.check import Check
@@ -23,15 +24,14 @@ def teacher_checks(config: RunConfig) -> Iterator[Check]:
     teacher = config.label.teacher
     if (folder := teacher.folder) is not None:
         model_files(folder)
-        yield Check(subject="teacher", state="ok", found=f"{teacher.path} contains a model")
-        yield from _language(config, folder / "generation_config.json")
-        return
-    if (cached := _cached(teacher, "config.json")) is not None:
+        found = f"{teacher.path} contains a model"
+    elif _cached(teacher, "config.json") is not None:
         found = f"{_name(teacher)} is in the local Hub cache"
-        yield Check(subject="teacher", state="ok", found=found)
-        yield from _language(config, cached.with_name("generation_config.json"))
     else:
         yield _on_hub("teacher", teacher)
+        return
+    yield Check(subject="teacher", state="ok", found=found)
+    yield from _language(config)
 
 
 def evaluation_checks(config: RunConfig, *, thorough: bool = True) -> Iterator[Check]:
@@ -49,11 +49,49 @@ def evaluation_checks(config: RunConfig, *, thorough: bool = True) -> Iterator[C
             yield Check(subject=subject, state="ok", found=f"{folder} contains a model")
         elif thorough and _cached(model.source, "config.json") is None:
             yield _on_hub(subject, model.source)
+    yield from _chunks(config)
     noise = config.evaluate.noise
     if noise is not None and noise.folders:
         check_noise_folders(noise, thorough=thorough)
         found = f"the recordings in {', '.join(noise.folders.values())} can be read"
         yield Check(subject="evaluate.noise", state="ok", found=found)
+
+
+def _chunks(config: RunConfig) -> Iterator[Check]:
+    """Which models have windows that are shorter than the chunks of long recordings."""
+    long_form = config.evaluate.long_form
+    if long_form is None or "chunked" not in long_form.algorithms:
+        return
+    whispers = {
+        name: one.source
+        for name, one in config.evaluate.models.items()
+        if one.run is None and one.engine == "whisper"
+    }
+    for name, model in ({TEACHER: config.label.teacher} | whispers).items():
+        file = _local_file(model, "preprocessor_config.json")
+        window_s = _json_object(file).get("chunk_length") if file is not None else None
+        if isinstance(window_s, int) and long_form.chunk_s > window_s:
+            subject, chunk_s = "evaluate.long_form", f"{long_form.chunk_s:g}"
+            found = f"chunk_s is {chunk_s}, but the window of {name} has {window_s} s"
+            next_step = f"set {subject}.chunk_s to at most {window_s}"
+            yield Check(subject=subject, state="problem", found=found, next_step=next_step)
+
+
+def _local_file(model: Teacher, name: str) -> Path | None:
+    """A file of a model in a folder or in the local Hub cache; None if there is none."""
+    path = _cached(model, name) if model.folder is None else model.folder / name
+    return path if path is not None and path.is_file() else None
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """The contents of a file of a model; raises `UserError` if it is not a JSON object."""
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON ({error}); copy the model again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a JSON object; copy the model again")
+    return value
 
 
 def _name(model: Teacher) -> str:
@@ -82,17 +120,16 @@ def _on_hub(subject: str, teacher: Teacher) -> Check:
     return Check(subject=subject, state="problem", found=found, next_step=next_step)
 
 
-def _language(config: RunConfig, generation: Path) -> Iterator[Check]:
+def _language(config: RunConfig) -> Iterator[Check]:
     """Whether the teacher has a token for the language, according to its generation settings."""
-    try:
-        values: Any = json.loads(generation.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    file = _local_file(config.label.teacher, "generation_config.json")
+    if file is None:
         return
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{generation} is not JSON ({error}); copy the model again") from error
-    if not isinstance(values, dict) or not isinstance(values.get("lang_to_id") or {}, dict):
-        raise UserError(f"{generation} has no settings of a Whisper; copy the model again")
-    language, known = config.label.language, values.get("lang_to_id") or {}
+    values = _json_object(file)
+    known = values.get("lang_to_id") or {}
+    if not isinstance(known, dict):
+        raise UserError(f"{file} has no settings of a Whisper; copy the model again")
+    language = config.label.language
     if known and f"<|{language}|>" not in known:
         found = f"the teacher does not support the language {language!r}"
     elif not known and values.get("is_multilingual") is False and language != "en":

@@ -372,3 +372,21 @@ def test_what_an_evaluation_needs_is_checked(tmp_path: Path, folder: Path) -> No
     assert "2.flac" in check_of(found, "evaluate").found
     require_possible(found, Store(found.root))
     require_possible(found, Store(found.root), until="publish")
+
+
+def test_chunks_of_long_recordings_must_fit_into_every_window(tmp_path: Path, folder: Path) -> None:
+    """The demo's teacher has windows of 8 s."""
+    corpora = {"tapes": {"mirror": str(folder), "local": LOCAL}}
+    evaluate = {"models": {"again": {"path": str(TEACHER)}}, "long_form": {"chunk_s": 15}}
+    found = config(tmp_path, corpora, evaluate=evaluate)
+    problems = checks_of(found, "evaluate.long_form")
+    assert [(one.state, one.found) for one in problems] == [
+        ("problem", f"chunk_s is 15, but the window of {name} has 8 s")
+        for name in ("teacher", "again")
+    ]
+    assert problems[0].next_step == "set evaluate.long_form.chunk_s to at most 8"
+    with pytest.raises(ImpossibleRunError, match="the window of again has 8 s"):
+        require_possible(found, Store(found.root))
+    for fitting in ({"chunk_s": 8}, {"chunk_s": 15, "algorithms": ["sequential"]}):
+        found = config(tmp_path, corpora, evaluate={"long_form": fitting})
+        require_possible(found, Store(found.root))
