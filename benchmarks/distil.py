@@ -46,7 +46,7 @@ from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Clip, Example
 from tasks.whisper.encoding.cache import EncoderCache
 from tasks.whisper.model import LoadedWhisper, load_whisper
-from tasks.whisper.tokens import SpecialTokens
+from tasks.whisper.tokens import IGNORED, SpecialTokens
 
 _NUM_THREADS: Final = 2
 _CACHE_BYTES: Final = 10_000_000_000
@@ -225,7 +225,10 @@ def _plain(teacher: LoadedWhisper, settings: Distil) -> Contender:
         with torch.no_grad():
             expected = model(features, decoder_input_ids=batch.inputs).logits
         found = student(features, decoder_input_ids=batch.inputs).logits
-        sums = loss_sums(found, expected, batch.targets, settings.temperature)
+        is_target = batch.targets != IGNORED
+        sums = loss_sums(
+            found[is_target], expected[is_target], batch.targets[is_target], settings.temperature
+        )
         loss = settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
         torch.autograd.backward(loss / max(1, sums.num_tokens))
         torch.nn.utils.clip_grad_norm_(student.parameters(), settings.max_gradient_norm)

@@ -16,20 +16,16 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from tasks.whisper.tokens import IGNORED
-
 
 class LossSums(NamedTuple):
     """Losses summed over target tokens; divide by the number of tokens of the whole batch.
 
-    `kl` and `ce` are float32 scalars in nats, `kl` times temperature squared. `mse` is the squared
-    distance of hidden states by `hidden_state_sum`; None if it is not part of the loss.
+    `kl` and `ce` are float32 scalars in nats, `kl` times temperature squared.
     """
 
     kl: torch.Tensor
     ce: torch.Tensor
     num_tokens: int
-    mse: torch.Tensor | None = None
 
 
 def loss_sums(
@@ -38,22 +34,20 @@ def loss_sums(
     targets: torch.Tensor,
     temperature: float,
 ) -> LossSums:
-    """Both parts of the loss, summed over the positions whose target is not `IGNORED`.
+    """Both parts of the loss, summed over target tokens.
 
-    Logits (..., vocabulary) in any floating dtype, targets (...) int64. With p the teacher's and q
-    the student's softmax of logits / temperature, a token adds T² Σ_v p_v (log p_v - log q_v) to
-    `kl` and minus the student's log-probability of the target, at temperature 1, to `ce`. Only
-    the logits of target positions are converted to float32. Without teacher logits `kl` is 0.
+    Logits (tokens, vocabulary) in any floating dtype, targets (tokens,) int64. With p the teacher's
+    and q the student's softmax of logits / temperature, a token adds T² Σ_v p_v (log p_v - log q_v)
+    to `kl` and minus the student's log-probability of the target, at temperature 1, to `ce`.
+    Without teacher logits `kl` is 0.
     """
-    is_target = targets != IGNORED
-    student = student_logits[is_target].float()
-    ce = functional.cross_entropy(student, targets[is_target], reduction="sum")
+    student = student_logits.float()
+    ce = functional.cross_entropy(student, targets, reduction="sum")
     if teacher_logits is None:
         return LossSums(kl=torch.zeros_like(ce), ce=ce, num_tokens=len(student))
-    teacher = teacher_logits[is_target].detach().float()
     kl = functional.kl_div(
         functional.log_softmax(student / temperature, dim=-1),
-        functional.log_softmax(teacher / temperature, dim=-1),
+        functional.log_softmax(teacher_logits.detach().float() / temperature, dim=-1),
         reduction="sum",
         log_target=True,
     )

@@ -1,4 +1,4 @@
-"""Forward and backward passes of teacher and student over a batch."""
+"""The gradient of a batch: losses of teacher and student, and their backward passes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,34 +11,16 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
-from tasks.distil.batch import Prepared, collate
-from tasks.distil.encode import TeacherEncoder, stacked_features
-from tasks.distil.layers import supervising_layers
-from tasks.distil.loss import LossSums, hidden_state_sum, loss_sums
+from tasks.distil.batch import Prepared
+from tasks.distil.encode import TeacherEncoder
+from tasks.distil.forward import Output, Pair, autocast, forward
+from tasks.distil.loss import LossSums, loss_sums
 from tasks.distil.optimise import trainable
 from tasks.distil.parallel.processes import ALONE, Processes
-from tasks.whisper.tokens import IGNORED
 
 _MAX_PADDING: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Teacher and student on a device; `padding_id` pads the decoder inputs.
-
-    `encode` is the teacher's encoder, and the student's as well if that is frozen.
-    """
-
-    teacher: WhisperForConditionalGeneration
-    student: WhisperForConditionalGeneration
-    encode: TeacherEncoder
-    settings: Distil
-    padding_id: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where both decoders are."""
-        return self.encode.device
+_MAX_LOGITS: Final = 2**24
+"""At a time: 67 MB in float32, of which the loss makes about eight; 323 tokens of a Whisper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +103,25 @@ def add_gradients(
     """Accumulate the gradient of the mean loss of a batch, at most `micro_batch_size` rows a time.
 
     `rows` are those of this process. The mean is over the tokens of the whole batch, so neither
-    `micro_batch_size` nor the number of processes affects more than rounding.
+    `micro_batch_size` nor the number of processes affects more than rounding. Logits, the largest
+    tensors by far, exist for a few tokens at a time: the gradient of each slice is added to that
+    of the hidden states, from where it goes through the decoder once.
     """
     (num_tokens,) = processes.sum([sum(row.num_targets for row in rows)])
+    scale = 1 / max(num_tokens, 1)
     total = _Total(pair)
     for micro_batch in by_length(rows, micro_batch_size):
-        sums = _losses(pair, micro_batch)
-        torch.autograd.backward(_weighted(pair.settings, sums) / max(num_tokens, 1))
-        total.add(sums, micro_batch)
+        output = forward(pair, micro_batch)
+        states = output.student.detach().requires_grad_()
+        for sums in _sums_by_slice(pair, states, output):
+            torch.autograd.backward(_weighted(pair.settings, sums) * scale)
+            total.add(sums)
+        total.add_output(output, micro_batch)
+        outputs, gradients = [output.student], [states.grad]
+        if output.distance is not None:
+            outputs.append(pair.settings.hidden_state_weight * output.distance * scale)
+            gradients.append(None)
+        torch.autograd.backward(outputs, gradients)
     processes.sum_gradients(list(trainable(pair.student).values()))
     return total.mean(processes)
 
@@ -138,8 +131,25 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
     total = _Total(pair)
     with torch.no_grad():
         for micro_batch in _split(rows, micro_batch_size):
-            total.add(_losses(pair, micro_batch), micro_batch)
+            output = forward(pair, micro_batch)
+            for sums in _sums_by_slice(pair, output.student, output):
+                total.add(sums)
+            total.add_output(output, micro_batch)
     return total.mean(ALONE)
+
+
+def _sums_by_slice(pair: Pair, states: torch.Tensor, output: Output) -> Iterator[LossSums]:
+    """The losses of successive tokens; `states` are the student's, (tokens, width)."""
+    num_tokens = max(1, _MAX_LOGITS // pair.student.config.vocab_size)
+    for start in range(0, len(states), num_tokens):
+        part = slice(start, start + num_tokens)
+        with autocast(pair):
+            logits = pair.student.proj_out(states[part])
+            expected = None
+            if output.teacher is not None:
+                with torch.no_grad():
+                    expected = pair.teacher.proj_out(output.teacher[part])
+        yield loss_sums(logits, expected, output.targets[part], pair.settings.temperature)
 
 
 class _Total:
@@ -152,19 +162,21 @@ class _Total:
         self._mse = torch.zeros((), dtype=torch.float64, device=pair.device)
         self._num_tokens = self._num_positions = self._num_inputs = 0
 
-    def add(self, sums: LossSums, rows: Sequence[Prepared]) -> None:
+    def add(self, sums: LossSums) -> None:
+        self._kl += sums.kl.detach()
+        self._ce += sums.ce.detach()
+        self._num_tokens += sums.num_tokens
+
+    def add_output(self, output: Output, rows: Sequence[Prepared]) -> None:
         lengths = [len(row.inputs) for row in rows]
         self._num_positions += max(lengths) * len(lengths)
         self._num_inputs += sum(lengths)
-        self._kl += sums.kl.detach()
-        self._ce += sums.ce.detach()
-        if sums.mse is not None:
-            self._mse += sums.mse.detach()
-        self._num_tokens += sums.num_tokens
+        if output.distance is not None:
+            self._mse += output.distance.detach()
 
     def mean(self, processes: Processes) -> MeanLoss:
-        sums = LossSums(self._kl, self._ce, self._num_tokens, self._mse)
-        weighted = _weighted(self._settings, sums)
+        weighted = _weighted(self._settings, LossSums(self._kl, self._ce, self._num_tokens))
+        weighted = weighted + self._settings.hidden_state_weight * self._mse
         losses = torch.stack([weighted, self._ce, self._kl, self._mse]).tolist()
         counts = (self._num_tokens, self._num_positions, self._num_inputs)
         loss, ce, kl, mse, num_tokens, num_positions, num_inputs = processes.sum([*losses, *counts])
@@ -180,62 +192,7 @@ class _Total:
 
 
 def _weighted(settings: Distil, sums: LossSums) -> torch.Tensor:
-    loss = settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
-    return loss if sums.mse is None else loss + settings.hidden_state_weight * sums.mse
-
-
-def _losses(pair: Pair, rows: Sequence[Prepared]) -> LossSums:
-    batch = collate(rows, pair.padding_id).to(pair.device)
-    is_target = batch.targets != IGNORED
-    is_half = pair.settings.dtype == "bfloat16"
-    shares_encoder = pair.settings.freeze_encoder
-    compares_states = pair.settings.hidden_state_weight > 0
-    needs_teacher = compares_states or pair.settings.kl_weight > 0
-    if shares_encoder or needs_teacher:
-        teacher_encoded = pair.encode(rows)
-    with torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half):
-        if shares_encoder:
-            encoded = teacher_encoded
-        else:
-            features = stacked_features(rows).to(pair.device)
-            encoded = pair.student.model.encoder(features).last_hidden_state
-        teacher_logits = None
-        expected_states: tuple[torch.Tensor, ...] = ()
-        if needs_teacher:
-            with torch.no_grad():
-                output, expected_states = _decoded(
-                    pair.teacher, batch.inputs, teacher_encoded, is_target, compares_states
-                )
-                if pair.settings.kl_weight:
-                    teacher_logits = pair.teacher.proj_out(output)
-        output, states = _decoded(pair.student, batch.inputs, encoded, is_target, compares_states)
-        student_logits = pair.student.proj_out(output)
-    sums = loss_sums(
-        student_logits, teacher_logits, batch.targets[is_target], pair.settings.temperature
-    )
-    if not compares_states:
-        return sums
-    layers = supervising_layers(len(states) - 1, len(expected_states) - 1)
-    distance = hidden_state_sum(states, expected_states, enumerate(layers), is_target)
-    return sums._replace(mse=distance)
-
-
-def _decoded(
-    model: WhisperForConditionalGeneration,
-    inputs: torch.Tensor,
-    encoded: torch.Tensor,
-    is_target: torch.Tensor,
-    with_states: bool,
-) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """What logits are made of, (target tokens, width), and the hidden states, if asked for."""
-    decoded = model.model.decoder(
-        input_ids=inputs,
-        encoder_hidden_states=encoded,
-        use_cache=False,
-        output_hidden_states=with_states,
-    )
-    states = decoded.hidden_states if with_states else ()
-    return decoded.last_hidden_state[is_target], states
+    return settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
 
 
 def by_length(rows: Sequence[Prepared], max_rows: int) -> Iterator[list[Prepared]]:

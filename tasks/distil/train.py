@@ -14,11 +14,12 @@ from tasks.distil.batch import Preparer
 from tasks.distil.checkpoint import Checkpoints
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.feed import Feed, first_rows
+from tasks.distil.forward import Pair
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, ignored
-from tasks.distil.step import Pair, make_pair, mean_loss, ready_teacher
+from tasks.distil.step import make_pair, mean_loss, ready_teacher
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource

@@ -19,6 +19,7 @@ from tasks.distil.checkpoint import (
     from_files,
     to_files,
 )
+from tasks.distil.forward import Pair
 from tasks.distil.optimise import (
     learning_rate,
     make_optimizer,
@@ -30,7 +31,7 @@ from tasks.distil.optimise import (
 )
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, TrainingRow, ignored
-from tasks.distil.step import MeanLoss, Pair, add_gradients, on_device
+from tasks.distil.step import MeanLoss, add_gradients, on_device
 from tasks.whisper.model import find_not_finite
 
 Validate = Callable[[WhisperForConditionalGeneration], float]

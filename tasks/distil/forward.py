@@ -1,0 +1,104 @@
+"""Forward passes of teacher and student over a batch, up to what logits are made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import WhisperForConditionalGeneration
+
+from configs.schema import Distil
+from tasks.distil.batch import Prepared, collate
+from tasks.distil.encode import TeacherEncoder, stacked_features
+from tasks.distil.layers import supervising_layers
+from tasks.distil.loss import hidden_state_sum
+from tasks.whisper.tokens import IGNORED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Teacher and student on a device; `padding_id` pads the decoder inputs.
+
+    `encode` is the teacher's encoder, and the student's as well if that is frozen.
+    """
+
+    teacher: WhisperForConditionalGeneration
+    student: WhisperForConditionalGeneration
+    encode: TeacherEncoder
+    settings: Distil
+    padding_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where both decoders are."""
+        return self.encode.device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Last hidden states at the target tokens, (tokens, width), and these tokens, int64 (tokens,).
+
+    `teacher` is None if the loss does without its logits. `distance` is that of the hidden states,
+    by `hidden_state_sum`; None if it is not part of the loss.
+    """
+
+    student: torch.Tensor
+    teacher: torch.Tensor | None
+    targets: torch.Tensor
+    distance: torch.Tensor | None
+
+
+def autocast(pair: Pair) -> torch.autocast:
+    """The precision of activations."""
+    is_half = pair.settings.dtype == "bfloat16"
+    return torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half)
+
+
+def forward(pair: Pair, rows: Sequence[Prepared]) -> Output:
+    """Run both decoders; the student's with gradients, if they are enabled."""
+    batch = collate(rows, pair.padding_id).to(pair.device)
+    is_target = batch.targets != IGNORED
+    settings = pair.settings
+    compares_states = settings.hidden_state_weight > 0
+    needs_teacher = compares_states or settings.kl_weight > 0
+    if settings.freeze_encoder or needs_teacher:
+        encoded = teacher_encoded = pair.encode(rows)
+    teacher: torch.Tensor | None = None
+    teacher_states: tuple[torch.Tensor, ...] = ()
+    with autocast(pair):
+        if not settings.freeze_encoder:
+            features = stacked_features(rows).to(pair.device)
+            encoded = pair.student.model.encoder(features).last_hidden_state
+        if needs_teacher:
+            with torch.no_grad():
+                teacher, teacher_states = _decoded(
+                    pair.teacher, batch.inputs, teacher_encoded, is_target, compares_states
+                )
+        student, states = _decoded(pair.student, batch.inputs, encoded, is_target, compares_states)
+    distance = None
+    if compares_states:
+        layers = supervising_layers(len(states) - 1, len(teacher_states) - 1)
+        distance = hidden_state_sum(states, teacher_states, enumerate(layers), is_target)
+    return Output(
+        student=student,
+        teacher=teacher if settings.kl_weight > 0 else None,
+        targets=batch.targets[is_target],
+        distance=distance,
+    )
+
+
+def _decoded(
+    model: WhisperForConditionalGeneration,
+    inputs: torch.Tensor,
+    encoded: torch.Tensor,
+    is_target: torch.Tensor,
+    with_states: bool,
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """The last hidden states at the target tokens, and those of all layers, if asked for."""
+    decoded = model.model.decoder(
+        input_ids=inputs,
+        encoder_hidden_states=encoded,
+        use_cache=False,
+        output_hidden_states=with_states,
+    )
+    states = decoded.hidden_states if with_states else ()
+    return decoded.last_hidden_state[is_target], states
