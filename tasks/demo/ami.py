@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from tasks.audio.libsndfile import soundfile
-from tasks.corpora.ami_meetings import MEETINGS
+from tasks.corpora.public.ami.meetings import MEETINGS
 from tasks.demo.archives import Member, Tree
 from tasks.demo.meetings import Meeting, Turn, record_meeting
 from tasks.demo.prose import as_prose

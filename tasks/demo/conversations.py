@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from tasks.corpora.conversations import CHANNELS, split_of
+from tasks.corpora.public.telephone.conversations import CHANNELS, split_of
 from tasks.demo.acoustics import add_noise, scale_to_peak, telephone
 from tasks.demo.utterances import Defect, FloatArray, defect_at, pcm16, utterance
 from tasks.demo.voices import SAMPLE_RATE_HZ

@@ -9,8 +9,8 @@ import pytest
 
 from storage.outcome import Rejected
 from tasks.audio import AudioError, cut, decode
-from tasks.corpora.ami import AMI
 from tasks.corpora.base import Member, Segment, Unplanned
+from tasks.corpora.public.ami.release import AMI
 from tasks.demo.ami import ami_archives
 from tasks.demo.utterances import Defect, defect_at
 

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.audio import AudioError, decode, to_whisper_rate
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.common_voice import COMMON_VOICE
+from tasks.corpora.public.common_voice import COMMON_VOICE
 from tasks.demo.archives import CHECKSUMS_NAME, MARKER_NAME, write_archives
 from tasks.demo.common_voice import RELEASE, common_voice_archives
 from tasks.download.files import RawFiles

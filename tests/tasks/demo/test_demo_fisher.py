@@ -9,7 +9,7 @@ import pytest
 
 from tasks.audio import AudioError, decode
 from tasks.corpora.base import NoReference, Segment, Unplanned
-from tasks.corpora.fisher import FISHER, clean
+from tasks.corpora.public.telephone.fisher import FISHER, clean
 from tasks.demo.archives import CHECKSUMS_NAME, MARKER_NAME, write_archives
 from tasks.demo.fisher import fisher_archives
 from tests.tasks.conftest import ReadCorpus

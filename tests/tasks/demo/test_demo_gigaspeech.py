@@ -11,7 +11,7 @@ import pytest
 from storage.outcome import quarantined
 from tasks.audio import Audio, AudioError, cut, decode
 from tasks.corpora.base import NoReference, Segment, Unplanned
-from tasks.corpora.gigaspeech import GIGASPEECH_RELEASE, clean
+from tasks.corpora.public.gigaspeech import GIGASPEECH_RELEASE, clean
 from tasks.demo.gigaspeech import METADATA_NAME, gigaspeech_archives
 from tasks.download.files import RawFiles
 from tests.tasks.conftest import ReadCorpus

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.audio import AudioError, decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.peoples_speech import PEOPLES_SPEECH
+from tasks.corpora.public.peoples_speech import PEOPLES_SPEECH
 from tasks.demo.peoples_speech import (
     ROWS_A_GROUP,
     UTTERANCES_A_RECORDING,

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.audio import AudioError, decode
 from tasks.corpora.base import NoReference, Segment, Unplanned
-from tasks.corpora.switchboard import SWITCHBOARD, clean
+from tasks.corpora.public.telephone.switchboard import SWITCHBOARD, clean
 from tasks.demo.archives import CHECKSUMS_NAME, MARKER_NAME, write_archives
 from tasks.demo.switchboard import switchboard_archives
 from tests.tasks.conftest import ReadCorpus

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.audio import AudioError, decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.voxpopuli import VOXPOPULI
+from tasks.corpora.public.voxpopuli import VOXPOPULI
 from tasks.demo.archives import CHECKSUMS_NAME, MARKER_NAME, write_archives
 from tasks.demo.voxpopuli import voxpopuli_archives
 from tasks.download.files import RawFiles

@@ -10,7 +10,7 @@ from storage.errors import ShardError
 from storage.outcome import dropped, quarantined
 from tasks.audio import decode, to_whisper_rate
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.common_voice import COMMON_VOICE
+from tasks.corpora.public.common_voice import COMMON_VOICE
 from tasks.download.files import RawFiles
 from tests.builders import encoded, sine, tar_gz
 

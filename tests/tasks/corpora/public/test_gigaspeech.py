@@ -14,7 +14,7 @@ from storage.errors import ShardError
 from storage.outcome import quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.gigaspeech import GIGASPEECH, GIGASPEECH_RELEASE
+from tasks.corpora.public.gigaspeech import GIGASPEECH, GIGASPEECH_RELEASE
 from tasks.download.files import RawFiles
 from tests.builders import encoded, noise, sine
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.corpora.nxt import NxtError, Speaker, Words, parse, segments, speakers
+from tasks.corpora.public.ami.nxt import NxtError, Speaker, Words, parse, segments, speakers
 
 NITE = 'xmlns:nite="http://nite.sourceforge.net/"'
 HEAD = '<?xml version="1.0" encoding="ISO-8859-1" standalone="yes"?>\n'

@@ -1,7 +1,13 @@
 import pytest
 
 from tasks.corpora.base import Member, Segment, Unplanned
-from tasks.corpora.conversations import CHANNELS, SPLITS, Turn, split_of, whole_words
+from tasks.corpora.public.telephone.conversations import (
+    CHANNELS,
+    SPLITS,
+    Turn,
+    split_of,
+    whole_words,
+)
 
 CALL = Member("calls", "sw02001.sph", 0, 10)
 

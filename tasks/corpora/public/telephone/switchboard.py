@@ -20,7 +20,7 @@ from tasks.corpora.base import (
     numbered_lines,
     replaced_up_to,
 )
-from tasks.corpora.conversations import (
+from tasks.corpora.public.telephone.conversations import (
     LDC_LICENCE,
     SECONDS,
     SPLITS,

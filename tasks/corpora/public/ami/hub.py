@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
-from tasks.corpora.ami import AMI
 from tasks.corpora.base import (
     Corpus,
     NoReference,
@@ -14,6 +13,7 @@ from tasks.corpora.base import (
     Unplanned,
     checked_segment,
 )
+from tasks.corpora.public.ami.release import AMI
 from tasks.corpora.sources import HubFiles
 from tasks.corpora.tables import TEXT, audio_in, parquet_rows
 

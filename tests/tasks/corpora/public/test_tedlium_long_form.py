@@ -7,8 +7,8 @@ import numpy as np
 from storage.outcome import dropped, quarantined
 from tasks.audio import cut, decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.tedlium import TEDLIUM
-from tasks.corpora.tedlium_long_form import TEDLIUM_LONG_FORM
+from tasks.corpora.public.tedlium import TEDLIUM
+from tasks.corpora.public.tedlium_long_form import TEDLIUM_LONG_FORM
 from tests.builders import noise, sphere, tar_gz
 
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], object]]

@@ -9,7 +9,7 @@ import pytest
 from storage.outcome import dropped, quarantined
 from tasks.audio import cut, decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.tedlium import TEDLIUM, clean
+from tasks.corpora.public.tedlium import TEDLIUM, clean
 from tests.builders import noise, special, sphere, tar_gz
 
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], object]]

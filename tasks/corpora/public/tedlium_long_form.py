@@ -15,7 +15,7 @@ from tasks.corpora.base import (
     checked_segment,
     numbered_lines,
 )
-from tasks.corpora.tedlium import TEDLIUM, stm_item, transcripts_by_split
+from tasks.corpora.public.tedlium import TEDLIUM, stm_item, transcripts_by_split
 
 _SPLITS: Final[dict[str, Role]] = {"dev": "validation", "test": "test"}
 _SHOWN_CHARS: Final = 80

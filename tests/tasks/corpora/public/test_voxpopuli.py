@@ -10,7 +10,7 @@ from storage.errors import ShardError
 from storage.outcome import dropped, quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.voxpopuli import VOXPOPULI
+from tasks.corpora.public.voxpopuli import VOXPOPULI
 from tasks.download.files import RawFiles
 from tests.builders import encoded, sine, tar_gz
 

@@ -14,7 +14,7 @@ from storage.errors import ShardError
 from storage.outcome import quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Corpus, Segment, Unplanned
-from tasks.corpora.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
+from tasks.corpora.public.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
 from tasks.download.files import RawFiles
 from tests.builders import flac, noise
 

@@ -8,7 +8,7 @@ from storage.errors import ShardError
 from storage.outcome import quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
+from tasks.corpora.public.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
 from tasks.corpora.sources import Archive
 from tests.builders import flac, noise, tar_gz
 

@@ -19,7 +19,7 @@ from tasks.corpora.base import (
     numbered_lines,
     replaced_up_to,
 )
-from tasks.corpora.conversations import (
+from tasks.corpora.public.telephone.conversations import (
     CHANNELS,
     LDC_LICENCE,
     SECONDS,

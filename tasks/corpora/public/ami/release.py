@@ -8,7 +8,6 @@ from typing import Final
 
 from storage.errors import ShardError
 from storage.outcome import Rejected, dropped, quarantined
-from tasks.corpora.ami_meetings import PART_OF_MEETING
 from tasks.corpora.base import (
     Corpus,
     Licence,
@@ -20,7 +19,8 @@ from tasks.corpora.base import (
     Unplanned,
     checked_segment,
 )
-from tasks.corpora.nxt import NxtError, NxtSegment, Speaker, Words, segments, speakers
+from tasks.corpora.public.ami.meetings import PART_OF_MEETING
+from tasks.corpora.public.ami.nxt import NxtError, NxtSegment, Speaker, Words, segments, speakers
 from tasks.corpora.sources import Delivery, Expected
 
 _IHM: Final[dict[str, Role]] = {"ihm-train": "train", "ihm-dev": "validation", "ihm-test": "test"}

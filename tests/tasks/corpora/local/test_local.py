@@ -15,7 +15,7 @@ from storage.errors import ShardError, UserError
 from storage.outcome import dropped, quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Corpus, Segment, Unplanned
-from tasks.corpora.local import local_corpus
+from tasks.corpora.local.corpus import local_corpus
 from tasks.corpora.sources import Delivery, HubFiles
 from tests.builders import flac, noise
 

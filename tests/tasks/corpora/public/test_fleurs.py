@@ -6,7 +6,7 @@ from pathlib import Path
 from storage.outcome import quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.fleurs import FLEURS
+from tasks.corpora.public.fleurs import FLEURS
 from tasks.download.files import RawFiles
 from tests.builders import encoded, noise, tar_gz
 

@@ -27,7 +27,7 @@ from tasks.corpora.base import (
     checked_segment,
     split_by_hash,
 )
-from tasks.corpora.local_rows import (
+from tasks.corpora.local.rows import (
     AUDIO_SUFFIXES,
     TABLE_SUFFIXES,
     Place,

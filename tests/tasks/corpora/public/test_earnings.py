@@ -10,7 +10,7 @@ from lhotse.recipes import earnings21, earnings22
 from storage.outcome import quarantined
 from tasks.audio import decode
 from tasks.corpora.base import Corpus, Segment, Unplanned
-from tasks.corpora.earnings import EARNINGS21, EARNINGS22, clean
+from tasks.corpora.public.earnings import EARNINGS21, EARNINGS22, clean
 from tests.builders import encoded, sine
 
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], object]]

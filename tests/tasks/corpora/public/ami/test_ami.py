@@ -14,10 +14,10 @@ from lhotse.recipes.utils import normalize_text_ami
 from storage.errors import ShardError
 from storage.outcome import dropped, quarantined
 from tasks.audio import cut, decode
-from tasks.corpora.ami import AMI
-from tasks.corpora.ami_hub import AMI_HUB
-from tasks.corpora.ami_meetings import MEETINGS
 from tasks.corpora.base import Segment, Unplanned
+from tasks.corpora.public.ami.hub import AMI_HUB
+from tasks.corpora.public.ami.meetings import MEETINGS
+from tasks.corpora.public.ami.release import AMI
 from tests.builders import encoded, flac, noise
 
 ReadCorpus = Callable[..., tuple[list[Segment | Unplanned], object]]

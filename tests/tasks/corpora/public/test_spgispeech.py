@@ -5,7 +5,7 @@ from pathlib import Path
 
 from storage.outcome import quarantined
 from tasks.corpora.base import Segment, Unplanned
-from tasks.corpora.spgispeech import SPGISPEECH
+from tasks.corpora.public.spgispeech import SPGISPEECH
 from tasks.download.files import RawFiles
 from tests.builders import encoded, noise, tar_gz
 
