@@ -9,7 +9,7 @@ from storage.outcome import dropped, quarantined
 from tasks.audio import cut, decode
 from tasks.corpora.base import Segment, Unplanned
 from tasks.corpora.public.telephone.hub5_2000 import HUB5_2000
-from tasks.demo.sphere import sphere_file
+from tasks.demo.formats.sphere import sphere_file
 from tasks.download.files import RawFiles
 from tests.builders import noise
 

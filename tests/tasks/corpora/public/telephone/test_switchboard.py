@@ -12,7 +12,7 @@ from storage.outcome import dropped, quarantined
 from tasks.audio import cut, decode
 from tasks.corpora.base import Segment, Unplanned
 from tasks.corpora.public.telephone.switchboard import SWITCHBOARD
-from tasks.demo.sphere import sphere_file
+from tasks.demo.formats.sphere import sphere_file
 from tasks.download.files import RawFiles
 from tests.builders import noise, tar_gz
 
