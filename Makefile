@@ -87,7 +87,7 @@ gpu: $(if $(filter $(BIN)/%,$(PYTHON_GPU)),$(STAMP))  ## check a GPU's results a
 	$(PYTHON_GPU) -m benchmarks.gpu $(GPU_OPTIONS)
 
 teacher: $(STAMP)  ## train the demo's teacher anew
-	$(BIN)/python -m tasks.demo.teacher
+	$(BIN)/python -m tasks.demo.teaching
 
 clean:  ## remove what runs left here, not the environment
 	rm -rf demo-data tiny-data .prefect .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -32,7 +32,7 @@ from storage.receipt import FileRef
 from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
-from tasks.corpora.librispeech import LIBRISPEECH
+from tasks.corpora.public.librispeech import LIBRISPEECH
 from tasks.filter.rules import FilterContext
 from tasks.label.schema import LABELS
 from tasks.paper.settings import PAPER_FILTERED_PERCENT

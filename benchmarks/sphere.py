@@ -23,7 +23,7 @@ from desphere_native import shorten_to_pcm
 
 from tasks.audio import decode
 from tasks.audio.ffmpeg import decode_with_ffmpeg
-from tasks.demo.sphere import HEADER_BYTES, sphere_file
+from tasks.demo.formats.sphere import HEADER_BYTES, sphere_file
 
 _NUM_ROUNDS = 3
 _DURATION_S = 600

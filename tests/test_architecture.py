@@ -12,8 +12,6 @@ LAYERS = ("configs", "storage", "tasks", "flows", "distillery")
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 60
 MAX_MODULES = 20
-MAX_CORPUS_MODULES = 30  # where there is a module for each corpus
-ONE_MODULE_PER_CORPUS = {"tasks/corpora", "tasks/demo"}
 
 USES_PREFECT = ("flows/dispatch/", "flows/server/", "flows/pipeline.py", "flows/grid.py",
                 "flows/stages.py", "tasks/run.py")  # fmt: skip
@@ -222,11 +220,7 @@ def _num_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_a_folder_has_few_modules() -> None:
     numbers = Counter(module.rpartition("/")[0] for module in MODULES)
-    assert {
-        folder: number
-        for folder, number in numbers.items()
-        if number > (MAX_CORPUS_MODULES if folder in ONE_MODULE_PER_CORPUS else MAX_MODULES)
-    } == {}
+    assert {folder: number for folder, number in numbers.items() if number > MAX_MODULES} == {}
 
 
 def test_no_warning_is_silenced() -> None:

@@ -20,7 +20,7 @@ def windows_of(setup: Setup, window_samples: int) -> list[AudioWindow]:
 
 
 def _synthetic(num_windows: int) -> list[AudioWindow]:
-    from tasks.demo.training_set import speech_window  # which needs the speech synthesiser
+    from tasks.demo.teaching.training_set import speech_window  # which needs the speech synthesiser
 
     draw = np.random.default_rng(0)
     return [

@@ -19,8 +19,8 @@ from benchmarks.label.speech import Speech
 from configs.schema import Columns, CorpusSettings, LocalCorpus, LocalSplit, Normalise
 from storage.shard import ShardKey
 from tasks.corpora.base import Corpus, Member, Segment
-from tasks.corpora.librispeech import LIBRISPEECH
-from tasks.corpora.local import local_corpus
+from tasks.corpora.local.corpus import local_corpus
+from tasks.corpora.public.librispeech import LIBRISPEECH
 from tasks.download.archive import unpack
 from tasks.download.files import AudioPlace
 from tasks.normalise.schema import NORMALISED

@@ -26,7 +26,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from benchmarks.label.models import DEMO, DRAFT_LAYERS, Models, with_model
 from configs.schema import Label, Teacher
 from tasks.audio import Samples
-from tasks.demo.tokenizer import SPACE
+from tasks.demo.teaching.tokenizer import SPACE
 from tasks.distil.layers import spaced_layers
 from tasks.distil.student import make_student
 from tasks.whisper.decoding.rules import decoding_rules

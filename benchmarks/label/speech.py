@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from storage.stage import ROW_GROUP_BYTES
 from tasks.audio import SAMPLE_RATE_HZ, encode_flac
-from tasks.demo.grammar import sentence
-from tasks.demo.utterances import pcm16
-from tasks.demo.voices import synthesise, voice_of_speaker
+from tasks.demo.speech.grammar import sentence
+from tasks.demo.speech.utterances import pcm16
+from tasks.demo.speech.voices import synthesise, voice_of_speaker
 from tasks.normalise.schema import NORMALISED
 
 Pcm = npt.NDArray[np.int16]

@@ -9,7 +9,7 @@ from flows.doctor.check import Check, State
 from flows.state.corpus_state import CorpusState
 from storage.store import Store, StoredFile
 from tasks.corpora.layout import absent
-from tasks.corpora.local import unmatched_audio
+from tasks.corpora.local.corpus import unmatched_audio
 from tasks.corpora.sources import Archive, Delivery, HubFiles
 from tasks.download.hub import auth_headers, file_url, list_files
 from tasks.download.parts import delivered

@@ -13,8 +13,8 @@ from flows.init.source import Source, Speech
 from flows.init.splits import split_of, splits_of_audio
 from flows.init.table import inspect_tables, mirror_of_table
 from storage.errors import UserError
-from tasks.corpora.local import transcribed_audio
-from tasks.corpora.local_rows import AUDIO_SUFFIXES, PARQUET, stem_of, suffix_of
+from tasks.corpora.local.corpus import transcribed_audio
+from tasks.corpora.local.rows import AUDIO_SUFFIXES, PARQUET, stem_of, suffix_of
 
 TABLES: Final = (".jsonl", ".ndjson", PARQUET)
 """The suffixes of files that are taken for tables; other JSON may be anything."""

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from configs.schema import Columns
 from flows.init.durations import header_duration_s
 from storage.errors import UserError
-from tasks.corpora.local_rows import PARQUET, suffix_of
+from tasks.corpora.local.rows import PARQUET, suffix_of
 
 _NUM_LOOKED_AT: Final = 100
 _NUM_DECODED: Final = 50
 
 
 class Row(NamedTuple):
-    """A row of a table: its number as `tasks.corpora.local_rows` counts, its values by column."""
+    """A row of a table: its number as `tasks.corpora.local.rows` counts, its values by column."""
 
     table: str
     number: int

@@ -15,7 +15,7 @@ from flows.init.rows import Row, column_names, embedded_durations_s, is_embedded
 from flows.init.source import Basis, Source, Speech
 from flows.init.splits import split_of, splits_of_tables
 from storage.errors import UserError
-from tasks.corpora.local_rows import stem_of
+from tasks.corpora.local.rows import stem_of
 
 FEWEST_SPEAKERS: Final = 3
 """With fewer, recordings are held out in place of speakers."""
@@ -187,7 +187,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _key(one: _Utterance, columns: Columns) -> str:
-    """The name that decides the split of a row, as `tasks.corpora.local` takes it."""
+    """The name that decides the split of a row, as `tasks.corpora.local.corpus` takes it."""
     for name in (columns.speaker, columns.recording):
         value = one.row.values.get(name) if name else None
         if value not in (None, ""):

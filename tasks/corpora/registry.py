@@ -6,24 +6,24 @@ from typing import Final
 
 from configs.schema import CorpusSettings, RunConfig
 from storage.errors import UserError
-from tasks.corpora.ami import AMI
-from tasks.corpora.ami_hub import AMI_HUB
 from tasks.corpora.base import Corpus
-from tasks.corpora.common_voice import COMMON_VOICE
-from tasks.corpora.earnings import EARNINGS21, EARNINGS22
-from tasks.corpora.fisher import FISHER
-from tasks.corpora.fleurs import FLEURS
-from tasks.corpora.gigaspeech import GIGASPEECH, GIGASPEECH_RELEASE
-from tasks.corpora.hub5_2000 import HUB5_2000
-from tasks.corpora.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
-from tasks.corpora.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
+from tasks.corpora.public.ami.hub import AMI_HUB
+from tasks.corpora.public.ami.release import AMI
+from tasks.corpora.public.common_voice import COMMON_VOICE
+from tasks.corpora.public.earnings import EARNINGS21, EARNINGS22
+from tasks.corpora.public.fleurs import FLEURS
+from tasks.corpora.public.gigaspeech import GIGASPEECH, GIGASPEECH_RELEASE
+from tasks.corpora.public.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
+from tasks.corpora.public.peoples_speech import PEOPLES_SPEECH, PEOPLES_SPEECH_RELEASE
+from tasks.corpora.public.spgispeech import SPGISPEECH
+from tasks.corpora.public.tedlium import TEDLIUM
+from tasks.corpora.public.tedlium_long_form import TEDLIUM_LONG_FORM
+from tasks.corpora.public.telephone.fisher import FISHER
+from tasks.corpora.public.telephone.hub5_2000 import HUB5_2000
+from tasks.corpora.public.telephone.switchboard import SWITCHBOARD
+from tasks.corpora.public.voxpopuli import VOXPOPULI
 from tasks.corpora.sources import HubFiles
-from tasks.corpora.spgispeech import SPGISPEECH
-from tasks.corpora.switchboard import SWITCHBOARD
 from tasks.corpora.synthetic import synthetic_revision
-from tasks.corpora.tedlium import TEDLIUM
-from tasks.corpora.tedlium_long_form import TEDLIUM_LONG_FORM
-from tasks.corpora.voxpopuli import VOXPOPULI
 
 
 def _by_name(corpora: Iterable[Corpus]) -> Mapping[str, Mapping[str, Corpus]]:
@@ -88,7 +88,7 @@ def corpus_of_run(config: RunConfig, name: str) -> Corpus:
     """
     settings = config.corpora[name]
     if settings.local is not None:
-        from tasks.corpora.local import local_corpus
+        from tasks.corpora.local.corpus import local_corpus
 
         return local_corpus(name, settings)
     corpus = _pinned(corpus_named(name, settings.form), settings)

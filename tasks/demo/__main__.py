@@ -12,8 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from tasks.demo.corpora import UnknownDemoCorpusError, write_corpora
-from tasks.demo.voices import SpeechSynthesisError
+from tasks.demo.corpora.write import UnknownDemoCorpusError, write_corpora
+from tasks.demo.speech.voices import SpeechSynthesisError
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from configs.evaluate import LongForm, Noise
 from configs.schema import RunConfig
 from storage.errors import UserError
 from storage.fingerprint import Hashable
-from tasks.corpora.local_rows import AUDIO_SUFFIXES, suffix_of
+from tasks.corpora.local.rows import AUDIO_SUFFIXES, suffix_of
 from tasks.evaluate.conditions import AddedNoise, Condition
 from tasks.whisper.identity import teacher_identity
 

@@ -2,7 +2,7 @@
 
 from configs.schema import CorpusSettings
 from tasks.corpora.base import Corpus
-from tasks.corpora.local import local_corpus
+from tasks.corpora.local.corpus import local_corpus
 from tests.faults.sources import SOUND, Source, lines, parquet
 
 COLUMNS = {

@@ -20,7 +20,7 @@ from storage.schema import row_ids
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.registry import corpus_named
-from tasks.demo.corpora import write_corpora
+from tasks.demo.corpora.write import write_corpora
 from tasks.download.files import Files, RawFiles
 from tasks.download.parts import Downloads
 from tasks.download.raw import download

@@ -23,7 +23,7 @@ from flows.state.evaluation.measurements import (
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.speech.utterances import pcm16, utterance
 from tasks.download.raw import download
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.report import make_report

@@ -21,7 +21,7 @@ from flows.state.publication import publish_manifest
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.speech.utterances import pcm16, utterance
 from tasks.download.raw import download
 from tasks.work import run_job, run_plan
 
@@ -147,7 +147,7 @@ def test_labels_that_look_right_are_kept(
 
 
 def test_kept_labels_match_the_speech(config: RunConfig, receipts: Mapping[str, Receipt]) -> None:
-    from tasks.demo.grammar import vocabulary
+    from tasks.demo.speech.grammar import vocabulary
 
     labels = table(config, receipts["label"])
     texts: list[Any] = labels.column("pseudo_text").to_pylist()

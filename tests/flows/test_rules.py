@@ -24,7 +24,7 @@ from storage.manifest import Manifest
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.corpora import registry
-from tasks.demo.tokenizer import token_id
+from tasks.demo.teaching.tokenizer import token_id
 from tasks.download.raw import download
 from tasks.export.rows import entry_rows
 from tasks.reading.stream import open_manifest

@@ -17,8 +17,8 @@ from flows.dispatch.progress import watched_by
 from flows.synthetic import synthesise
 from storage.errors import DistilleryError, UserError
 from storage.store import Store
-from tasks.demo.archives import MARKER_NAME
-from tasks.demo.corpora import write_corpora
+from tasks.demo.corpora.write import write_corpora
+from tasks.demo.formats.archives import MARKER_NAME
 from tests.processes import wait_for
 
 ROOT = Path(__file__).parents[2]

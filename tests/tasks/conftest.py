@@ -105,7 +105,7 @@ def tiny_teacher() -> "LoadedWhisper":
         WhisperForConditionalGeneration,
     )
 
-    from tasks.demo.tokenizer import build_tokenizer
+    from tasks.demo.teaching.tokenizer import build_tokenizer
     from tasks.whisper.model import LoadedWhisper
 
     tokenizer = build_tokenizer(["the boat was very small", "we lost a yellow letter"], WINDOW_S)
@@ -150,7 +150,7 @@ def processor() -> "WhisperProcessor":
     """The processor of a multilingual Whisper with a window of 1 s."""
     from transformers import WhisperFeatureExtractor, WhisperProcessor
 
-    from tasks.demo.tokenizer import build_tokenizer
+    from tasks.demo.teaching.tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer(SENTENCES, window_s=1)
     return WhisperProcessor(WhisperFeatureExtractor(chunk_length=1), tokenizer)

@@ -21,7 +21,7 @@ from storage.schema import row_ids
 from storage.shard import ShardKey
 from tasks.audio import decode
 from tasks.corpora.base import Member, Segment
-from tasks.corpora.librispeech import LIBRISPEECH, clean
+from tasks.corpora.public.librispeech import LIBRISPEECH, clean
 from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 from tasks.index.shard import index_shard

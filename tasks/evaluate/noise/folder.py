@@ -12,7 +12,7 @@ import numpy as np
 from configs.evaluate import Noise
 from storage.errors import UserError
 from tasks.audio import AudioError, Samples, decode, to_whisper_rate
-from tasks.corpora.local_rows import AUDIO_SUFFIXES, suffix_of
+from tasks.corpora.local.rows import AUDIO_SUFFIXES, suffix_of
 from tasks.evaluate.noise.draws import fractions, sampled_ids
 from tasks.evaluate.noise.source import section
 from tasks.whisper.streaming import HasLength

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from flows.commands.student import app
 from storage.errors import UserError
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.speech.utterances import pcm16, utterance
 from tests.flows.running import REPOSITORY, TEACHER, Run, copied
 from tests.hub_uploads import WRITER, upload_server
 from tests.processes import environment

@@ -13,8 +13,8 @@ from flows.state.corpus_state import corpus_states
 from flows.state.publication import publish_manifest
 from flows.state.status import relisted_advice
 from storage.store import Store
-from tasks.demo.flac import flac_file
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.formats.flac import flac_file
+from tasks.demo.speech.utterances import pcm16, utterance
 from tasks.download.raw import download
 from tasks.stages import SHARD_STAGES
 from tasks.work import run_job, run_plan

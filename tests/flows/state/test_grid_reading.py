@@ -21,8 +21,8 @@ from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.stage import combined_digest
 from storage.store import Store
-from tasks.demo.flac import flac_file
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.formats.flac import flac_file
+from tasks.demo.speech.utterances import pcm16, utterance
 from tasks.download.raw import download
 from tasks.evaluate.coverage import Coverage
 from tasks.evaluate.result import Report

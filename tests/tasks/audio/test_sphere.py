@@ -15,7 +15,7 @@ import soundfile
 from desphere_native import shorten_to_pcm
 
 from tasks.audio import Audio, AudioError, decode
-from tasks.demo.sphere import HEADER_BYTES, sphere_file
+from tasks.demo.formats.sphere import HEADER_BYTES, sphere_file
 from tests.builders import Pcm, encoded, noise
 
 REPOSITORY = Path(__file__).parents[3]

@@ -43,7 +43,7 @@ def test_all_formats_are_shown() -> None:
 def corpus(tmp_path: Path) -> Corpus:
     module = tmp_path / "english_dialects.py"
     module.write_text(ADAPTER)
-    found = run_path(str(module), run_name="tasks.corpora.english_dialects")
+    found = run_path(str(module), run_name="tasks.corpora.public.english_dialects")
     value: Corpus = found["ENGLISH_DIALECTS"]
     return value
 

@@ -17,11 +17,11 @@ from tasks.corpora.base import (
     checked_segment,
     replaced_up_to,
 )
-from tasks.corpora.fisher import clean as clean_fisher
-from tasks.corpora.hub5_2000 import clean as clean_hub5
-from tasks.corpora.switchboard import clean as clean_switchboard
-from tasks.corpora.tedlium import TEDLIUM
-from tasks.corpora.tedlium import clean as clean_tedlium
+from tasks.corpora.public.tedlium import TEDLIUM
+from tasks.corpora.public.tedlium import clean as clean_tedlium
+from tasks.corpora.public.telephone.fisher import clean as clean_fisher
+from tasks.corpora.public.telephone.hub5_2000 import clean as clean_hub5
+from tasks.corpora.public.telephone.switchboard import clean as clean_switchboard
 from tasks.corpora.validity import MAX_S, shown
 from tests.faults.local_sources import LOCAL_SOURCES
 from tests.faults.parsers import InMemory

@@ -17,7 +17,7 @@ from storage.shard import ShardKey
 from storage.stage import Place
 from storage.store import Store
 from tasks.audio import decode, voice_activity
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.speech.utterances import pcm16, utterance
 from tasks.normalise.segment import distinct_channels, speech_segments
 from tasks.normalise.shard import normalise_shard
 from tasks.normalise.stage import NORMALISE

@@ -11,7 +11,7 @@ import pytest
 from configs.schema import Label, Teacher
 from storage.errors import UserError
 from tasks.audio import Samples
-from tasks.demo.utterances import utterance
+from tasks.demo.speech.utterances import utterance
 from tasks.ship.convert import compare, convert
 from tasks.ship.facts import Format, model_size
 from tests.flows.running import REPOSITORY, TEACHER

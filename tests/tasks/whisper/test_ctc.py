@@ -94,7 +94,7 @@ def test_it_refuses_to_sample(settings):
 
 
 def test_a_whisper_is_not_a_ctc_model(settings):
-    from tasks.demo.teacher_model import TEACHER_FOLDER
+    from tasks.demo.teaching.model import TEACHER_FOLDER
 
     whisper = settings.model_copy(update={"teacher": Teacher(path=str(TEACHER_FOLDER))})
     with pytest.raises(UserError, match="holds no readable CTC model") as raised:

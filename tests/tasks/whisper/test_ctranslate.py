@@ -7,7 +7,7 @@ import pytest
 
 from configs.schema import Label, Runtime, Teacher
 from storage.errors import UserError
-from tasks.demo.teacher_model import TEACHER_FOLDER
+from tasks.demo.teaching.model import TEACHER_FOLDER
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.engines import load_engine
 
@@ -19,7 +19,7 @@ RUNTIME = Runtime(device="cpu", label_batch_size=7)
 
 @pytest.fixture(scope="module")
 def windows():
-    from tasks.demo.training_set import no_speech_window, speech_window
+    from tasks.demo.teaching.training_set import no_speech_window, speech_window
 
     random = np.random.default_rng(7)
     spoken = [speech_window(f"ct{index}", random) for index in range(30)]

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from configs.schema import Label, Teacher
-from tasks.demo.utterances import pcm16, utterance
+from tasks.demo.speech.utterances import pcm16, utterance
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.excerpt import Excerpt
 from tasks.whisper.quality import check_quality, compression_ratio, continued, next_temperature

@@ -5,8 +5,8 @@ import pytest
 
 from configs.schema import Teacher
 from tasks.audio import SAMPLE_RATE_HZ, Samples
-from tasks.demo.teacher_model import TEACHER_FOLDER
-from tasks.demo.training_set import speech_window
+from tasks.demo.teaching.model import TEACHER_FOLDER
+from tasks.demo.teaching.training_set import speech_window
 from tasks.whisper.model import LoadedWhisper, load_whisper
 
 

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from transformers.modeling_outputs import BaseModelOutput
 
 from configs.schema import Label, Teacher
-from tasks.demo.teacher_model import TEACHER_FOLDER
+from tasks.demo.teaching.model import TEACHER_FOLDER
 from tasks.whisper.decoding.layers import DecoderLayers
 from tasks.whisper.decoding.rules import decoding_rules
 from tasks.whisper.encoding.features import LogMel
@@ -96,7 +96,7 @@ def test_tokens_do_not_depend_on_batch_size_or_order(
 @pytest.fixture(scope="module")
 def demo():
     """The demo teacher and its encoder output for 200 windows, six of them without speech."""
-    from tasks.demo.training_set import no_speech_window, speech_window
+    from tasks.demo.teaching.training_set import no_speech_window, speech_window
 
     if not (TEACHER_FOLDER / "model.safetensors").is_file():
         pytest.skip("the demo teacher is not made yet")

@@ -1,0 +1,1 @@
+"""Corpora that a `local` block of the configuration describes, without code."""

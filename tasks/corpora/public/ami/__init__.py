@@ -1,0 +1,1 @@
+"""AMI, recorded meetings: the annotations as released, and the segments on the Hub."""

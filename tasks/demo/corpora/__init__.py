@@ -1,0 +1,1 @@
+"""Small corpora of synthetic speech in the formats in which the real ones are distributed."""

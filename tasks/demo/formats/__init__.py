@@ -1,0 +1,1 @@
+"""Writers of audio files and archives whose bytes depend on their contents alone."""

@@ -1,0 +1,1 @@
+"""Synthetic speech: sentences, voices and rooms, and how they become utterances and talks."""
