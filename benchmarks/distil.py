@@ -40,7 +40,8 @@ from tasks.distil.batch import Prepared, Preparer, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
 from tasks.distil.loss import loss_sums
 from tasks.distil.optimise import make_optimizer
-from tasks.distil.step import MeanLoss, add_gradients, make_pair, ready_teacher
+from tasks.distil.pair import make_pair, ready_teacher
+from tasks.distil.step import MeanLoss, add_gradients
 from tasks.distil.student import make_student
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Clip, Example
@@ -216,7 +217,7 @@ def _plain(teacher: LoadedWhisper, settings: Distil) -> Contender:
     student = make_student(model, settings.decoder_layers)
     student.requires_grad_(True)
     student.model.encoder.requires_grad_(False)
-    optimizer = make_optimizer(student, settings)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=settings.peak_learning_rate)
 
     def update(rows: Sequence[Prepared]) -> None:
         optimizer.zero_grad(set_to_none=True)

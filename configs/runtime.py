@@ -37,6 +37,13 @@ class Runtime(Settings):
     """A small model for speculative decoding: the same labels, sooner if its drafts are good."""
     micro_batch_size: Count = 16
     """Training windows per forward pass; limits memory without changing `distil.batch_size`."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory where the encoder is trained."""
+    compile: bool = False
+    """Train with torch.compile: a minute at the start, then faster; a CPU needs a C++ compiler.
+
+    Losses are the same but for rounding, as with several `devices`.
+    """
     checkpoint_every_minutes: Positive = 10.0
     """Minutes between checkpoints of a training, which it also writes after each validation."""
     encoder_cache_gb: Annotated[float, Field(ge=0)] = 10.0

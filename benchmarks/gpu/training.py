@@ -14,9 +14,9 @@ from benchmarks.gpu.tokens import settings_of
 from configs.schema import Distil
 from tasks.distil.batch import Prepared
 from tasks.distil.encode import TeacherEncoder
-from tasks.distil.forward import Pair
 from tasks.distil.optimise import trainable
-from tasks.distil.step import MeanLoss, add_gradients, make_pair, ready_teacher
+from tasks.distil.pair import Pair, make_pair, ready_teacher
+from tasks.distil.step import MeanLoss, add_gradients
 from tasks.distil.student import make_student
 from tasks.distil.training import Training
 from tasks.whisper.model import LoadedWhisper, log_mel

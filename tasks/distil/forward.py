@@ -6,31 +6,12 @@ from dataclasses import dataclass
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from configs.schema import Distil
 from tasks.distil.batch import Prepared, collate
-from tasks.distil.encode import TeacherEncoder, stacked_features
+from tasks.distil.encode import stacked_features
 from tasks.distil.layers import supervising_layers
 from tasks.distil.loss import hidden_state_sum
+from tasks.distil.pair import Pair
 from tasks.whisper.tokens import IGNORED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Teacher and student on a device; `padding_id` pads the decoder inputs.
-
-    `encode` is the teacher's encoder, and the student's as well if that is frozen.
-    """
-
-    teacher: WhisperForConditionalGeneration
-    student: WhisperForConditionalGeneration
-    encode: TeacherEncoder
-    settings: Distil
-    padding_id: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where both decoders are."""
-        return self.encode.device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

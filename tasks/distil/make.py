@@ -153,6 +153,8 @@ def _train(
         config.distil.model_copy(update={"num_steps": outlook.num_steps}),
         device=device,
         micro_batch_size=config.runtime.micro_batch_size,
+        recomputes=config.runtime.gradient_checkpointing,
+        compiles=config.runtime.compile,
         checkpoints=checkpoints,
         encoder_cache=_encoder_cache(
             config, store, teacher, outlook, num_on_this_machine(processes)

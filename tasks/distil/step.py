@@ -1,21 +1,18 @@
 """The gradient of a batch: losses of teacher and student, and their backward passes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import torch
-from torch import nn
-from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
 from tasks.distil.batch import Prepared
-from tasks.distil.encode import TeacherEncoder
-from tasks.distil.forward import Output, Pair, autocast, forward
+from tasks.distil.forward import Output, autocast, forward
 from tasks.distil.loss import LossSums, loss_sums
 from tasks.distil.optimise import trainable
+from tasks.distil.pair import Pair
 from tasks.distil.parallel.processes import ALONE, Processes
 
 _MAX_PADDING: Final = 0.05
@@ -37,61 +34,6 @@ class MeanLoss:
     num_positions: int
     num_padded: int
     mse: float = 0.0
-
-
-def ready_teacher(
-    teacher: WhisperForConditionalGeneration, device: torch.device, settings: Distil
-) -> None:
-    """Freeze the teacher and move its decoder to the device; its encoder stays where it is.
-
-    With `dtype: bfloat16` the teacher keeps its dtype.
-    """
-    module: nn.Module = teacher  # whose methods have type annotations
-    module.requires_grad_(False)
-    module.eval()
-    if settings.dtype == "float32":
-        module.to(torch.float32)
-    for part in (teacher.model.decoder, teacher.proj_out):
-        part.to(device)
-
-
-def make_pair(
-    teacher: WhisperForConditionalGeneration,
-    student: WhisperForConditionalGeneration,
-    encode: TeacherEncoder,
-    settings: Distil,
-    padding_id: int,
-) -> Pair:
-    """Move the student to the device of `encode`, in float32; a frozen encoder stays where it is.
-
-    `teacher` is one that is ready, and `encode` its encoder.
-    """
-    module: nn.Module = student
-    module.to(torch.float32)
-    module.eval()  # the paper trains without dropout or layer drop
-    module.requires_grad_(True)
-    student.model.encoder.requires_grad_(not settings.freeze_encoder)
-    student.model.encoder.embed_positions.requires_grad_(False)  # fixed sinusoids
-    student.model.decoder.embed_tokens.requires_grad_(not settings.freeze_embeddings)
-    student.model.decoder.embed_positions.requires_grad_(not settings.freeze_positions)
-    trained = [student.model.decoder, student.proj_out]
-    for part in trained if settings.freeze_encoder else [module]:
-        part.to(encode.device)
-    return Pair(
-        teacher=teacher, student=student, encode=encode, settings=settings, padding_id=padding_id
-    )
-
-
-@contextmanager
-def on_device(student: WhisperForConditionalGeneration, device: torch.device) -> Iterator[None]:
-    """The student with its encoder on the device, which training with a frozen one leaves out."""
-    encoder: nn.Module = student.model.encoder
-    before = student.device
-    encoder.to(device)
-    try:
-        yield
-    finally:
-        encoder.to(before)
 
 
 def add_gradients(

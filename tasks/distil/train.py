@@ -14,12 +14,12 @@ from tasks.distil.batch import Preparer
 from tasks.distil.checkpoint import Checkpoints
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.feed import Feed, first_rows
-from tasks.distil.forward import Pair
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
+from tasks.distil.pair import Pair, make_pair, ready_teacher
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, ignored
-from tasks.distil.step import make_pair, mean_loss, ready_teacher
+from tasks.distil.step import mean_loss
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
@@ -63,6 +63,8 @@ def distil(
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float = math.inf,
     num_read_threads: int = 1,
+    recomputes: bool = False,
+    compiles: bool = False,
     processes: Processes = ALONE,
 ) -> TrainingResult:
     """Distil a student from `teacher`, resuming from the latest checkpoint if there is one.
@@ -71,7 +73,8 @@ def distil(
     device and without gradients, or else the loss on `validation`. It is computed every
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
     by default `evaluate_every_steps`, and once `checkpoint_every_s` seconds have passed since the
-    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once. A
+    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once; for
+    `recomputes` and `compiles` see `make_pair`. A
     resumed training ends with the same weights as an uninterrupted one, bit by bit in float32 on
     the CPU. On SIGTERM a checkpoint is saved once the current update is done, before the signal
     takes effect. With several `processes`, each calls this; the result is that of the first, and
@@ -88,8 +91,11 @@ def distil(
     encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
     windows = partial(first_rows, examples, preparer, NUM_CHOICE_WINDOWS, num_read_threads)
     student = initial_student(teacher, encode, settings, windows, special.end_id)
+    pair = make_pair(
+        teacher, student, encode, settings, special.end_id, recomputes=recomputes, compiles=compiles
+    )
     training = Training(
-        make_pair(teacher, student, encode, settings, special.end_id),
+        pair,
         checkpoints,
         micro_batch_size,
         processes,

@@ -19,7 +19,6 @@ from tasks.distil.checkpoint import (
     from_files,
     to_files,
 )
-from tasks.distil.forward import Pair
 from tasks.distil.optimise import (
     learning_rate,
     make_optimizer,
@@ -29,9 +28,10 @@ from tasks.distil.optimise import (
     set_learning_rate,
     trainable,
 )
+from tasks.distil.pair import Pair, on_device
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, TrainingRow, ignored
-from tasks.distil.step import MeanLoss, add_gradients, on_device
+from tasks.distil.step import MeanLoss, add_gradients
 from tasks.whisper.model import find_not_finite
 
 Validate = Callable[[WhisperForConditionalGeneration], float]

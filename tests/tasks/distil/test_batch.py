@@ -9,7 +9,8 @@ import torch
 from storage.errors import ShardError
 from tasks.distil.batch import collate
 from tasks.distil.encode import TeacherEncoder
-from tasks.distil.step import add_gradients, by_length, make_pair
+from tasks.distil.pair import make_pair
+from tasks.distil.step import add_gradients, by_length
 from tasks.distil.student import make_student
 from tasks.whisper.tokens import IGNORED
 

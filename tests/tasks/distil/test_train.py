@@ -344,3 +344,21 @@ def test_a_training_states_its_waiting_and_padding(train, make_example) -> None:
     result = train(examples=ListSource(rows), micro_batch_size=4)
     assert 0 < result.waiting_percent < 100
     assert 0 < result.padding_percent <= 5
+
+
+@pytest.mark.parametrize("freeze_encoder", [True, False])
+def test_recomputed_activations_change_no_bit(train, tmp_path, freeze_encoder) -> None:
+    chosen = {"freeze_encoder": freeze_encoder}
+    kept = train(settings=chosen)
+    _assert_same(
+        kept, train(settings=chosen, recomputes=True, checkpoints=checkpoints_in(tmp_path))
+    )
+
+
+@pytest.mark.slow
+def test_compiled_training_differs_by_rounding(train, tmp_path) -> None:
+    plain, compiled = train(), train(compiles=True, checkpoints=checkpoints_in(tmp_path))
+    for one, other in zip(plain.rows, compiled.rows, strict=True):
+        assert other.loss == pytest.approx(one.loss, rel=1e-3)
+    for name, value in _state(plain).items():
+        torch.testing.assert_close(_state(compiled)[name], value, rtol=1e-2, atol=1e-3)
