@@ -60,25 +60,23 @@ def main() -> None:
     sizes = [int(size) for size in given.shards.split(",")]
     rows = [_in_a_process("orchestration", "--only", str(size)) for size in sizes]
     overlap = _in_a_process("overlap")
-    found = {
-        "figures": {
-            **{f"ms_per_shard_{row['num_shards']}": row["ms_per_shard"] for row in rows},
-            **resumed(max(sizes)),
-            **{f"overlap_{name}": value for name, value in overlap.items()},
-        },
-        "ratios": {
-            "wall_vs_busiest": overlap["wall_s"] / overlap["busiest_s"],
-            "wall_vs_busiest_in_the_old_order": overlap["old_order_s"] / overlap["busiest_s"],
-        },
-        "rows": rows,
+    figures = {
+        **{f"ms_per_shard_{row['num_shards']}": row["ms_per_shard"] for row in rows},
+        **resumed(max(sizes)),
+        **{f"overlap_{name}": value for name, value in overlap.items()},
+    }
+    ratios = {
+        "wall_vs_busiest": overlap["wall_s"] / overlap["busiest_s"],
+        "wall_vs_busiest_in_the_old_order": overlap["old_order_s"] / overlap["busiest_s"],
     }
     if given.json:
+        found = {"figures": figures, "ratios": ratios, "rows": rows}
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return
     for row in rows:
         told = ", ".join(f"{name} {value:,.3g}" for name, value in row.items())
         sys.stdout.write(f"{told}\n")
-    for name, value in {**found["figures"], **found["ratios"]}.items():
+    for name, value in {**figures, **ratios}.items():
         sys.stdout.write(f"{name}: {value:.3g}\n")
 
 
@@ -272,7 +270,7 @@ def _put_into(root: Path) -> Callable[[str, bytes], None]:
 def _s3() -> Iterator[Callable[[str, bytes], None]]:
     """An S3 server on loopback with a bucket; yields what puts an object straight into it."""
     from moto.backends import get_backend
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -287,8 +285,12 @@ def _s3() -> Iterator[Callable[[str, bytes], None]]:
     }
     objects = get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
     objects.create_bucket("bucket", "us-east-1")
+
+    def put(path: str, data: bytes) -> None:
+        objects.put_object("bucket", f"root/{path}", data)
+
     try:
-        yield lambda path, data: objects.put_object("bucket", f"root/{path}", data)
+        yield put
     finally:
         server.stop()
 
