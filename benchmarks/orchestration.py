@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import httpx
 import psutil
@@ -36,9 +36,6 @@ from flows.state.corpus_state import CorpusState
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
 from storage.store import Store
-
-if TYPE_CHECKING:
-    from prefect import Task
 
 _SIZES: Final = (100, 1_000, 10_000)
 _COMMAND: Final = Path(sys.executable).with_name("distillery")
@@ -107,15 +104,14 @@ def run_nothing(
 def _measured(
     config: Path, num_shards: int, home: Path, on_shard: Callable[[], None]
 ) -> dict[str, float]:
-    from prefect import flow, task
+    from prefect import flow
 
+    from benchmarks.stub_tasks import stub_tasks
     from flows.dispatch.advance import FixedUnits
     from flows.dispatch.runs import Runs
-    from flows.state.frontier import Frontier, Unit
+    from flows.state.frontier import Frontier
     from tasks.job import Job
-    from tasks.run import with_policy
 
-    @task(name="shard", task_run_name="{job.place.stage} {job.place.key}")
     def nothing(job: Job) -> Receipt:
         on_shard()
         return done
@@ -125,13 +121,10 @@ def _measured(
     units = frontier.start()
     done = next(iter(CorpusState.open(settings, CORPUS).shards())).receipts["normalise"]
     runtime = settings.runtime
-    policed = with_policy(nothing, runtime)
+    task_of = stub_tasks(nothing, runtime)
 
     @flow(name="label", flow_run_name=f"label {CORPUS}")
     def stage(config: str) -> int:
-        def task_of(unit: Unit) -> "tuple[Task[..., Receipt], Mapping[str, Any]]":
-            return policed, {"job": unit.job}
-
         runs = Runs(
             config=config,
             settings=settings,

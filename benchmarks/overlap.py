@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.finished_shards import receipt_of, write_config
 from configs.load import load_config
@@ -30,8 +30,6 @@ from storage.stage import Place
 from tasks.job import Job
 
 if TYPE_CHECKING:
-    from prefect import Task
-
     from flows.dispatch.advance import Source
 
 SECONDS: Final = {"download": 3.0, "normalise": 2.0, "label": 2.0}
@@ -109,20 +107,14 @@ def _measured(config: Path) -> dict[str, float]:
 
 
 def _made(config: Path, settings: RunConfig, source: "Source") -> None:
-    from prefect import flow, task
+    from prefect import flow
 
+    from benchmarks.stub_tasks import stub_tasks
     from flows.dispatch.runs import Runs
-    from tasks.run import with_policy
 
-    @task(name="shard", task_run_name="{job.place.stage} {job.place.key}")
     def wait(job: Job) -> Receipt:
         time.sleep(SECONDS[job.place.stage])
         return receipt_of(job.place)
-
-    policed = with_policy(wait, settings.runtime)
-
-    def task_of(one: Unit) -> "tuple[Task[..., Receipt], Mapping[str, Any]]":
-        return policed, {"job": one.job}
 
     @flow(name="distillery")
     def pipeline(config: str) -> None:
@@ -132,7 +124,7 @@ def _made(config: Path, settings: RunConfig, source: "Source") -> None:
             source=source,
             num_units=lambda corpus, stage: NUM_SHARDS,
             is_pipeline=True,
-            task_of=task_of,
+            task_of=stub_tasks(wait, settings.runtime),
         )
         assert not runs.make()
 

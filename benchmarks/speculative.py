@@ -30,14 +30,13 @@ from tasks.audio import SAMPLE_RATE_HZ
 from tasks.evaluate.engine import encodings_of
 from tasks.evaluate.findings import SpeculativeResult
 from tasks.evaluate.short_form import evaluation_settings
-from tasks.evaluate.speculative import measure_speculative
+from tasks.evaluate.speculative import measure_speculative, tokens_of
 from tasks.evaluate.timing import alternate
 from tasks.whisper.decoding.acceptance import MAX_DRAFTED
 from tasks.whisper.decoding.layers import NUM_FREQUENT
 from tasks.whisper.decoding.speculation import draft_dtype
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.model import LoadedWhisper, load_whisper
-from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
 
 _MAX_MEAN_S: Final = 16.0
@@ -105,7 +104,7 @@ def decoder_share(
     engine, whole = WhisperEngine(teacher, batch_size), evaluation_settings(_SETTINGS)
     first = whole.model_copy(update={"max_new_tokens": 1})
     work = {
-        name: partial(_tokens, engine, windows, settings)
+        name: partial(tokens_of, engine, windows, settings)
         for name, settings in (("whole", whole), ("first", first))
     }
     alternate(work, 1)  # to warm up
@@ -154,12 +153,12 @@ def compared(
         settings = _SETTINGS if fallback else evaluation_settings(_SETTINGS)
         largest = max(options.batch_sizes)
         alone = WhisperEngine(teacher, largest, encoder_cache=cache)
-        expected = _tokens(alone, windows, settings)
+        expected = tokens_of(alone, windows, settings)
         for batch_size in options.batch_sizes:
             drafted = WhisperEngine(
                 teacher, batch_size, draft, encoder_cache=cache, num_drafted=options.drafted or 4
             )
-            found = _tokens(drafted, windows, settings)
+            found = tokens_of(drafted, windows, settings)
             counts = drafted.draft_counts
             yield {
                 "batch_size": batch_size,
@@ -169,14 +168,6 @@ def compared(
                 "acceptance_percent": counts.acceptance_percent,
                 "tokens_per_round": counts.tokens_per_round,
             }
-
-
-def _tokens(
-    engine: WhisperEngine, windows: Sequence[AudioWindow], settings: Label
-) -> dict[str, tuple[int, ...]]:
-    stream = ((window.id, window) for window in windows)
-    done = transcribe_all(engine, stream, settings)
-    return {one[0]: one[1].tokens for one in done if isinstance(one, tuple)}
 
 
 def _utterances(audio: Path, number: int, window_samples: int, scratch: Path) -> list[AudioWindow]:
