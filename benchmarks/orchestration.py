@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import httpx
 import psutil
@@ -36,9 +36,6 @@ from flows.state.corpus_state import CorpusState
 from storage.receipt import Receipt
 from storage.receipts import summarise_all
 from storage.store import Store
-
-if TYPE_CHECKING:
-    from prefect import Task
 
 _SIZES: Final = (100, 1_000, 10_000)
 _COMMAND: Final = Path(sys.executable).with_name("distillery")
@@ -60,25 +57,23 @@ def main() -> None:
     sizes = [int(size) for size in given.shards.split(",")]
     rows = [_in_a_process("orchestration", "--only", str(size)) for size in sizes]
     overlap = _in_a_process("overlap")
-    found = {
-        "figures": {
-            **{f"ms_per_shard_{row['num_shards']}": row["ms_per_shard"] for row in rows},
-            **resumed(max(sizes)),
-            **{f"overlap_{name}": value for name, value in overlap.items()},
-        },
-        "ratios": {
-            "wall_vs_busiest": overlap["wall_s"] / overlap["busiest_s"],
-            "wall_vs_busiest_in_the_old_order": overlap["old_order_s"] / overlap["busiest_s"],
-        },
-        "rows": rows,
+    figures = {
+        **{f"ms_per_shard_{row['num_shards']}": row["ms_per_shard"] for row in rows},
+        **resumed(max(sizes)),
+        **{f"overlap_{name}": value for name, value in overlap.items()},
+    }
+    ratios = {
+        "wall_vs_busiest": overlap["wall_s"] / overlap["busiest_s"],
+        "wall_vs_busiest_in_the_old_order": overlap["old_order_s"] / overlap["busiest_s"],
     }
     if given.json:
+        found = {"figures": figures, "ratios": ratios, "rows": rows}
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return
     for row in rows:
         told = ", ".join(f"{name} {value:,.3g}" for name, value in row.items())
         sys.stdout.write(f"{told}\n")
-    for name, value in {**found["figures"], **found["ratios"]}.items():
+    for name, value in {**figures, **ratios}.items():
         sys.stdout.write(f"{name}: {value:.3g}\n")
 
 
@@ -109,15 +104,14 @@ def run_nothing(
 def _measured(
     config: Path, num_shards: int, home: Path, on_shard: Callable[[], None]
 ) -> dict[str, float]:
-    from prefect import flow, task
+    from prefect import flow
 
+    from benchmarks.stub_tasks import stub_tasks
     from flows.dispatch.advance import FixedUnits
     from flows.dispatch.runs import Runs
-    from flows.state.frontier import Frontier, Unit
+    from flows.state.frontier import Frontier
     from tasks.job import Job
-    from tasks.run import with_policy
 
-    @task(name="shard", task_run_name="{job.place.stage} {job.place.key}")
     def nothing(job: Job) -> Receipt:
         on_shard()
         return done
@@ -127,13 +121,10 @@ def _measured(
     units = frontier.start()
     done = next(iter(CorpusState.open(settings, CORPUS).shards())).receipts["normalise"]
     runtime = settings.runtime
-    policed = with_policy(nothing, runtime)
+    task_of = stub_tasks(nothing, runtime)
 
     @flow(name="label", flow_run_name=f"label {CORPUS}")
     def stage(config: str) -> int:
-        def task_of(unit: Unit) -> "tuple[Task[..., Receipt], Mapping[str, Any]]":
-            return policed, {"job": unit.job}
-
         runs = Runs(
             config=config,
             settings=settings,
@@ -272,7 +263,7 @@ def _put_into(root: Path) -> Callable[[str, bytes], None]:
 def _s3() -> Iterator[Callable[[str, bytes], None]]:
     """An S3 server on loopback with a bucket; yields what puts an object straight into it."""
     from moto.backends import get_backend
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -287,8 +278,12 @@ def _s3() -> Iterator[Callable[[str, bytes], None]]:
     }
     objects = get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
     objects.create_bucket("bucket", "us-east-1")
+
+    def put(path: str, data: bytes) -> None:
+        objects.put_object("bucket", f"root/{path}", data)
+
     try:
-        yield lambda path, data: objects.put_object("bucket", f"root/{path}", data)
+        yield put
     finally:
         server.stop()
 

@@ -4,12 +4,13 @@
     python -m benchmarks.speculative [...] --utterances 1000 --identity
 
 Each utterance is a window of its own. Both alternate, at each batch size; the draft is as long as
-the engine finds best, or always `--drafted` tokens. `ceiling` is a bound on the speed, by counting
-bytes: a step takes as long as its weights and cross-attention states take to read, and everything
-else (features, encoder, prefill) as long as it takes the teacher alone; see `ceiling`.
+the engine finds best, or always `--drafted` tokens. `ceiling` estimates the highest speed by
+counting bytes: a step takes as long as its weights and cross-attention states take to read, and
+everything else (features, encoder, prefill) as long as it takes the teacher alone.
 
-With `--identity` nothing is timed: each utterance is encoded once, and drafted tokens, greedy and
-with fallback, at all batch sizes, are compared to those of the teacher alone at the largest batch.
+With `--identity` nothing is timed: each utterance is encoded once, and the tokens with a draft,
+greedy and with fallback, at all batch sizes, are compared to those of the teacher alone at the
+largest batch.
 
 Uses neither Prefect nor the network.
 """
@@ -30,14 +31,15 @@ from tasks.audio import SAMPLE_RATE_HZ
 from tasks.evaluate.engine import encodings_of
 from tasks.evaluate.findings import SpeculativeResult
 from tasks.evaluate.short_form import evaluation_settings
-from tasks.evaluate.speculative import measure_speculative
+from tasks.evaluate.speculative import measure_speculative, tokens_of
 from tasks.evaluate.timing import alternate
 from tasks.whisper.decoding.acceptance import MAX_DRAFTED
+from tasks.whisper.decoding.attention import prefers_absorbed
 from tasks.whisper.decoding.layers import NUM_FREQUENT
 from tasks.whisper.decoding.speculation import draft_dtype
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.model import LoadedWhisper, load_whisper
-from tasks.whisper.transcribe import transcribe_all
+from tasks.whisper.parallel import num_schedulers
 from tasks.whisper.whisper import WhisperEngine
 
 _MAX_MEAN_S: Final = 16.0
@@ -52,13 +54,17 @@ Row = dict[str, Any]
 
 
 def ceiling(result: SpeculativeResult, decoder_share: float, draft_share: float) -> float:
-    """The most that a draft can gain with the acceptance of `result`, at the best length.
+    """About the highest speed, relative to the teacher alone, with the acceptance of `result`.
 
     Decoding after the first token takes `decoder_share` of the teacher's time, and a step of the
-    draft reads `draft_share` of the bytes of the teacher's. With n drafted tokens a step takes
-    1 + n * `draft_share` plain ones and gains (1 - a^(n+1)) / (1 - a) tokens (Leviathan et al.,
-    "Fast inference from transformers via speculative decoding", 2023, section 3.1), where a is the
-    acceptance that explains the tokens per round.
+    draft `draft_share` of the time of the teacher's, which is as long with drafted tokens as
+    without. With n drafted tokens a step takes 1 + n * `draft_share` plain ones (Leviathan et al.,
+    "Fast inference from transformers via speculative decoding", 2023, section 3.3) and gains
+    (1 - a^(n+1)) / (1 - a) tokens (section 3.1). Of all n up to `MAX_DRAFTED` the best counts.
+
+    As in the paper, every token has the same probability a of being accepted, which here explains
+    the tokens per round. Where it varies, a step that is longer than those of `result` may gain
+    more; drafts that run past the end of a window make a too low.
     """
     acceptance = _acceptance(result.drafted_per_round, result.tokens_per_round)
     step = min(
@@ -69,48 +75,63 @@ def ceiling(result: SpeculativeResult, decoder_share: float, draft_share: float)
 
 
 def _expected_tokens(acceptance: float, drafted: float) -> float:
-    if acceptance == 1:
-        return drafted + 1
+    """The tokens that a step gains in the mean, at an acceptance below 1."""
     return (1 - float(acceptance ** (drafted + 1))) / (1 - acceptance)
 
 
 def _acceptance(drafted: float, tokens: float) -> float:
+    """The acceptance, below 1, at which a step with so many drafted tokens gains `tokens`."""
     low, high = 0.0, 1.0
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if _expected_tokens(middle, drafted) < tokens else (low, middle)
     return low
 
 
 def step_bytes(model: LoadedWhisper, num_rows: int, *, is_draft: bool) -> int:
-    """The bytes that a decoding step of so many windows must read."""
-    config = model.model.config
+    """The bytes that a decoding step of so many windows must read on a CPU.
+
+    They are weights and cross-attention states; keys and values of the text are few beside these.
+    """
+    config, device = model.model.config, model.model.device
     width, num_layers = config.d_model, config.decoder_layers
-    # keys and values of the audio are projected once per window
-    layer = 6 * width**2 + 2 * width * config.decoder_ffn_dim
-    cross = 2 * config.max_source_positions * width
+    num_heads, num_frames = config.decoder_attention_heads, config.max_source_positions
+    is_absorbed = prefers_absorbed(device, num_heads, num_frames)
+    # keys and values of the audio are projected once per window, unless they are absorbed into
+    # queries and output, which then have the full width in each head
+    cross_maps = 2 * num_heads if is_absorbed else 2
+    layer = (4 + cross_maps) * width**2 + 2 * width * config.decoder_ffn_dim
+    # all layers share the absorbed state: the encoder output
+    cross = (1 if is_absorbed else 2 * num_layers) * num_frames * width
     num_logits, dtype = config.vocab_size, model.model.dtype
     if is_draft:
         num_special = num_logits - model.model.generation_config.eos_token_id
         num_logits = min(num_logits, NUM_FREQUENT + num_special)
-        dtype = draft_dtype(dtype, model.model.device)
-    numbers = num_layers * (layer + num_rows * cross) + num_logits * width
+        dtype = draft_dtype(dtype, device)
+    numbers = num_layers * layer + num_rows * cross + num_logits * width
     return int(numbers * dtype.itemsize)
 
 
 def decoder_share(
     teacher: LoadedWhisper, windows: Sequence[AudioWindow], batch_size: int, num_rounds: int
 ) -> float:
-    """The share of the teacher's time that decoding takes after the first token."""
+    """The share of the teacher's time that decoding takes after the first token.
+
+    The same windows are timed up to their first token. The engine takes one step before it finds
+    that they have ended, so the difference is that of all its steps but one.
+    """
     engine, whole = WhisperEngine(teacher, batch_size), evaluation_settings(_SETTINGS)
     first = whole.model_copy(update={"max_new_tokens": 1})
     work = {
-        name: partial(_tokens, engine, windows, settings)
+        name: partial(tokens_of, engine, windows, settings)
         for name, settings in (("whole", whole), ("first", first))
     }
-    alternate(work, 1)  # to warm up
+    # this warms up, too
+    num_tokens = {name: sum(map(len, one().values())) for name, one in work.items()}
     rounds = alternate(work, num_rounds)
-    return 1 - rounds.median_s("first") / rounds.median_s("whole")
+    num_steps = num_tokens["whole"] - num_tokens["first"]
+    timed_share = 1 - rounds.median_s("first") / rounds.median_s("whole")
+    return timed_share * num_steps / (num_steps - len(windows))
 
 
 def timed(
@@ -122,8 +143,9 @@ def timed(
     """Measure the speed at each batch size, and bound it."""
     for batch_size in options.batch_sizes:
         share = decoder_share(teacher, windows, batch_size, options.rounds)
-        read_by_draft = step_bytes(draft, batch_size, is_draft=True)
-        draft_share = read_by_draft / step_bytes(teacher, batch_size, is_draft=False)
+        num_rows = batch_size // num_schedulers(batch_size, teacher.model.device)
+        read_by_draft = step_bytes(draft, num_rows, is_draft=True)
+        draft_share = read_by_draft / step_bytes(teacher, num_rows, is_draft=False)
         [result] = measure_speculative(
             teacher,
             draft,
@@ -154,12 +176,12 @@ def compared(
         settings = _SETTINGS if fallback else evaluation_settings(_SETTINGS)
         largest = max(options.batch_sizes)
         alone = WhisperEngine(teacher, largest, encoder_cache=cache)
-        expected = _tokens(alone, windows, settings)
+        expected = tokens_of(alone, windows, settings)
         for batch_size in options.batch_sizes:
             drafted = WhisperEngine(
                 teacher, batch_size, draft, encoder_cache=cache, num_drafted=options.drafted or 4
             )
-            found = _tokens(drafted, windows, settings)
+            found = tokens_of(drafted, windows, settings)
             counts = drafted.draft_counts
             yield {
                 "batch_size": batch_size,
@@ -169,14 +191,6 @@ def compared(
                 "acceptance_percent": counts.acceptance_percent,
                 "tokens_per_round": counts.tokens_per_round,
             }
-
-
-def _tokens(
-    engine: WhisperEngine, windows: Sequence[AudioWindow], settings: Label
-) -> dict[str, tuple[int, ...]]:
-    stream = ((window.id, window) for window in windows)
-    done = transcribe_all(engine, stream, settings)
-    return {one[0]: one[1].tokens for one in done if isinstance(one, tuple)}
 
 
 def _utterances(audio: Path, number: int, window_samples: int, scratch: Path) -> list[AudioWindow]:
@@ -214,7 +228,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="as of benchmarks.label")
     parser.add_argument("--utterances", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--drafted", type=int, help="tokens; default: as the engine finds")
+    parser.add_argument(
+        "--drafted", type=int, help="tokens; default: as the engine finds, 4 with --identity"
+    )
     parser.add_argument("--batch-sizes", type=_numbers, default=[1, 4, 16])
     parser.add_argument("--identity", action="store_true", help="compare tokens, without timing")
     parser.add_argument("--json", action="store_true")

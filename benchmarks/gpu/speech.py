@@ -34,7 +34,8 @@ def _recorded(folder: Path, num_windows: int, window_samples: int) -> list[Audio
     found: list[AudioWindow] = []
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     for path in files:
-        samples = to_whisper_rate(decode(path.read_bytes())).astype(np.float32) / 32_768
+        pcm = to_whisper_rate(decode(path.read_bytes()))
+        samples = pcm.astype(np.float32) / np.float32(32_768)
         for start in range(0, len(samples), window_samples):
             part = samples[start : start + window_samples]
             if len(part) >= SAMPLE_RATE_HZ:

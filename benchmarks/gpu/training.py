@@ -45,6 +45,9 @@ class _InMemory:
     def latest(self) -> tuple[int, dict[str, bytes]] | None:
         return self.last
 
+    def location(self, step: int) -> str:
+        return f"memory, step {step}"
+
 
 def check_training(setup: Setup) -> Outcome:
     """Loss and gradient must agree with the CPU's in float32 and bfloat16.

@@ -33,6 +33,10 @@ class Layout:
     num_threads: int
 
 
+MakeEngine = Callable[[Path, LoadedWhisper, str, int, Layout], Engine]
+"""An engine of a converted model and what it is from, a compute type, a batch size and a layout."""
+
+
 def layouts(num_cores: int) -> tuple[Layout, ...]:
     """One batch on each core, and one batch on all of them."""
     return tuple(dict.fromkeys((Layout(num_cores, 1), Layout(1, num_cores))))
@@ -108,7 +112,7 @@ class CTranslate2Engine:
         share = -(-len(features) // self.layout.num_workers)
         batches = [
             ctranslate2.StorageView.from_array(batch.cpu().float().numpy())
-            for batch in features.split(min(self.batch_size, share))
+            for batch in torch.split(features, min(self.batch_size, share))
         ]
         with ThreadPoolExecutor(self.layout.num_workers) as pool:
             for _ in pool.map(self.model.encode, batches):

@@ -70,7 +70,7 @@ def encoder_alone(
 
 @torch.inference_mode()
 def _in_turn(encoder: Any, features: Tensor, num_at_once: int) -> None:
-    for batch in features.split(num_at_once):
+    for batch in torch.split(features, num_at_once):
         encoder(batch)
     if features.is_cuda:
         torch.cuda.synchronize()
@@ -81,7 +81,8 @@ def _in_threads(encoder: Any, features: Tensor) -> None:
     num_threads = torch.get_num_threads()
     with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for _ in pool.map(partial(_in_turn, encoder, num_at_once=1), features.split(1)):
+            run = partial(_in_turn, encoder, num_at_once=1)
+            for _ in pool.map(run, torch.split(features, 1)):
                 pass
         finally:
             torch.set_num_threads(num_threads)

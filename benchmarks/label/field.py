@@ -17,6 +17,7 @@ from benchmarks.label.models import Models
 from configs.schema import Label
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.engine import Engine
+from tasks.whisper.model import Dtype
 from tasks.whisper.whisper import WhisperEngine
 
 CT2_BATCH, GENERATE_BATCH, GPU_BATCH = 8, 16, 64
@@ -67,7 +68,7 @@ class _Wanted:
 
 def _of_torch(
     options: argparse.Namespace, models: Models, batch_size: int
-) -> Iterator[tuple[str, str, Callable[[str], Engine]]]:
+) -> Iterator[tuple[str, str, Callable[[Dtype], Engine]]]:
     yield (
         "generate_packed",
         "generate, packed",
@@ -103,7 +104,7 @@ def _add_ctranslate2(
     from benchmarks.label import ctranslate
     from benchmarks.label.faster import faster_whisper_engine
 
-    makers = {
+    makers: dict[str, tuple[str, ctranslate.MakeEngine]] = {
         "ctranslate2": ("CTranslate2", ctranslate.ctranslate2_engine),
         "faster_whisper": ("faster-whisper, batched", faster_whisper_engine),
     }

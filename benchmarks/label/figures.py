@@ -34,7 +34,7 @@ _BEST_RATIOS = {
 
 def value(options: argparse.Namespace, results: Results) -> dict[str, Any]:
     """The value of `--json`."""
-    found = results.field
+    found = results.contenders
     rows = [_row(one, results) for one in found.contenders]
     best = best_of_each(rows, options.dtypes[0])
     ratios, in_memory = _ratios(options, results, best)

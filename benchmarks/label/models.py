@@ -9,7 +9,8 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Teacher
 from tasks.distil.student import make_student
-from tasks.whisper.model import Device, Dtype, LoadedWhisper, load_whisper, silent_transformers
+from tasks.whisper.device import Device
+from tasks.whisper.model import Dtype, LoadedWhisper, load_whisper, silent_transformers
 
 DEMO: Final = "tasks/demo/teacher"
 DRAFT_LAYERS: Final = 2
@@ -22,8 +23,8 @@ class Models:
     `agreement` is the fraction of tokens on which they agree, None if it is not known.
     """
 
-    teachers: dict[str, LoadedWhisper]
-    drafts: dict[str, LoadedWhisper]
+    teachers: dict[Dtype, LoadedWhisper]
+    drafts: dict[Dtype, LoadedWhisper]
     folder: str | None = None
     agreement: float | None = None
 
@@ -51,7 +52,7 @@ def folder_models(
     The demo teacher has an untrained student as its draft unless a folder is given.
     """
     teachers = {dtype: load_whisper(Teacher(path=folder), dtype, device) for dtype in dtypes}
-    drafts: dict[str, LoadedWhisper] = {}
+    drafts: dict[Dtype, LoadedWhisper] = {}
     for dtype, teacher in teachers.items():
         if draft is not None:
             drafts[dtype] = load_whisper(Teacher(path=draft), dtype, device)

@@ -40,7 +40,7 @@ class Results:
     speech: Speech
     models: Models
     windows: dict[Packing, list[Prepared]]
-    field: Field
+    contenders: Field
     encoder: EncoderAlone
     trial: DraftTrial
     times: dict[str, Times] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from tasks.evaluate.noise.mixing import add_noise
 from tasks.evaluate.noise.pool import babble_pool
 from tasks.evaluate.noise.source import NoiseSource
 from tasks.evaluate.shard import Transcribe
-from tasks.evaluate.short_form import evaluation_settings, transcribe_utterances
+from tasks.evaluate.short_form import transcribe_utterances
 from tasks.evaluate.spoken import Speech, Spoken
 from tasks.job import Job
 from tasks.text.comparison import comparison_of, normaliser
@@ -109,7 +109,7 @@ def _chunked(
     return transcribe_chunked(
         _with_tokens(engine),
         speech,
-        evaluation_settings(label),
+        label,
         chunk_s=settings.chunk_s,
         stride_s=settings.overlap_s,
     )

@@ -10,7 +10,7 @@ from tasks.audio import Samples
 from tasks.evaluate.findings import SpeculativeResult
 from tasks.evaluate.short_form import evaluation_settings
 from tasks.evaluate.timing import alternate
-from tasks.whisper.engine import AudioWindow
+from tasks.whisper.engine import AudioWindow, Engine
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
@@ -101,9 +101,13 @@ class _Tokens:
     def transcribe(
         self, engine: WhisperEngine, windows: Sequence[AudioWindow], settings: Label
     ) -> None:
-        stream = ((window.id, window) for window in windows)
-        found = (item for item in transcribe_all(engine, stream, settings))
-        self.by_id = {
-            window_id: transcript.tokens
-            for window_id, transcript in (one for one in found if isinstance(one, tuple))
-        }
+        self.by_id = tokens_of(engine, windows, settings)
+
+
+def tokens_of(
+    engine: Engine, windows: Sequence[AudioWindow], settings: Label
+) -> dict[str, tuple[int, ...]]:
+    """The tokens of each window by its id; decodes, and raises, as `transcribe_all`."""
+    stream = ((window.id, window) for window in windows)
+    done = transcribe_all(engine, stream, settings)
+    return {one[0]: one[1].tokens for one in done if isinstance(one, tuple)}

@@ -3,13 +3,20 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from benchmarks.speculative import ceiling
+from benchmarks.speculative import ceiling, step_bytes
+from configs.schema import Teacher
 from tasks.evaluate.findings import SpeculativeResult
+from tasks.whisper.decoding.layers import DecoderLayers
+from tasks.whisper.decoding.speculation import draft_dtype
+from tasks.whisper.model import LoadedWhisper, load_whisper
 from tests.benchmarks.label.test_audio import write_table
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +46,37 @@ def test_the_ceiling_is_that_of_hand_computed_cases(
 ) -> None:
     found = ceiling(result(drafted=drafted, tokens=tokens), decoder_share, draft_share)
     assert found == pytest.approx(expected, rel=1e-3)
+
+
+def whisper(*, num_heads: int) -> LoadedWhisper:
+    """Two decoder layers of width 64, windows of 10 frames, and a vocabulary of 20,000."""
+    config = WhisperConfig(
+        vocab_size=20_000, d_model=64, max_source_positions=10, encoder_layers=1,
+        encoder_attention_heads=num_heads, encoder_ffn_dim=64, decoder_layers=2,
+        decoder_attention_heads=num_heads, decoder_ffn_dim=128, pad_token_id=19_000,
+        bos_token_id=19_000, eos_token_id=19_000, decoder_start_token_id=19_001,
+    )  # fmt: skip
+    demo = load_whisper(Teacher(path=TEACHER), "float32", "cpu")
+    return replace(demo, model=WhisperForConditionalGeneration(config))
+
+
+@pytest.mark.parametrize("num_heads", [4, 8])
+def test_a_step_reads_each_weight_once_and_the_audio_of_each_row(num_heads: int) -> None:
+    model = whisper(num_heads=num_heads)
+    layers = DecoderLayers(model.model)
+    one, two = (step_bytes(model, rows, is_draft=False) for rows in (1, 2))
+    assert two - one == layers.cache_shape(num_positions=0).bytes_per_row
+    self_attention, mlp, logits = 4 * 64**2, 2 * 64 * 128, 20_000 * 64
+    cross_attention = 2 * 64**2 * (4 if num_heads == 4 else 1)  # absorbed if there are few heads
+    assert 2 * one - two == 4 * (2 * (self_attention + cross_attention + mlp) + logits)
+
+
+def test_a_draft_reads_the_frequent_and_the_special_tokens() -> None:
+    model = whisper(num_heads=8)
+    alone, drafted = (step_bytes(model, 1, is_draft=is_draft) for is_draft in (False, True))
+    itemsize = draft_dtype(torch.float32, torch.device("cpu")).itemsize
+    num_rare = 20_000 - 16_384 - 1_000
+    assert drafted == (alone // 4 - num_rare * 64) * itemsize
 
 
 def found(audio: Path, *options: str) -> list[dict[str, Any]]:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from configs.evaluate import STUDENT, TEACHER
+from tasks.evaluate.claims.statement import Statement
 from tasks.evaluate.findings import (
     Average,
+    Claim,
     Domain,
     Interval,
     ModelFacts,
@@ -46,6 +48,16 @@ class Difference:
         """Both rates, as a remark."""
         rates = (f"{one.model} {one.wer_percent:.2f} %" for one in (self.model, self.baseline))
         return ", ".join(rates)
+
+    def tried(self, statement: Statement, *remarks: str) -> Claim:
+        """The verdict of a statement about the points; `remarks` follow both rates."""
+        return statement.tried(
+            self.points,
+            f"{self.points:+.2f}",
+            interval=self.interval,
+            values=self.values,
+            remarks=(self.rates_text, *remarks),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,13 +78,7 @@ def _errors(found: Found) -> Claim:
     difference = found.difference(CHUNKED, found.long_form_domain(CHUNKED))
     if difference is None:
         return LONG_FORM.not_measured(why_not(found, CHUNKED))
-    return LONG_FORM.tried(
-        difference.points,
-        f"{difference.points:+.2f}",
-        interval=difference.interval,
-        values=difference.values,
-        remarks=(difference.rates_text, *_domain_remark(difference.baseline)),
-    )
+    return difference.tried(LONG_FORM, *_domain_remark(difference.baseline))
 
 
 def _against_sequential(found: Found) -> Claim:
@@ -100,12 +94,7 @@ def _against_sequential(found: Found) -> Claim:
         return AGAINST_SEQUENTIAL.not_measured(why_not(found, CHUNKED))
     points = (chunked.wer_percent or 0.0) - (sequential.wer_percent or 0.0)
     difference = Difference(chunked, sequential, points, None)
-    return AGAINST_SEQUENTIAL.tried(
-        points,
-        f"{points:+.2f}",
-        values=difference.values,
-        remarks=(difference.rates_text, *_domain_remark(sequential)),
-    )
+    return difference.tried(AGAINST_SEQUENTIAL, *_domain_remark(sequential))
 
 
 def _repetitions(found: Found) -> Claim:

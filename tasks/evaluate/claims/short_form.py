@@ -103,13 +103,7 @@ def _errors(found: Found, statement: Statement, domain: Domain, without: str) ->
     difference = found.difference(CLEAN, domain)
     if difference is None:
         return statement.not_measured(without)
-    return statement.tried(
-        difference.points,
-        f"{difference.points:+.2f}",
-        interval=difference.interval,
-        values=difference.values,
-        remarks=(difference.rates_text,),
-    )
+    return difference.tried(statement)
 
 
 def _robustness(found: Found) -> Claim:

@@ -13,6 +13,7 @@ from storage.errors import UserError
 from storage.outcome import Rejected
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.evaluate.long_form.merge import merge_overlapping
+from tasks.evaluate.short_form import evaluation_settings
 from tasks.whisper.ctc import CtcEngine
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.transcribe import transcribe_all
@@ -100,8 +101,6 @@ def _by_tokens(
     chunk_s: float,
     stride_s: float,
 ) -> Iterator[tuple[T, str] | Rejected]:
-    greedy = settings.model_copy(update={"timestamps": False, "temperatures": (0.0,)})
-
     def windows() -> Iterator[tuple[_Part[T], AudioWindow] | Rejected]:
         for number, item in enumerate(recordings):
             if isinstance(item, Rejected):
@@ -114,7 +113,7 @@ def _by_tokens(
                 yield part, window
 
     tokens: list[list[int]] = []
-    for item in transcribe_all(engine, windows(), greedy):
+    for item in transcribe_all(engine, windows(), evaluation_settings(settings)):
         if isinstance(item, Rejected):
             yield item
             continue
