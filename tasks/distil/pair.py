@@ -89,7 +89,7 @@ def _recompute_activations(student: WhisperForConditionalGeneration) -> None:
 
     Nothing else that differs in that mode is wanted, such as dropout.
     """
-    # the second name is that of transformers before 5.20
+    # the second name is that of earlier versions of transformers
     names = "activation_checkpointing_enable", "gradient_checkpointing_enable"
     enable = next(getattr(student, name) for name in names if hasattr(student, name))
     enable({"use_reentrant": False})
