@@ -8,7 +8,15 @@ from uuid import uuid4
 import pytest
 
 from storage.store import Store
+from tests.prefect_server import SHARED
 from tests.s3_servers import S3Server, bucket, ceph_server, lacking_programs, moto_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_server() -> Iterator[None]:
+    """Stop the shared Prefect server when the session ends."""
+    yield
+    SHARED.stop()
 
 
 @pytest.fixture

@@ -1,18 +1,8 @@
 """What the tests of flows share: one Prefect server, and runs that are finished."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.flows.running import Run, copied, tiny
-from tests.prefect_server import SHARED
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _shared_server() -> Iterator[None]:
-    """Stop the shared Prefect server when the session ends."""
-    yield
-    SHARED.stop()
 
 
 @pytest.fixture(scope="session")
