@@ -61,7 +61,7 @@ faults: $(STAMP)  ## kill, starve and confuse runs for most of an hour, and writ
 real: $(STAMP)  ## real speech and real Whisper weights: make real SPEECH=DIR
 	@test -n '$(SPEECH)' || { echo 'name the folder of real speech: make real SPEECH=DIR'; exit 2; }
 	DISTILLERY_SPEECH='$(abspath $(SPEECH))' DISTILLERY_SPEECH_FULL='$(FULL)' \
-	  $(BIN)/python -m pytest -m real --timeout 14400 tests/real
+	  $(BIN)/python -m pytest -m real --timeout 14400 --durations 12 tests/real
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/hadolint Dockerfile
