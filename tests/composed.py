@@ -118,8 +118,9 @@ class Composed:
             as_user = _as_another_user(folder)
             login = ["--username", wanted["POSTGRES_USER"], "--pwfile", str(folder / "password")]
             data = ["-D", str(folder / "data")]
-            new = [_program("initdb"), *data, "--no-sync", "--auth", "scram-sha-256", *login]
-            subprocess.run([*as_user, *new], check=True, capture_output=True)
+            kind = ["--no-sync", "--encoding", "UTF8", "--auth", "scram-sha-256"]
+            new = [*as_user, _program("initdb"), *data, *kind, *login]
+            subprocess.run(new, check=True, capture_output=True)
             options = [
                 "-p", str(self.ports["database"]),
                 "-c", "listen_addresses=127.0.0.1",

@@ -69,7 +69,8 @@ def postgres(programs: Path) -> Iterator[Postgres]:
         for path in (folder, secret):
             shutil.chown(path, "postgres")
     try:
-        made.run("initdb", "-U", "prefect", "-A", "scram-sha-256", "--pwfile", str(secret))
+        login = ["-U", "prefect", "-A", "scram-sha-256", "--pwfile", str(secret)]
+        made.run("initdb", "--encoding", "UTF8", *login)
         options = f"-p {made.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
         made.run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
