@@ -47,6 +47,8 @@ _MAX_MEAN_S: Final = 16.0
 _MIN_AVG_LOGPROB: Final = -0.25
 """So high that many utterances are sampled again."""
 _CACHE_GB: Final = 16.0
+_NUM_DRAFTED: Final = 4
+"""In every step whose tokens are compared."""
 
 _SETTINGS: Final = Label(teacher=Teacher(path="."), min_avg_logprob=_MIN_AVG_LOGPROB)
 
@@ -131,7 +133,7 @@ def decoder_share(
     rounds = alternate(work, num_rounds)
     num_steps = num_tokens["whole"] - num_tokens["first"]
     timed_share = 1 - rounds.median_s("first") / rounds.median_s("whole")
-    return timed_share * num_steps / (num_steps - len(windows))
+    return timed_share * num_steps / max(1, num_steps - len(windows))
 
 
 def timed(
@@ -179,7 +181,7 @@ def compared(
         expected = tokens_of(alone, windows, settings)
         for batch_size in options.batch_sizes:
             drafted = WhisperEngine(
-                teacher, batch_size, draft, encoder_cache=cache, num_drafted=options.drafted or 4
+                teacher, batch_size, draft, encoder_cache=cache, num_drafted=_NUM_DRAFTED
             )
             found = tokens_of(drafted, windows, settings)
             counts = drafted.draft_counts

@@ -40,7 +40,7 @@ class Runtime(Settings):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory where the encoder is trained."""
     compile: bool = False
-    """Train with torch.compile: a minute at the start, then faster; a CPU needs a C++ compiler.
+    """Train with torch.compile: a minute at the start, then faster; needs a C++ compiler.
 
     Losses are the same but for rounding, as with several `devices`.
     """

@@ -79,11 +79,11 @@ def handled() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(wakeup_before)
+        os.close(write_end)
+        thread.join()  # for ever, if it is ending this process
+        os.close(read_end)
         for number, handler in before.items():
             signal.signal(number, handler)
-        os.close(write_end)
-        thread.join()
-        os.close(read_end)
 
 
 def _left_to_the_thread(number: int, frame: FrameType | None) -> None:

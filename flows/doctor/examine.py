@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from tasks.distil.progress.choice import chosen_trackers
 from tasks.stages import STAGE_NAMES
 
 _NUM_AT_ONCE: Final = 8
+_COMPILERS: Final = ("g++", "clang++")
 
 
 class ImpossibleRunError(UserError):
@@ -47,6 +49,7 @@ def examine(config: RunConfig, path: str) -> list[Check]:
         ("teacher", lambda: teacher_checks(config)),
         ("evaluate", lambda: evaluation_checks(config)),
         ("trackers", lambda: _trackers(config)),
+        ("compiler", lambda: _compiler(config)),
         ("voices", lambda: _voices(config)),
         ("licence", lambda: _licence(config)),
         ("server", lambda: _server(config, path)),
@@ -72,6 +75,7 @@ def require_possible(config: RunConfig, store: Store, until: str = STAGE_NAMES[-
         named_checks.append(("device", lambda: _device(config)))
     if STAGE_NAMES.index(until) >= STAGE_NAMES.index("distil"):
         named_checks.append(("trackers", lambda: _trackers(config)))
+        named_checks.append(("compiler", lambda: _compiler(config)))
     if STAGE_NAMES.index(until) >= STAGE_NAMES.index("evaluate"):
         named_checks.append(("evaluate", lambda: evaluation_checks(config, thorough=False)))
     checks = [check for named in named_checks for check in guarded(*named)]
@@ -152,6 +156,21 @@ def _trackers(config: RunConfig) -> Iterator[Check]:
     """Whether the trackers that are to follow the training are installed."""
     names = ", ".join(chosen_trackers(config.runtime)) or "none"
     yield Check(subject="trackers", state="ok", found=f"the training is followed by {names}")
+
+
+def _compiler(config: RunConfig) -> Iterator[Check]:
+    """Whether there is a compiler, if the training is to be compiled."""
+    if not config.runtime.compile:
+        return
+    if found := next(filter(None, map(shutil.which, _COMPILERS)), None):
+        yield Check(subject="compiler", state="ok", found=f"the training is compiled by {found}")
+    else:
+        yield Check(
+            subject="compiler",
+            state="problem",
+            found=f"runtime.compile is true, and there is no {' or '.join(_COMPILERS)}",
+            next_step="install a C++ compiler (Debian: g++), or set it to false",
+        )
 
 
 def _voices(config: RunConfig) -> Iterator[Check]:

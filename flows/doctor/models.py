@@ -68,13 +68,22 @@ def _chunks(config: RunConfig) -> Iterator[Check]:
         if one.run is None and one.engine == "whisper"
     }
     for name, model in ({TEACHER: config.label.teacher} | whispers).items():
-        file = _local_file(model, "preprocessor_config.json")
-        window_s = _json_object(file).get("chunk_length") if file is not None else None
+        window_s = _features(model).get("chunk_length")
         if isinstance(window_s, int) and long_form.chunk_s > window_s:
             subject, chunk_s = "evaluate.long_form", f"{long_form.chunk_s:g}"
             found = f"chunk_s is {chunk_s}, but the window of {name} has {window_s} s"
             next_step = f"set {subject}.chunk_s to at most {window_s}"
             yield Check(subject=subject, state="problem", found=found, next_step=next_step)
+
+
+def _features(model: Teacher) -> dict[str, Any]:
+    """The settings of a model's features, from one of the two files that have them; or nothing."""
+    if (file := _local_file(model, "preprocessor_config.json")) is not None:
+        return _json_object(file)
+    if (file := _local_file(model, "processor_config.json")) is None:
+        return {}
+    found: Any = _json_object(file).get("feature_extractor")
+    return found if isinstance(found, dict) else {}
 
 
 def _local_file(model: Teacher, name: str) -> Path | None:

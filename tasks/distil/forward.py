@@ -48,7 +48,7 @@ def forward(pair: Pair, rows: Sequence[Prepared]) -> Output:
     with autocast(pair):
         if not settings.freeze_encoder:
             features = stacked_features(rows).to(pair.device)
-            encoded = pair.student.model.encoder(features).last_hidden_state
+            encoded = pair.student.model.encoder(features, use_cache=False).last_hidden_state
         if needs_teacher:
             with torch.no_grad():
                 teacher, teacher_states = _decoded(

@@ -60,7 +60,8 @@ def make_pair(
     """Move the student to the device of `encode`, in float32; a frozen encoder stays where it is.
 
     `teacher` is one that is ready, and `encode` its encoder. With `recomputes`, backward passes
-    recompute the activations of each layer; with `compiles`, forward passes are compiled.
+    recompute the activations of each layer; with `compiles`, forward passes are compiled, as far as
+    torch's limit on variants of a function allows: beyond it, it warns and runs them as they are.
     """
     module: nn.Module = student
     module.to(torch.float32)

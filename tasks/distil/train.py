@@ -74,12 +74,11 @@ def distil(
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
     by default `evaluate_every_steps`, and once `checkpoint_every_s` seconds have passed since the
     last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once; for
-    `recomputes` and `compiles` see `make_pair`. A
-    resumed training ends with the same weights as an uninterrupted one, bit by bit in float32 on
-    the CPU. On SIGTERM a checkpoint is saved once the current update is done, before the signal
-    takes effect. With several `processes`, each calls this; the result is that of the first, and
-    the same for any number of them but for rounding. The teacher is frozen, and its
-    decoder moved to the device.
+    `recomputes` and `compiles` see `make_pair`. A resumed training ends with the same weights as an
+    uninterrupted one, bit by bit in float32 on the CPU. On SIGTERM a checkpoint is saved once the
+    current update is done, before the signal takes effect. With several `processes`, each calls
+    this; the result is that of the first, and the same for any number of them but for rounding. The
+    teacher is frozen, and its decoder moved to the device.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.

@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ with handled(), ongoing(lambda: "label 3/10 shards", tidy), {inside}:
 print("the end")
 """
 SLEEP = "time.sleep(60)"
+UNTIL_TIDYING = "while not hasattr(sys, 'tidying'): time.sleep(0.01)"
 IGNORED = "import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 KILL = "os.kill(0, signal.SIGINT)"
 NOTHING = {"tidy": "pass", "inside": "nullcontext()", "argument": "a b.yaml"}
@@ -101,6 +103,29 @@ def test_the_line_of_sigterm_says_whether_the_checkpoint_is_saved(
     terminal.process.terminate()
     assert terminal.wait(LIMIT_S) == TERMINATED
     assert re.search(rf"stopped by SIGTERM .*{words}; to continue", terminal.shown)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_line_is_printed_though_the_work_ends_meanwhile(
+    program, number: signal.Signals
+) -> None:
+    terminal = program(tidy="sys.tidying = True; time.sleep(0.5)", work=UNTIL_TIDYING)
+    terminal.process.send_signal(number)
+    assert terminal.wait(LIMIT_S) in (INTERRUPTED, TERMINATED)
+    assert terminal.last_line.endswith("to continue: distillery run 'a b.yaml'")
+
+
+def test_a_second_signal_leaves_no_traceback_though_the_work_ends_meanwhile(program) -> None:
+    terminal = program(
+        tidy="sys.tidying = True; print('tidying', flush=True); time.sleep(60)",
+        work=UNTIL_TIDYING,
+    )
+    terminal.process.terminate()
+    terminal.wait_until(lambda: "tidying" in terminal.shown, LIMIT_S, "its end")
+    time.sleep(0.2)
+    terminal.press(CTRL_C)
+    assert terminal.wait(LIMIT_S) in (INTERRUPTED, TERMINATED)
+    assert "Traceback" not in terminal.shown
 
 
 def test_an_argument_that_is_not_utf_8_is_shown_with_escapes(program) -> None:

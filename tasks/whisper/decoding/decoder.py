@@ -40,7 +40,7 @@ class Decoder:
         self._max_positions = self._slots.num_positions
         self._cache = self._new_cache(teacher)
         self._drafter = (
-            Drafter(draft, self._new_cache(draft), self._selector, rules.end_id)
+            Drafter(draft, self._new_cache(draft), self._selector, rules)
             if draft is not None
             else None
         )

@@ -29,7 +29,10 @@ from tasks.whisper.decoding.cache import CacheShape, KVCache
 
 _FEW_TOKENS: Final = 12
 NUM_FREQUENT: Final = 16_384
-"""About 92 % of the text tokens of English audiobooks have lower ids, 86 % half as low ones."""
+"""About 92 % of the text tokens of English audiobooks have lower ids, 86 % half as low ones.
+
+In other languages fewer do: 79 % of French and German ones, 65 to 73 % of Japanese or Hindi.
+"""
 
 UpdateCache = Callable[[Tensor], Tensor]
 """Stores a layer's new keys and values; returns all that the new tokens may attend to."""

@@ -34,6 +34,7 @@ class TimestampRules:
 class DecodingRules:
     """Everything besides the audio that determines the tokens of a window."""
 
+    language: str
     prompt: tuple[int, ...]
     end_id: int
     no_speech_id: int
@@ -64,6 +65,7 @@ def decoding_rules(
     if not settings.timestamps:
         prompt.append(no_timestamps_id)
     return DecodingRules(
+        language=settings.language,
         prompt=tuple(prompt),
         end_id=end_id,
         # the no-speech token directly precedes no-timestamps in every Whisper vocabulary

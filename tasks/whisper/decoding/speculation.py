@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tasks.whisper.decoding.cache import KVCache
 from tasks.whisper.decoding.layers import CacheExtent, DecoderLayers
+from tasks.whisper.decoding.rules import DecodingRules
 from tasks.whisper.decoding.slots import Slots
 from tasks.whisper.decoding.token_selection import TokenSelector
 
@@ -19,12 +20,12 @@ _FAST_BFLOAT16: Final = ("avx512_bf16", "amx_bf16")
 
 
 class Drafter:
-    """The draft model of a batch, with a KV cache of its own; `end_id` as in `DecodingRules`."""
+    """The draft model of a batch, with a KV cache of its own."""
 
     def __init__(
-        self, layers: DecoderLayers, cache: KVCache, selector: TokenSelector, end_id: int
+        self, layers: DecoderLayers, cache: KVCache, selector: TokenSelector, rules: DecodingRules
     ) -> None:
-        self._layers, self._selector, self._end_id = layers, selector, end_id
+        self._layers, self._selector, self._rules = layers, selector, rules
         self.cache = cache
 
     def prefill(self, prompt: Tensor, encoded: Tensor, rows: Tensor) -> None:
@@ -43,13 +44,19 @@ class Drafter:
         tokens = inputs[:, 1:]
         for _ in range(num_drafted):
             hidden = self._layers(inputs, first_positions, self.cache, extent)
-            logits = self._layers.logits_of_frequent(hidden[:, -1:], self._end_id)
+            logits = self._logits(hidden[:, -1:])
             context = slots.context(tokens, samples=samples)
             drafted, _ = self._selector.select_next(logits, context)
             first_positions = first_positions + inputs.shape[1]
             inputs = drafted
             tokens = torch.cat([tokens, drafted], dim=1)
         return tokens
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Of frequent tokens alone where those are known to be most of a text."""
+        if self._rules.language == "en":
+            return self._layers.logits_of_frequent(hidden, self._rules.end_id)
+        return self._layers.logits(hidden)
 
     def follow(self, slots: Slots, extent: CacheExtent) -> None:
         """Add the last tokens of the first rows to the cache, as `propose` does."""

@@ -390,3 +390,28 @@ def test_chunks_of_long_recordings_must_fit_into_every_window(tmp_path: Path, fo
     for fitting in ({"chunk_s": 8}, {"chunk_s": 15, "algorithms": ["sequential"]}):
         found = config(tmp_path, corpora, evaluate={"long_form": fitting})
         require_possible(found, Store(found.root))
+    newer = tmp_path / "newer"  # as a processor of transformers 5 is saved
+    shutil.copytree(TEACHER, newer)
+    features = json.loads((newer / "preprocessor_config.json").read_text())
+    (newer / "preprocessor_config.json").unlink()
+    (newer / "processor_config.json").write_text(json.dumps({"feature_extractor": features}))
+    evaluate = {"models": {"newer": {"path": str(newer)}}, "long_form": {"chunk_s": 15}}
+    found = config(tmp_path, corpora, evaluate=evaluate)
+    assert len(checks_of(found, "evaluate.long_form")) == 2
+
+
+def test_a_compiled_training_needs_a_compiler(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpora = {"tapes": {"mirror": str(folder), "local": LOCAL}}
+    found = config(tmp_path, corpora, runtime={"compile": True})
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    assert check_of(found, "compiler").state == "problem"
+    with pytest.raises(ImpossibleRunError, match=r"there is no g\+\+ or clang\+\+; install"):
+        require_possible(found, Store(found.root))
+    require_possible(found, Store(found.root), until="publish")
+    (programs / "g++").touch(mode=0o755)
+    assert check_of(found, "compiler").state == "ok"
+    require_possible(found, Store(found.root))

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from storage.errors import ShardError
+from tasks.distil import step
 from tasks.distil.batch import collate
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.pair import make_pair
-from tasks.distil.step import add_gradients, by_length
+from tasks.distil.step import add_gradients, by_length, mean_loss
 from tasks.distil.student import make_student
 from tasks.whisper.tokens import IGNORED
 
@@ -92,6 +93,26 @@ def test_neither_padding_nor_the_micro_batch_changes_the_gradient(
             assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
     is_trained = any(name.startswith("model.encoder") for name in expected)
     assert is_trained == (not freeze_encoder)
+
+
+@pytest.mark.parametrize("changed", [{}, {"freeze_encoder": False, "hidden_state_weight": 0.5}])
+def test_slices_of_the_logits_change_rounding_alone(
+    make_teacher, make_example, preparer, settings, special, monkeypatch, changed
+) -> None:
+    teacher = make_teacher()
+    settings = settings.model_copy(update=changed)
+    encode = TeacherEncoder(teacher, torch.device("cpu"), torch.float32)
+    pair = make_pair(teacher, make_student(teacher, 2), encode, settings, special.end_id)
+    rows = [preparer(make_example(index)) for index in range(4)]
+    whole, expected = _gradients(pair, rows, 4)
+    monkeypatch.setattr(step, "_MAX_LOGITS", 3 * teacher.config.vocab_size)
+    sliced, found = _gradients(pair, rows, 4)
+    for name in ("loss", "kl", "ce", "mse"):
+        assert getattr(sliced, name) == pytest.approx(getattr(whole, name), rel=1e-6)
+    assert (sliced.num_positions, sliced.num_padded) == (whole.num_positions, whole.num_padded)
+    assert mean_loss(pair, rows, 4).loss == pytest.approx(whole.loss, rel=1e-6)
+    for name, value in expected.items():
+        assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
 
 
 @pytest.mark.parametrize("max_rows", [4, 16])
