@@ -93,17 +93,9 @@ def distil(
     pair = make_pair(
         teacher, student, encode, settings, special.end_id, recomputes=recomputes, compiles=compiles
     )
-    training = Training(
-        pair,
-        checkpoints,
-        micro_batch_size,
-        processes,
-        on_rows,
-    )
+    training = Training(pair, checkpoints, micro_batch_size, processes, on_rows)
     training.resume()
-    validate = validate or _loss_on(
-        validation, training.pair, preparer, micro_batch_size, num_read_threads
-    )
+    validate = validate or _loss_on(validation, pair, preparer, micro_batch_size, num_read_threads)
     feed = Feed(
         examples,
         preparer,
