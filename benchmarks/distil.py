@@ -38,11 +38,11 @@ from configs.schema import Distil, Teacher
 from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.distil.batch import Prepared, Preparer, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
-from tasks.distil.loss import loss_sums
-from tasks.distil.optimise import make_optimizer
-from tasks.distil.pair import make_pair, ready_teacher
-from tasks.distil.step import MeanLoss, add_gradients
 from tasks.distil.student import make_student
+from tasks.distil.update.loss import loss_sums
+from tasks.distil.update.optimise import make_optimizer
+from tasks.distil.update.pair import make_pair, ready_teacher
+from tasks.distil.update.step import MeanLoss, add_gradients
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Clip, Example
 from tasks.whisper.encoding.cache import EncoderCache

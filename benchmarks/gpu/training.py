@@ -14,11 +14,11 @@ from benchmarks.gpu.tokens import settings_of
 from configs.schema import Distil
 from tasks.distil.batch import Prepared
 from tasks.distil.encode import TeacherEncoder
-from tasks.distil.optimise import trainable
-from tasks.distil.pair import Pair, make_pair, ready_teacher
-from tasks.distil.step import MeanLoss, add_gradients
 from tasks.distil.student import make_student
 from tasks.distil.training import Training
+from tasks.distil.update.optimise import trainable
+from tasks.distil.update.pair import Pair, make_pair, ready_teacher
+from tasks.distil.update.step import MeanLoss, add_gradients
 from tasks.whisper.model import LoadedWhisper, log_mel
 from tasks.whisper.tokens import SpecialTokens, inputs_and_targets
 from tasks.whisper.whisper import WhisperEngine

@@ -16,11 +16,11 @@ from tasks.distil.encode import TeacherEncoder
 from tasks.distil.feed import Feed, first_rows
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
-from tasks.distil.pair import Pair, make_pair, ready_teacher
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, ignored
-from tasks.distil.step import mean_loss
 from tasks.distil.training import Training, TrainingResult, Validate
+from tasks.distil.update.pair import Pair, make_pair, ready_teacher
+from tasks.distil.update.step import mean_loss
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
 from tasks.termination import LedByAnother, SavedFirst

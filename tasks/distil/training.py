@@ -19,7 +19,9 @@ from tasks.distil.checkpoint import (
     from_files,
     to_files,
 )
-from tasks.distil.optimise import (
+from tasks.distil.parallel.processes import ALONE, Processes
+from tasks.distil.progress.rows import OnRows, TrainingRow, ignored
+from tasks.distil.update.optimise import (
     learning_rate,
     make_optimizer,
     optimizer_tensors,
@@ -28,10 +30,8 @@ from tasks.distil.optimise import (
     set_learning_rate,
     trainable,
 )
-from tasks.distil.pair import Pair, on_device
-from tasks.distil.parallel.processes import ALONE, Processes
-from tasks.distil.progress.rows import OnRows, TrainingRow, ignored
-from tasks.distil.step import MeanLoss, add_gradients
+from tasks.distil.update.pair import Pair, on_device
+from tasks.distil.update.step import MeanLoss, add_gradients
 from tasks.whisper.model import find_not_finite
 
 Validate = Callable[[WhisperForConditionalGeneration], float]

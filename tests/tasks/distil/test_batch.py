@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from storage.errors import ShardError
-from tasks.distil import step
 from tasks.distil.batch import collate
 from tasks.distil.encode import TeacherEncoder
-from tasks.distil.pair import make_pair
-from tasks.distil.step import add_gradients, by_length, mean_loss
 from tasks.distil.student import make_student
+from tasks.distil.update import step
+from tasks.distil.update.pair import make_pair
+from tasks.distil.update.step import add_gradients, by_length, mean_loss
 from tasks.whisper.tokens import IGNORED
 
 

@@ -12,11 +12,11 @@ from configs.schema import Distil
 from storage.errors import IntegrityError, ShardError, TransientError
 from tasks.distil.batch import Prepared
 from tasks.distil.encode import TeacherEncoder
-from tasks.distil.pair import make_pair, ready_teacher
 from tasks.distil.parallel.members import met, started
 from tasks.distil.parallel.processes import ALONE, Processes
-from tasks.distil.step import add_gradients
 from tasks.distil.student import make_student, save_student
+from tasks.distil.update.pair import make_pair, ready_teacher
+from tasks.distil.update.step import add_gradients
 
 CPU = torch.device("cpu")
 NUM_ROWS = 7

@@ -5,7 +5,7 @@ import torch
 
 from configs.schema import Distil
 from storage.errors import IntegrityError
-from tasks.distil.optimise import (
+from tasks.distil.update.optimise import (
     learning_rate,
     make_optimizer,
     optimizer_tensors,

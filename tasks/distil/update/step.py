@@ -9,11 +9,11 @@ import torch
 
 from configs.schema import Distil
 from tasks.distil.batch import Prepared
-from tasks.distil.forward import Output, autocast, forward
-from tasks.distil.loss import LossSums, loss_sums
-from tasks.distil.optimise import trainable
-from tasks.distil.pair import Pair
 from tasks.distil.parallel.processes import ALONE, Processes
+from tasks.distil.update.forward import Output, autocast, forward
+from tasks.distil.update.loss import LossSums, loss_sums
+from tasks.distil.update.optimise import trainable
+from tasks.distil.update.pair import Pair
 
 _MAX_PADDING: Final = 0.05
 _MAX_LOGITS: Final = 2**24

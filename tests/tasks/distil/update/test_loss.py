@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tasks.distil.layers import supervising_layers
-from tasks.distil.loss import hidden_state_sum, loss_sums
+from tasks.distil.update.loss import hidden_state_sum, loss_sums
 from tasks.whisper.tokens import IGNORED
 
 

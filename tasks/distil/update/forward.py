@@ -9,8 +9,8 @@ from transformers import WhisperForConditionalGeneration
 from tasks.distil.batch import Prepared, collate
 from tasks.distil.encode import stacked_features
 from tasks.distil.layers import supervising_layers
-from tasks.distil.loss import hidden_state_sum
-from tasks.distil.pair import Pair
+from tasks.distil.update.loss import hidden_state_sum
+from tasks.distil.update.pair import Pair
 from tasks.whisper.tokens import IGNORED
 
 
