@@ -48,7 +48,7 @@ _MIN_AVG_LOGPROB: Final = -0.25
 """So high that many utterances are sampled again."""
 _CACHE_GB: Final = 16.0
 _NUM_DRAFTED: Final = 4
-"""In every step whose tokens are compared."""
+"""In every step whose tokens are compared, unless another number is given."""
 
 _SETTINGS: Final = Label(teacher=Teacher(path="."), min_avg_logprob=_MIN_AVG_LOGPROB)
 
@@ -142,7 +142,7 @@ def timed(
     windows: Sequence[AudioWindow],
     options: argparse.Namespace,
 ) -> Iterator[Row]:
-    """Measure the speed at each batch size, and bound it."""
+    """Measure the speed at each batch size, and estimate its ceiling."""
     for batch_size in options.batch_sizes:
         share = decoder_share(teacher, windows, batch_size, options.rounds)
         num_rows = batch_size // num_schedulers(batch_size, teacher.model.device)
@@ -174,6 +174,7 @@ def compared(
 ) -> Iterator[Row]:
     """Count the utterances with the teacher's tokens at each batch size."""
     cache = encodings_of(teacher, scratch, _CACHE_GB)
+    num_drafted = _NUM_DRAFTED if options.drafted is None else options.drafted
     for fallback in (False, True):
         settings = _SETTINGS if fallback else evaluation_settings(_SETTINGS)
         largest = max(options.batch_sizes)
@@ -181,7 +182,7 @@ def compared(
         expected = tokens_of(alone, windows, settings)
         for batch_size in options.batch_sizes:
             drafted = WhisperEngine(
-                teacher, batch_size, draft, encoder_cache=cache, num_drafted=_NUM_DRAFTED
+                teacher, batch_size, draft, encoder_cache=cache, num_drafted=num_drafted
             )
             found = tokens_of(drafted, windows, settings)
             counts = drafted.draft_counts
