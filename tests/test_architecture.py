@@ -16,7 +16,15 @@ MAX_MODULES = 20
 USES_PREFECT = ("flows/dispatch/", "flows/server/", "flows/pipeline.py", "flows/grid.py",
                 "flows/stages.py", "tasks/run.py")  # fmt: skip
 USES_DEMO = ("tasks/demo/",)
-PARTS_OF_FLOWS = {"state": 0, "doctor": 1, "dispatch": 1, "server": 1, "": 2, "commands": 3}
+PARTS_OF_FLOWS = {
+    "pages": 0,
+    "state": 0,
+    "doctor": 1,
+    "dispatch": 1,
+    "server": 1,
+    "": 2,
+    "commands": 3,
+}
 """Packages of flows, each below those of a higher number; "" has the pipeline and its stages."""
 SIDEWAYS = {
     ("doctor", "server"),  # credentials of the storage, checks of the server
