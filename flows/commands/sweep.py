@@ -16,7 +16,7 @@ from flows.commands.views.sweep import sweep_view
 from flows.state.sweep import SCHEMA, SweepLine, read_sweep
 from storage.errors import UserError
 from tasks.paper.settings import PAPER_FILTERED_PERCENT
-from tasks.text.plot import line_chart
+from tasks.text.plot.lines import line_chart
 
 _PAPERS = ",".join(f"{percent:g}" for percent in PAPER_FILTERED_PERCENT)
 

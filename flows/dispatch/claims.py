@@ -11,7 +11,7 @@ from flows.dispatch.curves import picture
 from flows.dispatch.tables import claim_rows, markdown_table
 from tasks.evaluate.noise.curves import noise_curves
 from tasks.evaluate.result import Report
-from tasks.text.plot import line_chart
+from tasks.text.plot.lines import line_chart
 
 _STEP: Final = 20
 """The vertical axis of a chart ends at a multiple of it, in percent."""

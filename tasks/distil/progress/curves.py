@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final, TypeGuard
 
 from tasks.distil.progress.rows import TrainingRow
-from tasks.text.plot import line_chart
+from tasks.text.plot.lines import line_chart
 
 _MAX_POINTS: Final = 200
 _BARS: Final = "▁▂▃▄▅▆▇█"
