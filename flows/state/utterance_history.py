@@ -22,8 +22,8 @@ from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.base import NoReference
 from tasks.plan.schema import PLAN
-from tasks.text.alignment import align
 from tasks.stages import stage_named
+from tasks.text.alignment import align
 
 _OWN_FIELDS: Final = ("normalise", "label", "score", "filter")
 """Stages whose rows have fields of their own in an `UtteranceHistory`."""
