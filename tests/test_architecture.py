@@ -19,11 +19,13 @@ USES_DEMO = ("tasks/demo/",)
 PARTS_OF_FLOWS = {
     "pages": 0,
     "state": 0,
-    "doctor": 1,
-    "dispatch": 1,
-    "server": 1,
-    "": 2,
-    "commands": 3,
+    "tables": 1,
+    "doctor": 2,
+    "dispatch": 2,
+    "report": 2,
+    "server": 2,
+    "": 3,
+    "commands": 4,
 }
 """Packages of flows, each below those of a higher number; "" has the pipeline and its stages."""
 SIDEWAYS = {

@@ -11,7 +11,6 @@ import soundfile
 
 from configs.evaluate import TEACHER
 from configs.schema import RunConfig
-from flows.commands.terminal.render import Figures
 from flows.commands.views.evaluate import report_view
 from flows.state.corpus_state import CorpusState, corpus_states
 from flows.state.evaluation.current_report import evaluation_of
@@ -20,6 +19,7 @@ from flows.state.evaluation.measurements import (
     evaluation_coverage,
     measurements,
 )
+from flows.tables.figures import Figures
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store

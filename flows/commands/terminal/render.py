@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.terminal.screen import OUT, harmless
+from flows.tables.figures import Figures
 from tasks.text.display import json_lines
 
 _ANY_WIDTH: Final = 10_000
@@ -28,31 +29,26 @@ class Command:
     command: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """A table of figures. Where the screen is too narrow, its columns go into several blocks.
+@dataclass(frozen=True)
+class _Printed:
+    """A table on a screen; where that is too narrow, its columns go into several blocks.
 
-    The first `num_keys` columns name a row and are repeated in each block. `footer` has rows of
-    totals.
+    The columns that name a row are repeated in each block.
     """
 
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str | Text]]
-    footer: Sequence[Sequence[str | Text]] = ()
-    num_keys: int = 1
+    figures: Figures
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for number, chosen in enumerate(self._blocks(console, options)):
             if number > 0:
                 yield ""
-            yield self._table(chosen, self.title if number == 0 else None)
+            yield self._table(chosen, self.figures.title if number == 0 else None)
 
     def _blocks(self, console: Console, options: ConsoleOptions) -> Iterator[list[int]]:
         """The columns of each block, as many as fit side by side."""
-        keys = list(range(self.num_keys))
+        keys = list(range(self.figures.num_keys))
         block = list(keys)
-        for column in range(self.num_keys, len(self.columns)):
+        for column in range(self.figures.num_keys, len(self.figures.columns)):
             table = self._table([*block, column], None)
             wide = options.update(width=_ANY_WIDTH)
             if Measurement.get(console, wide, table).maximum > options.max_width and block != keys:
@@ -72,11 +68,11 @@ class Figures:
         )
         for column in chosen:
             table.add_column(
-                self.columns[column],
-                justify="left" if column < self.num_keys else "right",
+                self.figures.columns[column],
+                justify="left" if column < self.figures.num_keys else "right",
                 overflow="fold",
             )
-        for rows in (self.rows, self.footer):
+        for rows in (self.figures.rows, self.figures.footer):
             for number, row in enumerate(rows, start=1):
                 table.add_row(
                     *(harmless(row[column]) for column in chosen),
@@ -120,7 +116,7 @@ def print_parts(console: Console, parts: Iterable[Part]) -> None:
         if isinstance(part, Figures):
             if number > 0:
                 console.print()
-            console.print(part)
+            console.print(_Printed(part))
         else:
             for line in _lines(part, console.width) if console.is_terminal else [_unbroken(part)]:
                 console.print(line, highlight=False, soft_wrap=True)

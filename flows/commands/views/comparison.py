@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from configs.evaluate import STUDENT
-from flows.commands.terminal.render import Figures, Part, View
-from flows.commands.views.evaluation.words import change_text, ends_text, rate_text
+from flows.commands.terminal.render import Part, View
 from flows.state.evaluation.comparison import RunComparison
+from flows.tables.figures import Figures
+from flows.tables.words import change_text, ends_text, rate_text
 from tasks.evaluate.findings import CHUNKED, CLEAN, SEQUENTIAL
 from tasks.evaluate.statistics.comparison import RunDifference
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from flows.commands.terminal.render import Figures, Part, View
+from flows.commands.terminal.render import Part, View
+from flows.tables.figures import Figures
 from tasks.corpora.catalogue import CatalogueEntry
 
 

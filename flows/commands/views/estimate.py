@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from flows.commands.terminal.render import Figures, Part, View
-from flows.commands.views.words import hours_text
+from flows.commands.terminal.render import Part, View
 from flows.state.estimate import LABEL_SPEED, WINDOWS_PER_S, Estimate, total
+from flows.tables.figures import Figures
+from flows.tables.words import hours_text
 from tasks.distil.outlook import Outlook
 from tasks.stages import SHARD_STAGES
 

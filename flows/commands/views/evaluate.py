@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 
 from flows.commands.terminal.render import Part, View
-from flows.commands.views.evaluation.claims import claims_section
-from flows.commands.views.evaluation.coverage import coverage_section
-from flows.commands.views.evaluation.errors import (
+from flows.tables.evaluation.claims import claims_section
+from flows.tables.evaluation.coverage import coverage_section
+from flows.tables.evaluation.errors import (
     differences_section,
     long_form_section,
     short_form_section,
 )
-from flows.commands.views.evaluation.hallucination import hallucination_section
-from flows.commands.views.evaluation.models import models_section
-from flows.commands.views.evaluation.noise import noise_section
-from flows.commands.views.evaluation.speed import speculative_section, speed_section
+from flows.tables.evaluation.hallucination import hallucination_section
+from flows.tables.evaluation.models import models_section
+from flows.tables.evaluation.noise import noise_section
+from flows.tables.evaluation.speed import speculative_section, speed_section
 from tasks.evaluate.result import Report
 
 

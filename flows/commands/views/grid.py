@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from configs.grid import setting_path
 from configs.grid_runs import config_name
-from flows.commands.terminal.render import Figures, Part, View
-from flows.commands.views.words import hours_text, percent_text
+from flows.commands.terminal.render import Part, View
 from flows.state.grid.report import GridGroup, GridReport, GridRow, PaperComparison
+from flows.tables.figures import Figures
+from flows.tables.words import hours_text, percent_text
 
 _HEADER_CHARS: Final = 10
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from flows.commands.terminal.render import Figures, Part, View
-from flows.commands.views.words import reason_lines
+from flows.commands.terminal.render import Part, View
 from flows.state.verification import Verification
+from flows.tables.figures import Figures
+from flows.tables.words import reason_lines
 from storage.difference import Amount, Cause, Difference, SplitChange
 from storage.manifest import Manifest
 

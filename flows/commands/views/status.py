@@ -8,10 +8,11 @@ from typing import Final
 
 from rich.text import Text
 
-from flows.commands.terminal.render import Command, Figures, Part, View
-from flows.commands.views.words import hours_text, reason_lines
+from flows.commands.terminal.render import Command, Part, View
 from flows.state.repair import again_command
 from flows.state.status import StageStatus, Status
+from flows.tables.figures import Figures
+from flows.tables.words import hours_text, reason_lines
 from storage.receipts import Failure
 from tasks.stages import CORPUS_STAGES
 

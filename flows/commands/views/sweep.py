@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Figures, Part, View
+from flows.commands.terminal.render import Part, View
 from flows.state.sweep import Sweep, SweepLine
+from flows.tables.figures import Figures
 
 
 def sweep_view(sweep: Sweep) -> View:

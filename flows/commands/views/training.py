@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from flows.commands.terminal.render import Figures, Part, View
+from flows.commands.terminal.render import Part, View
+from flows.tables.figures import Figures
 from tasks.distil.progress.curves import best_row, periods, sparkline
 from tasks.distil.progress.rows import TrainingRow
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from flows.commands.terminal.render import Figures, show
+from flows.commands.terminal.render import show
 from flows.commands.views.evaluate import report_view, summary_parts
+from flows.tables.figures import Figures
 from tasks.evaluate.claims.table import claims
 from tasks.evaluate.findings import CLEAN
 from tasks.evaluate.result import Report

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.grid_runs import load_grid
-from flows.commands.terminal.render import Command, Figures, Part, View, print_parts, show
+from flows.commands.terminal.render import Command, Part, View, print_parts, show
 from flows.commands.views.corpora import catalogue_view
 from flows.commands.views.doctor import checks_view
 from flows.commands.views.estimate import estimate_view
@@ -34,6 +34,7 @@ from flows.state.rejections import Rejection
 from flows.state.status import ShardCounts, StageStatus, Status
 from flows.state.summary import RunSummary
 from flows.state.sweep import Sweep, SweepLine
+from flows.tables.figures import Figures
 from storage.difference import Amount as Amounts
 from storage.difference import Cause, Difference, SplitChange
 from storage.manifest import Content, Manifest, Totals

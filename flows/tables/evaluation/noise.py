@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Figures, Part
-from flows.commands.views.evaluation.words import rate_text
+from flows.tables.figures import Figures
+from flows.tables.words import rate_text
 from tasks.evaluate.noise.curves import noise_curves
 from tasks.evaluate.result import Report
 from tasks.text.character_plot import character_plot
 
 
-def noise_section(report: Report) -> Iterator[Part]:
+def noise_section(report: Report) -> Iterator[str | Figures]:
     """The mean WER of all sets by signal-to-noise ratio, a column for each model."""
     for kind, curves in noise_curves(report.averages).items():
         ratios = sorted({ratio for curve in curves.values() for ratio in curve}, reverse=True)

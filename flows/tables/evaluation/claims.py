@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Figures, Part
+from flows.tables.figures import Figures
 from tasks.evaluate.result import Report
 
 
-def claims_section(report: Report) -> Iterator[Part]:
+def claims_section(report: Report) -> Iterator[str | Figures]:
     """A row for each claim, and below the table how each verdict was reached."""
     if not report.claims:
         return

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Part
-from flows.commands.views.words import reason_lines
+from flows.tables.words import reason_lines
 from tasks.evaluate.result import Report
 
 
-def coverage_section(report: Report) -> Iterator[Part]:
+def coverage_section(report: Report) -> Iterator[str]:
     """How many of the annotated utterances were evaluated, and why not the others."""
     coverage = report.coverage
     yield ""

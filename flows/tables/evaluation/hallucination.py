@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Figures, Part
-from flows.commands.views.evaluation.words import rate_text
+from flows.tables.figures import Figures
+from flows.tables.words import rate_text
 from tasks.evaluate.findings import CHUNKED, CLEAN, SEQUENTIAL
 from tasks.evaluate.result import Report
 from tasks.paper.results import (
@@ -14,7 +14,7 @@ from tasks.paper.results import (
 )
 
 
-def hallucination_section(report: Report) -> Iterator[Part]:
+def hallucination_section(report: Report) -> Iterator[str | Figures]:
     """The measures of the paper's Table 8, and words on windows without speech."""
     rows = [
         (

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Figures, Part
+from flows.tables.figures import Figures
 from tasks.evaluate.findings import ModelFacts
 from tasks.evaluate.result import Report
 
 
-def models_section(report: Report) -> Iterator[Part]:
+def models_section(report: Report) -> Iterator[str | Figures]:
     """A row for each model: its size, and whether it encodes speech with the teacher."""
     if report.models:
         yield Figures(

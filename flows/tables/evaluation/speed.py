@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from flows.commands.terminal.render import Figures, Part
-from flows.commands.views.evaluation.words import speed_text
+from flows.tables.figures import Figures
+from flows.tables.words import speed_text
 from tasks.evaluate.findings import SpeculativeResult, SpeedResult
 from tasks.evaluate.result import Report
 from tasks.paper.results import SPECULATIVE_SPEED
@@ -12,7 +12,7 @@ from tasks.paper.results import SPECULATIVE_SPEED
 _PARTS: Final = {"end_to_end": "end to end"}
 
 
-def speed_section(report: Report) -> Iterator[Part]:
+def speed_section(report: Report) -> Iterator[str | Figures]:
     """A row for each model, part and batch size."""
     if not report.speed:
         return
@@ -28,7 +28,7 @@ def speed_section(report: Report) -> Iterator[Part]:
     )  # fmt: skip
 
 
-def speculative_section(report: Report) -> Iterator[Part]:
+def speculative_section(report: Report) -> Iterator[str | Figures]:
     """A row for each batch size, greedy and with fallback."""
     if report.speculative:
         yield Figures(

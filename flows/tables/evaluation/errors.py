@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from configs.evaluate import STUDENT, TEACHER
-from flows.commands.terminal.render import Figures, Part
-from flows.commands.views.evaluation.words import change_text, ends_text, rate_text
+from flows.tables.figures import Figures
+from flows.tables.words import change_text, ends_text, rate_text
 from tasks.evaluate.findings import CHUNKED, CLEAN, SEQUENTIAL, Average, SetResult
 from tasks.evaluate.result import Report
 from tasks.paper.results import CHUNKED_WER_BY_SET, SHORT_WER_BY_SET, Pair
@@ -14,18 +14,18 @@ _DOMAINS: Final = {"in": "in domain", "out": "out of domain", "all": "mean"}
 _WITHOUT_NOISE: Final = (CLEAN, CHUNKED, SEQUENTIAL)
 
 
-def short_form_section(report: Report) -> Iterator[Part]:
+def short_form_section(report: Report) -> Iterator[str | Figures]:
     """Single utterances: a row for each set and for the means, a column for each model."""
     yield from _rates(report, CLEAN, "Evaluation on held-out speech: WER %", SHORT_WER_BY_SET)
 
 
-def long_form_section(report: Report) -> Iterator[Part]:
+def long_form_section(report: Report) -> Iterator[str | Figures]:
     """Long recordings, for each algorithm."""
     yield from _rates(report, CHUNKED, "Long form, chunked: WER %", CHUNKED_WER_BY_SET)
     yield from _rates(report, SEQUENTIAL, "Long form, sequential: WER %", {})
 
 
-def differences_section(report: Report) -> Iterator[Part]:
+def differences_section(report: Report) -> Iterator[str | Figures]:
     """How the models differ from the teacher on the same speech, and in and out of domain."""
     rows = [
         (
@@ -49,7 +49,7 @@ def differences_section(report: Report) -> Iterator[Part]:
     yield from _robustness(report)
 
 
-def _robustness(report: Report) -> Iterator[Part]:
+def _robustness(report: Report) -> Iterator[str | Figures]:
     """Only where some corpora are in domain and others are not."""
     rows = [
         (
@@ -76,7 +76,9 @@ def _robustness(report: Report) -> Iterator[Part]:
         )
 
 
-def _rates(report: Report, condition: str, title: str, paper: Mapping[str, Pair]) -> Iterator[Part]:
+def _rates(
+    report: Report, condition: str, title: str, paper: Mapping[str, Pair]
+) -> Iterator[str | Figures]:
     """WER by set and model, with the paper's for the sets that it has too."""
     results = {(one.set, one.model): one for one in report.sets if one.condition == condition}
     sets = list(dict.fromkeys(name for name, _ in results))

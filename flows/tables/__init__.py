@@ -1,0 +1,1 @@
+"""The tables of what was found, for the terminal and for pages alike."""
