@@ -10,13 +10,15 @@ from typing import Any, Final
 from storage.card import opened_card
 from storage.manifest import Manifest, Terms, card_path
 from storage.store import Store
+from tasks.corpora.base import Licence
 from tasks.text.display import json_lines, markdown, markdown_code
 
-_RIGHTS: Final = {
+RIGHTS: Final = {
     "commercial_use": "commercial use",
     "derivatives": "derived works",
     "redistribution": "redistribution of audio or text",
 }
+"""What a licence may permit, as its field and in words."""
 
 
 def hub_licence(licences: Iterable[Terms]) -> Mapping[str, str]:
@@ -111,18 +113,18 @@ def licence_lines(manifest: Manifest) -> Iterable[str]:
         [
             corpus,
             terms.name,
-            *("yes" if getattr(terms, right) else "no" for right in _RIGHTS),
+            *("yes" if getattr(terms, right) else "no" for right in RIGHTS),
             terms.to_sign,
             terms.note,
         ]
         for corpus, terms in manifest.licences.items()
     ]
     yield from ("", "## Licences", "")
-    yield from table(("corpus", "licence", *_RIGHTS.values(), "agreement needed", "note"), rows)
+    yield from table(("corpus", "licence", *RIGHTS.values(), "agreement needed", "note"), rows)
     yield ""
     yield "Using the whole set requires complying with every licence:"
     yield ""
-    for right, words in _RIGHTS.items():
+    for right, words in RIGHTS.items():
         yield f"- {words}: {_together(manifest.licences, right)}"
     yield ""
     yield (
@@ -133,9 +135,14 @@ def licence_lines(manifest: Manifest) -> Iterable[str]:
 
 
 def _together(licences: Mapping[str, Terms], right: str) -> str:
-    refusing = [corpus for corpus, terms in licences.items() if not getattr(terms, right)]
-    because = markdown(joined(refusing))
-    return f"not allowed, because of {because}" if refusing else "allowed by every corpus"
+    found = refusing(licences, right)
+    because = markdown(joined(found))
+    return f"not allowed, because of {because}" if found else "allowed by every corpus"
+
+
+def refusing(licences: Mapping[str, Terms | Licence], right: str) -> list[str]:
+    """The corpora whose licence does not permit one of `RIGHTS`."""
+    return [corpus for corpus, terms in licences.items() if not getattr(terms, right)]
 
 
 def _settings(manifest: Manifest) -> Iterable[str]:

@@ -1,6 +1,5 @@
 """The tables that the UI shows for a run, from the same values as `distillery status`."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ from flows.state.grid.report import GridReport, PaperComparison
 from flows.state.repair import Failed, again_command
 from flows.state.status import StageStatus, Status
 from tasks.evaluate.result import Report
-from tasks.stages import CORPUS_STAGES
 from tasks.text.display import markdown
 
 Row = dict[str, Any]
@@ -36,27 +34,17 @@ def status_rows(lines: Sequence[StageStatus]) -> list[Row]:
 
 def hours_rows(status: Status) -> list[Row]:
     """A row for each corpus: its hours after each stage."""
-    hours: dict[str, dict[str, float]] = {}
-    for line in status.stages:
-        if line.corpus != "all" and line.stage in CORPUS_STAGES[1:]:
-            found = hours.setdefault(line.corpus, {})
-            found[line.stage] = found.get(line.stage, 0.0) + line.hours
     return [
         {"corpus": corpus, **{stage: round(value, 3) for stage, value in found.items()}}
-        for corpus, found in hours.items()
+        for corpus, found in status.hours().items()
     ]
 
 
 def reason_rows(status: Status) -> list[Row]:
     """A row for each corpus, stage and reason for rejected rows, the most frequent first."""
-    counts: Counter[tuple[str, str, str, str]] = Counter()
-    for line in status.stages:
-        for outcome, reasons in (("dropped", line.dropped), ("quarantined", line.quarantined)):
-            for reason, num_rows in reasons.items():
-                counts[line.corpus, line.stage, outcome, reason] += num_rows
     return [
         {"corpus": corpus, "stage": stage, "outcome": outcome, "reason": reason, "rows": num_rows}
-        for (corpus, stage, outcome, reason), num_rows in counts.most_common()
+        for corpus, stage, outcome, reason, num_rows in status.rejected()
     ]
 
 

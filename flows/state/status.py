@@ -1,6 +1,6 @@
 """The status of a run: shards, rows and reasons for each stage, corpus and split."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +18,7 @@ from storage.receipts import Failure, Split
 from storage.shard import ShardKey
 from storage.store import Store
 from tasks.download.parts import ARCHIVES
-from tasks.stages import STAGE_NAMES
+from tasks.stages import CORPUS_STAGES, STAGE_NAMES
 
 
 class ShardCounts(BaseModel):
@@ -34,8 +34,8 @@ class ShardCounts(BaseModel):
 class StageStatus(BaseModel):
     """One stage of one split; rows_in + created = rows_out + dropped + quarantined.
 
-    For `label`, `num_windows` is the number of windows, and `window_fill` the share of their length
-    that holds audio.
+    `seconds` is the time that the shards took, added up; None unless each receipt states it. For `label`, `num_windows` is the number of
+    windows, and `window_fill` the share of their length that holds audio.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +50,7 @@ class StageStatus(BaseModel):
     dropped: dict[str, int]
     quarantined: dict[str, int]
     hours: float
+    seconds: float | None = None
     num_windows: int | None = None
     window_fill: float | None = None
 
@@ -61,6 +62,34 @@ class Status(BaseModel):
 
     stages: list[StageStatus]
     failures: list[Failure]
+
+    def hours(self) -> dict[str, dict[str, float]]:
+        """Corpus to the hours of speech after each stage, all its splits together."""
+        found: dict[str, dict[str, float]] = {}
+        for line in self.stages:
+            if line.corpus != "all" and line.stage in CORPUS_STAGES[1:]:
+                of_corpus = found.setdefault(line.corpus, {})
+                of_corpus[line.stage] = of_corpus.get(line.stage, 0.0) + line.hours
+        return found
+
+    def window_fills(self) -> dict[str, float]:
+        """Corpus to the share of the length of its windows that holds audio, where it is known."""
+        hours: defaultdict[str, float] = defaultdict(float)
+        window_hours: defaultdict[str, float] = defaultdict(float)
+        for line in self.stages:
+            if line.stage == "label" and line.window_fill:
+                hours[line.corpus] += line.hours
+                window_hours[line.corpus] += line.hours / line.window_fill
+        return {name: hours[name] / window_hours[name] for name in hours}
+
+    def rejected(self) -> list[tuple[str, str, str, str, int]]:
+        """Corpus, stage, outcome, reason and number of rejected rows; the most frequent first."""
+        counts: Counter[tuple[str, str, str, str]] = Counter()
+        for line in self.stages:
+            for outcome, reasons in (("dropped", line.dropped), ("quarantined", line.quarantined)):
+                for reason, num_rows in reasons.items():
+                    counts[line.corpus, line.stage, outcome, reason] += num_rows
+        return [(*names, num_rows) for names, num_rows in counts.most_common()]
 
 
 def read_status(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> Status:
@@ -194,9 +223,17 @@ def _summed(
         dropped=dict(sorted(dropped.items())),
         quarantined=dict(sorted(quarantined.items())),
         hours=sum(receipt.hours for receipt in receipts),
+        seconds=_seconds(receipts),
         num_windows=sum(one.output.num_rows for one in receipts) if stage == "label" else None,
         window_fill=window_fill(receipts) if stage == "label" else None,
     )
+
+
+def _seconds(receipts: Collection[Receipt]) -> float | None:
+    """The time of all receipts; None unless each states its own."""
+    stated = [receipt.recorded.get("seconds") for receipt in receipts]
+    numbers = [one for one in stated if isinstance(one, int | float)]
+    return sum(numbers) if numbers and len(numbers) == len(stated) else None
 
 
 def relisted_advice(states: Iterable[CorpusState]) -> str:

@@ -2,7 +2,7 @@
 
 import shlex
 import textwrap
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -38,7 +38,9 @@ def status_parts(status: Status, config: str) -> Iterator[Part]:
         done = ", ".join(f"{stage} {_progress(_of(models, stage))}" for stage in stages)
         yield f"After all corpora: {done}"
     yield "Shards done/planned; ?: not planned yet; !: failed; -: not part of the run."
-    yield from _fill(_of(lines, "label"))
+    if found := status.window_fills():
+        fills = (f"{name} {fill:.0%}" for name, fill in found.items())
+        yield f"Window fill, the share of the teacher's windows with audio: {', '.join(fills)}"
     yield from _rejected(lines, config)
     yield from _failures(status.failures, config)
     yield ""
@@ -46,19 +48,6 @@ def status_parts(status: Status, config: str) -> Iterator[Part]:
         yield "Everything is done."
     else:
         yield Command("To continue: ", f"distillery run {shlex.quote(config)}")
-
-
-def _fill(lines: Sequence[StageStatus]) -> Iterator[str]:
-    """How full the windows of each corpus are: its hours by the hours that its windows take."""
-    hours: defaultdict[str, float] = defaultdict(float)
-    window_hours: defaultdict[str, float] = defaultdict(float)
-    for line in lines:
-        if line.window_fill:
-            hours[line.corpus] += line.hours
-            window_hours[line.corpus] += line.hours / line.window_fill
-    if hours:
-        fills = (f"{name} {hours[name] / window_hours[name]:.0%}" for name in hours)
-        yield f"Window fill, the share of the teacher's windows with audio: {', '.join(fills)}"
 
 
 def _rejected(lines: Sequence[StageStatus], config: str) -> Iterator[str]:

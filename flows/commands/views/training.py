@@ -5,12 +5,11 @@ from dataclasses import asdict
 from typing import Final
 
 from flows.commands.terminal.render import Part, View
-from flows.tables.figures import Figures
-from tasks.distil.progress.curves import best_row, periods, sparkline
+from flows.tables.training import training_figures
+from tasks.distil.progress.curves import best_row, sparkline
 from tasks.distil.progress.rows import TrainingRow
 
 _WIDTH: Final = 60
-_NUM_LINES: Final = 20
 
 
 def training_view(rows: Sequence[TrainingRow]) -> View:
@@ -19,31 +18,7 @@ def training_view(rows: Sequence[TrainingRow]) -> View:
 
 
 def _parts(rows: Sequence[TrainingRow]) -> Iterator[Part]:
-    has_mse = any(row.mse for row in rows)
-    yield Figures(
-        title="Training: mean losses in nats per token, and the word error rate of validations",
-        columns=(
-            "update",
-            "loss",
-            "CE",
-            "KL",
-            *(["MSE"] if has_mse else []),
-            "WER %",
-            "learning\nrate",
-        ),
-        rows=[
-            (
-                f"{row.step:,}",
-                f"{row.loss:.4f}",
-                f"{row.ce:.4f}",
-                f"{row.kl:.4f}",
-                *([f"{row.mse:.4f}"] if has_mse else []),
-                "" if row.validation is None else f"{row.validation:.2f}",
-                f"{row.learning_rate:.1e}",
-            )
-            for row in periods(rows, _NUM_LINES)
-        ],
-    )
+    yield training_figures(rows)
     losses = [row.loss for row in rows]
     yield f"loss  {sparkline(losses, _WIDTH)}  {losses[0]:.3f} to {losses[-1]:.3f}"
     scores = [row.validation for row in rows if row.validation is not None]

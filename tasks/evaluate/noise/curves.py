@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from tasks.evaluate.findings import Average
+from tasks.evaluate.findings import Average, Interval
 
 Curve = Mapping[int, float]
 """Word error rate in percent by signal-to-noise ratio in dB, the highest ratio first."""
@@ -24,6 +24,19 @@ def noise_curves(averages: Iterable[Average]) -> Mapping[str, Mapping[str, Curve
         kind: {model: dict(sorted(curve.items(), reverse=True)) for model, curve in models.items()}
         for kind, models in found.items()
     }
+
+
+def noise_intervals(
+    averages: Iterable[Average],
+) -> Mapping[str, Mapping[str, Mapping[int, Interval]]]:
+    """The 95 % intervals of the rates of `noise_curves`, by kind, model and ratio in dB."""
+    found: dict[str, dict[str, dict[int, Interval]]] = {}
+    for one in averages:
+        named = _CONDITION.fullmatch(one.condition)
+        if named and one.domain == "all" and one.wer_interval is not None:
+            of_model = found.setdefault(named["kind"], {}).setdefault(one.model, {})
+            of_model[int(named["snr_db"])] = one.wer_interval
+    return found
 
 
 def condition_of(kind: str, snr_db: int) -> str:
