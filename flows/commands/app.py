@@ -22,6 +22,7 @@ from flows.commands import (
     init,
     manifest,
     repair,
+    report,
     rerun,
     run,
     status,
@@ -52,6 +53,7 @@ app.command("rerun")(rerun.command)
 app.command("repair")(repair.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
+app.command("report")(report.command)
 app.command("sweep")(sweep.command)
 app.command("grid")(grid.command)
 app.command("explain")(explain.command)

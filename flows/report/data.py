@@ -16,6 +16,7 @@ from storage.errors import UserError
 from tasks.audio import decode
 from tasks.audio.mp3 import encode_mp3
 from tasks.paper.settings import PAPER_FILTERED_PERCENT, THRESHOLDS
+from tasks.stages import CORPUS_STAGES
 from tasks.text.plot.bars import bar_chart, histogram
 from tasks.text.plot.lines import line_chart
 
@@ -58,7 +59,7 @@ def _hours(facts: Facts) -> Section:
 
 
 def _rejected(facts: Facts) -> Section:
-    rows = facts.status.rejected()
+    rows = [row for row in facts.status.rejected() if row[1] in CORPUS_STAGES]
     section, title = "rejected", "Rejected rows"
     if not rows:
         return Section(id=section, title=title, parts=(Text("No row was rejected."),))

@@ -28,7 +28,7 @@ from tasks.text.plot.frame import top
 from tasks.text.plot.intervals import interval_chart
 from tasks.text.plot.lines import line_chart
 
-_PAPERS: Final = {f"paper's {TEACHER}": "teacher", f"paper's {STUDENT}": "student"}
+_PAPERS: Final = {f"paper's {TEACHER}": TEACHER, f"paper's {STUDENT}": STUDENT}
 _MOST: Final = 150.0
 """Charts of noise end here, in percent: far above, a rate says only that nothing was understood."""
 
@@ -66,7 +66,7 @@ def _training(facts: Facts) -> Section:
 
 
 def _evaluation(report: Report) -> Iterator[Section]:
-    yield Section(id="claims", title="The paper's claims", parts=_claims(report))
+    yield Section(id="claims", title="The paper's claims", parts=tuple(_claims(report)))
     coverage = [line for line in coverage_section(report) if line]
     yield Section(
         id="evaluation",
@@ -115,8 +115,14 @@ def _evaluation(report: Report) -> Iterator[Section]:
     )
 
 
-def _claims(report: Report) -> tuple[Part, ...]:
-    return (Claims(report.claims),) if report.claims else ()
+def _claims(report: Report) -> Iterator[Part]:
+    """Those that were tried first, and below them those that were not."""
+    tried = [one for one in report.claims if one.verdict != "not_measured"]
+    others = [one for one in report.claims if one.verdict == "not_measured"]
+    if tried:
+        yield Claims(tried)
+    if others:
+        yield Claims(others, f"{len(others)} claims that were not tried")
 
 
 def _tables(parts: Iterable[str | Figures], *, are_folded: bool = False) -> Iterator[Part]:
@@ -136,7 +142,8 @@ def _rates(
             groups.setdefault(one.set, {})[one.model] = (one.wer_percent, one.wer_interval)
     for name, group in groups.items():
         if name in paper:
-            group |= {own: (getattr(paper[name], of), None) for own, of in _PAPERS.items()}
+            pair = {TEACHER: paper[name].teacher, STUDENT: paper[name].student}
+            group |= {own: (pair[of], None) for own, of in _PAPERS.items()}
     if groups:
         chart = interval_chart(
             groups, "word error rate with its 95 % interval, %", title=title, hollow=_PAPERS

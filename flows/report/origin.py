@@ -7,7 +7,7 @@ from flows.report.facts import Facts
 from flows.report.section import Entries, Entry, Part, Section, Table, Text
 from flows.state.cost import StageCost, costs
 from flows.tables.figures import Figures
-from flows.tables.words import hours_text
+from flows.tables.words import hours_text, moment
 from storage.manifest import card_path
 from tasks.card import RIGHTS, joined, refusing
 from tasks.stages import SHARD_STAGES
@@ -92,7 +92,7 @@ def _lineage(facts: Facts) -> Iterator[Part]:
 
 def _records(facts: Facts) -> Iterator[Entry]:
     if (published := facts.published) is not None:
-        what = f"{published.name} {published.number}, published {published.published_at}"
+        what = f"{published.name} {published.number}, published {moment(published.published_at)}"
         yield Entry("manifest", what, published.path, published.digest)
         path = card_path(published.name, published.number)
         yield Entry("card", "the manifest in words", path)
@@ -103,7 +103,7 @@ def _records(facts: Facts) -> Iterator[Entry]:
         yield Entry("manifest", "the shards as they are now are not published")
     if facts.student is not None:
         weights = facts.student.output
-        made = f"trained {facts.student.finished_at}"
+        made = f"trained {moment(facts.student.finished_at)}"
         yield Entry("student", made, weights.path, weights.sha256)
 
 

@@ -11,6 +11,7 @@ from flows.report.models import model_sections
 from flows.report.origin import origin_sections
 from flows.report.section import Section
 from flows.state.status import relisted_advice
+from flows.tables.words import moment
 
 ABOVE: Final = "../../"
 """The root as seen from the page."""
@@ -28,7 +29,7 @@ def render_page(facts: Facts) -> str:
         _TEMPLATE,
         {
             "title": f"Report on {facts.name}",
-            "as_of": max(_finished(facts), default=""),
+            "as_of": moment(max(_finished(facts), default="")),
             "tiles": tuple(_tiles(facts)),
             "remarks": tuple(_remarks(facts)),
             "sections": _sections(facts),

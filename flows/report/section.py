@@ -54,10 +54,11 @@ class Listening:
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims of the paper with their verdicts."""
+    """Claims of the paper with their verdicts; with a `summary` they are shown once asked for."""
 
     kind: ClassVar = "claims"
     claims: Sequence[Claim]
+    summary: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,15 @@ def hours_text(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= _MANY_HOURS else f"{hours:.2f}"
 
 
+def moment(time: str) -> str:
+    """A time as receipts state it, for people.
+
+    >>> moment("2026-11-29T01:59:04+00:00")
+    '2026-11-29 01:59:04 UTC'
+    """
+    return time.replace("T", " ").replace("+00:00", " UTC")
+
+
 def percent_text(value: float | None) -> str:
     """Two decimals, or `-` for no value."""
     return "-" if value is None else f"{value:.2f}"

@@ -77,7 +77,8 @@ def bar_chart(groups: Mapping[str, Mapping[str, float]], unit: str, *, title: st
     widest = max((len(name) for name in groups), default=0)
     left = min(WIDTH / 3, 16 + LETTER * widest)
     highest = max((value for group in groups.values() for value in group.values()), default=0.0)
-    room = 14 + LETTER * len(f"{highest:,.2f}")
+    decimals = 2 if any(value % 1 for group in groups.values() for value in group.values()) else 0
+    room = 14 + LETTER * len(f"{highest:,.{decimals}f}")
     scale = Scale(0, highest or 1.0, left, WIDTH - room)
     y = above + 6
     for group, amounts in groups.items():
@@ -90,7 +91,7 @@ def bar_chart(groups: Mapping[str, Mapping[str, float]], unit: str, *, title: st
                 f'<g class="{series(names.index(name))}"><rect x="{left:.1f}" y="{y + 1:.1f}"'
                 f' width="{width:.1f}" height="{_BAR - 3}" fill="currentColor">{tip}</rect></g>'
             )
-            parts.append(text(left + width + 6, y + 12, f"{amount:,.2f}", kind="quiet"))
+            parts.append(text(left + width + 6, y + 12, f"{amount:,.{decimals}f}", kind="quiet"))
             y += _BAR
         y += 10
     words = "; ".join(

@@ -112,18 +112,21 @@ def horizontal_axis(scale: Scale, bottom: float, label: str) -> Iterator[str]:
     yield text((scale.first + scale.last) / 2, bottom + 36, label, "middle")
 
 
-def legend(names: Sequence[str], marks: Sequence[str]) -> tuple[list[str], float]:
+def legend(
+    names: Sequence[str], marks: Sequence[str], kinds: Sequence[str] = ()
+) -> tuple[list[str], float]:
     """Names with their marks in rows from the top, and the height that they take.
 
-    A mark is drawn at its own origin, in 18 by 10 pixels.
+    A mark is drawn at its own origin, in 18 by 10 pixels. `kinds` are the classes of their colours,
+    by default one after the other.
     """
+    kinds = kinds or [series(number) for number in range(len(names))]
     parts: list[str] = []
     x, y = 8.0, 16.0
-    for number, (name, mark) in enumerate(zip(names, marks, strict=True)):
+    for name, mark, kind in zip(names, marks, kinds, strict=True):
         width = 24 + LETTER * len(name) + 14
         if x > 8 and x + width > WIDTH:
             x, y = 8.0, y + 18
-        kind = series(number)
         parts.append(f'<g class="{kind}" transform="translate({x:.1f} {y - 9:.1f})">{mark}</g>')
         parts.append(text(x + 24, y, name))
         x += width

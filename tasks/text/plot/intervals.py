@@ -1,6 +1,6 @@
 """Estimates with their intervals, side by side by group."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Final
 
@@ -29,15 +29,19 @@ def interval_chart(
     x_label: str,
     *,
     title: str,
-    hollow: Collection[str] = (),
+    hollow: Mapping[str, str] | None = None,
 ) -> str:
-    """An SVG of dots with whiskers by group and name, from 0; those named in `hollow` are circles.
+    """An SVG of dots with whiskers by group and name, from 0.
 
-    Names have the same colour in all groups.
+    A name has the same colour in all groups. Those in `hollow` are circles in the colour of the
+    name that they belong to, such as the value of a paper.
     """
+    hollow = hollow or {}
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    filled = [name for name in names if name not in hollow]
+    kinds = {name: series(filled.index(hollow.get(name, name))) for name in names}
     marks = [_DOT.format(fill="none" if name in hollow else "currentColor") for name in names]
-    parts, above = legend(names, marks)
+    parts, above = legend(names, marks, list(kinds.values()))
     ends = [
         end
         for group in groups.values()
@@ -59,7 +63,7 @@ def interval_chart(
         parts.append(text(left - 8, y + height / 2 + 3, group, "end"))
         for name, (value, interval) in estimates.items():
             mark = _estimate(name, value, interval, scale, y + _ROW / 2, is_hollow=name in hollow)
-            parts.append(f'<g class="{series(names.index(name))}">{mark}</g>')
+            parts.append(f'<g class="{kinds[name]}">{mark}</g>')
             y += _ROW
         y += 8
     parts += horizontal_axis(scale, y - 4, x_label)
