@@ -19,7 +19,7 @@ PYTHON_GPU ?= $(BIN)/python
 GPU_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-all nightly faults containers real check bench gpu teacher clean
+.PHONY: help install demo deploy test test-all nightly faults containers real paper check bench gpu teacher clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,17 @@ endif
 	$(BIN)/python -m benchmarks.distil
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.orchestration
+
+# Links SPEECH as speech/, fetches weights into models/, and goes on where it was.
+paper: $(STAMP) models/base models/tiny.en  ## the paper in small: make paper SPEECH=DIR, an evening on two cores
+	$(BIN)/python -m benchmarks.paper
+
+models/%: | speech $(STAMP)
+	$(BIN)/python speech/teacher $* $@
+
+speech:
+	@test -n '$(SPEECH)' || { echo 'name the folder of real speech: make paper SPEECH=DIR'; exit 2; }
+	ln -s '$(abspath $(SPEECH))' $@
 
 gpu: $(if $(filter $(BIN)/%,$(PYTHON_GPU)),$(STAMP))  ## check a GPU's results against the CPU's and transformers', and its speed
 	$(PYTHON_GPU) -m benchmarks.gpu $(GPU_OPTIONS)

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from benchmarks.label.audio import read_speech
 from benchmarks.label.contender import Prepared as PackedWindow
@@ -39,7 +40,6 @@ from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.distil.batch import Prepared, Preparer, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
 from tasks.distil.student import make_student
-from tasks.distil.update.loss import loss_sums
 from tasks.distil.update.optimise import make_optimizer
 from tasks.distil.update.pair import make_pair, ready_teacher
 from tasks.distil.update.step import MeanLoss, add_gradients
@@ -227,11 +227,16 @@ def _plain(teacher: LoadedWhisper, settings: Distil) -> Contender:
             expected = model(features, decoder_input_ids=batch.inputs).logits
         found = student(features, decoder_input_ids=batch.inputs).logits
         is_target = batch.targets != IGNORED
-        sums = loss_sums(
-            found[is_target], expected[is_target], batch.targets[is_target], settings.temperature
+        logits, log_softmax = found[is_target], functional.log_softmax
+        kl = functional.kl_div(
+            log_softmax(logits / settings.temperature, -1),
+            log_softmax(expected[is_target] / settings.temperature, -1),
+            reduction="sum",
+            log_target=True,
         )
-        loss = settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
-        torch.autograd.backward(loss / max(1, sums.num_tokens))
+        ce = functional.cross_entropy(logits, batch.targets[is_target], reduction="sum")
+        loss = settings.kl_weight * settings.temperature**2 * kl + settings.pseudo_label_weight * ce
+        torch.autograd.backward(loss / max(1, len(logits)))
         torch.nn.utils.clip_grad_norm_(student.parameters(), settings.max_gradient_norm)
         optimizer.step()
 

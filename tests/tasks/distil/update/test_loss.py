@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from tasks.distil.layers import supervising_layers
 from tasks.distil.update.loss import hidden_state_sum, loss_sums
@@ -45,6 +46,29 @@ def test_kl_of_equal_logits_is_zero_and_the_teacher_gets_no_gradient() -> None:
     (sums.kl + sums.ce).backward()
     assert teacher.grad is None
     assert logits.grad is not None
+
+
+@pytest.mark.parametrize("with_teacher", [True, False])
+def test_gradients_are_those_of_the_definition(with_teacher) -> None:
+    torch.manual_seed(0)
+    student = torch.randn(9, 50_000, requires_grad=True)
+    teacher = torch.randn(9, 50_000) if with_teacher else None
+    targets = torch.randint(0, 50_000, (9,))
+    plain = student.detach().clone().requires_grad_()
+    before = [one.detach().clone() for one in (student, teacher) if one is not None]
+
+    sums = loss_sums(student, teacher, targets, 2.0)
+    (0.8 * sums.kl + 0.5 * sums.ce).backward()
+    loss = 0.5 * functional.cross_entropy(plain, targets, reduction="sum")
+    if teacher is not None:
+        of_student, of_teacher = (functional.log_softmax(one / 2, -1) for one in (plain, teacher))
+        kl = functional.kl_div(of_student, of_teacher, reduction="sum", log_target=True)
+        loss = loss + 0.8 * 2.0**2 * kl
+    loss.backward()
+
+    torch.testing.assert_close(student.grad, plain.grad, rtol=1e-4, atol=1e-8)
+    after = [one for one in (student, teacher) if one is not None]
+    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 
 def test_half_precision_is_summed_in_float32() -> None:
