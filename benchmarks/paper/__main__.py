@@ -1,0 +1,124 @@
+"""Run the paper in small, and write docs/results.md with its pictures.
+
+    python -m benchmarks.paper [--page-only]
+
+`make paper SPEECH=DIR` puts speech and weights where the configuration looks for them. Every step
+is done once; after a kill it goes on where it was.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.paper.page import (
+    PICTURES,
+    Page,
+    claims_table,
+    grid_part,
+    headline,
+    hours_chart,
+    intro,
+    steps_table,
+)
+from benchmarks.paper.steps import (
+    ABLATIONS,
+    CONFIG,
+    SEEDS,
+    STEPS,
+    STUDENTS,
+    read_timings,
+    run_steps,
+)
+from configs.grid_runs import load_grid
+from configs.load import load_config
+from configs.schema import RunConfig
+from flows.report.data import data_sections
+from flows.report.facts import Facts, read_facts
+from flows.report.models import model_sections
+from flows.state.corpus_state import corpus_states
+from flows.state.grid.reading import read_grid
+from flows.state.grid.report import GridReport
+from storage.store import Store
+
+_PAGE: Final = Path("docs/results.md")
+_FROM_DATA: Final = ("hours", "rejected", "thresholds")
+_FROM_MODELS: Final = ("training", "evaluation", "long-form", "noise", "hallucination", "speed",
+                       "speculative")  # fmt: skip
+
+
+def main() -> None:
+    """Run the steps, then write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.paper",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--page-only", action="store_true", help="write what there is so far")
+    options = parser.parse_args()
+    config = load_config(CONFIG)
+    timings = Path(config.root) / "timings.json"
+    if not options.page_only:
+        run_steps(timings)
+    store = Store(config.root, config.runtime.scratch)
+    page = results_page(
+        {run.label: _facts(run.settings, store) for run in load_grid(STUDENTS).runs},
+        read_grid(load_grid(SEEDS), store, mends=False),
+        read_grid(load_grid(ABLATIONS), store, mends=False),
+    )
+    page.add("## Time", "Two cores, everything from the folder of speech to this page, in minutes:")
+    page.table(("step", "command", "minutes"), steps_table(STEPS, read_timings(timings)))
+    for path in write_page(page, _PAGE):
+        sys.stdout.write(f"{path}\n")
+
+
+def results_page(students: Mapping[str, Facts], seeds: GridReport, ablations: GridReport) -> Page:
+    """Everything but the time it took."""
+    first = next(iter(students.values()))
+    page = Page()
+    page.add("# The paper in small")
+    page.add(*intro(first))
+    page.add("## Models", "Word error rates in percent, with 95 % intervals over speakers.")
+    page.table(*headline(students, seeds))
+    if claims := {name: one.report.claims for name, one in students.items() if one.report}:
+        page.add("## The paper's claims")
+        page.table(*claims_table(claims))
+    page.add("## Data")
+    for section in data_sections(first):
+        if section.id in _FROM_DATA:
+            page.section(section)
+    page.add("## Ablations")
+    grid_part(page, ablations)
+    page.picture("word error rate by hours", hours_chart(ablations))
+    page.add("## Seeds")
+    grid_part(page, seeds)
+    for name, facts in students.items():
+        page.add(f"## {name.capitalize()}")
+        for section in model_sections(facts):
+            if section.id in _FROM_MODELS:
+                page.section(section, f"{section.title}, {name}")
+    return page
+
+
+def write_page(page: Page, path: Path) -> Sequence[Path]:
+    """Write a page and its pictures, and remove pictures that it had before; returns the files."""
+    folder = path.parent / PICTURES
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.svg"):
+        if old.name not in page.pictures:
+            old.unlink()
+    written = [path]
+    for name, svg in page.pictures.items():
+        (folder / name).write_text(svg)
+        written.append(folder / name)
+    path.write_text("\n".join(page.lines).rstrip() + "\n")
+    return written
+
+
+def _facts(settings: RunConfig, store: Store) -> Facts:
+    return read_facts(settings, store, corpus_states(settings, store))
+
+
+if __name__ == "__main__":
+    main()
