@@ -66,6 +66,7 @@ def main() -> None:
         {run.label: _facts(run.settings, store) for run in load_grid(STUDENTS).runs},
         read_grid(load_grid(SEEDS), store, mends=False),
         read_grid(load_grid(ABLATIONS), store, mends=False),
+        read_grid(load_grid(TRIALS), store, mends=False),
     )
     page.add("## Time", "Two cores, everything from the folder of speech to this page, in minutes:")
     page.table(("step", "command", "minutes"), steps_table(STEPS, read_timings(timings)))
@@ -93,6 +94,11 @@ def results_page(students: Mapping[str, Facts], seeds: GridReport, ablations: Gr
     page.picture("word error rate by hours", hours_chart(ablations))
     page.add("## Seeds")
     grid_part(page, seeds)
+    page.add(
+        "## Trials",
+        f"Settings for small runs were chosen by `distillery grid {TRIALS}`, on validation speech.",
+    )
+    grid_part(page, trials)
     for name, facts in students.items():
         page.add(f"## {name.capitalize()}")
         for section in model_sections(facts):

@@ -13,6 +13,8 @@ CONFIG: Final = "configs/paper-in-small.yaml"
 STUDENTS: Final = "configs/grids/paper-in-small-students.yaml"
 SEEDS: Final = "configs/grids/paper-in-small-seeds.yaml"
 ABLATIONS: Final = "configs/grids/paper-in-small-ablations.yaml"
+TRIALS: Final = "configs/grids/paper-in-small-trials.yaml"
+"""By which settings were chosen; not a step, since its results are in these settings."""
 
 _KEPT_EVERY_S: Final = 20.0
 
