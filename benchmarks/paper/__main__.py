@@ -28,6 +28,7 @@ from benchmarks.paper.steps import (
     SEEDS,
     STEPS,
     STUDENTS,
+    TRIALS,
     read_timings,
     run_steps,
 )
@@ -74,7 +75,9 @@ def main() -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def results_page(students: Mapping[str, Facts], seeds: GridReport, ablations: GridReport) -> Page:
+def results_page(
+    students: Mapping[str, Facts], seeds: GridReport, ablations: GridReport, trials: GridReport
+) -> Page:
     """Everything but the time it took."""
     first = next(iter(students.values()))
     page = Page()
