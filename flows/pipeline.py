@@ -1,5 +1,6 @@
 """The pipeline, from raw corpora to an evaluated student."""
 
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -11,6 +12,7 @@ from flows.dispatch.artifacts import RunTables
 from flows.dispatch.lane import NUM_SHOWN, Ended, ShardsFailed
 from flows.dispatch.runs import Runs
 from flows.dispatch.work_pools import GPU_POOL, pool_of, run_model_elsewhere
+from flows.report.write import write_page
 from flows.server.credentials import load_run
 from flows.stages import MODEL_FLOWS, blocked, open_store, publish
 from flows.state.corpus_state import corpus_states
@@ -46,10 +48,11 @@ def pipeline(config: str, until: str = STAGE_NAMES[-1], deployment: str | None =
     """Every stage up to `until`; what is done already is not done again.
 
     Each corpus advances from download to filter at its own pace; then the manifest is published,
-    the student trained and both models evaluated. With `deployment`, stages that want a GPU run as
-    the deployments of that name, in their own work pool. A shard that fails stops no other. A
-    stored file that is found to be damaged is made again, once. Raises `RunFailed` with all
-    failures at the end; an incomplete manifest is not published.
+    the student trained and both models evaluated. At the end a page about the run is written. With
+    `deployment`, stages that want a GPU run as the deployments of that name, in their own work
+    pool. A shard that fails stops no other. A stored file that is found to be damaged is made
+    again, once. Raises `RunFailed` with all failures at the end; an incomplete manifest is not
+    published.
     """
     settings = load_run(config)
     refuse_unlicensed(settings)
@@ -59,12 +62,13 @@ def pipeline(config: str, until: str = STAGE_NAMES[-1], deployment: str | None =
         get_run_logger().info("everything up to %s is done", until)
         return
     synthesise(settings, store)
-    with RunTables(config, settings, store).kept_up_to_date():
+    with RunTables(config, settings, store).kept_up_to_date() as tables:
         failures, error = _every_stage(config, settings, until, deployment)
         while mended := repairs.mend(damaged_files(error, *failures)):
             get_run_logger().warning("damaged, and therefore made again: %s", ", ".join(mended))
             synthesise(settings, store)
             failures, error = _every_stage(config, settings, until, deployment)
+        _report(config, settings, tables)
     if failures:
         raise RunFailed(config, failures, None if error is None else str(error)) from error
     if error is not None:
@@ -87,6 +91,21 @@ def _every_stage(
     except DistilleryError as error:
         return failures, error
     return failures, None
+
+
+def _report(config: str, settings: RunConfig, tables: RunTables) -> None:
+    """Write the page about the run, and link it; nothing else depends on it."""
+    store = open_store(settings)
+    try:
+        path, _ = write_page(settings, store, corpus_states(settings, store))
+    except DistilleryError as error:
+        named = shlex.quote(config)
+        get_run_logger().warning(
+            "no report is written: %s; then `distillery report %s` writes it", error, named
+        )
+        return
+    get_run_logger().info("the report is %s", store.url(path))
+    tables.link("report", "The run on one page", path)
 
 
 def advance_corpora(

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -24,6 +25,7 @@ from storage.private import private_folder
 from storage.receipt import FileRef
 from storage.sink import HashingSink, hash_file
 
+_IN_URLS: Final = "/:%@"
 _PRIVATE: Final[set[tuple[int, ...]]] = set()
 """Folders that this process has checked, which takes long where there are many files."""
 
@@ -52,6 +54,11 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
+
+    def url(self, path: str) -> str:
+        """The URL of a file: `file:///…` below a local root, without credentials."""
+        root = Path(self.root).absolute().as_uri() if self.is_local else quote(self.root, _IN_URLS)
+        return f"{root}/{quote(path, _IN_URLS)}"
 
     def check(self) -> None:
         """Check that the root is writable; raises `UserError` with the reason if it is not."""

@@ -9,7 +9,7 @@ from flows.commands.options import AsJson, Config, open_run
 from flows.commands.terminal.render import show
 from flows.commands.terminal.screen import complain
 from flows.commands.views.report import page_view
-from flows.report.write import copy_page, location, write_page
+from flows.report.write import copy_page, write_page
 from flows.state.corpus_state import corpus_states
 from flows.state.status import relisted_advice
 
@@ -27,6 +27,6 @@ def command(
     path, is_new = write_page(settings, store, states)
     if output is not None:
         copy_page(store, path, output)
-    show(page_view(path, location(store, path), is_new=is_new), as_json=as_json)
+    show(page_view(path, store.url(path), is_new=is_new), as_json=as_json)
     if advice := relisted_advice(states):
         complain(advice)

@@ -12,6 +12,7 @@ from flows.commands.terminal.screen import complain, on_screen
 from flows.commands.views.estimate import estimate_view
 from flows.commands.views.run import run_view
 from flows.local_run import run_locally
+from flows.report.write import write_page
 from flows.state.estimate import estimate_anywhere
 from flows.state.summary import read_summary
 from storage.errors import UserError
@@ -42,7 +43,8 @@ def command(
     store.check()
     with failures_reported(config, continuation("run", config, last)), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
-    show(run_view(read_summary(settings, store, states), str(config)))
+    page, _ = write_page(settings, store, states)
+    show(run_view(read_summary(settings, store, states), str(config), store.url(page)))
 
 
 def _print_plan(config: Path, *, as_json: bool) -> None:

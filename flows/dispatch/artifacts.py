@@ -8,10 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
-from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Final, cast
-from urllib.parse import quote
+from typing import Final, Self, cast
 from uuid import UUID
 
 import httpx
@@ -51,7 +49,6 @@ from tasks.card import read_card
 from tasks.text.display import markdown
 
 _REFRESH_S: Final = 60.0
-_IN_URLS: Final = "/:%@"
 
 
 class ArtifactBar:
@@ -135,7 +132,7 @@ class RunTables:
         self._flow_run_id = flow_run.id
 
     @contextmanager
-    def kept_up_to_date(self) -> Iterator[None]:
+    def kept_up_to_date(self) -> Iterator[Self]:
         """Refresh the tables every minute of what runs inside, and once at its end."""
         ended = Event()
 
@@ -147,7 +144,7 @@ class RunTables:
         thread = Thread(target=context.run, args=(refresh,), daemon=True)
         thread.start()
         try:
-            yield
+            yield self
         finally:
             ended.set()
             thread.join()
@@ -164,6 +161,11 @@ class RunTables:
             failures = failure_rows(self._config, status.failures)
             self._table("failed shards", "Why, and the command that repairs each", failures)
             self._show("results", "Manifest and student", _results(self._settings, self._store))
+
+    def link(self, name: str, title: str, path: str) -> None:
+        """Show where a stored file is."""
+        with optional():
+            self._show(name, title, _link(self._store, path))
 
     def _table(self, name: str, title: str, rows: Sequence[Row]) -> None:
         self._show(name, title, json.dumps(_cells(rows)), kind="table")
@@ -228,8 +230,7 @@ def _results(settings: RunConfig, store: Store) -> str:
 
 
 def _link(store: Store, path: str) -> str:
-    root = Path(store.root).absolute().as_uri() if store.is_local else store.root
-    return f"[{markdown(path)}]({quote(f'{root}/{path}', safe=_IN_URLS)})"
+    return f"[{markdown(path)}]({store.url(path)})"
 
 
 @contextmanager

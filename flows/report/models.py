@@ -101,9 +101,7 @@ def _evaluation(report: Report) -> Iterator[Section]:
         title="Hallucination",
         parts=tuple(_tables(hallucination_section(report))),
     )
-    yield Section(
-        id="speed", title="Speed", parts=tuple(_tables(speed_section(report)))
-    )
+    yield Section(id="speed", title="Speed", parts=tuple(_tables(speed_section(report))))
     speculative = [*_speculative(report), *_tables(speculative_section(report))]
     yield Section(
         id="speculative",
@@ -132,9 +130,7 @@ def _tables(parts: Iterable[str | Figures], *, are_folded: bool = False) -> Iter
             yield Table(part, are_folded)
 
 
-def _rates(
-    report: Report, condition: str, paper: Mapping[str, Pair], title: str
-) -> Iterator[Part]:
+def _rates(report: Report, condition: str, paper: Mapping[str, Pair], title: str) -> Iterator[Part]:
     """The rates of each set with their intervals, and those of the paper for the same set."""
     groups: dict[str, dict[str, tuple[float, Interval | None]]] = {}
     for one in report.sets:

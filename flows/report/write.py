@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
 
 from configs.schema import RunConfig
 from flows.report.facts import read_facts
@@ -12,8 +10,6 @@ from flows.report.page import ABOVE, render_page
 from flows.state.corpus_state import CorpusState
 from storage.errors import UserError
 from storage.store import Store
-
-_IN_URLS: Final = "/:%@"
 
 
 def write_page(config: RunConfig, store: Store, states: Sequence[CorpusState]) -> tuple[str, bool]:
@@ -35,14 +31,8 @@ def copy_page(store: Store, path: str, target: Path) -> None:
     Raises `UserError` if it cannot be written.
     """
     page = store.read(path).decode()
-    page = page.replace(f'href="{ABOVE}', f'href="{escape(location(store, ""))}')
+    page = page.replace(f'href="{ABOVE}', f'href="{escape(store.url(""))}')
     try:
         target.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
-
-
-def location(store: Store, path: str) -> str:
-    """The URL of a stored file: `file:///…` below a local root."""
-    root = Path(store.root).absolute().as_uri() if store.is_local else store.root
-    return quote(f"{root}/{path}", safe=_IN_URLS)

@@ -150,12 +150,12 @@ def _with_audio(candidates: Sequence[_Candidate]) -> Iterator[Sample]:
     for key, of_shard in wanted.items():
         state, shard = of_shard[0].state, of_shard[0].shard
         ids = {one.evidence["id"] for one in of_shard}
-        for id, data in _audio(state.store, shard.receipts["normalise"].output, ids):
-            audio[key, id] = data
+        for name, data in _audio(state.store, shard.receipts["normalise"].output, ids):
+            audio[key, name] = data
     for one in candidates:
-        evidence, id = one.evidence, one.evidence["id"]
+        evidence = one.evidence
         yield Sample(
-            id=id,
+            id=evidence["id"],
             corpus=one.shard.key.corpus,
             split=one.shard.key.split,
             outcome=one.outcome,
@@ -165,7 +165,7 @@ def _with_audio(candidates: Sequence[_Candidate]) -> Iterator[Sample]:
             label=evidence["pseudo_text"].strip(),
             wer_percent=evidence["wer_percent"],
             alignment=align(evidence["reference"], evidence["hypothesis"]),
-            audio=audio[str(one.shard.key), id],
+            audio=audio[str(one.shard.key), evidence["id"]],
         )
 
 

@@ -34,8 +34,9 @@ class ShardCounts(BaseModel):
 class StageStatus(BaseModel):
     """One stage of one split; rows_in + created = rows_out + dropped + quarantined.
 
-    `seconds` is the time that the shards took, added up; None unless each receipt states it. For `label`, `num_windows` is the number of
-    windows, and `window_fill` the share of their length that holds audio.
+    `seconds` is the time that the shards took, added up; None unless each receipt states it. For
+    `label`, `num_windows` is the number of windows, and `window_fill` the share of their length
+    that holds audio.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -9,12 +9,15 @@ from flows.commands.views.status import status_parts
 from flows.state.summary import RunSummary
 
 
-def run_view(summary: RunSummary, config: str) -> View:
-    """The published manifest and the report on both models; the status where none is published."""
-    return View(summary, _run_parts(summary, config))
+def run_view(summary: RunSummary, config: str, page: str) -> View:
+    """The published manifest and the report on both models; the status where none is published.
+
+    `page` is the URL of the page about the run.
+    """
+    return View(summary, _run_parts(summary, config, page))
 
 
-def _run_parts(summary: RunSummary, config: str) -> Iterator[Part]:
+def _run_parts(summary: RunSummary, config: str, page: str) -> Iterator[Part]:
     if summary.status is not None:
         yield from status_parts(summary.status, config)
     if summary.published is not None:
@@ -23,3 +26,4 @@ def _run_parts(summary: RunSummary, config: str) -> Iterator[Part]:
     if summary.report is not None:
         yield from summary_parts(summary.report)
         yield f"The student is in {summary.student}"
+    yield f"On one page: {page}"

@@ -22,6 +22,7 @@ from flows.commands.views.explain import rejections_view
 from flows.commands.views.gc import garbage_view
 from flows.commands.views.grid import grid_view
 from flows.commands.views.manifest import difference_view, manifest_view, manifests_view
+from flows.commands.views.report import page_view
 from flows.commands.views.run import run_view
 from flows.commands.views.status import status_view
 from flows.commands.views.sweep import sweep_view
@@ -52,6 +53,7 @@ from tasks.stages import CORPUS_STAGES, SHARD_STAGES, STAGE_NAMES
 from tests.tasks.evaluate.reports import paper_report, set_result
 
 CONFIG = "configs/demo.yaml"
+PAGE = "s3://distillery/full/reports/full/9270d7654cb3d133.html"
 NINE = (
     "peoples_speech", "gigaspeech", "common_voice", "librispeech", "voxpopuli", "tedlium",
     "fisher", "switchboard", "ami",
@@ -393,11 +395,14 @@ VIEWS = {
             student="s3://distillery/full/distil/c0a26359e10083cc/student-a082c8a8",
         ),
         CONFIG,
+        PAGE,
     ),
     "run without a manifest": run_view(
         RunSummary(status=status_of(), published=None, remarks=[], report=None, student=None),
         CONFIG,
+        PAGE,
     ),
+    "report": page_view("reports/full/9270d7654cb3d133.html", PAGE, is_new=True),
 }
 PARTS = {name: list(view.parts) for name, view in VIEWS.items()}
 
