@@ -22,7 +22,7 @@ from storage.shard import ShardKey
 from storage.store import Store
 from tasks.corpora.base import NoReference
 from tasks.plan.schema import PLAN
-from tasks.score.alignment import align
+from tasks.text.alignment import align
 from tasks.stages import stage_named
 
 _OWN_FIELDS: Final = ("normalise", "label", "score", "filter")

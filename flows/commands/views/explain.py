@@ -8,7 +8,7 @@ from rich.text import Text
 from flows.commands.terminal.render import Part, View
 from flows.state.rejections import Rejection
 from flows.state.utterance_history import UtteranceHistory
-from tasks.score.alignment import AlignmentChunk
+from tasks.text.alignment import AlignmentChunk
 
 _STYLES: Final = {"hit": "", "substitution": "yellow", "deletion": "red", "insertion": "green"}
 _OUTCOME_STYLES: Final = {"kept": "bold green", "dropped": "bold red", "quarantined": "bold red"}

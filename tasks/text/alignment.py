@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import jiwer
+from rapidfuzz.distance import Levenshtein
 
 Kind = Literal["hit", "substitution", "deletion", "insertion"]
 
 _KINDS: Final[dict[str, Kind]] = {
     "equal": "hit",
-    "substitute": "substitution",
+    "replace": "substitution",
     "delete": "deletion",
     "insert": "insertion",
 }
@@ -37,16 +37,16 @@ class AlignmentChunk:
 
 
 def align(reference: str, hypothesis: str) -> list[AlignmentChunk]:
-    """Minimum-edit alignment of two normalised texts; the chunks cover both from end to end."""
-    reference_words, hypothesis_words = reference.split(), hypothesis.split()
-    if not reference_words:  # jiwer requires a reference
-        return [AlignmentChunk("insertion", "", hypothesis)] if hypothesis_words else []
-    output = jiwer.process_words(reference, hypothesis)
+    """Minimum-edit alignment of two normalised texts; the chunks cover both from end to end.
+
+    Of several optimal alignments it is the one that `tasks.text.comparison` counts.
+    """
+    expected, words = reference.split(), hypothesis.split()
     return [
         AlignmentChunk(
-            _KINDS[chunk.type],
-            " ".join(reference_words[chunk.ref_start_idx : chunk.ref_end_idx]),
-            " ".join(hypothesis_words[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            _KINDS[one.tag],
+            " ".join(expected[one.src_start : one.src_end]),
+            " ".join(words[one.dest_start : one.dest_end]),
         )
-        for chunk in output.alignments[0]
+        for one in Levenshtein.opcodes(expected, words)
     ]

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.score.alignment import align
+from tasks.text.alignment import align
 from tasks.text.comparison import count_word_errors
 
 
