@@ -1,6 +1,7 @@
 """The web application: a page, and what it asks for, behind a token and a check of the host."""
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_HOST: Final = re.compile(r"(?:\[(?P<address>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::\d+)?")
 _MAX_BODY_BYTES: Final = 1 << 20
 _MAX_CHANGES: Final = 1_000
 
@@ -238,9 +240,10 @@ def _refusal(scope: Scope, token: str, host: str) -> str | None:
 
 def _is_this_machine(asked: str, host: str) -> bool:
     """Whether a Host header has an address, which no name server decides, or a name of ours."""
-    name = (
-        asked.rpartition("]")[0].lstrip("[") if asked.startswith("[") else asked.partition(":")[0]
-    )
+    match = _HOST.fullmatch(asked)
+    if match is None:
+        return False
+    name = match["address"] or match["name"]
     if name.lower() in ("localhost", host.lower()):
         return True
     try:
