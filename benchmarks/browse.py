@@ -3,8 +3,9 @@
     python -m benchmarks.browse [--json] [--rows 100000]
 
 Prints milliseconds on an index that is made up: of each query on the server, medians of several
-that are not cached; and, where Chromium is installed, from a changed filter to the rows in the page,
-and from a jump to any place of the list to the rows there. Without Prefect and without the network.
+that are not cached; and, where Chromium is installed, from a changed filter to the rows in the
+page, and from a jump to any place of the list to the rows there. Without Prefect and without the
+network.
 """
 
 import argparse
@@ -32,7 +33,11 @@ from flows.browse.serve import address, listen, new_token, serve
 from storage.store import Store
 
 _NUM_ROUNDS: Final = 7
-_WORDS: Final = ["the", "of", "and", "to", "a", "in", "that", "he", "was", "it", "his", "is", "with", "as", "had", "for", "at", "by", "on", "not", "you", "be", "her", "which", "have", "from", "this", "all", "they", "were", "she", "one", "but", "him", "so", "said", "there", "my", "been", "who", "when", "their", "out", "more", "up"]
+_WORDS: Final = [
+    "the", "of", "and", "to", "a", "in", "that", "he", "was", "it", "his", "is", "with", "as",
+    "had", "for", "at", "by", "on", "not", "you", "be", "her", "which", "have", "from", "this",
+    "all", "they", "were", "she", "one", "but", "him", "so", "said", "there", "my", "been", "who",
+]  # fmt: skip
 _QUERIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "all": {},
     "reason": {"reason": "wer"},
@@ -175,8 +180,8 @@ def main() -> None:
     lines = [f"{asked.rows} utterances"]
     lines += [f"{name:<34} {value:8.1f} ms" for name, value in result["query_ms"].items()]
     lines += [
-        f"in the page: {name:<21} {value['median_ms']:8.1f} ms, at most {value['longest_ms']:.1f} ms"
-        for name, value in result.get("page", {}).items()
+        f"in the page: {name:<21} {times['median_ms']:8.1f} ms, at most {times['longest_ms']:.1f}"
+        for name, times in result.get("page", {}).items()
     ]
     sys.stdout.write("\n".join([*lines, ""]))
 

@@ -56,5 +56,6 @@ def test_marks_that_the_configuration_names_must_be_there(tmp_path: Path) -> Non
     "module", ["flows.commands.browse", "flows.browse.serve", "flows.browse.index"]
 )
 def test_it_imports_neither_a_model_nor_prefect(module: str) -> None:
-    code = f"import sys, {module}; sys.exit(bool({{'torch', 'transformers', 'prefect'}} & set(sys.modules)))"
+    heavy = {"torch", "transformers", "prefect"}
+    code = f"import sys, {module}; sys.exit(bool({heavy!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
