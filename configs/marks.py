@@ -74,7 +74,10 @@ class Marks(Settings):
     def of(self, corpus: str) -> MarkedIds:
         """What is marked in a corpus: the last line of the file on an id, unless a list has it."""
         marks = {one.id: one.mark for one in self._read if one.corpus in (corpus, None)}
-        marks |= dict.fromkeys(self.exclude, "exclude") | dict.fromkeys(self.keep, "keep")
+        for name in self.exclude:
+            marks[name] = "exclude"
+        for name in self.keep:
+            marks[name] = "keep"
         exclude = sorted(name for name, mark in marks.items() if mark == "exclude")
         return MarkedIds(tuple(exclude), tuple(sorted(marks.keys() - exclude)))
 

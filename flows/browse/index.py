@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -47,9 +48,9 @@ def _parts(state: CorpusState) -> Iterator[Part]:
     for split in state.splits("train"):
         for plan in state.plan_receipts(split):
             if plan.rejected is not None:
-                yield lambda plan=plan: plan_part(state, plan)
+                yield partial(plan_part, state, plan)
         for shard in state.shards_of(split):
-            yield lambda shard=shard: _cached(state, shard)
+            yield partial(_cached, state, shard)
 
 
 def _cached(state: CorpusState, shard: ShardState) -> pa.Table:

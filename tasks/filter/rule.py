@@ -40,9 +40,9 @@ class Rule:
         if self.is_final or not ids:
             return self
         marked = pa.array(ids, pa.string())
-        is_marked, names = _is_marked_utterance, ("id",)
-        if self.applies_to_windows(unit):
-            is_marked, names = _is_marked_window, ("window_id", "utterance_ids")
+        of_windows = self.applies_to_windows(unit)
+        is_marked = _is_marked_window if of_windows else _is_marked_utterance
+        names = ("window_id", "utterance_ids") if of_windows else ("id",)
         return replace(
             self,
             columns=(*self.columns, *names),

@@ -37,10 +37,9 @@ def rows() -> list[Row]:
     """Every fourth label is wrong, two share a window, one is hostile; the first 8 have sound."""
     spoken = {"file": PATH, "row_group": 0}
     found = [
-        utterance(
-            f"u{number:04d}", wer_percent=10.0 * (number % 4), insertions=number % 3, **spoken
-        )
+        utterance(f"u{number:04d}", wer_percent=10.0 * (number % 4), insertions=number % 3)
         | ({"outcome": "dropped", "reason": "wer"} if number % 4 == 3 else {})
+        | (spoken if number < NUM_SPOKEN else {})
         for number in range(NUM_ROWS)
     ]
     found[1] |= {"window_id": "w", "window_utterances": 2}
