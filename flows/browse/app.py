@@ -79,7 +79,19 @@ def make_app(room: Room, token: str, host: str) -> ASGIApp:
     Everything else is refused: paths without the token, and requests whose Host header is neither
     an address nor this machine, as after DNS rebinding.
     """
+    app = Starlette(
+        routes=[Mount(f"/{token}", routes=_routes(room))],
+        exception_handlers={
+            HTTPException: _refused,
+            ValidationError: _invalid,
+            DistilleryError: _failed,
+            OSError: _failed,
+        },
+    )
+    return _guarded(app, token, host)
 
+
+def _routes(room: Room) -> list[Route]:
     def page(request: Request) -> Response:
         return HTMLResponse(render(_PAGE, {"title": room.title}))
 
@@ -123,7 +135,7 @@ def make_app(room: Room, token: str, host: str) -> ASGIApp:
             raise HTTPException(400, f"expected at most {_MAX_CHANGES} rows of the index")
         return JSONResponse(_marked(room, changes))
 
-    routes = [
+    return [
         Route("/", page),
         Route("/summary", summary),
         Route("/rows", rows),
@@ -131,16 +143,6 @@ def make_app(room: Room, token: str, host: str) -> ASGIApp:
         Route("/audio/{row:int}", audio),
         Route("/marks", mark, methods=["POST"]),
     ]
-    app = Starlette(
-        routes=[Mount(f"/{token}", routes=routes)],
-        exception_handlers={
-            HTTPException: _refused,
-            ValidationError: _invalid,
-            DistilleryError: _failed,
-            OSError: _failed,
-        },
-    )
-    return _guarded(app, token, host)
 
 
 def _described(room: Room, number: int) -> dict[str, Any]:

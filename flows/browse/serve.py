@@ -1,5 +1,6 @@
 """Opens the listening room of a run, and serves it until the process ends."""
 
+import os
 import secrets
 import socket
 from collections.abc import Sequence
@@ -71,9 +72,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        is_of_system = error.errno is not None and error.errno > 0  # others are of name servers
+        reason = os.strerror(error.errno or 0) if is_of_system else error.strerror
         raise UserError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; leave --port out for"
-            " a free one"
+            f"cannot listen on {host} port {port}: {reason}; leave --port out for a free one"
         ) from error
 
 
