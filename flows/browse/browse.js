@@ -12,6 +12,8 @@ async function ask(path, options) {
   throw new Error(told.error);
 }
 
+const focusList = () => by("viewport").focus({ preventScroll: true });
+
 const report = (error) => {
   by("problem").textContent = error ? `${error.message ?? error}` : "";
   by("problem").hidden = !error;
@@ -156,7 +158,8 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   const target = event.target;
-  if (event.key === "Escape" && target === by("search")) by("viewport").focus();
+  const isDone = event.key === "Escape" || (event.key === "Enter" && target.matches("input"));
+  if (isDone && filters.contains(target)) focusList();
   if (event.ctrlKey || event.metaKey || event.altKey || by("keys").open) return;
   if (target.matches("input:not([type=checkbox]), select, textarea")) return;
   if (event.key === " " && target.matches("button, input, audio")) return; // it presses them
@@ -174,12 +177,14 @@ filters.addEventListener("input", (event) => {
 filters.addEventListener("submit", (event) => event.preventDefault());
 filters.addEventListener("click", (event) => {
   const preset = event.target.closest("[data-preset]");
-  if (preset) setFilters(preset.dataset.preset);
+  if (!preset) return;
+  if (event.detail) focusList();
+  setFilters(preset.dataset.preset);
 });
 // A button keeps the focus only where keys have pressed it, so that space plays after a click.
 const pressed = (id, act) =>
   by(id).addEventListener("click", (event) => {
-    if (event.detail) by("viewport").focus({ preventScroll: true });
+    if (event.detail) focusList();
     act(event);
   });
 pressed("mark-exclude", (event) => inOrder(() => mark("exclude", event.shiftKey)));
@@ -194,5 +199,5 @@ summarise()
     by("list").classList.toggle("one-corpus", new Set(counts.map((one) => one.corpus)).size < 2);
     return setFilters(location.hash.slice(1));
   })
-  .then(() => by("viewport").focus({ preventScroll: true }))
+  .then(focusList)
   .catch(report);
