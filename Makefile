@@ -79,6 +79,7 @@ ifdef TEACHER
 endif
 	$(BIN)/python -m benchmarks.label --memory stub
 	$(BIN)/python -m benchmarks.filter
+	$(BIN)/python -m benchmarks.browse
 	$(BIN)/python -m benchmarks.distil
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.orchestration

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from configs.marks import Marks
 from configs.settings import Count, Fraction, Percent, Positive, Settings
 
 
@@ -108,6 +109,7 @@ class Filter(Settings):
     contamination: Contamination | None = None
     """null: evaluation speech is not searched for in the training data."""
     takedown: Takedown = Takedown()
+    marks: Marks = Marks()
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the windows that pass all other rules to keep, chosen at random by their ids.
 

@@ -19,6 +19,7 @@ from configs.corpora import (
 from configs.distil import Distil
 from configs.evaluate import Evaluate, EvaluatedModel, LongForm, Noise
 from configs.filter import Contamination, Filter, Hallucination, Takedown, WithoutReference
+from configs.marks import Marks
 from configs.runtime import Runtime
 from configs.settings import Name, Settings, holds_credentials, merged
 from configs.stages import (
@@ -45,6 +46,7 @@ __all__ = [
     "LocalLicence",
     "LocalSplit",
     "LongForm",
+    "Marks",
     "Noise",
     "Normalise",
     "Plan",

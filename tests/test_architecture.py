@@ -20,6 +20,7 @@ PARTS_OF_FLOWS = {
     "pages": 0,
     "state": 0,
     "tables": 1,
+    "browse": 2,
     "doctor": 2,
     "dispatch": 2,
     "report": 2,

@@ -12,6 +12,7 @@ import typer
 
 from configs.load import ConfigError
 from flows.commands import (
+    browse,
     corpora,
     deploy,
     doctor,
@@ -57,6 +58,7 @@ app.command("report")(report.command)
 app.command("sweep")(sweep.command)
 app.command("grid")(grid.command)
 app.command("explain")(explain.command)
+app.command("browse")(browse.command)
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(student.app, name="student")
 app.command("deploy")(deploy.command)

@@ -174,6 +174,7 @@ def _swept(
             shard.receipts["score"].output,
             FilterContext(
                 licence=licence,
+                marks=settings.marks.of(state.name),
                 evaluated=evaluated_speech(
                     state.config,
                     settings,

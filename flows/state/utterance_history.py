@@ -69,6 +69,7 @@ class UtteranceHistory(BaseModel):
     own_evidence: Row | None  # of the utterance itself, which may share its window
     alignment: list[Row] | None  # of its own reference and hypothesis
     stages: dict[str, Row]  # its row in each other stage
+    mark: str | None  # of a listener, for it or its window: exclude or keep
     decision: Decision
 
 
@@ -166,6 +167,7 @@ def _history(config: RunConfig, store: Store, found: _PlannedUtterance) -> Utter
     evidence = rows.get("score")
     own = evidence and next(one for one in evidence["utterances"] if one["id"] == found.id)
     key = None if plan is None else ShardKey(state.corpus.name, found.split, plan["shard"])
+    window = rows["label"]["window_id"] if "label" in rows else None
     planned = utterance or {
         name: (plan or {}).get(name) for name in ("recording_id", "speaker_id", "raw_text")
     }
@@ -183,6 +185,7 @@ def _history(config: RunConfig, store: Store, found: _PlannedUtterance) -> Utter
         own_evidence=own,
         alignment=None if own is None else _aligned(own),
         stages={stage: row for stage, row in rows.items() if stage not in _OWN_FIELDS},
+        mark=state.filter.marks.of(state.name).mark(found.id, window),
         decision=_decision(config, store, found, shard, rows),
     )
 

@@ -1,18 +1,20 @@
 """All filter rules, in the order in which they are tried.
 
 A row gets the reason of the first rule that drops it. So legal reasons come before quality, and a
-missing text before the error rate it causes; what is good enough, but not needed, comes last.
+missing text before the error rate it causes; what is good enough, but not needed, comes last. What
+a listener marked to be kept passes all but the final ones.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from configs.marks import UNMARKED, MarkedIds
 from configs.schema import Filter, Hallucination, Takedown
 from tasks.corpora.base import Licence
 from tasks.filter.contamination import EvaluationSpeech, contamination_rules
@@ -22,15 +24,18 @@ from tasks.filter.without_reference import rules_without_reference
 
 @dataclass(frozen=True, kw_only=True)
 class FilterContext:
-    """What rules need besides evidence: the licence of the corpus, and the evaluation speech."""
+    """What rules need besides evidence: licence and marks of the corpus, and evaluation speech."""
 
     licence: Licence
     evaluated: EvaluationSpeech | None = None
+    marks: MarkedIds = UNMARKED
 
 
 def rules(settings: Filter, context: FilterContext) -> tuple[Rule, ...]:
     """The rules that are turned on by `settings`, in order."""
-    return tuple(_rules(settings, context))
+    return tuple(
+        rule.except_for(context.marks.keep, settings.unit) for rule in _rules(settings, context)
+    )
 
 
 def _rules(settings: Filter, context: FilterContext) -> Iterator[Rule]:
@@ -39,7 +44,10 @@ def _rules(settings: Filter, context: FilterContext) -> Iterator[Rule]:
         yield _licence(context.licence, lacking)
     yield from _takedown(settings.takedown)
     if settings.contamination is not None and context.evaluated is not None:
-        yield from contamination_rules(settings.contamination, context.evaluated)
+        found = contamination_rules(settings.contamination, context.evaluated)
+        yield from (replace(rule, is_final=True) for rule in found)
+    if context.marks.exclude:
+        yield from _excluded(context.marks.exclude)
     if settings.languages is not None:
         yield _language(settings.languages)
     if settings.max_foreign_percent is not None:
@@ -50,9 +58,9 @@ def _rules(settings: Filter, context: FilterContext) -> Iterator[Rule]:
     if settings.drop_empty_hypothesis:
         yield EMPTY_HYPOTHESIS
     if settings.max_duration_s is not None:
-        yield above("too_long", "duration_s", settings.max_duration_s)
+        yield replace(above("too_long", "duration_s", settings.max_duration_s), is_final=True)
     if settings.max_tokens is not None:
-        yield above("too_long", "num_tokens", settings.max_tokens)
+        yield replace(above("too_long", "num_tokens", settings.max_tokens), is_final=True)
     yield from _hallucination(settings.hallucination)
     if settings.drop_upper_case:
         yield UPPER_CASE
@@ -142,23 +150,31 @@ def _licence(licence: Licence, lacking: Sequence[str]) -> Rule:
         columns=("duration_s",),
         drops=lambda rows: pa.chunked_array([pa.repeat(True, rows.num_rows)]),
         detail=lambda row: f"{licence.name} does not allow {', '.join(lacking)}",
+        is_final=True,
     )
 
 
 def _takedown(settings: Takedown) -> Iterator[Rule]:
     for column, names in (("id", settings.ids), ("speaker_id", settings.speakers)):
         if names:
-            yield _listed(column, names)
+            detail = "its id is listed" if column == "id" else "its speaker is listed"
+            yield _listed("takedown", column, names, detail)
 
 
-def _listed(column: str, names: Sequence[str]) -> Rule:
+def _excluded(ids: Sequence[str]) -> Iterator[Rule]:
+    yield _listed("excluded", "id", ids, "it is marked exclude")
+    yield _listed("excluded", "window_id", ids, "its window is marked exclude")
+
+
+def _listed(reason: str, column: str, names: Sequence[str], detail: str) -> Rule:
     wanted = pa.array(names, pa.string())
     return Rule(
-        reason="takedown",
-        level="utterance",
+        reason=reason,
+        level="window" if column == "window_id" else "utterance",
         columns=(column,),
         drops=lambda rows: pc.is_in(rows.column(column), wanted),
-        detail=lambda row: "its id is listed" if column == "id" else "its speaker is listed",
+        detail=lambda row: detail,
+        is_final=True,
     )
 
 
@@ -186,6 +202,7 @@ def _beyond_fraction(fraction: float, seed: int) -> Rule:
         columns=("window_id",),
         drops=drops,
         detail=lambda row: f"drawn {draw(row['window_id'], seed):.4f} >= {fraction:g}",
+        is_final=True,
     )
 
 

@@ -21,7 +21,7 @@ from tasks.stage import (
     settings_parameters,
 )
 
-_SPECIAL: Final = frozenset({"rights", "takedown"})
+_SPECIAL: Final = frozenset({"rights", "takedown", "marks"})
 
 
 def _make(inputs: Inputs) -> Output:
@@ -29,12 +29,18 @@ def _make(inputs: Inputs) -> Output:
     evidence = inputs.table("score")
     settings = config.filter_of(inputs.corpus.name)
     evaluated = evaluated_speech(config, settings, job.evaluation_index, job.inputs.get("index"))
-    context = FilterContext(licence=inputs.corpus.licence, evaluated=evaluated)
+    context = FilterContext(
+        licence=inputs.corpus.licence,
+        evaluated=evaluated,
+        marks=settings.marks.of(inputs.corpus.name),
+    )
     return Output(row_ids(evidence), filter_shard(evidence, settings, context))
 
 
 def _parameters(context: StageContext) -> Iterator[Parameter]:
-    """Takedown lists enter by a digest, because everyone can read a manifest.
+    """Takedown lists and marks enter by a digest, because everyone can read a manifest.
+
+    Of the marks, only those of the corpus enter, and nothing of how they are written.
 
     Rights enter with what the licence says about them, so that a changed licence is checked again.
     """
@@ -47,6 +53,9 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
     num_listed = len(takedown.ids) + len(takedown.speakers)
     listed = digest(takedown.model_dump(mode="json", exclude_defaults=True))
     yield Parameter("takedown", f"{num_listed} listed, {listed}" if num_listed else None, None)
+    marks = settings.marks.of(context.corpus.name)
+    marked = digest([marks.exclude, marks.keep])
+    yield Parameter("marks", f"{len(marks)} marked, {marked}" if len(marks) else None, None)
     if settings.contamination is not None:
         yield Parameter("contamination.index", context.evaluation_index)
 
@@ -92,6 +101,7 @@ FILTER: Final = Stage(
         "without_reference.max_chars_per_s": 30.0,
         "rights": {},
         "takedown": None,
+        "marks": None,
         "fraction": 1.0,
         "fraction_seed": 0,
     },

@@ -61,17 +61,17 @@ def sweep(
     unit = settings.unit
     others = [rule for rule in rules(settings, context) if rule.reason != wer(0).reason]
     is_dropped = decide(members, others, unit) != KEPT
+    limits = [wer(percent).except_for(context.marks.keep, unit) for percent in max_wer_percents]
     windows_s = members.windows.column("duration_s").to_numpy()
     total = Amount(len(windows_s), len(members.parents), float(windows_s.sum()) / 3600)
     if unit == "utterance":
         return total, [
-            _cut_down(members, is_dropped | members.apply(wer(percent), unit))
-            for percent in max_wer_percents
+            _cut_down(members, is_dropped | members.apply(limit, unit)) for limit in limits
         ]
     counts = np.bincount(members.parents, minlength=len(windows_s))
     is_kept = np.ones(len(windows_s), np.bool_)
     is_kept[members.parents[is_dropped]] = False
-    kept_windows = (is_kept & ~members.apply(wer(percent), unit) for percent in max_wer_percents)
+    kept_windows = (is_kept & ~members.apply(limit, unit) for limit in limits)
     return total, [
         Amount(
             int(np.count_nonzero(taken)),

@@ -2,11 +2,14 @@
 
 import re
 import shlex
+from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from configs.marks import Marks, read_marks
 from configs.schema import Filter, Takedown
 from tasks.corpora.base import Licence
 from tasks.filter.contamination import EvaluationIndex, EvaluationSpeech
@@ -14,7 +17,8 @@ from tasks.filter.rules import FilterContext, rules
 from tests.flows.running import REPOSITORY, Run
 
 PAGE = (REPOSITORY / "docs" / "filter.md").read_text()
-SHOWN = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+SHOWN = BLOCKS[0]
 ROWS = [line.split("|") for line in PAGE.splitlines() if re.match(r"\| .*\| `", line)]
 COMMANDS = re.findall(r"^    (distillery .*?)(?:   .*)?$", PAGE, re.MULTILINE)
 
@@ -30,14 +34,27 @@ def test_every_key_is_shown() -> None:
     rejected = {"without_reference"}  # documented in own-audio.md
     assert SHOWN["filter"].keys() == Filter.model_fields.keys() - rejected
     nested = {"hallucination": settings.hallucination, "takedown": Takedown()}
+    assert SHOWN["filter"]["marks"].keys() == Marks.model_fields.keys() - {"file"}  # shown later
     for block, values in nested.items():
         assert SHOWN["filter"][block].keys() == type(values).model_fields.keys()
 
 
 def test_reasons_are_documented_in_the_order_of_the_rules() -> None:
-    given = [rule.reason for rule in rules(Filter.model_validate(SHOWN["filter"]), STRICT)]
+    settings = Filter.model_validate(SHOWN["filter"])
+    context = replace(STRICT, marks=settings.marks.of("librispeech"))
+    given = [rule.reason for rule in rules(settings, context)]
     documented = [reason for row in ROWS for reason in re.findall(r"`(\w+)`", row[2])]
     assert list(dict.fromkeys(documented)) == list(dict.fromkeys(given))
+
+
+def test_the_shown_file_of_marks_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
+    Path("marks.jsonl").write_text("\n".join(lines))
+    [shown] = [one for one in BLOCKS if "file" in one.get("filter", {}).get("marks", {})]
+    marks = Filter.model_validate(shown["filter"]).marks.of("librispeech")
+    listed = Filter.model_validate(SHOWN["filter"]).marks.of("librispeech")
+    assert marks == listed and len(marks) == len(read_marks("marks.jsonl")) == 2
 
 
 def test_the_defaults_are_documented() -> None:

@@ -65,6 +65,7 @@ CHANGED_BY = {
     "label.language": AFTER_LABEL | {"index", "evaluate"},
     "score": {"score", "index", "filter", "evaluate"},
     "filter": {"filter"},
+    "filter.marks.file": set(),  # what is in it counts, see tests/tasks/filter/test_marks.py
     "publish.name": {"distil"},
     "publish": set(),
     "distil": {"distil"},

@@ -54,6 +54,8 @@ def _fields(history: UtteranceHistory) -> Iterator[Field]:
     for stage, row in history.stages.items():
         shown = (f"{name} {value}" for name, value in row.items() if name != "id")
         yield stage, ", ".join(shown)
+    if history.mark is not None:
+        yield "mark", history.mark
     decision = history.decision
     text = f"{decision.outcome} at {decision.stage}"
     text += f": {decision.reason}" if decision.reason else ""
