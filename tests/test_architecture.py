@@ -19,6 +19,7 @@ USES_DEMO = ("tasks/demo/",)
 PARTS_OF_FLOWS = {
     "pages": 0,
     "state": 0,
+    "compare": 1,
     "doctor": 1,
     "dispatch": 1,
     "server": 1,

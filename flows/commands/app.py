@@ -12,6 +12,7 @@ import typer
 
 from configs.load import ConfigError
 from flows.commands import (
+    compare,
     corpora,
     deploy,
     doctor,
@@ -53,6 +54,7 @@ app.command("repair")(repair.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("sweep")(sweep.command)
+app.command("compare")(compare.command)
 app.command("grid")(grid.command)
 app.command("explain")(explain.command)
 app.add_typer(manifest.app, name="manifest")
