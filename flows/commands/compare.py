@@ -18,8 +18,6 @@ from flows.compare.models import (
     web_folder,
 )
 from flows.compare.recordings import read_recordings
-from flows.compare.site import HEADERS, comparison_site
-from flows.pages.server import PageServer
 from flows.state.evaluation.measured_models import measured_models
 from flows.student import CurrentStudent, current_student, speech_to_compare_on
 from storage.errors import UserError
@@ -59,6 +57,9 @@ def command(
     ] = False,
 ) -> None:
     """Serve a page on which teacher and student transcribe the same recording in a browser."""
+    from flows.compare.site import comparison_site  # no other command needs a web server
+    from flows.pages.server import address, listen, new_token, server
+
     assets = find_assets()
     student = current_student(*open_run(config))
     chosen = _chosen(student, further or ())
@@ -70,12 +71,14 @@ def command(
         window_samples=window_samples(models[0].folder),
     )
     name = f"{student.manifest.name} {student.manifest.number}"
-    answer = comparison_site(
-        f"{name}: side by side", models, recordings, assets, student.config.label
+    token = new_token()
+    app = comparison_site(
+        f"{name}: side by side", models, recordings, assets, student.config.label, token
     )
-    with PageServer(answer, port=port, headers=HEADERS) as server:
-        say(f"{server.url}  (for this machine and as long as this command runs; Ctrl-C ends it)")
-        server.serve_forever()
+    with listen(port) as listening:
+        typer.echo(address(listening, token))
+        say("Open this page in a browser on this machine; Ctrl-C ends it.")
+        server(app).run(sockets=[listening])
 
 
 def _chosen(student: CurrentStudent, further: Sequence[str]) -> list[MeasuredModel]:

@@ -28,7 +28,7 @@ COMMAND: Final = "distillery compare --fetch-assets"
 class Package:
     """A package of npm: its archive's digest as npm writes it, and files of it with theirs.
 
-    `files` are members of the archive, below `package/`, with the SHA-256 of each.
+    `files` are members of the archive, below `package/dist/`, with the SHA-256 of each.
     """
 
     name: str
@@ -47,7 +47,7 @@ LIBRARY: Final = Package(
     version="4.3.2",
     sha512="V3+dqf3iWlRYJ9I9GreM3zGQd0lAXnnoPeddmkOQYWAEE4l/+Fi6p7tx/qVUJlKQgLXGim2W76rTOzz+eC0i7g==",
     files={
-        "dist/transformers.min.js": "8b5a3171f8876bab2b1820a7d65eb87628e3d30bb5ea85b9dd398e76eb34decb",
+        "transformers.min.js": "8b5a3171f8876bab2b1820a7d65eb87628e3d30bb5ea85b9dd398e76eb34decb",
     },
 )
 RUNTIME: Final = Package(
@@ -55,8 +55,10 @@ RUNTIME: Final = Package(
     version="1.31.0-dev.20260914-8d85527a0",  # that of the library
     sha512="Iy7rtadoBgxS/LLvDr3QW38DB1PNXRnr0GJMcL0TAt7c9qjgVQl83UlGCVyeAnK2InpmW8Uc3PL8XIuqtDeF6g==",
     files={
-        "dist/ort-wasm-simd-threaded.mjs": "c57ca56328877353a575e51bbca6f18450027d6c9bf2307a2cb2c41363b4de9f",
-        "dist/ort-wasm-simd-threaded.wasm": "06ba057753da3847e4c24f02d91ab133455b0817c69a44993a9a53a2146df9e3",
+        "ort-wasm-simd-threaded.mjs": "c57ca56328877353a575e51bbca6f184"
+        "50027d6c9bf2307a2cb2c41363b4de9f",
+        "ort-wasm-simd-threaded.wasm": "06ba057753da3847e4c24f02d91ab133"
+        "455b0817c69a44993a9a53a2146df9e3",
     },
 )
 PACKAGES: Final = (LIBRARY, RUNTIME)
@@ -69,17 +71,20 @@ def assets_folder() -> Path:
 
 
 def find_assets() -> Mapping[str, Path]:
-    """The files by name; raises `UserError`, with the command that fetches them, if any is wrong."""
+    """The files by name.
+
+    Raises `UserError`, with the command that fetches them, if one is missing or another.
+    """
     folder = assets_folder()
     found: dict[str, Path] = {}
     for package in PACKAGES:
-        for member, sha256 in package.files.items():
-            path = folder / Path(member).name
+        for name, sha256 in package.files.items():
+            path = folder / name
             if not path.is_file():
                 raise UserError(f"{path} is missing, which the page runs; fetch it: {COMMAND}")
             if _sha256(path.read_bytes()) != sha256:
                 raise UserError(f"{path} is not that of {package.spec}; fetch it anew: {COMMAND}")
-            found[path.name] = path
+            found[name] = path
     return found
 
 
@@ -112,14 +117,14 @@ def _fetch(package: Package, folder: Path) -> None:
             )
         with tarfile.open(archive) as members:
             for member in package.files:
-                content = members.extractfile(f"package/{member}")
+                content = members.extractfile(f"package/dist/{member}")
                 if content is None:
                     raise UserError(f"{package.spec} has no file {member}; please report it")
-                (folder / Path(member).name).write_bytes(content.read())
+                (folder / member).write_bytes(content.read())
 
 
 def _pack(package: Package, folder: Path) -> Path:
-    """The archive of a package, as `npm pack` writes it; nothing is installed and no script runs."""
+    """The archive of a package; nothing is installed, and no script of it runs."""
     npm = shutil.which("npm")
     if npm is None:
         raise UserError("npm is not installed, which fetches the page's library; install Node.js")
@@ -127,7 +132,8 @@ def _pack(package: Package, folder: Path) -> Path:
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(
-            f"npm cannot fetch {package.spec}: {_problem(done)}; check with: npm view {package.spec}"
+            f"npm cannot fetch {package.spec}: {_problem(done)}; check with:"
+            f" npm view {package.spec}"
         )
     [described] = json.loads(done.stdout)
     return folder / str(described["filename"])

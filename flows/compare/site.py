@@ -1,8 +1,14 @@
-"""What the server of the page answers: the page, its programs, models and recordings."""
+"""What the server of the page answers: the page, its scripts, models and recordings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from configs.schema import Label
 from configs.version import installed_version
@@ -10,30 +16,36 @@ from flows.compare.assets import LIBRARY, RUNTIME
 from flows.compare.models import WebModel
 from flows.compare.recordings import Recording
 from flows.pages import render
-from flows.pages.server import Answer, Reply, Request
+from flows.pages.server import guarded
 
 _HERE: Final = Path(__file__).parent
 _SCRIPTS: Final = ("compare.js", "model.js", "results.js", "sound.js", "words.js", "worker.js")
 _TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
     ".json": "application/json",
-    ".wasm": "application/wasm",
     ".onnx": "application/octet-stream",
-    ".wav": "audio/wav",
+    ".wasm": "application/wasm",
 }
 
-POLICY: Final = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self';"
-    " style-src 'unsafe-inline'; img-src data:; media-src blob:; base-uri 'none'; form-action 'none'"
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "worker-src 'self'",
+        "connect-src 'self'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        "media-src blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
 )
 HEADERS: Final = {
     "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
     # both are needed for threads, which share memory
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
 }
 """Of every reply, because a worker has the policy of its own script's reply."""
@@ -45,28 +57,42 @@ def comparison_site(
     recordings: Sequence[Recording],
     assets: Mapping[str, Path],
     label: Label,
-) -> Answer:
-    """Answers for a page that compares `models`, of which the first is what others are held to."""
-    page = render(
-        _HERE / "compare.html",
-        {"title": title, "policy": POLICY, "data": _data(models, recordings, label)},
-    )
-    files = {f"assets/{name}": path for name, path in assets.items()}
+    token: str,
+) -> ASGIApp:
+    """A page that compares `models`, of which the first is what the others are held to."""
+    values = {"title": title, "policy": POLICY, "data": _data(models, recordings, label)}
+    text = render(_HERE / "compare.html", values)
+    files = {name: _HERE / name for name in _SCRIPTS}
+    files |= {f"assets/{name}": path for name, path in assets.items()}
     for model in models:
         files |= {f"models/{model.name}/{name}": path for name, path in model.files.items()}
-    files |= {name: _HERE / name for name in _SCRIPTS}
-    spoken = {f"recordings/{number}.wav": one for number, one in enumerate(recordings)}
 
-    def answer(request: Request) -> Reply | None:
-        if request.path == "":
-            return Reply(page.encode(), _TYPES[".html"])
-        if (file := files.get(request.path)) is not None:
-            return Reply(file, _TYPES[file.suffix])
-        if (recording := spoken.get(request.path)) is not None:
-            return Reply(recording.wav(), _TYPES[".wav"])
-        return None
+    def page(_: Request) -> Response:
+        return HTMLResponse(text)
 
-    return answer
+    def recording(request: Request) -> Response:
+        number = int(request.path_params["number"])
+        if number >= len(recordings):
+            return _missing(request)
+        return Response(recordings[number].wav(), media_type="audio/wav")
+
+    def file(request: Request) -> Response:
+        path = files.get(request.path_params["path"])
+        if path is None:
+            return _missing(request)
+        return FileResponse(path, media_type=_TYPES[path.suffix])
+
+    routes = [
+        Route("/", page),
+        Route("/recordings/{number:int}.wav", recording),
+        Route("/{path:path}", file),
+    ]
+    app = Starlette(routes=[Mount(f"/{token}", routes=routes)])
+    return guarded(app, token, HEADERS)
+
+
+def _missing(request: Request) -> Response:
+    return PlainTextResponse(f"no {request.url.path.rpartition('/')[2]} here\n", 404)
 
 
 def _data(

@@ -1,4 +1,4 @@
-"""How a converted Whisper is asked for text: options of `generate` that all libraries understand."""
+"""How a converted Whisper is asked for text: options of `generate` that all libraries have."""
 
 import json
 from pathlib import Path
