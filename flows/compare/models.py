@@ -52,7 +52,6 @@ class WebModel:
             "name": self.name,
             "encoder_layers": config["encoder_layers"],
             "decoder_layers": config["decoder_layers"],
-            "width": config["d_model"],
             "num_bytes": sum(path.stat().st_size for path in self.weights),
             "window_samples": _read(self.folder / "preprocessor_config.json")["n_samples"],
             "generation": generation_settings(self.folder, label),

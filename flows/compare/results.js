@@ -12,9 +12,11 @@ export class Results {
     const top = [["", 2]];
     const head = ["recording", "length, s"];
     names.forEach((name, number) => {
-      top.push([name, number ? 5 : 2]);
+      top.push([`${name}, s`, 2]);
       head.push("end to end", "decoder");
-      if (number) head.push("faster", "in the decoder", "words differ");
+      if (number === 0) return;
+      top.push([`${name}, speed`, 2], ["words", 1]);
+      head.push("end to end", "decoder", "differ");
     });
     table.tHead.append(groups(top), row("th", head, starts(names.length)));
   }
@@ -52,30 +54,31 @@ function cells({ name, duration_s, found, differences }) {
   return values;
 }
 
-// The columns in which the figures of a model begin.
+// The columns in which the groups of the header begin: two of the first model, five of each other.
 function starts(numModels) {
-  return Array.from({ length: numModels }, (_, number) => (number ? 5 * number - 1 : 2));
+  const others = Array.from({ length: numModels - 1 }, (_, number) => 4 + 5 * number);
+  return [2, ...others.flatMap((first) => [first, first + 2, first + 4])];
 }
 
 function groups(names) {
   const found = document.createElement("tr");
   for (const [name, colSpan] of names) {
     const cell = document.createElement(name ? "th" : "td");
-    Object.assign(cell, { textContent: name, colSpan, className: name && "of-model" });
+    Object.assign(cell, { textContent: name, colSpan, className: name && "of-group" });
     if (name) cell.scope = "colgroup";
     found.append(cell);
   }
   return found;
 }
 
-function row(kind, values, modelsBegin) {
+function row(kind, values, groupsBegin) {
   const found = document.createElement("tr");
   values.forEach((value, column) => {
     const cell = document.createElement(kind);
     cell.textContent = value;
     if (kind === "th") cell.scope = "col";
     if (column > 0) cell.classList.add("number");
-    if (modelsBegin.includes(column)) cell.classList.add("of-model");
+    if (groupsBegin.includes(column)) cell.classList.add("of-group");
     found.append(cell);
   });
   return found;
