@@ -42,6 +42,9 @@ def command(
         typer.Option(help="An interpreter with Optimum, to convert models that are not yet."),
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="The weights that the browser loads.")] = "fp32",
+    threads: Annotated[
+        int, typer.Option(min=1, help="At most so many for each model in the browser.")
+    ] = 8,
     further: Annotated[
         list[str] | None,
         typer.Option("--with", help="A model of evaluate.models beside the two; repeatable."),
@@ -72,9 +75,9 @@ def command(
     )
     name = f"{student.manifest.name} {student.manifest.number}"
     token = new_token()
-    app = comparison_site(
-        f"{name}: side by side", models, recordings, assets, student.config.label, token
-    )
+    title = f"{name}: side by side"
+    label = student.config.label
+    app = comparison_site(title, models, recordings, assets, label, token, max_threads=threads)
     with listen(port) as listening:
         typer.echo(address(listening, token))
         say("Open this page in a browser on this machine; Ctrl-C ends it.")

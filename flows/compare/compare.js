@@ -5,11 +5,10 @@ import { Results } from "./results.js";
 import { cutAtPauses, decodeSound, RATE_HZ, startRecording } from "./sound.js";
 import { differing, words } from "./words.js";
 
-const MAX_THREADS = 8;
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
-const numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MAX_THREADS) : 1;
+const numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, DATA.max_threads) : 1;
 const models = DATA.models.map((one) => new Model(one, byId("model"), byId("models")));
 const results = new Results(byId("results"), DATA.models.map(({ name }) => name));
 const sources = DATA.recordings.map((one, number) => ({

@@ -58,9 +58,15 @@ def comparison_site(
     assets: Mapping[str, Path],
     label: Label,
     token: str,
+    *,
+    max_threads: int = 8,
 ) -> ASGIApp:
-    """A page that compares `models`, of which the first is what the others are held to."""
-    values = {"title": title, "policy": POLICY, "data": _data(models, recordings, label)}
+    """A page that compares `models`, of which the first is what the others are held to.
+
+    A model runs in as many threads as the browser has cores, `max_threads` at most.
+    """
+    data = {**_data(models, recordings, label), "max_threads": max_threads}
+    values = {"title": title, "policy": POLICY, "data": data}
     text = render(_HERE / "compare.html", values)
     files = {name: _HERE / name for name in _SCRIPTS}
     files |= {f"assets/{name}": path for name, path in assets.items()}
