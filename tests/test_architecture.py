@@ -21,6 +21,7 @@ PARTS_OF_FLOWS = {
     "state": 0,
     "tables": 1,
     "browse": 2,
+    "compare": 2,
     "doctor": 2,
     "dispatch": 2,
     "report": 2,

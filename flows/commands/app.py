@@ -13,6 +13,7 @@ import typer
 from configs.load import ConfigError
 from flows.commands import (
     browse,
+    compare,
     corpora,
     deploy,
     doctor,
@@ -56,6 +57,7 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("report")(report.command)
 app.command("sweep")(sweep.command)
+app.command("compare")(compare.command)
 app.command("grid")(grid.command)
 app.command("explain")(explain.command)
 app.command("browse")(browse.command)

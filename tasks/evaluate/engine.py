@@ -28,7 +28,9 @@ def load_model(config: RunConfig, store: Store, model: MeasuredModel) -> LoadedW
     a model that is not a Whisper, or when a file of another run's student is not.
     """
     require_whisper(config.label)
-    return load_whisper(_source(config, store, model), config.label.dtype, config.runtime.device)
+    return load_whisper(
+        model_source(config, store, model), config.label.dtype, config.runtime.device
+    )
 
 
 def load_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Engine:
@@ -46,7 +48,7 @@ def load_engine(config: RunConfig, store: Store, model: MeasuredModel) -> Engine
 
 def load_ctc_engine(config: RunConfig, store: Store, model: MeasuredModel) -> CtcEngine:
     """The engine over a CTC model, once per process; raises `UserError` if it is none."""
-    source = {"engine": "ctc", "teacher": _source(config, store, model)}
+    source = {"engine": "ctc", "teacher": model_source(config, store, model)}
     return load_ctc(config.label.model_copy(update=source), config.runtime.device)
 
 
@@ -70,7 +72,8 @@ def evaluation_engine(config: RunConfig, store: Store, model: LoadedWhisper) -> 
     return _sharing(model, batch_size, store.scratch_folder(), config.runtime.encoder_cache_gb)
 
 
-def _source(config: RunConfig, store: Store, model: MeasuredModel) -> Teacher:
+def model_source(config: RunConfig, store: Store, model: MeasuredModel) -> Teacher:
+    """The folder or Hub id of a model of an evaluation; raises what `load_model` raises."""
     if model.source is not None:
         return model.source
     if model.student is None:

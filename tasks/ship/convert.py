@@ -1,4 +1,4 @@
-"""Converts a student to another format and compares what both write.
+"""Converts a Whisper to another format and compares what both write.
 
 The converters are programs, which may run in an interpreter of another environment: the library for
 ONNX needs an older transformers than this project.
@@ -22,6 +22,7 @@ from configs.schema import Label, Teacher
 from storage.errors import UserError
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.ship.facts import Comparison, Format
+from tasks.ship.generation import generation_settings
 from tasks.text.comparison import WordErrors, count_word_errors
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 
@@ -47,19 +48,21 @@ def convert(
     *,
     python: str | None = None,
 ) -> Comparison:
-    """Write the student in `source` to `target`, and transcribe `windows` with both.
+    """Write the Whisper in `source` to `target`, and transcribe `windows` with both.
 
     Both decode greedily in float32 on the CPU, transformers here and the library of `format` in the
     interpreter `python`, by default this one. Raises `UserError` if that has no such library, with
     the command that installs it, and for a converter that fails.
     """
     whisper = load_whisper(Teacher(path=str(source)), "float32", "cpu")
-    settings = _generation_settings(whisper, label)
+    settings = generation_settings(source, label)
     with TemporaryDirectory() as temporary:
         speech = Path(temporary) / "speech.npz"
         arrays: dict[str, Any] = dict(windows)  # savez has a keyword of another type too
         np.savez(speech, **arrays)
-        found = _run(format, python or sys.executable, source, target, speech, settings)
+        words = (source, target, speech, json.dumps(settings))
+        written = _run(format, python or sys.executable, f"to_{format}", *words)
+    found = json.loads(written.splitlines()[-1])
     expected = _texts(whisper, windows, settings)
     return compare(found["library"], expected, found["texts"])
 
@@ -82,12 +85,9 @@ def compare(library: str, expected: list[str], found: list[str]) -> Comparison:
     )
 
 
-def _generation_settings(whisper: LoadedWhisper, label: Label) -> dict[str, Any]:
-    """Options of `generate`: half the decoder's positions, which all libraries allow."""
-    settings: dict[str, Any] = {"max_new_tokens": whisper.model.config.max_target_positions // 2}
-    if getattr(whisper.model.generation_config, "is_multilingual", True):
-        settings |= {"language": label.language, "task": label.task}
-    return settings
+def quantize_onnx(folder: Path, *, python: str | None = None) -> None:
+    """Add 8-bit weights to a Whisper in ONNX; raises as `convert`."""
+    _run("onnx", python or sys.executable, "quantize_onnx", folder)
 
 
 def _texts(
@@ -104,16 +104,9 @@ def _texts(
     return texts
 
 
-def _run(
-    format: Format,
-    python: str,
-    source: Path,
-    target: Path,
-    speech: Path,
-    settings: Mapping[str, Any],
-) -> Mapping[str, Any]:
-    program = _CONVERTERS / f"to_{format}.py"
-    words = [python, program, source, target, speech, json.dumps(settings)]
+def _run(format: Format, python: str, program: str, *arguments: str | Path) -> str:
+    """What a program of `converters` writes; raises `UserError` if it cannot run or fails."""
+    words = [python, _CONVERTERS / f"{program}.py", *arguments]
     kept = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     try:
         done = subprocess.run(
@@ -130,8 +123,7 @@ def _run(
         ) from error
     if done.returncode:
         raise UserError(_explained(format, python, done.stderr))
-    found: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return done.stdout
 
 
 def _explained(format: Format, python: str, stderr: str) -> str:

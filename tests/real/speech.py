@@ -84,14 +84,19 @@ class Speech:
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
         return config
 
-    def chapters(self) -> dict[str, Samples]:
-        """The utterances of each chapter of test-clean, joined, (samples,) float32 at 16 kHz."""
-        utterances: dict[str, Samples] = {}
+    def utterances(self) -> dict[str, Samples]:
+        """The utterances of test-clean by name, (samples,) float32 at 16 kHz."""
+        found: dict[str, Samples] = {}
         with tarfile.open(self.folder / "librispeech" / "test-clean.tar.gz") as archive:
             for member in archive:
                 name = Path(member.name)
                 if name.suffix == ".flac" and (content := archive.extractfile(member)) is not None:
-                    utterances[name.stem] = decode_flac(content.read())
+                    found[name.stem] = decode_flac(content.read())
+        return found
+
+    def chapters(self) -> dict[str, Samples]:
+        """The utterances of each chapter of test-clean, joined, (samples,) float32 at 16 kHz."""
+        utterances = self.utterances()
         names = sorted(utterances)
         return {
             chapter: np.concatenate([utterances[name] for name in members])
