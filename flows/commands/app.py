@@ -24,6 +24,7 @@ from flows.commands import (
     repair,
     rerun,
     run,
+    schema,
     status,
     student,
     sweep,
@@ -58,6 +59,7 @@ app.command("explain")(explain.command)
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(student.app, name="student")
 app.command("deploy")(deploy.command)
+app.command("schema")(schema.command)
 app.command("gc")(gc.command)
 
 
