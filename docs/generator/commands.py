@@ -13,9 +13,10 @@ from docs.generator import markdown
 from flows.commands.app import app
 
 _INTRODUCTION: Final = """\
-`CONFIG` is the path of a configuration, the name of a bundled one such as `demo`, or a run of a grid such as
-`grid.yaml:NAME`. The exit status is 0 when everything is done, 1 when shards failed or a problem was found, 2 when a
-configuration or a command is wrong, 130 after Ctrl-C and 143 after SIGTERM."""
+`CONFIG` is the path of a configuration, the name of a bundled one such as `demo`, or a run of a
+grid such as `grid.yaml:NAME`. The exit status is 0 when everything is done, 1 when shards failed or
+a problem was found, 2 when a configuration or a command is wrong, 130 after Ctrl-C and 143 after
+SIGTERM."""
 
 _VALUES: Final = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH"}
 
@@ -36,10 +37,12 @@ class Word:
 
     @property
     def is_option(self) -> bool:
+        """Whether it is given by a name that begins with dashes."""
         return isinstance(self.info, OptionInfo)
 
     @property
     def is_required(self) -> bool:
+        """Whether the command fails without it."""
         return self.default is inspect.Parameter.empty
 
     @property

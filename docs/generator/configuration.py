@@ -17,31 +17,33 @@ from docs.generator.effects import effects
 from docs.generator.types import type_text
 
 _INTRODUCTION: Final = """\
-Every key that a configuration can have. A key that is not listed here is an error. `NAME` stands for a name that you
-choose, or that of a corpus.
+Every key that a configuration can have. A key that is not listed here is an error. `NAME` stands
+for a name that you choose, or that of a corpus.
 
 The last column says of which stage a key is a parameter: another value changes the
-[fingerprint](../architecture.md#identity) of that stage, and of those that take their input from it, so that they are
-made again. Keys without an entry there leave all that is made valid: they are settings of the machine, or choose what
-is used, as `corpora.NAME.limit_hours` does. Another value in `evaluate` makes a new report, and transcripts only where
-there is an entry. Where a model is given by `path`, its weights count and not the path.
+[fingerprint](../architecture.md#identity) of that stage, and of those that take their input from
+it, so that they are made again. Keys without an entry there leave all that is made valid: they are
+settings of the machine, or choose what is used, as `corpora.NAME.limit_hours` does. Another value
+in `evaluate` makes a new report, and transcripts only where there is an entry. Where a model is
+given by `path`, its weights count and not the path.
 
-`distillery schema` prints all of this as a JSON schema, by which editors complete and check a configuration:
+`distillery schema` prints all of this as a JSON schema, by which editors complete and check a
+configuration:
 
 ```bash
 distillery schema > distillery.schema.json
 ```
 
-Name it in the first line of the configuration, for the YAML extension of VS Code and others that use the YAML language
-server; the path starts from the folder of the configuration:
+Name it in the first line of the configuration, for the YAML extension of VS Code and others that
+use the YAML language server; the path starts from the folder of the configuration:
 
 ```yaml
 # yaml-language-server: $schema=distillery.schema.json
 ```"""
 
 _GRID: Final = """\
-The file of a [grid](../distillation.md#compare-settings) has keys of its own; `distillery schema --grid` prints their
-schema."""
+The file of a [grid](../distillation.md#compare-settings) has keys of its own; `distillery schema
+--grid` prints their schema."""
 
 
 def configuration_page() -> str:

@@ -1,4 +1,4 @@
-"""What columns and keys mean that have the same name, and meaning, in several tables and records."""
+"""What columns and keys mean that mean the same wherever they are."""
 
 from collections.abc import Mapping
 from typing import Final

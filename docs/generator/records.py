@@ -25,10 +25,10 @@ from tasks.evaluate.result import Report
 from tasks.evaluate.statistics.pooled import ModelResult
 
 _INTRODUCTION: Final = """\
-Records are JSON files with a `checksum` of their text as the last key. [The layout](../architecture.md#layout-on-storage)
-says where each is. A key that is not listed here makes a record invalid. A `ShardKey` is written as
-`corpus/split/00007`, a `Sha256` in hexadecimal digits, an `Interval` as a list of its lower and its upper end, and a
-`NumRows` is a number of rows."""
+Records are JSON files with a `checksum` of their text as the last key. [The
+layout](../architecture.md#layout-on-storage) says where each is. A key that is not listed here
+makes a record invalid. A `ShardKey` is written as `corpus/split/00007`, a `Sha256` in hexadecimal
+digits, an `Interval` as a list of its lower and its upper end; `NumRows` is a number of rows."""
 
 GROUPS: Final = {
     "Receipts": (Receipt, FileRef, Counts, PlannedShard, Summary, Summarised, Failure),

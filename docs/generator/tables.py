@@ -25,9 +25,9 @@ from tasks.plan import schema as plan
 from tasks.score import schema as score
 
 _INTRODUCTION: Final = """\
-All tables are Parquet files; [the layout](../architecture.md#layout-on-storage) says where each is. Columns whose
-type ends in `?` may be null. Times are in seconds, and a name ends in its unit where it has one. `list<item: …>` is a
-list, and the columns of a struct follow it with a dot."""
+All tables are Parquet files; [the layout](../architecture.md#layout-on-storage) says where each is.
+Columns whose type ends in `?` may be null. Times are in seconds, and a name ends in its unit where
+it has one. `list<item: …>` is a list, and the columns of a struct follow it with a dot."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class _Source:
 
     @property
     def schema(self) -> pa.Schema:
-        schema = getattr(self.module, self.name)
-        assert isinstance(schema, pa.Schema)
-        return schema
+        """The schema itself."""
+        return getattr(self.module, self.name)
 
 
 SOURCES: Final = (
