@@ -1,8 +1,9 @@
 """The blocks of settings that a configuration consists of."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel
@@ -76,3 +77,10 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def is_mapping(field: FieldInfo) -> bool:
     """Whether a key contains blocks, or values, by names that the user gives."""
     return "dict" in str(field.annotation).lower()
+
+
+@cache
+def properties(kind: type[BaseModel]) -> Mapping[str, Any]:
+    """The JSON schema of each key of a block."""
+    found: Mapping[str, Any] = kind.model_json_schema()["properties"]
+    return found

@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from configs.grid import Grid
 from configs.schema import RunConfig
 from docs.generator import markdown
-from docs.generator.blocks import Block, block_in, blocks, is_mapping, places
+from docs.generator.blocks import Block, block_in, blocks, is_mapping, places, properties
 from docs.generator.effects import effects
 from docs.generator.types import type_text
 
@@ -83,7 +83,7 @@ def _row(
     block: Block, name: str, where: Mapping[type[BaseModel], Block]
 ) -> tuple[str, str, str, str]:
     field = block.kind.model_fields[name]
-    shown = block.kind.model_json_schema()["properties"][name]
+    shown = properties(block.kind)[name]
     inner = block_in(field)
     kind = type_text(shown) if inner is None else _link(where[inner], field)
     meaning = field.description or (_first_sentence(inner) if inner else "")

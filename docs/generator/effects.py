@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from configs.schema import RunConfig, Teacher
-from docs.generator.blocks import block_in, blocks
+from docs.generator.blocks import block_in, blocks, properties
 from storage.errors import UserError
 from tasks.corpora.registry import corpus_of_run
 from tasks.distil.stage import DISTIL, distil_parameters
@@ -109,7 +109,7 @@ def _variants(value: Any, path: Sequence[str], corpus: str) -> Iterator[Any]:
 def _other_values(settings: BaseModel, name: str) -> Iterator[Any]:
     """Values that differ from the one a setting has; they need not be valid ones."""
     value = getattr(settings, name)
-    schema = type(settings).model_json_schema()["properties"][name]
+    schema = properties(type(settings))[name]
     kinds = schema.get("anyOf", [schema])
     if name in _OTHER_VALUES:
         yield _OTHER_VALUES[name]
