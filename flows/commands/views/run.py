@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from flows.commands.terminal.render import Part, View
 from flows.commands.views.evaluate import summary_parts
+from flows.commands.views.in_short import in_short_parts
 from flows.commands.views.manifest import manifest_parts
 from flows.commands.views.status import status_parts
 from flows.state.summary import RunSummary
 
 
 def run_view(summary: RunSummary, config: str) -> View:
-    """The published manifest and the report on both models; the status where none is published."""
+    """The manifest, the report on both models and the ten lines that matter; or the status."""
     return View(summary, _run_parts(summary, config))
 
 
@@ -22,4 +23,4 @@ def _run_parts(summary: RunSummary, config: str) -> Iterator[Part]:
     yield from summary.remarks
     if summary.report is not None:
         yield from summary_parts(summary.report)
-        yield f"The student is in {summary.student}"
+    yield from in_short_parts(summary, config)
