@@ -42,7 +42,7 @@ def anchors(document: Path) -> frozenset[str]:
 def broken(document: Path, root: Path) -> Iterator[str]:
     """The links of a document that lead nowhere, or out of the repository."""
     for target in (*_LINK.findall(prose(document)), *_PICTURE.findall(prose(document))):
-        if re.match(r"[a-z]+:", target):
+        if re.match(r"[a-z]+:|\.\./\.\./actions/", target):  # the latter are pages of GitHub
             continue
         path, _, fragment = target.partition("#")
         file = (document.parent / path).resolve() if path else document

@@ -75,6 +75,8 @@ def words(parts: Iterable[Part]) -> set[str]:
             found += [part.title, *part.columns, *cells]
         elif isinstance(part, Command):
             found += [part.before, part.command, "\\"]
+        elif isinstance(part, Fact):
+            found += [part.name, str(part.text)]
         else:
             found.append(str(part))
     return {word for text in found for word in text.split()}
