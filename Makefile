@@ -19,7 +19,8 @@ PYTHON_GPU ?= $(BIN)/python
 GPU_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-all nightly faults containers real paper check bench gpu teacher clean
+.PHONY: help install demo deploy docs reference test test-all nightly faults containers real paper check bench gpu teacher \
+  clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +70,12 @@ check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## the site in build/docs, from the pages in docs
+	$(BIN)/python -m sphinx --fail-on-warning --quiet --builder html docs build/docs
+
+reference: $(STAMP)  ## docs/reference, from the code
+	$(BIN)/python -m docs.generator
 
 bench: $(STAMP)  ## speed against other engines and the floor; also of TEACHER=DIR on AUDIO=TABLE
 	$(BIN)/python -m benchmarks.normalise

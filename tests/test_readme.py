@@ -1,4 +1,4 @@
-"""What the documents name is there: commands, targets, configurations, files."""
+"""What the documents name is there: commands, targets, configurations, reasons."""
 
 import re
 from pathlib import Path
@@ -73,10 +73,3 @@ def test_each_configuration_that_is_shown_is_valid(tmp_path: Path, text: str) ->
 def test_each_reason_that_is_told_is_given_somewhere(reason: str) -> None:
     sources = (REPOSITORY / "tasks").rglob("*.py")
     assert any(f'"{reason}"' in source.read_text() for source in sources)
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_each_link_leads_somewhere(document: str) -> None:
-    text = (REPOSITORY / document).read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert ((REPOSITORY / document).parent / target).exists(), target

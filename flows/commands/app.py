@@ -27,6 +27,7 @@ from flows.commands import (
     report,
     rerun,
     run,
+    schema,
     status,
     student,
     sweep,
@@ -64,6 +65,7 @@ app.command("browse")(browse.command)
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(student.app, name="student")
 app.command("deploy")(deploy.command)
+app.command("schema")(schema.command)
 app.command("gc")(gc.command)
 
 

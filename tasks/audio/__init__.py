@@ -29,6 +29,7 @@ __all__ = [
     "decode",
     "decode_flac",
     "encode_flac",
+    "encode_wave",
     "is_normalised_flac",
     "to_whisper_rate",
 ]
@@ -124,6 +125,13 @@ def encode_flac(samples: Pcm) -> bytes:
     """A FLAC file, 16 kHz, mono, 16 bit, from (frames,) int16."""
     buffer = BytesIO()
     soundfile.write(buffer, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def encode_wave(samples: Pcm) -> bytes:
+    """A WAV file, 16 kHz, mono, 16 bit, from (frames,) int16."""
+    buffer = BytesIO()
+    soundfile.write(buffer, samples, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
 
 

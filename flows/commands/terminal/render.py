@@ -19,6 +19,8 @@ from flows.tables.figures import Figures
 from tasks.text.display import json_lines
 
 _ANY_WIDTH: Final = 10_000
+_FACT_INDENT: Final = 11
+"""Columns that the names of facts take, with the space after the longest."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class Command:
 
     before: str
     command: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and what is said of it, of which further lines begin below the first one.
+
+    Without a name it continues the fact before.
+    """
+
+    name: str
+    text: str | Text
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ class _Printed:
         return table
 
 
-Part = str | Text | Command | Figures
+Part = str | Text | Command | Fact | Figures
 """What a view consists of. A string is one line: a line break in it is shown as an escape."""
 
 
@@ -122,13 +135,15 @@ def print_parts(console: Console, parts: Iterable[Part]) -> None:
                 console.print(line, highlight=False, soft_wrap=True)
 
 
-def _unbroken(part: str | Text | Command) -> Text:
+def _unbroken(part: str | Text | Command | Fact) -> Text:
     if isinstance(part, Command):
         return harmless(f"{part.before}{part.command}")
+    if isinstance(part, Fact):
+        return Text.assemble((f"{part.name:<{_FACT_INDENT}}", "bold"), harmless(part.text))
     return harmless(part)
 
 
-def _lines(part: str | Text | Command, width: int) -> Iterator[Text]:
+def _lines(part: str | Text | Command | Fact, width: int) -> Iterator[Text]:
     """A part as lines of at most `width` characters, unless a word alone is longer."""
     if isinstance(part, Command):
         whole = _unbroken(part)
@@ -138,14 +153,16 @@ def _lines(part: str | Text | Command, width: int) -> Iterator[Text]:
             *lines, last = _wrapped(whole, width - len(" \\"))
             yield from (line + Text(" \\") for line in lines)
             yield last
+    elif isinstance(part, Fact):
+        yield from _wrapped(_unbroken(part), width, _FACT_INDENT)
     else:
         yield from _wrapped(_unbroken(part), width)
 
 
-def _wrapped(text: Text, width: int) -> Iterator[Text]:
-    """A line broken between words; the further lines are indented by two more characters."""
+def _wrapped(text: Text, width: int, num_spaces: int | None = None) -> Iterator[Text]:
+    """A line broken between words; the further lines are indented, by default by two more."""
     plain = text.plain
-    indent = " " * (len(plain) - len(plain.lstrip()) + 2)
+    indent = " " * (len(plain) - len(plain.lstrip()) + 2 if num_spaces is None else num_spaces)
     wrapper = textwrap.TextWrapper(
         width,
         subsequent_indent=indent,

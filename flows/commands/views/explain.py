@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from flows.commands.terminal.render import Part, View
+from flows.commands.terminal.render import Fact, Part, View
 from flows.state.rejections import Rejection
 from flows.state.utterance_history import UtteranceHistory
 from tasks.text.alignment import AlignmentChunk
@@ -37,7 +37,7 @@ def history_view(history: UtteranceHistory) -> View:
 
 def _history_parts(history: UtteranceHistory) -> Iterator[Part]:
     for name, text in _fields(history):
-        yield Text.assemble((f"{name:<11}", "bold"), text)
+        yield Fact(name, text)
 
 
 def _fields(history: UtteranceHistory) -> Iterator[Field]:

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 
-from flows.commands.terminal.render import Part, View
+from flows.commands.terminal.render import Fact, Part, View
 from flows.commands.views.evaluate import summary_parts
+from flows.commands.views.in_short import in_short_parts
 from flows.commands.views.manifest import manifest_parts
 from flows.commands.views.status import status_parts
 from flows.state.summary import RunSummary
 
 
 def run_view(summary: RunSummary, config: str, page: str) -> View:
-    """The published manifest and the report on both models; the status where none is published.
+    """The manifest, the report on both models and the ten lines that matter; or the status.
 
     `page` is the URL of the page about the run.
     """
@@ -25,5 +26,5 @@ def _run_parts(summary: RunSummary, config: str, page: str) -> Iterator[Part]:
     yield from summary.remarks
     if summary.report is not None:
         yield from summary_parts(summary.report)
-        yield f"The student is in {summary.student}"
-    yield f"On one page: {page}"
+    yield from in_short_parts(summary, config)
+    yield Fact("one page", page)

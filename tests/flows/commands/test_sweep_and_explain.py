@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +17,7 @@ from flows.state.keep_rate import Share, abnormal
 from flows.state.sweep import Sweep, SweepLine
 from flows.state.utterance_history import read_history
 from storage.store import Store
+from tasks.audio import decode
 from tasks.filter.sweep import Amount
 from tests.flows.running import Run, copied, tiny
 from tests.processes import environment
@@ -200,6 +203,29 @@ def test_a_rejected_utterance_is_explained_with_stage_and_reason(finished: Run) 
                 }  # fmt: skip
                 reasons.add(row["reason"])
     assert {"wer", "too_long", "no_audio", "unreadable_audio", "empty_hypothesis"} <= reasons
+
+
+def test_the_audio_of_an_utterance_is_written(finished: Run, tmp_path: Path) -> None:
+    row = table_of(files(finished, "normalise")[0], "id", "duration_s", "audio")[-1]
+    target = tmp_path / "utterance.wav"
+    finished.distillery("explain", "tiny.yaml", row["id"], "--wav", str(target))
+    with wave.open(str(target)) as written:
+        assert written.getparams()[:3] == (1, 2, 16_000)
+        samples = np.frombuffer(written.readframes(written.getnframes()), "<i2")
+    assert len(samples) == round(row["duration_s"] * 16_000)
+    assert (samples == decode(row["audio"]["bytes"]).samples[:, 0]).all()
+
+
+def test_audio_that_is_not_stored_is_no_audio_to_write(finished: Run, tmp_path: Path) -> None:
+    name = table_of(files(finished, "plan", rejected=True)[0], "id")[0]["id"]
+    target = str(tmp_path / "none.wav")
+    result = finished.distillery("explain", "tiny.yaml", name, "--wav", target, expect=2).stderr
+    assert f"{name} has no stored audio: " in result
+    result = finished.distillery(
+        "explain", "tiny.yaml", "--reason", "wer", "--wav", target, expect=2
+    ).stderr
+    assert "leave out --reason" in result
+    assert not (tmp_path / "none.wav").exists()
 
 
 def test_all_rows_of_a_reason_are_listed(finished: Run) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.grid_runs import load_grid
-from flows.commands.terminal.render import Command, Part, View, print_parts, show
+from flows.commands.terminal.render import Command, Fact, Part, View, print_parts, show
 from flows.commands.views.corpora import catalogue_view
 from flows.commands.views.doctor import checks_view
 from flows.commands.views.estimate import estimate_view
@@ -78,6 +78,8 @@ def words(parts: Iterable[Part]) -> set[str]:
             found += [part.title, *part.columns, *cells]
         elif isinstance(part, Command):
             found += [part.before, part.command, "\\"]
+        elif isinstance(part, Fact):
+            found += [part.name, str(part.text)]
         else:
             found.append(str(part))
     return {word for text in found for word in text.split()}
@@ -410,6 +412,24 @@ PARTS = {name: list(view.parts) for name, view in VIEWS.items()}
 @pytest.mark.parametrize("name", VIEWS)
 def test_each_view_fits_80_columns_and_splits_no_word(name: str) -> None:
     assert_readable(View(VIEWS[name].data, PARTS[name]))
+
+
+def test_a_run_ends_with_the_ten_lines_that_matter() -> None:
+    lines = printed(PARTS["run"], width=200).splitlines()
+    end = lines[lines.index("In short") :]
+    assert len(end) <= 10
+    names = [line.partition("  ")[0] for line in end[1:]]
+    assert names == [
+        "kept", "rejected", "manifest", "student", "WER %", "claims", "folder", "next", "all of it",
+    ]  # fmt: skip
+    assert "s3://distillery/full/distil/c0a26359e10083cc/student-a082c8a8" in end[-3]
+    assert not any("In short" in line for line in printed(PARTS["run without a manifest"]))
+
+
+def test_further_lines_of_a_fact_begin_below_the_first() -> None:
+    first, *more = printed([Fact("label", "word " * 30)]).splitlines()
+    assert first.startswith("label      word word")
+    assert more and all(line.startswith(f"{' ' * 11}word") for line in more)
 
 
 @pytest.mark.parametrize("name", VIEWS)

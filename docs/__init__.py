@@ -1,0 +1,1 @@
+"""The documentation: pages in Markdown, the program that writes the reference, and the site."""
