@@ -12,8 +12,6 @@ import typer
 
 from configs.load import ConfigError
 from flows.commands import (
-    browse,
-    compare,
     corpora,
     deploy,
     doctor,
@@ -24,7 +22,6 @@ from flows.commands import (
     init,
     manifest,
     repair,
-    report,
     rerun,
     run,
     schema,
@@ -34,6 +31,7 @@ from flows.commands import (
     train,
 )
 from flows.commands.options import MISTAKE, Given, OneLineUsage, common
+from flows.commands.pages import browse, compare, report
 from flows.commands.terminal.failures import FAILED, report_damage
 from flows.commands.terminal.screen import complain
 from flows.interruption import handled

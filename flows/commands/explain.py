@@ -11,8 +11,8 @@ from flows.commands.terminal.player import play
 from flows.commands.terminal.render import show
 from flows.commands.views.explain import history_view, rejections_view
 from flows.state.rejections import read_rejections
-from flows.state.utterance_audio import read_audio
-from flows.state.utterance_history import read_history
+from flows.state.utterances.audio import read_audio
+from flows.state.utterances.history import read_history
 from storage.errors import UserError
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from flows.report.facts import Facts
 from flows.report.section import Charts, Listening, Section, Slider, Table, Text
-from flows.state.samples import Sample, read_samples
 from flows.state.sweep import ALL, Sweep, SweepLine, read_sweep
+from flows.state.utterances.samples import Sample, read_samples
 from flows.tables.figures import Figures
 from flows.tables.sweep import sweep_cells, sweep_figures
 from flows.tables.words import hours_text

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from flows.state.samples import Sample
+from flows.state.utterances.samples import Sample
 from flows.tables.figures import Figures
 from tasks.evaluate.findings import Claim
 

@@ -9,7 +9,7 @@ import pytest
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import CorpusState
-from flows.state.utterance_history import read_history
+from flows.state.utterances.history import read_history
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.download.raw import download

@@ -17,7 +17,7 @@ from flows.state.publication import find_current, publish_manifest
 from flows.state.rejections import read_rejections
 from flows.state.status import read_status
 from flows.state.sweep import read_sweep
-from flows.state.utterance_history import read_history
+from flows.state.utterances.history import read_history
 from flows.synthetic import synthesise
 from storage.errors import UserError
 from storage.manifest import Manifest

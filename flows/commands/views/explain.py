@@ -7,7 +7,7 @@ from rich.text import Text
 
 from flows.commands.terminal.render import Fact, Part, View
 from flows.state.rejections import Rejection
-from flows.state.utterance_history import UtteranceHistory
+from flows.state.utterances.history import UtteranceHistory
 from tasks.text.alignment import AlignmentChunk
 
 _STYLES: Final = {"hit": "", "substitution": "yellow", "deletion": "red", "insertion": "green"}

@@ -15,7 +15,7 @@ import pytest
 from configs.load import load_config
 from flows.state.keep_rate import Share, abnormal
 from flows.state.sweep import Sweep, SweepLine
-from flows.state.utterance_history import read_history
+from flows.state.utterances.history import read_history
 from storage.store import Store
 from tasks.audio import decode
 from tasks.filter.sweep import Amount

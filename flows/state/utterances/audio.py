@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from configs.schema import RunConfig
 from flows.state.corpus_state import corpus_states
-from flows.state.utterance_history import UtteranceHistory
+from flows.state.utterances.history import UtteranceHistory
 from storage.errors import UserError
 from storage.shard import ShardKey
 from storage.store import Store

@@ -1,0 +1,1 @@
+"""The commands that make or serve web pages."""

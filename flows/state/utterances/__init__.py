@@ -1,0 +1,1 @@
+"""Single utterances: their history, their audio, and some to listen to."""
