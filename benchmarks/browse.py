@@ -24,12 +24,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from flows.browse.app import Room, make_app
+from flows.browse.app import make_app
 from flows.browse.audio import AudioReader
 from flows.browse.marks import MarkFiles
 from flows.browse.part import UTTERANCES
 from flows.browse.query import Query, UtteranceIndex
-from flows.browse.serve import address, listen, new_token, serve
+from flows.browse.room import Room
+from flows.pages.server import address, listen, new_token, server
 from storage.store import Store
 
 _NUM_ROUNDS: Final = 7
@@ -124,10 +125,11 @@ def served(index: UtteranceIndex, folder: Path) -> Iterator[str]:
         advice="",
     )
     token = new_token()
-    with listen("127.0.0.1", 0) as listening:
+    with listen(0) as listening:
         app = make_app(room, token, "127.0.0.1")
-        Thread(target=serve, args=(app, listening), daemon=True).start()
-        yield address(listening, "127.0.0.1", token)
+        serving = server(app)
+        Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True).start()
+        yield address(listening, token)
 
 
 def page_times_ms(url: str) -> dict[str, dict[str, float]]:

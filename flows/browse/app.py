@@ -1,38 +1,24 @@
 """The web application: a page, and what it asks for, behind a token and a check of the host."""
 
-import ipaddress
-import re
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from flows.browse.audio import AudioReader
-from flows.browse.marks import MarkFiles
-from flows.browse.query import MarkedRows, Query, Slice, UtteranceIndex
+from flows.browse.query import Query, Slice
+from flows.browse.room import Room
 from flows.pages import render
+from flows.pages.server import guarded
 from storage.errors import DistilleryError, UserError
 from tasks.text.alignment import align
 
 _PAGE: Final = Path(__file__).with_name("browse.html")
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-_HOST: Final = re.compile(r"(?:\[(?P<address>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::\d+)?")
 _MAX_BODY_BYTES: Final = 1 << 20
 _MAX_CHANGES: Final = 1_000
 
@@ -54,25 +40,6 @@ class Changes(BaseModel):
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True)
-class Room:
-    """What the page shows: the utterances of a run, their audio, and the marks.
-
-    `units` has `filter.unit` by corpus, `advice` says how marks get into the next run.
-    """
-
-    title: str
-    index: UtteranceIndex
-    audio: AudioReader
-    marks: MarkFiles
-    units: Mapping[str, str]
-    advice: str
-
-    def marked(self) -> MarkedRows:
-        """The marks by row."""
-        return self.index.rows_of(self.marks.read())
-
-
 def make_app(room: Room, token: str, host: str) -> ASGIApp:
     """The application below `/TOKEN/`, for a server that listens on `host`.
 
@@ -88,7 +55,7 @@ def make_app(room: Room, token: str, host: str) -> ASGIApp:
             OSError: _failed,
         },
     )
-    return _guarded(app, token, host)
+    return guarded(app, token, {}, host)
 
 
 def _routes(room: Room) -> list[Route]:
@@ -209,47 +176,3 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400 if isinstance(error, UserError) else 500)
-
-
-def _guarded(app: ASGIApp, token: str, host: str) -> ASGIApp:
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
-        if scope["type"] != "http":
-            return
-        refusal = _refusal(scope, token, host)
-        chosen = app if refusal is None else PlainTextResponse(f"{refusal}\n", 403)
-        await chosen(scope, receive, send_with_headers)
-
-    return guarded
-
-
-def _refusal(scope: Scope, token: str, host: str) -> str | None:
-    """Why a request is refused; None if it is not."""
-    asked = Headers(scope=scope).get("host", "")
-    if not _is_this_machine(asked, host):
-        return (
-            f"this server is not {asked[:100]!r}; open the address that `distillery browse` printed"
-        )
-    given = scope["path"].split("/")[1]
-    if not secrets.compare_digest(given.encode(), token.encode()):
-        return "the token is missing or wrong; open the address that `distillery browse` printed"
-    return None
-
-
-def _is_this_machine(asked: str, host: str) -> bool:
-    """Whether a Host header has an address, which no name server decides, or a name of ours."""
-    match = _HOST.fullmatch(asked)
-    if match is None:
-        return False
-    name = match["address"] or match["name"]
-    if name.lower() in ("localhost", host.lower()):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -6,6 +6,8 @@ It knows nothing of what is served.
 """
 
 import ipaddress
+import os
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from storage.errors import UserError
 
 LOOPBACK: Final = "127.0.0.1"
 _TOKEN_BYTES: Final = 24
+_HOST: Final = re.compile(r"(?:\[(?P<address>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::\d+)?")
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -40,9 +43,10 @@ def listen(port: int, host: str = LOOPBACK) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        is_of_system = error.errno is not None and error.errno > 0  # others are of name servers
+        reason = os.strerror(error.errno or 0) if is_of_system else error.strerror
         raise UserError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; leave --port out for"
-            " a free one"
+            f"cannot listen on {host} port {port}: {reason}; leave --port out for a free one"
         ) from error
 
 
@@ -104,8 +108,9 @@ def _refusal(scope: Scope, token: str, host: str) -> str | None:
 
 def _is_this_machine(asked: str, host: str) -> bool:
     """Whether a Host header has an address, which no name server decides, or a name of ours."""
-    in_brackets = asked.startswith("[")
-    name = asked.rpartition("]")[0].lstrip("[") if in_brackets else asked.partition(":")[0]
+    if (match := _HOST.fullmatch(asked)) is None:
+        return False
+    name = match["address"] or match["name"]
     if name.lower() in ("localhost", host.lower()):
         return True
     try:

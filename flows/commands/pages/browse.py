@@ -32,7 +32,8 @@ def command(
     from flows.browse.app import make_app
     from flows.browse.index import index_parts, read_index
     from flows.browse.marks import MarkFiles
-    from flows.browse.serve import address, listen, new_token, open_room, serve
+    from flows.browse.room import open_room
+    from flows.pages.server import address, listen, new_token, server
 
     settings, store = open_run(config)
     if unknown := sorted(set(corpus or ()) - settings.corpora.keys()):
@@ -57,10 +58,10 @@ def command(
     room = open_room(settings, store, states, table, files)
     names = sorted(table["corpus"].unique().to_pylist())
     token = new_token()
-    with listen(host, port) as listening:
-        url = address(listening, host, token)
+    with listen(port, host) as listening:
+        url = address(listening, token, host)
         say(f"{table.num_rows} utterances of {', '.join(names)}; {room.advice}")
         typer.echo(url)
         if open_page:
             webbrowser.open(url)
-        serve(make_app(room, token, host), listening)
+        server(make_app(room, token, host)).run(sockets=[listening])

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from flows.browse.app import Room, make_app
+from flows.browse.app import make_app
 from flows.browse.audio import AudioReader
 from flows.browse.marks import MarkFiles
 from flows.browse.query import UtteranceIndex
-from flows.browse.serve import new_token
+from flows.browse.room import Room
+from flows.pages.server import new_token
 from storage.store import Store
 from tests.flows.browse.tables import index_of, utterance
 
@@ -48,7 +49,7 @@ def test_nothing_is_shown_without_the_token(client: TestClient, path: str) -> No
     answer = client.get(f"http://127.0.0.1:8000{path.replace('{TOKEN}', TOKEN)}")
     assert answer.status_code == 403
     assert answer.text == (
-        "the token is missing or wrong; open the address that `distillery browse` printed\n"
+        "the token is missing or wrong; open the address that the command printed\n"
     )
 
 

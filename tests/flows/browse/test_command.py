@@ -53,7 +53,7 @@ def test_marks_that_the_configuration_names_must_be_there(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "module", ["flows.commands.pages.browse", "flows.browse.serve", "flows.browse.index"]
+    "module", ["flows.commands.pages.browse", "flows.browse.room", "flows.browse.index"]
 )
 def test_it_imports_neither_a_model_nor_prefect(module: str) -> None:
     heavy = {"torch", "transformers", "prefect"}

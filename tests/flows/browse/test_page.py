@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.marks import read_marks
-from flows.browse.app import Room, make_app
+from flows.browse.app import make_app
 from flows.browse.audio import AudioReader
 from flows.browse.marks import MarkFiles
 from flows.browse.query import UtteranceIndex
-from flows.browse.serve import address, listen, new_token, serve
+from flows.browse.room import Room
+from flows.pages.server import address, listen, new_token, server
 from storage.receipt import FileRef
 from storage.store import Store
 from tasks.normalise.schema import NORMALISED
@@ -81,10 +82,11 @@ def url(folder: Path) -> Iterator[str]:
         advice="marks are kept here",
     )
     token = new_token()
-    with listen("127.0.0.1", 0) as listening:
+    with listen(0) as listening:
         app = make_app(room, token, "127.0.0.1")
-        Thread(target=serve, args=(app, listening), daemon=True).start()
-        yield address(listening, "127.0.0.1", token)
+        serving = server(app)
+        Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True).start()
+        yield address(listening, token)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,9 @@ def test_a_wrong_token_gets_nothing(url: str, token: str) -> None:
     assert (reply.status_code, "the token is missing or wrong" in reply.text) == (403, True)
 
 
-@pytest.mark.parametrize("host", ["example.org", "example.org:80", "127.0.0.1.example.org", ""])
+@pytest.mark.parametrize(
+    "host", ["example.org", "example.org:80", "127.0.0.1.example.org", "[::1].example.org", ""]
+)
 def test_another_host_gets_nothing(url: str, host: str) -> None:
     reply = httpx.get(url, headers={"Host": host})
     assert (reply.status_code, "hello" in reply.text) == (403, False)
