@@ -130,7 +130,8 @@ def _other_values(settings: BaseModel, name: str) -> Iterator[Any]:
 
 
 def _choices(schema: Mapping[str, Any]) -> Sequence[Any]:
-    return schema.get("enum", ())
+    choices: Sequence[Any] = schema.get("enum", ())
+    return choices
 
 
 def _decided(config: RunConfig, name: str) -> Decided:

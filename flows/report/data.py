@@ -163,8 +163,9 @@ def _thresholds(sweep: Sweep | None) -> Section:
         "Every threshold with all other rules as configured, from the evidence alone: `distillery"
         " sweep CONFIG` prints the same. An asterisk marks the configured threshold."
     )
-    parts = [Text(about), Slider(columns, values, Charts([chart])), Table(_paper(), is_folded=True)]
-    parts += [Text(remark) for remark in sweep.remarks]
+    slider = Slider(columns, values, Charts([chart]))
+    remarks = (Text(remark) for remark in sweep.remarks)
+    parts = (Text(about), slider, Table(_paper(), is_folded=True), *remarks)
     return Section(id=section, title=title, parts=parts)
 
 

@@ -52,9 +52,9 @@ class Facts:
                 [VERSION, installed_version(), *((_HERE / one).read_text() for one in _LOOKS)],
                 self.status.model_dump(mode="json"),
                 [*self._evidence()],
-                self.published and [self.published.number, self.published.digest],
-                self.student and self.student.output.sha256,
-                self.report and digest(self.report.model_dump(mode="json")),
+                [self.published.number, self.published.digest] if self.published else None,
+                self.student.output.sha256 if self.student else None,
+                digest(self.report.model_dump(mode="json")) if self.report else None,
             ]
         )
 
