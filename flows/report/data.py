@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from flows.report.facts import Facts
-from flows.report.section import Charts, Listening, Section, Slider, Table, Text
+from flows.report.section import Charts, Listening, Part, Section, Slider, Table, Text
 from flows.state.sweep import ALL, Sweep, SweepLine, read_sweep
 from flows.state.utterances.samples import Sample, read_samples
 from flows.tables.figures import Figures
@@ -165,7 +165,7 @@ def _thresholds(sweep: Sweep | None) -> Section:
     )
     slider = Slider(columns, values, Charts([chart]))
     remarks = (Text(remark) for remark in sweep.remarks)
-    parts = (Text(about), slider, Table(_paper(), is_folded=True), *remarks)
+    parts: tuple[Part, ...] = (Text(about), slider, Table(_paper(), is_folded=True), *remarks)
     return Section(id=section, title=title, parts=parts)
 
 
