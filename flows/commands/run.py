@@ -1,10 +1,12 @@
 """The command `run`: all stages up to one, with progress; or an estimate of what they would do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from configs.schema import RunConfig
 from flows.commands.options import PREFECT_HOME, Config, open_run
 from flows.commands.terminal.failures import continuation, failures_reported
 from flows.commands.terminal.render import show
@@ -13,9 +15,11 @@ from flows.commands.views.estimate import estimate_view
 from flows.commands.views.run import run_view
 from flows.local_run import run_locally
 from flows.report.write import write_page
+from flows.state.corpus_state import CorpusState
 from flows.state.estimate import estimate_anywhere
 from flows.state.summary import read_summary
-from storage.errors import UserError
+from storage.errors import DistilleryError, UserError
+from storage.store import Store
 from tasks.distil.outlook import Outlook
 from tasks.stages import stage_named
 
@@ -43,8 +47,18 @@ def command(
     store.check()
     with failures_reported(config, continuation("run", config, last)), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
-    page, _ = write_page(settings, store, states)
-    show(run_view(read_summary(settings, store, states), str(config), store.url(page)))
+    summary = read_summary(settings, store, states)
+    show(run_view(summary, str(config), _page(settings, store, states)))
+
+
+def _page(settings: RunConfig, store: Store, states: Sequence[CorpusState]) -> str | None:
+    """The URL of the page about the run; None, with a line that says why, if there is none."""
+    try:
+        path, _ = write_page(settings, store, states)
+    except DistilleryError as error:
+        complain(f"no report is written: {error}")
+        return None
+    return store.url(path)
 
 
 def _print_plan(config: Path, *, as_json: bool) -> None:

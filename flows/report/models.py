@@ -150,7 +150,7 @@ def _rates(report: Report, condition: str, paper: Mapping[str, Pair], title: str
 def _noise(report: Report) -> Iterator[Part]:
     """A chart for each kind, in which the ratio falls from right to left, and their tables."""
     intervals = noise_intervals(report.averages)
-    charts = []
+    charts: list[str] = []
     for kind, curves in noise_curves(report.averages).items():
         rates = [rate for curve in curves.values() for rate in curve.values()]
         bands = {

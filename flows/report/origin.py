@@ -69,9 +69,8 @@ def _lineage(facts: Facts) -> Iterator[Part]:
     """The records of the run with their digests, the corpora, and the versions that made it."""
     yield Entries("Records", tuple(_records(facts)))
     corpora = (
-        Entry(state.name, f"{state.corpus.title}, revision {state.corpus.revision}", homepage)
-        for state in facts.states
-        if (homepage := state.corpus.homepage) is not None
+        Entry(one.name, f"{one.title}, revision {one.revision}", one.homepage)
+        for one in (state.corpus for state in facts.states)
     )
     yield Entries("Corpora", tuple(corpora))
     stages = ("plan", *SHARD_STAGES)

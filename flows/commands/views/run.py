@@ -10,15 +10,15 @@ from flows.commands.views.status import status_parts
 from flows.state.summary import RunSummary
 
 
-def run_view(summary: RunSummary, config: str, page: str) -> View:
+def run_view(summary: RunSummary, config: str, page: str | None) -> View:
     """The manifest, the report on both models and the ten lines that matter; or the status.
 
-    `page` is the URL of the page about the run.
+    `page` is the URL of the page about the run, if there is one.
     """
     return View(summary, _run_parts(summary, config, page))
 
 
-def _run_parts(summary: RunSummary, config: str, page: str) -> Iterator[Part]:
+def _run_parts(summary: RunSummary, config: str, page: str | None) -> Iterator[Part]:
     if summary.status is not None:
         yield from status_parts(summary.status, config)
     if summary.published is not None:
@@ -27,4 +27,5 @@ def _run_parts(summary: RunSummary, config: str, page: str) -> Iterator[Part]:
     if summary.report is not None:
         yield from summary_parts(summary.report)
     yield from in_short_parts(summary, config)
-    yield Fact("one page", page)
+    if page is not None:
+        yield Fact("one page", page)
