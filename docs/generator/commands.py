@@ -59,10 +59,10 @@ class Word:
     @property
     def values(self) -> str:
         """The choices of an option, or the kind of its value."""
-        kinds = [one for one in get_args(self.kind) if one is not type(None)]
         if get_origin(self.kind) is Literal:
-            return "|".join(map(str, kinds))
-        return _VALUES[kinds[0] if kinds else self.kind]
+            return "|".join(map(str, get_args(self.kind)))
+        given = [one for one in get_args(self.kind) if one is not type(None)] or [self.kind]
+        return _VALUES[next(iter(get_args(given[0])), given[0])]  # that of each in a list
 
 
 def commands() -> Iterator[tuple[str, Callable[..., Any]]]:

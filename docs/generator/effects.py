@@ -45,7 +45,7 @@ _EVERYTHING: Final = {
     "evaluate": {
         "models": {"other": _MODEL},
         "long_form": {},
-        "noise": {"folders": {"rain": "."}, "snr_db": [0]},
+        "noise": {"folders": {"rain": "tasks/demo/teacher"}, "snr_db": [0]},
     },
     "runtime": {"label_draft": _MODEL},
 }
