@@ -19,7 +19,7 @@ def bundled_names() -> list[str]:
     """The names of the bundled configurations, in order.
 
     >>> bundled_names()
-    ['demo', 'full', 'laptop', 'librispeech', 'medium.en', 'paper', 'tiny']
+    ['demo', 'full', 'laptop', 'librispeech', 'medium.en', 'paper', 'paper-in-small', 'tiny']
     """
     return sorted(file.stem for file in (INSTALLED / "configs").glob(f"*{_SUFFIX}"))
 
@@ -38,8 +38,8 @@ def configuration_file(path: str | Path) -> Path:
 def bundled_grids() -> list[str]:
     """The names of the bundled grids, in order.
 
-    >>> bundled_grids()
-    ['demo']
+    >>> bundled_grids()[:2]
+    ['demo', 'paper-in-small-ablations']
     """
     return sorted(file.stem for file in (INSTALLED / _GRIDS).glob(f"*{_SUFFIX}"))
 

@@ -22,7 +22,9 @@ REASONS = "\n".join(
     line for line in (REPOSITORY / "docs/corpora.md").read_text().splitlines() if "| " in line
 )
 CONFIGURATIONS = [
-    text for text in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL) if "root:" in text
+    text
+    for text in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    if "root:" in text and "corpora:" in text
 ]
 
 

@@ -83,7 +83,7 @@ def test_every_pinned_default_is_a_parameter_of_its_stage() -> None:
     for stage in STAGES:
         found = {key for key, stages in effects().items() if stage.name in stages}
         names = {key.partition(".")[2] for key in found} | {key.rpartition(".")[2] for key in found}
-        blocks_given = {"contamination", "spec_augment", "takedown"}
+        blocks_given = {"contamination", "marks", "spec_augment", "takedown"}
         assert stage.defaults.keys() - names - blocks_given == set()
 
 

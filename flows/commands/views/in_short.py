@@ -34,7 +34,6 @@ def in_short_parts(summary: RunSummary, config: str) -> Iterator[Part]:
     yield Fact("claims", _claims(summary.report))
     yield Fact("folder", summary.student or "")
     yield Fact("next", f"distillery student export {named} DIR")
-    yield Fact("all of it", f"distillery evaluate {named}")
 
 
 def _data(manifest: Manifest) -> Iterator[Part]:

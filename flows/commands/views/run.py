@@ -28,4 +28,4 @@ def _run_parts(summary: RunSummary, config: str, page: str | None) -> Iterator[P
         yield from summary_parts(summary.report)
     yield from in_short_parts(summary, config)
     if page is not None:
-        yield Fact("one page", page)
+        yield Fact("all of it", page)

@@ -44,7 +44,11 @@ def test_every_reply_has_the_headers(url: str, path: str) -> None:
     assert headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("token", ["", "x", TOKEN[:-1], f"{TOKEN}x", TOKEN.swapcase(), "é"])
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", TOKEN[:-1], f"{TOKEN}x", TOKEN.swapcase(), "é"],
+    ids=["none", "short", "cut", "longer", "other case", "no ASCII"],
+)
 def test_a_wrong_token_gets_nothing(url: str, token: str) -> None:
     reply = httpx.get(url.replace(TOKEN, token))
     assert (reply.status_code, "the token is missing or wrong" in reply.text) == (403, True)

@@ -39,14 +39,17 @@ def offline(profile: Path) -> Iterator[Any]:
 
 
 def asked_for(driver: Any) -> list[str]:
-    """What was asked for other than the page itself and what is inside it."""
+    """What was asked for other than the page itself and what is inside it.
+
+    The browser's own first tab has addresses of its own, which no page can reach.
+    """
     messages = [json.loads(one["message"])["message"] for one in driver.get_log("performance")]
     urls = [
         one["params"]["request"]["url"]
         for one in messages
         if one["method"] == "Network.requestWillBeSent"
     ]
-    return [url for url in urls if not url.startswith(("data:", "file:"))]
+    return [url for url in urls if not url.startswith(("data:", "file:", "chrome:"))]
 
 
 def until(driver: Any, script: str) -> Any:
