@@ -67,6 +67,8 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(speech: Speech, teacher: Callable[[str], Path], tmp_path: Path) -> Newcomer:
+    if not speech.is_full:
+        pytest.skip("takes many minutes: make real SPEECH=DIR FULL=1")
     return Newcomer(tmp_path, speech.folder / "books", teacher("tiny.en"))
 
 
