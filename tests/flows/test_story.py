@@ -24,7 +24,7 @@ from tests.flows.running import Run, copied, tiny
 from tests.processes import environment
 
 STATUS_KEYS = {
-    "stage", "corpus", "split", "shards", "rows_in", "created", "rows_out", "dropped",
+    "stage", "corpus", "split", "shards", "rows_in", "created", "rows_out", "seconds", "dropped",
     "quarantined", "hours", "num_windows", "window_fill",
 }  # fmt: skip
 
