@@ -70,17 +70,25 @@ class MarkFiles:
             before = self.read()
             for path in {self.paths[corpus] for corpus, _ in wanted}:
                 own = {key: mark for key, mark in wanted.items() if self.paths[key[0]] == path}
-                _write(path, _changed(_read(path), own))
+                sharing = [corpus for corpus, other in self.paths.items() if other == path]
+                _write(path, _changed(_read(path), own, sharing))
         return {key: before.get(key) for key in wanted}
 
 
-def _changed(marks: Iterable[Mark], wanted: Mapping[Key, Decided | None]) -> list[Mark]:
+def _changed(
+    marks: Iterable[Mark], wanted: Mapping[Key, Decided | None], corpora: Iterable[str]
+) -> list[Mark]:
+    """The marks with those that are wanted; `corpora` are those that share the file.
+
+    A mark of an id in every corpus becomes one in each corpus for which nothing else is wanted.
+    """
     ids = {name for _, name in wanted}
-    kept = [
-        one
+    single = (
+        one.model_copy(update={"corpus": corpus})
         for one in marks
-        if (one.corpus, one.id) not in wanted and not (one.corpus is None and one.id in ids)
-    ]
+        for corpus in (corpora if one.corpus is None and one.id in ids else (one.corpus,))
+    )
+    kept = [one for one in single if (one.corpus, one.id) not in wanted]
     added = [
         Mark(corpus=corpus, id=name, mark=mark)
         for (corpus, name), mark in wanted.items()

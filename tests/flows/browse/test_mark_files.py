@@ -41,6 +41,15 @@ def test_a_mark_without_a_corpus_can_be_changed(tmp_path: Path) -> None:
     assert files.read() == {}
 
 
+def test_a_mark_without_a_corpus_stays_with_the_others_when_one_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "marks.jsonl"
+    path.write_text(marks_text([Mark(id="a", mark="keep")]))
+    files = MarkFiles({"ami": path, "tedlium": path, "fisher": tmp_path / "other.jsonl"})
+    files.change([(("ami", "a"), None)])
+    assert files.read() == {("tedlium", "a"): "keep"}
+    assert read_marks(path) == (Mark(corpus="tedlium", id="a", mark="keep"),)
+
+
 def test_a_corpus_can_have_a_file_of_its_own(tmp_path: Path) -> None:
     files = MarkFiles({"ami": tmp_path / "one", "tedlium": tmp_path / "other"})
     files.change([(("ami", "a"), "keep"), (("tedlium", "a"), "exclude")])
