@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.browse.part import ranged
+from flows.state.utterances.ranged import ranged
 from storage.errors import IntegrityError
 from storage.receipt import FileRef
 from storage.store import Store
@@ -57,7 +57,7 @@ class AudioReader:
 
     def _file(self, path: str) -> pq.ParquetFile:
         if path not in self._open:
-            self._open[path] = ranged(self._store, path, self._refs[path].size_bytes)
+            self._open[path] = ranged(self._store, self._refs[path])
             while len(self._open) > _NUM_FILES:
                 self._open.popitem(last=False)
         self._open.move_to_end(path)

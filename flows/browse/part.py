@@ -9,15 +9,13 @@ import pyarrow.parquet as pq
 
 from flows.state.corpus_state import CorpusState
 from flows.state.shard_state import ShardState
-from storage.errors import IntegrityError
+from flows.state.sweep import filter_context
+from flows.state.utterances.ranged import ranged
 from storage.outcome import Rejected
 from storage.receipt import FileRef, Receipt
 from storage.schema import REJECTED, row_ids
 from storage.store import Store
-from tasks.download.ranges import CheckedRange
 from tasks.filter.decide import Members
-from tasks.filter.evaluated import evaluated_speech
-from tasks.filter.rules import FilterContext
 from tasks.filter.shard import filter_shard
 
 _TEXT: Final = pa.string()
@@ -111,21 +109,9 @@ def plan_part(state: CorpusState, plan: Receipt) -> pa.Table:
     return _completed(columns, rejected.num_rows)
 
 
-def ranged(store: Store, path: str, size_bytes: int) -> pq.ParquetFile:
-    """A stored Parquet file of which only what is asked for is read, and no digest is checked."""
-    stream = CheckedRange(
-        lambda start, end: store.read(path, start, end),
-        0,
-        size_bytes,
-        None,
-        lambda *_: IntegrityError(path),
-    )
-    return pq.ParquetFile(stream, pre_buffer=True)
-
-
 def _spoken(store: Store, audio: FileRef) -> pa.Table:
     """What a normalised shard says of its utterances, and the row group of each."""
-    with ranged(store, audio.path, audio.size_bytes) as file:
+    with ranged(store, audio) as file:
         groups = [file.read_row_group(n, list(_SPOKEN)) for n in range(file.num_row_groups)]
         schema = pa.schema([file.schema_arrow.field(name) for name in _SPOKEN])
     numbered = [
@@ -175,16 +161,7 @@ def _filtered(state: CorpusState, shard: ShardState, evidence: pa.Table) -> pa.T
 def _decisions(
     state: CorpusState, shard: ShardState, evidence: pa.Table
 ) -> Iterator[Mapping[str, str]]:
-    own = shard.receipts.get("index")
-    index = state.evaluation.files if state.waits_for_evaluation("filter") else ()
-    context = FilterContext(
-        licence=state.corpus.licence,
-        evaluated=evaluated_speech(
-            state.config, state.filter, index, None if own is None else own.output
-        ),
-        marks=state.filter.marks.of(state.name),
-    )
-    for outcome in filter_shard(evidence, state.filter, context):
+    for outcome in filter_shard(evidence, state.filter, filter_context(state, shard)):
         if isinstance(outcome, Rejected):
             yield {name: getattr(outcome, name) for name in REJECTED.names}
         elif isinstance(outcome, pa.RecordBatch):

@@ -167,25 +167,26 @@ def _swept(
             or "filter.contamination needs the index of all evaluation speech, and part of it is"
             " missing; run `distillery run CONFIG --until index` first"
         )
-    index = () if state.index_digest is None else state.evaluation.files
-    settings, licence = state.filter, state.corpus.licence
-    evidence = [
-        (
-            shard.receipts["score"].output,
-            FilterContext(
-                licence=licence,
-                marks=settings.marks.of(state.name),
-                evaluated=evaluated_speech(
-                    state.config,
-                    settings,
-                    index,
-                    shard.receipts["index"].output if "index" in shard.receipts else None,
-                ),
-            ),
-        )
-        for shard in shards
-    ]
-    return swept_files(state.store, evidence, settings, thresholds)
+    evidence = [(one.receipts["score"].output, filter_context(state, one)) for one in shards]
+    return swept_files(state.store, evidence, state.filter, thresholds)
+
+
+def filter_context(state: CorpusState, shard: ShardState) -> FilterContext:
+    """What the rules of a shard need besides its evidence; raises `IntegrityError` for damage.
+
+    If it is compared with evaluation speech, all of that has to be indexed.
+    """
+    own = shard.receipts.get("index")
+    return FilterContext(
+        licence=state.corpus.licence,
+        marks=state.filter.marks.of(state.name),
+        evaluated=evaluated_speech(
+            state.config,
+            state.filter,
+            () if state.index_digest is None else state.evaluation.files,
+            None if own is None else own.output,
+        ),
+    )
 
 
 def swept_files(

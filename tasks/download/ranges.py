@@ -44,11 +44,16 @@ def hash_blocks(read: ReadRange, size: int) -> tuple[str, bytes]:
 class CheckedRange(io.RawIOBase):
     """A range of a file as a seekable stream: each block that is read is checked.
 
-    With `blocks` None nothing is checked, because the range already was.
+    Without `blocks` nothing is checked, because the range already was or its digest is not known.
     """
 
     def __init__(
-        self, read: ReadRange, offset: int, size: int, blocks: bytes | None, damaged: Damaged
+        self,
+        read: ReadRange,
+        offset: int,
+        size: int,
+        blocks: bytes | None = None,
+        damaged: Damaged | None = None,
     ) -> None:
         self._read, self._offset, self._size = read, offset, size
         self._blocks, self._damaged = blocks, damaged
@@ -80,17 +85,17 @@ class CheckedRange(io.RawIOBase):
         count = max(0, end - self._position)
         if not count:
             return 0
-        if self._blocks is None:
+        if self._blocks is None or self._damaged is None:
             view[:count] = self._read(self._offset + self._position, self._offset + end)
         else:
             first = self._position // BLOCK_BYTES
-            data = self._checked(first, -(-end // BLOCK_BYTES), self._blocks)
+            data = self._checked(first, -(-end // BLOCK_BYTES), self._blocks, self._damaged)
             skipped = self._position - first * BLOCK_BYTES
             view[:count] = memoryview(data)[skipped : skipped + count]
         self._position = end
         return count
 
-    def _checked(self, first: int, last: int, digests: bytes) -> bytes:
+    def _checked(self, first: int, last: int, digests: bytes, damaged: Damaged) -> bytes:
         """The blocks from `first` up to `last`, the first of which may be at hand."""
         number, kept = self._kept
         has_first = number == first
@@ -102,7 +107,7 @@ class CheckedRange(io.RawIOBase):
             expected, found = digests[nth : nth + _DIGEST_BYTES], hashlib.sha256(block).digest()
             if found != expected:
                 begin = self._offset + start + at
-                raise self._damaged(begin, begin + len(block), found.hex(), expected.hex())
+                raise damaged(begin, begin + len(block), found.hex(), expected.hex())
             self._kept = (start + at) // BLOCK_BYTES, bytes(block)
         return kept + data if has_first else data
 

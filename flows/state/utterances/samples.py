@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,11 +12,11 @@ import pyarrow.parquet as pq
 from flows.state.corpus_state import CorpusState
 from flows.state.publication import training_shards
 from flows.state.shard_state import ShardState
+from flows.state.utterances.ranged import ranged
 from storage.errors import IntegrityError
 from storage.receipt import FileRef, Receipt
 from storage.schema import REJECTED
 from storage.store import Store
-from tasks.download.ranges import CheckedRange
 from tasks.text.alignment import AlignmentChunk, align
 
 _MAX_SHARDS: Final = 6
@@ -171,9 +170,8 @@ def _with_audio(candidates: Sequence[_Candidate]) -> Iterator[Sample]:
 
 def _audio(store: Store, file: FileRef, ids: set[str]) -> Iterator[tuple[str, bytes]]:
     """The audio of some utterances of a shard; whole shards would take long to transfer."""
-    whole = CheckedRange(partial(store.read, file.path), 0, file.size_bytes, None, _damaged)
     try:
-        with pq.ParquetFile(whole) as parquet:
+        with ranged(store, file) as parquet:
             names = parquet.read(columns=["id"]).column("id")
             rows = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(ids)))).to_pylist()
             first = 0
@@ -187,7 +185,3 @@ def _audio(store: Store, file: FileRef, ids: set[str]) -> Iterator[tuple[str, by
                 first = last
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{file.path} is damaged: {error}", file.path) from error
-
-
-def _damaged(start: int, end: int, found: str, expected: str) -> IntegrityError:
-    return IntegrityError(f"bytes {start} to {end} have {found}, expected {expected}")
