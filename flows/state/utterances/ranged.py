@@ -14,6 +14,5 @@ def ranged(store: Store, file: FileRef) -> pq.ParquetFile:
 
     Reading raises `IntegrityError` where the file is shorter than it was.
     """
-
     read = partial(store.read, file.path)
     return pq.ParquetFile(CheckedRange(read, 0, file.size_bytes), pre_buffer=True)

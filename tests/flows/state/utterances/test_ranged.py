@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flows.state.utterances.ranged import ranged
 
+from flows.state.utterances.ranged import ranged
 from storage.errors import IntegrityError
 from storage.receipt import FileRef
 from storage.store import Store
