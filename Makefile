@@ -92,7 +92,7 @@ endif
 	$(BIN)/python -m benchmarks.orchestration
 
 # Links SPEECH as speech/, fetches weights into models/, and goes on where it was.
-paper: $(STAMP) models/base models/tiny.en  ## the paper in small: make paper SPEECH=DIR, an evening on two cores
+paper: $(STAMP) models/base models/tiny.en  ## the paper in small: make paper SPEECH=DIR, which takes hours
 	$(BIN)/python -m benchmarks.paper
 
 models/%: | speech $(STAMP)

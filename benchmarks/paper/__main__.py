@@ -69,7 +69,7 @@ def main() -> None:
         read_grid(load_grid(ABLATIONS), store, mends=False),
         read_grid(load_grid(TRIALS), store, mends=False),
     )
-    page.add("## Time", "Two cores, everything from the folder of speech to this page, in minutes:")
+    page.add("## Time", "From the folder of speech to this page, in minutes:")
     page.table(("step", "command", "minutes"), steps_table(STEPS, read_timings(timings)))
     for path in write_page(page, _PAGE):
         sys.stdout.write(f"{path}\n")

@@ -1,5 +1,6 @@
 """The page of results, in Markdown: the same tables and charts as the reports of the runs."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,8 +76,8 @@ def intro(facts: Facts) -> Iterator[str]:
     teacher = facts.config.label.teacher
     yield (
         f"The experiments of Distil-Whisper (arXiv 2311.00430) with the teacher `{teacher.path}`"
-        f" and the speech of [{CONFIG}](../{CONFIG}), on two cores, by `make paper SPEECH=DIR`."
-        " This page is written by that command; nothing on it is edited."
+        f" and the speech of [{CONFIG}](../{CONFIG}), on {os.cpu_count()} cores. This page is"
+        " written by `make paper SPEECH=DIR`; nothing on it is edited."
     )
     if (manifest := facts.published) is not None:
         yield ""

@@ -20,7 +20,7 @@ _INTRODUCTION: Final = """\
 Every key that a configuration can have. A key that is not listed here is an error. `NAME` stands
 for a name that you choose, or that of a corpus.
 
-The last column says of which stage a key is a parameter: another value changes the
+The last column names the stages that have a key as a parameter: another value changes the
 [fingerprint](../architecture.md#identity) of that stage, and of those that take their input from
 it, so that they are made again. Keys without an entry there leave all that is made valid: they are
 settings of the machine, or choose what is used, as `corpora.NAME.limit_hours` does. Another value

@@ -1,4 +1,4 @@
-"""Of which stages each setting is a parameter: found by changing one setting at a time."""
+"""The stages that each setting is a parameter of: found by changing one setting at a time."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ def effects() -> Mapping[str, tuple[str, ...]]:
 
 
 def _changed_by(config: RunConfig, before: Mapping[str, Decided], path: Sequence[str]) -> set[str]:
-    """The stages of which some parameter changes with some other value of a key."""
+    """The stages that have a parameter which changes with some other value of a key."""
     changed: set[str] = set()
     for corpus in before:
         for other in _variants(config, path, corpus):

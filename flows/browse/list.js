@@ -1,4 +1,4 @@
-// A list of any length, of which only the rows in sight are in the page.
+// A list of any length; only the rows in sight are in the page.
 class VirtualList {
   static ROW_PX = 32;
   static PAGE = 100;

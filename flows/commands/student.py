@@ -148,10 +148,8 @@ def _report(comparison: Comparison | None) -> None:
     """Say what the comparison found; exit status 1 unless all texts are the same."""
     if comparison is None:
         return
-    text = f"{comparison.library} writes {comparison.summary}"
     if comparison.first_difference is None:
-        say(text)
+        say(comparison.told)
         return
-    expected, found = comparison.first_difference
-    complain(f"{text}; the first: {expected!r} became {found!r}")
+    complain(comparison.told)
     raise typer.Exit(FAILED)

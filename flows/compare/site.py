@@ -61,7 +61,7 @@ def comparison_site(
     *,
     max_threads: int = 8,
 ) -> ASGIApp:
-    """A page that compares `models`, of which the first is what the others are held to.
+    """A page that compares `models` with the first of them.
 
     A model runs in as many threads as the browser has cores, `max_threads` at most.
     """

@@ -1,7 +1,7 @@
 """Serves a page to one user's browser: on loopback, below a random token in the URL.
 
-Whoever does not know the token gets nothing, and neither does a page of another site whose name was
-pointed at this machine (DNS rebinding), since the `Host` header has to be an address or our name.
+Without the token there is no answer. A page of another site whose name was pointed at this machine
+(DNS rebinding) gets none either, since the `Host` header has to be an address or our name.
 It knows nothing of what is served.
 """
 

@@ -32,7 +32,7 @@ class StageCost:
 def costs(lines: Iterable[StageStatus]) -> list[StageCost]:
     """A cost for each stage and corpus, in the order of the lines.
 
-    Without those of which some receipt states no time, such as downloads.
+    Left out are those where a receipt states no time, such as downloads.
     """
     grouped: dict[tuple[str, str], list[StageStatus]] = {}
     for line in lines:

@@ -56,6 +56,15 @@ class Comparison:
             f" {self.num_word_errors:,} errors in {self.num_words:,} words"
         )
 
+    @property
+    def told(self) -> str:
+        """What was found, as a sentence without its full stop, with the first difference."""
+        text = f"{self.library} writes {self.summary}"
+        if self.first_difference is None:
+            return text
+        expected, found = self.first_difference
+        return f"{text}; the first: {expected!r} became {found!r}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudentFacts:

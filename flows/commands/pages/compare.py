@@ -130,9 +130,5 @@ def _convert(student: CurrentStudent, model: MeasuredModel, python: str | None) 
 
 
 def _report(name: str, comparison: Comparison) -> None:
-    text = f"{name}: {comparison.library} writes {comparison.summary}"
-    if comparison.first_difference is None:
-        say(text)
-        return
-    expected, found = comparison.first_difference
-    complain(f"{text}; the first: {expected!r} became {found!r}")
+    tell = say if comparison.first_difference is None else complain
+    tell(f"{name}: {comparison.told}")

@@ -33,7 +33,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Fact:
-    """A name and what is said of it, of which further lines begin below the first one.
+    """A name and a text whose further lines begin below the first one.
 
     Without a name it continues the fact before.
     """

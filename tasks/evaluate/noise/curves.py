@@ -1,7 +1,7 @@
 """Word error rate against signal-to-noise ratio: Figure 2 of the paper (arXiv 2311.00430)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from tasks.evaluate.findings import Average, Interval
@@ -15,11 +15,9 @@ _CONDITION: Final = re.compile(r"(?P<kind>.+)_(?P<snr_db>-?\d+)db")
 def noise_curves(averages: Iterable[Average]) -> Mapping[str, Mapping[str, Curve]]:
     """The curve of each model over all sets, by kind of noise and by model."""
     found: dict[str, dict[str, dict[int, float]]] = {}
-    for one in averages:
-        named = _CONDITION.fullmatch(one.condition)
-        if named and one.domain == "all" and one.wer_percent is not None:
-            curve = found.setdefault(named["kind"], {}).setdefault(one.model, {})
-            curve[int(named["snr_db"])] = one.wer_percent
+    for kind, snr_db, one in _with_noise(averages):
+        if one.wer_percent is not None:
+            found.setdefault(kind, {}).setdefault(one.model, {})[snr_db] = one.wer_percent
     return {
         kind: {model: dict(sorted(curve.items(), reverse=True)) for model, curve in models.items()}
         for kind, models in found.items()
@@ -31,12 +29,18 @@ def noise_intervals(
 ) -> Mapping[str, Mapping[str, Mapping[int, Interval]]]:
     """The 95 % intervals of the rates of `noise_curves`, by kind, model and ratio in dB."""
     found: dict[str, dict[str, dict[int, Interval]]] = {}
+    for kind, snr_db, one in _with_noise(averages):
+        if one.wer_interval is not None:
+            found.setdefault(kind, {}).setdefault(one.model, {})[snr_db] = one.wer_interval
+    return found
+
+
+def _with_noise(averages: Iterable[Average]) -> Iterator[tuple[str, int, Average]]:
+    """The averages over all sets with noise: its kind, the ratio in dB, and the average."""
     for one in averages:
         named = _CONDITION.fullmatch(one.condition)
-        if named and one.domain == "all" and one.wer_interval is not None:
-            of_model = found.setdefault(named["kind"], {}).setdefault(one.model, {})
-            of_model[int(named["snr_db"])] = one.wer_interval
-    return found
+        if named and one.domain == "all":
+            yield named["kind"], int(named["snr_db"]), one
 
 
 def condition_of(kind: str, snr_db: int) -> str:

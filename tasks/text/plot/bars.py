@@ -32,7 +32,7 @@ def histogram(
     limit: float | None = None,
     title: str = "",
 ) -> str:
-    """An SVG of amounts between neighbouring edges, of which there is one more.
+    """An SVG of amounts between neighbouring edges; there is one edge more than amounts.
 
     What lies above `limit` has another colour. Raises `ValueError` for another number of edges.
     """

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +13,7 @@ from flows.browse.audio import AudioReader
 from flows.browse.marks import MarkFiles
 from flows.browse.query import UtteranceIndex
 from flows.browse.room import Room
-from flows.pages.server import address, listen, new_token, server
+from flows.pages.server import LOOPBACK, new_token
 from storage.receipt import FileRef
 from storage.store import Store
 from tasks.normalise.schema import NORMALISED
@@ -22,6 +21,7 @@ from tests.builders import flac, sine
 from tests.flows.browse.listener import Listener, chromium
 from tests.flows.browse.tables import Row, index_of, utterance
 from tests.flows.browser import why_not
+from tests.flows.pages.serving import serving
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,11 +82,8 @@ def url(folder: Path) -> Iterator[str]:
         advice="marks are kept here",
     )
     token = new_token()
-    with listen(0) as listening:
-        app = make_app(room, token, "127.0.0.1")
-        serving = server(app)
-        Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True).start()
-        yield address(listening, token)
+    with serving(make_app(room, token, LOOPBACK), token) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Pages are served on loopback to whoever knows the token, and to nobody else."""
+"""Pages are served on loopback to those who know the token, and to nobody else."""
 
 from collections.abc import Iterator
 

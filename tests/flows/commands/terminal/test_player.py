@@ -30,12 +30,12 @@ def test_without_a_player_the_message_says_what_to_install(programs: Path) -> No
 
 
 def test_the_first_player_that_is_there_gets_the_file(programs: Path) -> None:
-    heard = programs / "heard"
+    called = programs / "called"
     for name in ("aplay", "afplay"):
-        install(programs, name, f'echo "$0 $@" > {heard}')
+        install(programs, name, f'echo "$0 $@" > {called}')
     play(programs / "a.wav")
     (options,) = [one[1:] for one in PLAYERS if one[0] == "aplay"]
-    words = heard.read_text().split()
+    words = called.read_text().split()
     assert [os.path.basename(words[0]), *words[1:]] == ["aplay", *options, f"{programs}/a.wav"]
 
 
