@@ -59,9 +59,7 @@ def make_pair(
 ) -> Pair:
     """Move the student to the device of `encode`, in float32; a frozen encoder stays where it is.
 
-    `teacher` is one that is ready, and `encode` its encoder. With `dtype: bfloat16` its decoder
-    keeps the weights of its products in that precision from here on, as autocast would convert
-    them in every forward pass. With `recomputes`, backward passes
+    `teacher` is one that is ready, and `encode` its encoder. With `recomputes`, backward passes
     recompute the activations of each layer; with `compiles`, forward passes are compiled, as far as
     torch's limit on variants of a function allows: beyond it, it warns and runs them as they are.
     """
@@ -76,8 +74,6 @@ def make_pair(
     trained = [student.model.decoder, student.proj_out]
     for part in trained if settings.freeze_encoder else [module]:
         part.to(encode.device)
-    if settings.dtype == "bfloat16":
-        _store_as_used(teacher)
     if recomputes:
         _recompute_activations(student)
     if compiles:
@@ -87,15 +83,6 @@ def make_pair(
     return Pair(
         teacher=teacher, student=student, encode=encode, settings=settings, padding_id=padding_id
     )
-
-
-def _store_as_used(teacher: WhisperForConditionalGeneration) -> None:
-    """Convert what autocast converts; the embeddings, which it does not, are no longer tied."""
-    vocabulary = teacher.proj_out.weight.detach().to(torch.bfloat16)
-    for part in teacher.model.decoder.modules():
-        if isinstance(part, nn.Linear):
-            part.to(torch.bfloat16)
-    teacher.proj_out.weight = nn.Parameter(vocabulary, requires_grad=False)
 
 
 def _recompute_activations(student: WhisperForConditionalGeneration) -> None:

@@ -83,15 +83,15 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
 def _sums_by_slice(pair: Pair, states: torch.Tensor, output: Output) -> Iterator[LossSums]:
     """The losses of successive tokens; `states` are the student's, (tokens, width)."""
     num_tokens = max(1, _MAX_LOGITS // pair.student.config.vocab_size)
-    with autocast(pair):  # once, since it converts weights once
-        for start in range(0, len(states), num_tokens):
-            part = slice(start, start + num_tokens)
+    for start in range(0, len(states), num_tokens):
+        part = slice(start, start + num_tokens)
+        with autocast(pair):
             logits = pair.student.proj_out(states[part])
             expected = None
             if output.teacher is not None:
                 with torch.no_grad():
                     expected = pair.teacher.proj_out(output.teacher[part])
-            yield loss_sums(logits, expected, output.targets[part], pair.settings.temperature)
+        yield loss_sums(logits, expected, output.targets[part], pair.settings.temperature)
 
 
 class _Total:

@@ -5,7 +5,6 @@ import torch
 
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.student import make_student
-from tasks.distil.update import pair as pair_module
 from tasks.distil.update import step
 from tasks.distil.update.pair import make_pair
 from tasks.distil.update.step import add_gradients, by_length, mean_loss
@@ -65,24 +64,6 @@ def test_slices_of_the_logits_change_rounding_alone(
     assert mean_loss(pair, rows, 4).loss == pytest.approx(whole.loss, rel=1e-6)
     for name, value in expected.items():
         assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), name
-
-
-def test_a_teacher_stored_in_bfloat16_gives_the_same_loss(
-    make_teacher, make_example, preparer, settings, special, monkeypatch
-) -> None:
-    settings = settings.model_copy(update={"dtype": "bfloat16"})
-    losses = []
-    for stores in (pair_module._store_as_used, lambda teacher: None):
-        monkeypatch.setattr(pair_module, "_store_as_used", stores)
-        teacher = make_teacher()
-        student = make_student(teacher, 2)
-        encode = TeacherEncoder(teacher, torch.device("cpu"), torch.bfloat16)
-        pair = make_pair(teacher, student, encode, settings, special.end_id)
-        losses.append(_gradients(pair, [preparer(make_example(index)) for index in range(4)], 2))
-        assert student.dtype == torch.float32
-    (stored, found), (converted, expected) = losses
-    assert stored == converted
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize("max_rows", [4, 16])
