@@ -77,6 +77,19 @@ def test_the_loss_falls_and_the_frozen_encoder_is_unchanged(train, make_teacher)
     assert result.student.proj_out.weight is result.student.model.decoder.embed_tokens.weight
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_teacher_is_as_it_was(train, make_teacher, dtype) -> None:
+    """Evaluations in the same process use it, and the next student of a grid begins with it."""
+    teacher = make_teacher()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    train(teacher=teacher, settings={"num_steps": 2, "dtype": dtype})
+    after = teacher.state_dict()
+    assert after.keys() == before.keys()
+    for name, value in before.items():
+        assert after[name].dtype == value.dtype
+        assert torch.equal(after[name], value), name
+
+
 def test_an_unfrozen_encoder_is_trained_except_its_positions(train, make_teacher) -> None:
     before = make_teacher().state_dict()
     found = _state(train(settings={"freeze_encoder": False}))
