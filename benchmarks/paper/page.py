@@ -94,7 +94,7 @@ def headline(
     reports = [facts.report for facts in students.values() if facts.report]
     results = [one for report in reports for one in report.sets if one.condition == CLEAN]
     sets = sorted({one.set for one in results})
-    columns = ["model", "decoder layers", "parameters", *sets, "mean, other seeds"]
+    columns = ["model", "decoder layers", "parameters", *sets, "mean over sets, range over seeds"]
     return columns, [*_models(students, sets, seeds)]
 
 

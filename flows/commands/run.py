@@ -1,5 +1,6 @@
 """The command `run`: all stages up to one, with progress; or an estimate of what they would do."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -48,15 +49,17 @@ def command(
     with failures_reported(config, continuation("run", config, last)), on_screen():
         states = run_locally(config, settings, store, last, PREFECT_HOME)
     summary = read_summary(settings, store, states)
-    show(run_view(summary, str(config), _page(settings, store, states)))
+    show(run_view(summary, str(config), _page(str(config), settings, store, states)))
 
 
-def _page(settings: RunConfig, store: Store, states: Sequence[CorpusState]) -> str | None:
+def _page(
+    config: str, settings: RunConfig, store: Store, states: Sequence[CorpusState]
+) -> str | None:
     """The URL of the page about the run; None, with a line that says why, if there is none."""
     try:
         path, _ = write_page(settings, store, states)
     except DistilleryError as error:
-        complain(f"no report is written: {error}")
+        complain(f"no report is written: {error}; then: distillery report {shlex.quote(config)}")
         return None
     return store.url(path)
 

@@ -1,16 +1,14 @@
 """Held-out speech that the page offers, with what was read out."""
 
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final
 
 import numpy as np
 
 from storage.receipt import FileRef
 from storage.store import Store
-from tasks.audio import SAMPLE_RATE_HZ, Samples, decode_flac
+from tasks.audio import SAMPLE_RATE_HZ, Samples, decode_flac, encode_wave
 from tasks.distil.validation_speech import read_validation_speech
 
 _SEED: Final = 0
@@ -32,14 +30,8 @@ class Recording:
 
     def wav(self) -> bytes:
         """As a WAV file, whose 16-bit samples are exactly these."""
-        pcm = np.round(self.samples * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
-        sink = BytesIO()
-        with wave.open(sink, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(SAMPLE_RATE_HZ)
-            file.writeframes(pcm.astype("<i2").tobytes())
-        return sink.getvalue()
+        scaled = np.round(self.samples * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
+        return encode_wave(scaled.astype(np.int16))
 
 
 def read_recordings(
