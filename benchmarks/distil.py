@@ -45,7 +45,7 @@ from tasks.distil.update.pair import make_pair, ready_teacher
 from tasks.distil.update.step import MeanLoss, add_gradients
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Clip, Example
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.model import LoadedWhisper, load_whisper
 from tasks.whisper.tokens import IGNORED, SpecialTokens
 
@@ -122,11 +122,12 @@ def _measured(
 ) -> dict[str, Any]:
     """Seconds an update of each contender, and their ratios."""
     settings = Distil(num_steps=len(examples), batch_size=_BATCH_SIZE, num_warmup_steps=1)
-    cache = EncoderCache(scratch / "cache", _CACHE_BYTES, teacher.model.model.encoder)
+    model = teacher.model.model
+    caches = [OutputCache(scratch, _CACHE_BYTES, module) for module in (model.encoder, model)]
     contenders = {
         "plain": _plain(teacher, settings),
-        "step": _ours(teacher, settings, None),
-        "cached": _ours(teacher, settings, cache),
+        "step": _ours(teacher, settings),
+        "cached": _ours(teacher, settings, *caches),
     }
     _epoch(contenders["cached"], examples)  # the first, which fills the cache
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -194,12 +195,17 @@ def _epoch(contender: Contender, examples: Sequence[Example]) -> _Epoch:
     )
 
 
-def _ours(teacher: LoadedWhisper, settings: Distil, cache: EncoderCache | None) -> Contender:
+def _ours(
+    teacher: LoadedWhisper,
+    settings: Distil,
+    encoder_cache: OutputCache | None = None,
+    teacher_cache: OutputCache | None = None,
+) -> Contender:
     model, special = copy.deepcopy(teacher.model), SpecialTokens.of(teacher.tokenizer)
     ready_teacher(model, teacher.model.device, settings)
     student = make_student(model, settings.decoder_layers)
-    encode = TeacherEncoder(model, teacher.model.device, torch.float32, cache)
-    pair = make_pair(model, student, encode, settings, special.end_id)
+    encode = TeacherEncoder(model, teacher.model.device, torch.float32, encoder_cache)
+    pair = make_pair(model, student, encode, settings, special.end_id, teacher_cache=teacher_cache)
     optimizer = make_optimizer(student, settings)
 
     def update(rows: Sequence[Prepared]) -> MeanLoss:
@@ -209,7 +215,7 @@ def _ours(teacher: LoadedWhisper, settings: Distil, cache: EncoderCache | None) 
         optimizer.step()
         return mean
 
-    return Contender(_preparer(teacher, cache), update)
+    return Contender(_preparer(teacher, encoder_cache, teacher_cache), update)
 
 
 def _plain(teacher: LoadedWhisper, settings: Distil) -> Contender:
@@ -240,15 +246,20 @@ def _plain(teacher: LoadedWhisper, settings: Distil) -> Contender:
         torch.nn.utils.clip_grad_norm_(student.parameters(), settings.max_gradient_norm)
         optimizer.step()
 
-    return Contender(_preparer(teacher, None), update)
+    return Contender(_preparer(teacher), update)
 
 
-def _preparer(teacher: LoadedWhisper, cache: EncoderCache | None) -> Preparer:
+def _preparer(
+    teacher: LoadedWhisper,
+    encoder_cache: OutputCache | None = None,
+    teacher_cache: OutputCache | None = None,
+) -> Preparer:
     return Preparer(
         teacher.feature_extractor,
         SpecialTokens.of(teacher.tokenizer),
         teacher.model.config.max_target_positions,
-        cache,
+        encoder_cache,
+        teacher_cache,
     )
 
 

@@ -47,9 +47,10 @@ class Runtime(Settings):
     checkpoint_every_minutes: Positive = 10.0
     """Minutes between checkpoints of a training, which it also writes after each validation."""
     encoder_cache_gb: Annotated[float, Field(ge=0)] = 10.0
-    """Most gigabytes of encoder outputs kept on disk, so that training encodes its audio once.
+    """Most gigabytes of a teacher's outputs kept on disk, so that training computes them once.
 
-    Used while the encoder is frozen and training sees windows several times, and on the CPU to
+    They are those of its encoder and the last hidden states of its decoder, a tenth as large. Used
+    while the encoder is frozen and training sees windows several times, and on the CPU to
     validate and evaluate models with the same encoder. A window of 30 s has 1.5 MB with Whisper
     base and 3.8 MB with large, rounded to float16 for training; held-out speech is stored as it is,
     twice as large in float32. 0: no cache.

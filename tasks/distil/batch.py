@@ -13,7 +13,7 @@ from storage.errors import ShardError
 from tasks.audio import SAMPLE_RATE_HZ, Samples
 from tasks.distil.augment import masked
 from tasks.reading.examples import Example
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.tokens import (
     IGNORED,
     SpecialTokens,
@@ -30,7 +30,8 @@ class Prepared:
 
     `waveform`: (samples,) float32 at 16 kHz. `features`: (mels, frames) float32, log-mel, or None
     with the encoder's output for them, `encoded`, (frames, width) float16. `inputs`, `targets`:
-    token ids of equal length.
+    token ids of equal length. `taught`: the teacher's last hidden states for them, (tokens, width)
+    float16, or None.
     """
 
     waveform: Samples
@@ -38,6 +39,7 @@ class Prepared:
     inputs: Tokens
     targets: Tokens
     encoded: torch.Tensor | None = None
+    taught: torch.Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -49,13 +51,14 @@ class Prepared:
 class Preparer:
     """Computes features and tokens of examples; thread-safe.
 
-    With a `cache` of the encoder's outputs, what it has is read instead of computed.
+    What a cache has, of the encoder's outputs or of the teacher's last hidden states, is read.
     """
 
     extractor: WhisperFeatureExtractor
     special: SpecialTokens
     max_target_positions: int
-    cache: EncoderCache | None = None
+    encoder_cache: OutputCache | None = None
+    teacher_cache: OutputCache | None = None
     trains_prompt: bool = False
     spec_augment: SpecAugment | None = None
 
@@ -69,11 +72,12 @@ class Preparer:
             self._previous(example),
             trains_prompt=self.trains_prompt,
         )
-        encoded = None if self.cache is None else self.cache.get(samples)
+        encoded = self.encoder_cache.get(samples) if self.encoder_cache else None
+        taught = self.teacher_cache.get(samples, inputs) if self.teacher_cache else None
         features = self._features(samples) if encoded is None else None
         if features is not None and self.spec_augment is not None:
             features = masked(features, self.spec_augment, example.draw)
-        return Prepared(samples, features, inputs, targets, encoded)
+        return Prepared(samples, features, inputs, targets, encoded, taught)
 
     def _features(self, samples: Samples) -> npt.NDArray[np.float32]:
         found = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")

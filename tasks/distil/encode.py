@@ -10,7 +10,7 @@ from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from tasks.distil.batch import Prepared
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.encoding.encoder import EncoderLayers
 
 
@@ -26,7 +26,7 @@ class TeacherEncoder:
         teacher: WhisperForConditionalGeneration,
         device: torch.device,
         dtype: torch.dtype,
-        cache: EncoderCache | None = None,
+        cache: OutputCache | None = None,
     ) -> None:
         encoder: WhisperEncoder = teacher.model.encoder
         if teacher.device != device or teacher.dtype != dtype:

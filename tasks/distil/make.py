@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
+from torch import nn
 from transformers import WhisperProcessor
 
 from configs.schema import RunConfig
@@ -41,7 +42,7 @@ from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.examples import ExampleSource
 from tasks.reading.training import training_examples
 from tasks.whisper.device import device_name
-from tasks.whisper.encoding.cache import FOLDER, EncoderCache
+from tasks.whisper.encoding.cache import FOLDER, OutputCache
 from tasks.whisper.engines import require_whisper
 from tasks.whisper.model import LoadedWhisper, load_whisper, silent_transformers
 from tasks.whisper.tokens import SpecialTokens
@@ -145,6 +146,9 @@ def _train(
     checkpoints = StoreCheckpoints(store, f"{receipt_path.rsplit('/', 1)[0]}/checkpoints")
     outlook = Outlook.of_content(config, published.content)
     validator = None if scoring is None else scoring(teacher)
+    cache = partial(_cache, config, store, num_on_this_machine(processes))
+    is_cached = outlook.why_not_cached is None
+    needs_last_states = config.distil.kl_weight > 0 and not config.distil.hidden_state_weight
     result = distil(
         teacher.model,
         processor,
@@ -156,9 +160,8 @@ def _train(
         recomputes=config.runtime.gradient_checkpointing,
         compiles=config.runtime.compile,
         checkpoints=checkpoints,
-        encoder_cache=_encoder_cache(
-            config, store, teacher, outlook, num_on_this_machine(processes)
-        ),
+        encoder_cache=cache(teacher.model.model.encoder) if is_cached else None,
+        teacher_cache=cache(teacher.model.model) if is_cached and needs_last_states else None,
         checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
         num_read_threads=config.runtime.workers,
         on_step=on_step,
@@ -193,15 +196,11 @@ def _examples(
     return training_examples(config.distil, published.content.entries, store.fetch, special)
 
 
-def _encoder_cache(
-    config: RunConfig, store: Store, teacher: LoadedWhisper, outlook: Outlook, num_sharing: int
-) -> EncoderCache | None:
-    if outlook.why_not_cached is not None:
-        return None
-    return EncoderCache(
+def _cache(config: RunConfig, store: Store, num_sharing: int, module: nn.Module) -> OutputCache:
+    return OutputCache(
         store.scratch_folder() / FOLDER,
         round(config.runtime.encoder_cache_gb * 1e9),
-        teacher.model.model.encoder,
+        module,
         config.distil.dtype,
         num_sharing=num_sharing,
     )

@@ -24,7 +24,7 @@ from tasks.distil.update.step import mean_loss
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
 from tasks.termination import LedByAnother, SavedFirst
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.tokens import SpecialTokens
 
 
@@ -56,7 +56,8 @@ def distil(
     device: torch.device | str,
     micro_batch_size: int,
     checkpoints: Checkpoints,
-    encoder_cache: EncoderCache | None = None,
+    encoder_cache: OutputCache | None = None,
+    teacher_cache: OutputCache | None = None,
     on_step: OnStep | None = None,
     on_rows: OnRows = ignored,
     validate: Validate | None = None,
@@ -73,8 +74,9 @@ def distil(
     device and without gradients, or else the loss on `validation`. It is computed every
     `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
     by default `evaluate_every_steps`, and once `checkpoint_every_s` seconds have passed since the
-    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once; for
-    `recomputes` and `compiles` see `make_pair`. A resumed training ends with the same weights as an
+    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once; with a
+    `teacher_cache` the teacher's decoder runs once for each label. For `recomputes` and `compiles`
+    see `make_pair`. A resumed training ends with the same weights as an
     uninterrupted one, bit by bit in float32 on the CPU. On SIGTERM a checkpoint is saved once the
     current update is done, before the signal takes effect. With several `processes`, each calls
     this; the result is that of the first, and the same for any number of them but for rounding. The
@@ -84,14 +86,21 @@ def distil(
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
     special = SpecialTokens.of(processor.tokenizer)
-    preparer = _preparer(processor, special, teacher, settings, encoder_cache)
+    preparer = _preparer(processor, special, teacher, settings, encoder_cache, teacher_cache)
     ready_teacher(teacher, torch.device(device), settings)
     dtype = getattr(torch, settings.dtype)
     encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
     windows = partial(first_rows, examples, preparer, NUM_CHOICE_WINDOWS, num_read_threads)
     student = initial_student(teacher, encode, settings, windows, special.end_id)
     pair = make_pair(
-        teacher, student, encode, settings, special.end_id, recomputes=recomputes, compiles=compiles
+        teacher,
+        student,
+        encode,
+        settings,
+        special.end_id,
+        teacher_cache=teacher_cache,
+        recomputes=recomputes,
+        compiles=compiles,
     )
     training = Training(pair, checkpoints, micro_batch_size, processes, on_rows)
     training.resume()
@@ -126,13 +135,15 @@ def _preparer(
     special: SpecialTokens,
     teacher: WhisperForConditionalGeneration,
     settings: Distil,
-    encoder_cache: EncoderCache | None,
+    encoder_cache: OutputCache | None,
+    teacher_cache: OutputCache | None,
 ) -> Preparer:
     return Preparer(
         processor.feature_extractor,
         special,
         teacher.config.max_target_positions,
         encoder_cache,
+        teacher_cache,
         trains_prompt=settings.trains_prompt,
         spec_augment=settings.spec_augment,
     )

@@ -21,7 +21,7 @@ from tasks.evaluate.engine import encodings_of, shares_encodings
 from tasks.evaluate.shard import measure_shard
 from tasks.evaluate.statistics.rates import macro_average, word_errors
 from tasks.text.comparison import WordErrors
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.engine import Engine
 from tasks.whisper.model import LoadedWhisper
 from tasks.whisper.whisper import WhisperEngine
@@ -63,7 +63,7 @@ class Validator:
     ) -> None:
         self._config, self._teacher, self._speech = config, teacher, speech
         self._scratch = store.scratch_folder()
-        self._encodings: EncoderCache | None = None
+        self._encodings: OutputCache | None = None
         self._validations: list[Validation] = []
         self._on_validation = on_validation
 

@@ -12,7 +12,7 @@ from storage.errors import IntegrityError, UserError
 from storage.store import Store
 from tasks.evaluate.models import MeasuredModel
 from tasks.whisper.ctc import CtcEngine, load_ctc
-from tasks.whisper.encoding.cache import FOLDER, EncoderCache
+from tasks.whisper.encoding.cache import FOLDER, OutputCache
 from tasks.whisper.engine import Engine
 from tasks.whisper.engines import require_whisper, whisper_engine
 from tasks.whisper.model import LoadedWhisper, load_whisper, model_folder
@@ -102,13 +102,13 @@ def shares_encodings(config: RunConfig, model: LoadedWhisper) -> bool:
     return is_kept and model.model.device.type == "cpu"
 
 
-def encodings_of(model: LoadedWhisper, scratch: Path, limit_gb: float) -> EncoderCache:
+def encodings_of(model: LoadedWhisper, scratch: Path, limit_gb: float) -> OutputCache:
     """The exact encoder output of held-out speech, below the `scratch` folder.
 
     What was read is what would be computed, bit by bit: no figure depends on the cache.
     """
     encoder, dtype = model.model.model.encoder, str(model.model.dtype).removeprefix("torch.")
-    return EncoderCache(scratch / FOLDER, round(limit_gb * 1e9), encoder, dtype, is_exact=True)
+    return OutputCache(scratch / FOLDER, round(limit_gb * 1e9), encoder, dtype, is_exact=True)
 
 
 @functools.lru_cache(maxsize=_MAX_ENGINES)

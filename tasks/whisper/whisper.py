@@ -25,7 +25,7 @@ from tasks.whisper.decoding.rules import DecodingRules, decoding_rules
 from tasks.whisper.decoding.slots import Hypothesis
 from tasks.whisper.decoding.speculation import draft_dtype
 from tasks.whisper.draft import require_compatible_draft, shares_encoder
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.encoding.windows import WindowEncoder
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
@@ -58,7 +58,7 @@ class WhisperEngine:
         batch_size: int,
         draft: LoadedWhisper | None = None,
         *,
-        encoder_cache: EncoderCache | None = None,
+        encoder_cache: OutputCache | None = None,
         num_drafted: int | None = None,
     ) -> None:
         self._teacher, self._num_slots = teacher, batch_size

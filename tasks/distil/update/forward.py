@@ -51,9 +51,12 @@ def forward(pair: Pair, rows: Sequence[Prepared]) -> Output:
             encoded = pair.student.model.encoder(features, use_cache=False).last_hidden_state
         if needs_teacher:
             with torch.no_grad():
-                teacher, teacher_states = _decoded(
-                    pair.teacher, batch.inputs, teacher_encoded, is_target, compares_states
-                )
+                if pair.cached_states is not None and not compares_states:
+                    teacher = pair.cached_states(rows, batch.inputs, teacher_encoded, is_target)
+                else:
+                    teacher, teacher_states = _decoded(
+                        pair.teacher, batch.inputs, teacher_encoded, is_target, compares_states
+                    )
         student, states = _decoded(pair.student, batch.inputs, encoded, is_target, compares_states)
     distance = None
     if compares_states:

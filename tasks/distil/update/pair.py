@@ -10,13 +10,16 @@ from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Distil
 from tasks.distil.encode import TeacherEncoder
+from tasks.distil.update.cached_states import CachedStates
+from tasks.whisper.encoding.cache import OutputCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """Teacher and student on a device; `padding_id` pads the decoder inputs.
 
-    `encode` is the teacher's encoder, and the student's as well if that is frozen.
+    `encode` is the teacher's encoder, and the student's as well if that is frozen. The teacher's
+    last hidden states come from `cached_states`, if there are any.
     """
 
     teacher: WhisperForConditionalGeneration
@@ -24,6 +27,7 @@ class Pair:
     encode: TeacherEncoder
     settings: Distil
     padding_id: int
+    cached_states: CachedStates | None = None
 
     @property
     def device(self) -> torch.device:
@@ -54,12 +58,14 @@ def make_pair(
     settings: Distil,
     padding_id: int,
     *,
+    teacher_cache: OutputCache | None = None,
     recomputes: bool = False,
     compiles: bool = False,
 ) -> Pair:
     """Move the student to the device of `encode`, in float32; a frozen encoder stays where it is.
 
-    `teacher` is one that is ready, and `encode` its encoder. With `recomputes`, backward passes
+    `teacher` is one that is ready, and `encode` its encoder. Its hidden states are kept in a
+    `teacher_cache`. With `recomputes`, backward passes
     recompute the activations of each layer; with `compiles`, forward passes are compiled, as far as
     torch's limit on variants of a function allows: beyond it, it warns and runs them as they are.
     """
@@ -80,8 +86,16 @@ def make_pair(
         own = [] if settings.freeze_encoder else [student.model.encoder]
         for compiled in [teacher.model.decoder, student.model.decoder, *own]:
             compiled.compile(dynamic=True)  # batches differ in their lengths
+    cached = None
+    if teacher_cache is not None:
+        cached = CachedStates(teacher.model.decoder, teacher_cache)
     return Pair(
-        teacher=teacher, student=student, encode=encode, settings=settings, padding_id=padding_id
+        teacher=teacher,
+        student=student,
+        encode=encode,
+        settings=settings,
+        padding_id=padding_id,
+        cached_states=cached,
     )
 
 

@@ -1,8 +1,9 @@
-"""A disposable cache of encoder outputs on disk, which training epochs and students share.
+"""A disposable cache on disk of what frozen models compute, which epochs and students share.
 
-A frozen encoder says the same of the same audio. For training, values are stored in float16, which
-rounds them by at most 1 part in 2,000. What was just computed is rounded in the same way, so that a
-result does not depend on whether the cache had it. For evaluation they are stored as they are.
+A frozen encoder has the same output for the same audio, and a frozen decoder for the same audio and
+tokens. For training, values are stored in float16, which rounds them by at most 1 part in 2,000.
+What was just computed is rounded in the same way, so that a result does not depend on whether the
+cache had it. For evaluation they are stored as they are.
 """
 
 import hashlib
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tasks.audio import Samples
+from tasks.whisper.tokens import Tokens
 
 FOLDER: Final = "encoder-cache"
 """Its name in the scratch folder."""
@@ -30,10 +33,10 @@ _PART: Final = ".part"
 _ABANDONED_S: Final = 3600.0
 
 
-def encoder_digest(encoder: nn.Module) -> str:
+def module_digest(module: nn.Module) -> str:
     """SHA-256 of the names, dtypes and values of the weights."""
     found = hashlib.sha256()
-    for name, value in sorted(encoder.state_dict().items()):
+    for name, value in sorted(module.state_dict().items()):
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
@@ -56,8 +59,8 @@ def _used(folder: Path) -> _Used:
         return _USED.setdefault(folder, _USED.get(folder) or _Used(folder))
 
 
-class EncoderCache:
-    """Outputs of one encoder in `dtype`, below `folder`; thread-safe, also among processes.
+class OutputCache:
+    """Outputs of one frozen module in `dtype`, below `folder`; thread-safe, also among processes.
 
     Nothing is stored once all files of the folder together reach `limit_bytes`, as this process
     sees it, and nothing is replaced: passes over the same data in another order then still find
@@ -70,14 +73,14 @@ class EncoderCache:
         self,
         folder: Path,
         limit_bytes: int,
-        encoder: nn.Module,
+        module: nn.Module,
         dtype: str = "float32",
         *,
         is_exact: bool = False,
         num_sharing: int = 1,
     ) -> None:
         of_values = f"{dtype}-exact" if is_exact else dtype
-        self._folder = folder / f"{encoder_digest(encoder)[:16]}-{of_values}"
+        self._folder = folder / f"{module_digest(module)[:16]}-{of_values}"
         self._stored: torch.dtype = getattr(torch, dtype) if is_exact else torch.float16
         self._used = _used(folder)
         num_left = max(0, limit_bytes - self._used.size_bytes)
@@ -85,13 +88,14 @@ class EncoderCache:
         self.num_found = 0
         self.num_computed = 0
 
-    def get(self, waveform: Samples) -> Tensor | None:
+    def get(self, waveform: Samples, inputs: Tokens = ()) -> Tensor | None:
         """The output for a waveform, (frames, width) as stored, on the CPU, or None.
 
-        A waveform is (samples,) float32 at 16 kHz.
+        A waveform is (samples,) float32 at 16 kHz. A decoder's output, (tokens, width), is for
+        its `inputs` as well.
         """
         try:
-            data = self._path(waveform).read_bytes()
+            data = self._path(waveform, inputs).read_bytes()
         except OSError:
             return None
         width = int.from_bytes(data[:4], "little")
@@ -103,16 +107,23 @@ class EncoderCache:
         return torch.frombuffer(bytearray(content[4:]), dtype=self._stored).reshape(-1, width)
 
     def keep(self, waveforms: Sequence[Samples], computed: Tensor) -> list[Tensor]:
-        """Store what was computed, (windows, frames, width), as far as it fits.
+        """Store what an encoder has computed, (windows, frames, width), as far as it fits.
 
         Returns the outputs as `get` would: (frames, width) as stored, on the CPU.
         """
-        outputs = list(computed.to(device="cpu", dtype=self._stored))
-        for waveform, output in zip(waveforms, outputs, strict=True):
-            self._put(waveform, output)
-        return outputs
+        outputs = computed.to(device="cpu", dtype=self._stored)
+        return [
+            self.keep_one(waveform, output)
+            for waveform, output in zip(waveforms, outputs, strict=True)
+        ]
 
-    def _put(self, waveform: Samples, output: Tensor) -> None:
+    def keep_one(self, waveform: Samples, computed: Tensor, inputs: Tokens = ()) -> Tensor:
+        """Store one output if it fits, and return it as `get` would."""
+        output = computed.to(device="cpu", dtype=self._stored)
+        self._put(self._path(waveform, inputs), output)
+        return output
+
+    def _put(self, path: Path, output: Tensor) -> None:
         values = output.contiguous().view(torch.uint8).numpy()
         content = output.shape[-1].to_bytes(4, "little") + values.tobytes()
         size_bytes = len(content) + _DIGEST_BYTES
@@ -121,7 +132,6 @@ class EncoderCache:
             if self._used.size_bytes + size_bytes > self._limit_bytes:
                 return
             self._used.size_bytes += size_bytes
-        path = self._path(waveform)
         part = path.with_name(f"{uuid.uuid4().hex}{_PART}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,8 +143,8 @@ class EncoderCache:
             with self._used.lock:
                 self._limit_bytes = 0
 
-    def _path(self, waveform: Samples) -> Path:
-        name = _digest(waveform.tobytes()).hex()
+    def _path(self, waveform: Samples, inputs: Tokens) -> Path:
+        name = _digest(waveform.tobytes() + np.array(inputs, np.int64).tobytes()).hex()
         return self._folder / name[:2] / f"{name}{_SUFFIXES[self._stored]}"
 
 

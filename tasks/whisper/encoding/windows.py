@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.encoding.encoder import EncoderLayers
 from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.engine import AudioWindow
@@ -20,7 +20,7 @@ class WindowEncoder:
     """
 
     def __init__(
-        self, log_mel: LogMel, encoder: WhisperEncoder, cache: EncoderCache | None = None
+        self, log_mel: LogMel, encoder: WhisperEncoder, cache: OutputCache | None = None
     ) -> None:
         self._log_mel, self._cache = log_mel, cache
         self._encoder = EncoderLayers(encoder)

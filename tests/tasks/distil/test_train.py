@@ -11,7 +11,7 @@ from storage.errors import IntegrityError, ShardError
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.student import make_student
 from tasks.distil.train import distil
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tests.tasks.distil.conftest import FolderCheckpoints, ListSource
 
 
@@ -127,27 +127,37 @@ def test_a_shared_encoder_runs_once_per_batch(train, make_teacher, monkeypatch, 
     assert num_encoded == {"teacher": 4, "student": 0 if freeze_encoder else 4}
 
 
-def test_with_a_cache_each_window_is_encoded_once(train, make_teacher, source, tmp_path) -> None:
-    def cache() -> EncoderCache:
-        return EncoderCache(tmp_path / "cache", 1 << 20, make_teacher().model.encoder)
+def test_with_caches_each_window_is_encoded_and_decoded_once(train, make_teacher, tmp_path) -> None:
+    def caches() -> dict[str, OutputCache]:
+        model, folder = make_teacher().model, tmp_path / "cache"
+        return {
+            "encoder_cache": OutputCache(folder, 1 << 20, model.encoder),
+            "teacher_cache": OutputCache(folder, 1 << 20, model),
+        }
 
-    first = cache()
     settings = {"num_steps": 5, "evaluate_every_steps": 5}
-    trained = train(settings=settings, encoder_cache=first, validation=[])
-    again = cache()
+    trained = train(settings=settings, **caches(), validation=[])
+    again = caches()
     retrained = train(
-        settings=settings, encoder_cache=again, validation=[], checkpoints=checkpoints_in(tmp_path)
+        settings=settings, **again, validation=[], checkpoints=checkpoints_in(tmp_path)
     )
-    assert again.num_computed == 0
-    assert again.num_found >= 20
+    for cache in again.values():
+        assert cache.num_computed == 0
+        assert cache.num_found >= 20
     _assert_same(trained, retrained)
 
 
-def test_a_student_trained_from_the_cache_is_as_good(train, tmp_path, make_teacher) -> None:
-    """The cache rounds encoder outputs to float16, which changes losses by less than 1 %."""
-    cache = EncoderCache(tmp_path / "cache", 1 << 20, make_teacher().model.encoder)
-    cached = train(encoder_cache=cache, checkpoints=checkpoints_in(tmp_path / "a"))
-    exact = train(checkpoints=checkpoints_in(tmp_path / "b"))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_student_trained_from_caches_is_as_good(train, tmp_path, make_teacher, dtype) -> None:
+    """Both caches round to float16, which changes losses by less than 1 %."""
+    model, folder, settings = make_teacher().model, tmp_path / "cache", {"dtype": dtype}
+    cached = train(
+        settings=settings,
+        encoder_cache=OutputCache(folder, 1 << 20, model.encoder, dtype),
+        teacher_cache=OutputCache(folder, 1 << 20, model, dtype),
+        checkpoints=checkpoints_in(tmp_path / "a"),
+    )
+    exact = train(settings=settings, checkpoints=checkpoints_in(tmp_path / "b"))
     assert cached.rows[-1].loss == pytest.approx(exact.rows[-1].loss, rel=0.01)
     assert cached.rows != exact.rows
 

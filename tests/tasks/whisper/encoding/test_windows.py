@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.whisper.encoding.cache import EncoderCache
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.encoding.features import LogMel
 from tasks.whisper.encoding.windows import WindowEncoder
 from tasks.whisper.engine import AudioWindow
@@ -25,8 +25,8 @@ def log_mel(tiny_teacher) -> LogMel:
 
 
 @pytest.fixture
-def cache(encoder, tmp_path) -> EncoderCache:
-    return EncoderCache(tmp_path, 1 << 30, encoder, is_exact=True)
+def cache(encoder, tmp_path) -> OutputCache:
+    return OutputCache(tmp_path, 1 << 30, encoder, is_exact=True)
 
 
 def windows(*lengths: int) -> list[AudioWindow]:
