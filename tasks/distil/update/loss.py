@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch.nn import functional
 
+from configs.schema import Distil
+
 _MAX_CACHED: Final = 2**19
 """Logits at a time on the CPU: 2 MB in float32."""
 
@@ -23,38 +25,36 @@ _MAX_CACHED: Final = 2**19
 class LossSums(NamedTuple):
     """Losses summed over target tokens; divide by the number of tokens of the whole batch.
 
-    `kl` and `ce` are float32 scalars in nats, `kl` times temperature squared.
+    All are float32 scalars in nats, `kl` times temperature squared. `weighted` alone has gradients.
     """
 
+    weighted: torch.Tensor
     kl: torch.Tensor
     ce: torch.Tensor
-    num_tokens: int
 
 
 def loss_sums(
     student_logits: torch.Tensor,
     teacher_logits: torch.Tensor | None,
     targets: torch.Tensor,
-    temperature: float,
+    settings: Distil,
 ) -> LossSums:
-    """Both parts of the loss, summed over target tokens, with gradients for the student alone.
+    """Both parts of the loss, summed over target tokens, and their sum by the settings' weights.
 
     Logits (tokens, vocabulary) in any floating dtype, targets (tokens,) int64. With p the teacher's
     and q the student's softmax of logits / temperature, a token adds T² Σ_v p_v (log p_v - log q_v)
     to `kl` and minus the student's log-probability of the target, at temperature 1, to `ce`.
-    Without teacher logits `kl` is 0.
+    Without teacher logits `kl` is 0. Only the student gets a gradient.
     """
-    apply: Callable[..., tuple[torch.Tensor, torch.Tensor]] = _Losses.apply  # which has no types
-    kl, ce = apply(student_logits, teacher_logits, targets, temperature)
-    return LossSums(kl=kl, ce=ce, num_tokens=len(targets))
+    apply: Callable[..., tuple[torch.Tensor, ...]] = _Losses.apply  # which has no types
+    return LossSums(*apply(student_logits, teacher_logits, targets, settings))
 
 
 class _Losses(torch.autograd.Function):
-    """Both sums, and their gradients from formulas, a few tokens at a time.
+    """The sums, and the gradient from formulas in the same pass, a few tokens at a time.
 
     The gradient of a token's logits is softmax - one-hot for `ce` and T (q - p) for `kl`. The
-    tensors of a few tokens stay in the processor's cache, and no other tensors are as large as the
-    logits: torch's own functions take two to three times as long on a CPU.
+    tensors of a few tokens stay in the processor's cache, and each exponential is taken once.
     """
 
     @staticmethod
@@ -63,46 +63,67 @@ class _Losses(torch.autograd.Function):
         student: torch.Tensor,
         teacher: torch.Tensor | None,
         targets: torch.Tensor,
-        temperature: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        settings: Distil,
+    ) -> tuple[torch.Tensor, ...]:
         sums = torch.zeros(2, device=student.device)
-        normalisers: list[tuple[torch.Tensor, ...]] = []
+        gradient = torch.empty_like(student) if ctx.needs_input_grad[0] else None
         for rows in _parts(student):
-            logits = student[rows].float()
-            normaliser = logits.logsumexp(-1, keepdim=True)
-            sums[1] += (normaliser - logits.gather(-1, targets[rows, None])).sum()
-            of_teacher = of_student = normaliser
-            if teacher is not None:
-                expected = teacher[rows].float() / temperature
-                found = logits / temperature
-                of_teacher = expected.logsumexp(-1, keepdim=True)
-                of_student = found.logsumexp(-1, keepdim=True)
-                probability = (expected - of_teacher).exp_()
-                distance = probability.mul_(expected.sub_(found)).sum(-1, keepdim=True)
-                sums[0] += (distance - of_teacher + of_student).sum()
-            normalisers.append((normaliser, of_teacher, of_student))
-        ctx.save_for_backward(student, teacher, targets)
-        ctx.normalisers, ctx.temperature = normalisers, temperature
-        return sums[0] * temperature**2, sums[1]
+            found = _from_0(student[rows])
+            expected = None if teacher is None else _from_0(teacher[rows])
+            part = _add_part(sums, found, expected, targets[rows, None], settings)
+            if gradient is not None:
+                gradient[rows] = part
+        ctx.gradient = gradient
+        kl, ce = sums
+        return settings.kl_weight * kl + settings.pseudo_label_weight * ce, kl, ce
 
     @staticmethod
     def backward(
-        ctx: Any, of_kl: torch.Tensor, of_ce: torch.Tensor
+        ctx: Any, of_weighted: torch.Tensor, *_: torch.Tensor
     ) -> tuple[torch.Tensor, None, None, None]:
-        student, teacher, targets = ctx.saved_tensors
-        gradient = torch.empty_like(student)
-        for rows, normalisers in zip(_parts(student), ctx.normalisers, strict=True):
-            normaliser, of_teacher, of_student = normalisers
-            logits = student[rows].float()
-            part = (logits - normaliser).exp_()
-            part.scatter_add_(-1, targets[rows, None], -torch.ones_like(normaliser))
-            part *= of_ce
-            if teacher is not None:
-                found = (logits / ctx.temperature).sub_(of_student).exp_()
-                expected = (teacher[rows].float() / ctx.temperature).sub_(of_teacher).exp_()
-                part += found.sub_(expected).mul_(of_kl * ctx.temperature)
-            gradient[rows] = part
-        return gradient, None, None, None
+        return ctx.gradient * of_weighted, None, None, None
+
+
+def _add_part(
+    sums: torch.Tensor,
+    found: torch.Tensor,
+    expected: torch.Tensor | None,
+    targets: torch.Tensor,
+    settings: Distil,
+) -> torch.Tensor:
+    """Add the losses of a few tokens to `sums`; returns the gradient of the weighted sum.
+
+    `found` are the student's logits, `expected` the teacher's, both with a maximum of 0. They are
+    overwritten.
+    """
+    temperature = settings.temperature
+    of_target = found.gather(-1, targets)
+    gradient = None if temperature == 2 else found.exp()
+    if temperature != 1:
+        found /= temperature
+    q = found.exp()
+    if gradient is None:  # the square of exp(x / 2) is exp(x)
+        gradient = q.square()
+    total = gradient.sum(-1, keepdim=True)
+    sums[1] += (total.log() - of_target).sum()
+    gradient *= settings.pseudo_label_weight / total
+    gradient.scatter_add_(-1, targets, -settings.pseudo_label_weight * torch.ones_like(total))
+    if expected is not None:
+        if temperature != 1:
+            expected /= temperature
+        p = expected.exp()
+        total_p, total_q = p.sum(-1, keepdim=True), q.sum(-1, keepdim=True)
+        p /= total_p
+        distance = torch.linalg.vecdot(p, expected.sub_(found))
+        sums[0] += temperature**2 * (distance - (total_p / total_q).log()[:, 0]).sum()
+        gradient += q.div_(total_q).sub_(p).mul_(settings.kl_weight * temperature)
+    return gradient
+
+
+def _from_0(logits: torch.Tensor) -> torch.Tensor:
+    """New float32 logits of the same distribution, the largest of which is 0."""
+    exact = logits.float()
+    return exact - exact.amax(-1, keepdim=True)
 
 
 def _parts(logits: torch.Tensor) -> Iterator[slice]:

@@ -19,7 +19,8 @@ class Pair:
     """Teacher and student on a device; `padding_id` pads the decoder inputs.
 
     `encode` is the teacher's encoder, and the student's as well if that is frozen. The teacher's
-    last hidden states come from `cached_states`, if there are any.
+    last hidden states come from `cached_states`, if there are any; `teacher_head`, (vocabulary,
+    width) in the dtype of the activations, makes logits of them.
     """
 
     teacher: WhisperForConditionalGeneration
@@ -27,12 +28,24 @@ class Pair:
     encode: TeacherEncoder
     settings: Distil
     padding_id: int
+    teacher_head: torch.Tensor
     cached_states: CachedStates | None = None
 
     @property
     def device(self) -> torch.device:
         """Where both decoders are."""
         return self.encode.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations."""
+        return dtype_of(self.settings)
+
+
+def dtype_of(settings: Distil) -> torch.dtype:
+    """The dtype of activations."""
+    dtype: torch.dtype = getattr(torch, settings.dtype)
+    return dtype
 
 
 def ready_teacher(
@@ -95,6 +108,7 @@ def make_pair(
         encode=encode,
         settings=settings,
         padding_id=padding_id,
+        teacher_head=teacher.proj_out.weight.detach().to(dtype_of(settings)),
         cached_states=cached,
     )
 

@@ -6,18 +6,18 @@ from itertools import islice
 from typing import Final
 
 import torch
+from torch.nn import functional
 
-from configs.schema import Distil
 from tasks.distil.batch import Prepared
 from tasks.distil.parallel.processes import ALONE, Processes
-from tasks.distil.update.forward import Output, autocast, forward
+from tasks.distil.update.forward import Output, forward
 from tasks.distil.update.loss import LossSums, loss_sums
 from tasks.distil.update.optimise import trainable
 from tasks.distil.update.pair import Pair
 
 _MAX_PADDING: Final = 0.05
-_MAX_LOGITS: Final = 2**24
-"""At a time: those of 323 tokens of a Whisper, 67 MB in float32 for each copy."""
+_MAX_LOGITS: Final = 2**25
+"""At a time: those of 646 tokens of a Whisper, 134 MB in float32 for each copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def add_gradients(
         output = forward(pair, micro_batch)
         states = output.student.detach().requires_grad_()
         for sums in _sums_by_slice(pair, states, output):
-            torch.autograd.backward(_weighted(pair.settings, sums) * scale)
+            torch.autograd.backward(sums.weighted * scale)
             total.add(sums)
         total.add_output(output, micro_batch)
         outputs, gradients = [output.student], [states.grad]
@@ -83,15 +83,14 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
 def _sums_by_slice(pair: Pair, states: torch.Tensor, output: Output) -> Iterator[LossSums]:
     """The losses of successive tokens; `states` are the student's, (tokens, width)."""
     num_tokens = max(1, _MAX_LOGITS // pair.student.config.vocab_size)
+    head = pair.student.proj_out.weight.to(pair.dtype)  # once, which autocast would do each time
     for start in range(0, len(states), num_tokens):
         part = slice(start, start + num_tokens)
-        with autocast(pair):
-            logits = pair.student.proj_out(states[part])
-            expected = None
-            if output.teacher is not None:
-                with torch.no_grad():
-                    expected = pair.teacher.proj_out(output.teacher[part])
-        yield loss_sums(logits, expected, output.targets[part], pair.settings.temperature)
+        logits = functional.linear(states[part].to(pair.dtype), head)
+        expected = None
+        if output.teacher is not None:
+            expected = functional.linear(output.teacher[part].to(pair.dtype), pair.teacher_head)
+        yield loss_sums(logits, expected, output.targets[part], pair.settings)
 
 
 class _Total:
@@ -107,9 +106,9 @@ class _Total:
     def add(self, sums: LossSums) -> None:
         self._kl += sums.kl.detach()
         self._ce += sums.ce.detach()
-        self._num_tokens += sums.num_tokens
 
     def add_output(self, output: Output, rows: Sequence[Prepared]) -> None:
+        self._num_tokens += len(output.targets)
         lengths = [len(row.inputs) for row in rows]
         self._num_positions += max(lengths) * len(lengths)
         self._num_inputs += sum(lengths)
@@ -117,8 +116,9 @@ class _Total:
             self._mse += output.distance.detach()
 
     def mean(self, processes: Processes) -> MeanLoss:
-        weighted = _weighted(self._settings, LossSums(self._kl, self._ce, self._num_tokens))
-        weighted = weighted + self._settings.hidden_state_weight * self._mse
+        settings = self._settings
+        weighted = settings.kl_weight * self._kl + settings.pseudo_label_weight * self._ce
+        weighted = weighted + settings.hidden_state_weight * self._mse
         losses = torch.stack([weighted, self._ce, self._kl, self._mse]).tolist()
         counts = (self._num_tokens, self._num_positions, self._num_inputs)
         loss, ce, kl, mse, num_tokens, num_positions, num_inputs = processes.sum([*losses, *counts])
@@ -131,10 +131,6 @@ class _Total:
             num_padded=round(num_positions - num_inputs),
             mse=mse / num_tokens,
         )
-
-
-def _weighted(settings: Distil, sums: LossSums) -> torch.Tensor:
-    return settings.kl_weight * sums.kl + settings.pseudo_label_weight * sums.ce
 
 
 def by_length(rows: Sequence[Prepared], max_rows: int) -> Iterator[list[Prepared]]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from configs.schema import Distil
 from tasks.distil.layers import supervising_layers
 from tasks.distil.update.loss import hidden_state_sum, loss_sums
 from tasks.whisper.tokens import IGNORED
@@ -30,26 +31,28 @@ def test_the_loss_equals_its_definition(temperature) -> None:
     random = np.random.default_rng(1)
     student, teacher = random.normal(0, 3, (2, 8, 7))
     targets = np.array([2, 0, 6, 5, 1, 3, 3, 3])
-    sums = loss_sums(*map(torch.from_numpy, (student, teacher, targets)), temperature)
+    sums = loss_sums(
+        *map(torch.from_numpy, (student, teacher, targets)), Distil(temperature=temperature)
+    )
     kl, ce = _by_definition(student, teacher, targets, temperature)
     assert sums.kl.item() == pytest.approx(kl, rel=1e-5)
     assert sums.ce.item() == pytest.approx(ce, rel=1e-5)
-    assert sums.num_tokens == 8
     assert sums.kl.dtype == sums.ce.dtype == torch.float32
 
 
 def test_kl_of_equal_logits_is_zero_and_the_teacher_gets_no_gradient() -> None:
     logits = torch.randn(4, 6, requires_grad=True)
     teacher = logits.detach().clone().requires_grad_()
-    sums = loss_sums(logits, teacher, torch.tensor([0, 1, 2, 3]), 2.0)
+    sums = loss_sums(logits, teacher, torch.tensor([0, 1, 2, 3]), Distil())
     assert sums.kl.item() == pytest.approx(0.0, abs=1e-6)
-    (sums.kl + sums.ce).backward()
+    sums.weighted.backward()
     assert teacher.grad is None
     assert logits.grad is not None
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 0.5])
 @pytest.mark.parametrize("with_teacher", [True, False])
-def test_gradients_are_those_of_the_definition(with_teacher) -> None:
+def test_gradients_are_those_of_the_definition(with_teacher, temperature) -> None:
     torch.manual_seed(0)
     student = torch.randn(9, 50_000, requires_grad=True)
     teacher = torch.randn(9, 50_000) if with_teacher else None
@@ -57,14 +60,18 @@ def test_gradients_are_those_of_the_definition(with_teacher) -> None:
     plain = student.detach().clone().requires_grad_()
     before = [one.detach().clone() for one in (student, teacher) if one is not None]
 
-    sums = loss_sums(student, teacher, targets, 2.0)
-    (0.8 * sums.kl + 0.5 * sums.ce).backward()
+    settings = Distil(kl_weight=0.8, pseudo_label_weight=0.5, temperature=temperature)
+    sums = loss_sums(student, teacher, targets, settings)
+    (3 * sums.weighted).backward()
     loss = 0.5 * functional.cross_entropy(plain, targets, reduction="sum")
     if teacher is not None:
-        of_student, of_teacher = (functional.log_softmax(one / 2, -1) for one in (plain, teacher))
+        of_student, of_teacher = (
+            functional.log_softmax(one / temperature, -1) for one in (plain, teacher)
+        )
         kl = functional.kl_div(of_student, of_teacher, reduction="sum", log_target=True)
-        loss = loss + 0.8 * 2.0**2 * kl
-    loss.backward()
+        loss = loss + 0.8 * temperature**2 * kl
+    (3 * loss).backward()
+    assert sums.weighted.item() == pytest.approx(loss.item(), rel=1e-5)
 
     torch.testing.assert_close(student.grad, plain.grad, rtol=1e-4, atol=1e-8)
     after = [one for one in (student, teacher) if one is not None]
@@ -75,16 +82,16 @@ def test_half_precision_is_summed_in_float32() -> None:
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 64, 50).bfloat16()
     targets = torch.randint(0, 50, (64,))
-    assert loss_sums(student, teacher, targets, 2.0) == loss_sums(
-        student.float(), teacher.float(), targets, 2.0
+    assert loss_sums(student, teacher, targets, Distil()) == loss_sums(
+        student.float(), teacher.float(), targets, Distil()
     )
 
 
 def test_without_a_teacher_the_loss_is_the_cross_entropy() -> None:
     logits, targets = torch.randn(3, 7), torch.tensor([1, 0, 6])
-    alone = loss_sums(logits, None, targets, 2.0)
-    both = loss_sums(logits, torch.randn(3, 7), targets, 2.0)
-    assert (alone.kl.item(), alone.ce, alone.num_tokens) == (0.0, both.ce, both.num_tokens)
+    alone = loss_sums(logits, None, targets, Distil())
+    both = loss_sums(logits, torch.randn(3, 7), targets, Distil())
+    assert (alone.kl.item(), alone.ce) == (0.0, both.ce)
 
 
 @pytest.mark.parametrize(
