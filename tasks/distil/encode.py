@@ -34,7 +34,7 @@ class TeacherEncoder:
             module: nn.Module = encoder  # whose methods have type annotations
             module.to(device=device, dtype=dtype)
         self._layers = EncoderLayers(encoder)
-        self.device, self._dtype = device, dtype
+        self.device, self.dtype = device, dtype
         self.cache = cache
 
     def __call__(self, rows: Sequence[Prepared]) -> Tensor:
@@ -48,10 +48,15 @@ class TeacherEncoder:
             else ()
         )
         outputs = [next(computed) if row.encoded is None else row.encoded for row in rows]
-        return torch.stack(outputs).to(device=self.device, dtype=self._dtype)
+        return torch.stack(outputs).to(device=self.device, dtype=self.dtype)
+
+    def autocast(self) -> torch.autocast:
+        """The precision of activations: that of the output."""
+        is_half = self.dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_half)
 
     def _computed(self, rows: Sequence[Prepared]) -> Tensor:
-        return self._layers(stacked_features(rows).to(device=self.device, dtype=self._dtype))
+        return self._layers(stacked_features(rows).to(device=self.device, dtype=self.dtype))
 
 
 def stacked_features(rows: Sequence[Prepared]) -> Tensor:

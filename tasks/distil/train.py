@@ -19,7 +19,7 @@ from tasks.distil.layers import NUM_CHOICE_WINDOWS
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, ignored
 from tasks.distil.training import Training, TrainingResult, Validate
-from tasks.distil.update.pair import Pair, dtype_of, make_pair, ready_teacher
+from tasks.distil.update.pair import Pair, make_pair, ready_teacher
 from tasks.distil.update.step import mean_loss
 from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
@@ -88,7 +88,8 @@ def distil(
     special = SpecialTokens.of(processor.tokenizer)
     preparer = _preparer(processor, special, teacher, settings, encoder_cache, teacher_cache)
     ready_teacher(teacher, torch.device(device), settings)
-    encode = TeacherEncoder(teacher, torch.device(device), dtype_of(settings), encoder_cache)
+    dtype = getattr(torch, settings.dtype)
+    encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
     windows = partial(first_rows, examples, preparer, NUM_CHOICE_WINDOWS, num_read_threads)
     student = initial_student(teacher, encode, settings, windows, special.end_id)
     pair = make_pair(

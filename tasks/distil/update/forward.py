@@ -28,12 +28,6 @@ class Output:
     distance: torch.Tensor | None
 
 
-def autocast(pair: Pair) -> torch.autocast:
-    """The precision of activations."""
-    is_half = pair.settings.dtype == "bfloat16"
-    return torch.autocast(pair.device.type, dtype=torch.bfloat16, enabled=is_half)
-
-
 def forward(pair: Pair, rows: Sequence[Prepared]) -> Output:
     """Run both decoders; the student's with gradients, if they are enabled."""
     batch = collate(rows, pair.padding_id).to(pair.device)
@@ -45,7 +39,7 @@ def forward(pair: Pair, rows: Sequence[Prepared]) -> Output:
         encoded = teacher_encoded = pair.encode(rows)
     teacher: torch.Tensor | None = None
     teacher_states: tuple[torch.Tensor, ...] = ()
-    with autocast(pair):
+    with pair.encode.autocast():
         if not settings.freeze_encoder:
             features = stacked_features(rows).to(pair.device)
             encoded = pair.student.model.encoder(features, use_cache=False).last_hidden_state

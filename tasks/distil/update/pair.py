@@ -36,17 +36,6 @@ class Pair:
         """Where both decoders are."""
         return self.encode.device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the activations."""
-        return dtype_of(self.settings)
-
-
-def dtype_of(settings: Distil) -> torch.dtype:
-    """The dtype of activations."""
-    dtype: torch.dtype = getattr(torch, settings.dtype)
-    return dtype
-
 
 def ready_teacher(
     teacher: WhisperForConditionalGeneration, device: torch.device, settings: Distil
@@ -108,7 +97,7 @@ def make_pair(
         encode=encode,
         settings=settings,
         padding_id=padding_id,
-        teacher_head=teacher.proj_out.weight.detach().to(dtype_of(settings)),
+        teacher_head=teacher.proj_out.weight.detach().to(encode.dtype),
         cached_states=cached,
     )
 
