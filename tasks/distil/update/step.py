@@ -83,17 +83,14 @@ def mean_loss(pair: Pair, rows: Iterable[Prepared], micro_batch_size: int) -> Me
 def _sums_by_slice(pair: Pair, states: torch.Tensor, output: Output) -> Iterator[LossSums]:
     """The losses of successive tokens; `states` are the student's, (tokens, width)."""
     num_tokens = max(1, _MAX_LOGITS // pair.student.config.vocab_size)
-    head = pair.student.proj_out.weight.to(
-        pair.encode.dtype
-    )  # once, which autocast would do each time
+    dtype = pair.encode.dtype
+    head = pair.student.proj_out.weight.to(dtype)  # once, which autocast would do each time
     for start in range(0, len(states), num_tokens):
         part = slice(start, start + num_tokens)
-        logits = functional.linear(states[part].to(pair.encode.dtype), head)
+        logits = functional.linear(states[part].to(dtype), head)
         expected = None
         if output.teacher is not None:
-            expected = functional.linear(
-                output.teacher[part].to(pair.encode.dtype), pair.teacher_head
-            )
+            expected = functional.linear(output.teacher[part].to(dtype), pair.teacher_head)
         yield loss_sums(logits, expected, output.targets[part], pair.settings)
 
 
