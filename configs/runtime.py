@@ -49,11 +49,12 @@ class Runtime(Settings):
     encoder_cache_gb: Annotated[float, Field(ge=0)] = 10.0
     """Most gigabytes of a teacher's outputs kept on disk, so that training computes them once.
 
-    They are those of its encoder and the last hidden states of its decoder, a tenth as large. Used
-    while the encoder is frozen and training sees windows several times, and on the CPU to
-    validate and evaluate models with the same encoder. A window of 30 s has 1.5 MB with Whisper
-    base and 3.8 MB with large, rounded to float16 for training; held-out speech is stored as it is,
-    twice as large in float32. 0: no cache.
+    They are those of its encoder and the last hidden states of its decoder, a tenth as large.
+    Training uses them while the encoder is frozen and windows are seen several times, or with
+    `device: cpu` only once, for students to come. On the CPU they also serve to validate and
+    evaluate models with the same encoder. A window of 30 s has 1.5 MB with Whisper base and 3.8 MB
+    with large, rounded to float16 for training; held-out speech is stored as it is, twice as large
+    in float32. 0: no cache.
     """
     trackers: tuple[Literal["tensorboard", "trackio", "mlflow", "wandb"], ...] | None = None
     """What follows a training, through accelerate; null: TensorBoard if it is installed.
