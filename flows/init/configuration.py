@@ -192,6 +192,8 @@ def _distil(source: Source, teacher: TeacherChoice, parts: HeldOut) -> Iterator[
     plan = plan_training(train_hours, window_s(source, teacher), num_held_out or None)
     yield from _reasons(plan, train_hours, window_s(source, teacher))
     yield "distil:"
+    if plan.chooses_layers:
+        yield "  layer_choice: auto"
     yield f"  num_steps: {plan.num_steps}"
     yield f"  batch_size: {plan.batch_size}"
     yield f"  num_warmup_steps: {plan.num_warmup_steps}"
@@ -207,7 +209,7 @@ def _reasons(plan: TrainingPlan, train_hours: float, window_s: float) -> Iterato
         f" = {plan.num_windows:,} windows before the filter; {plan.num_steps:,} updates of"
         f" {plan.batch_size} windows are {plan.num_epochs:.1f} epochs. The paper has"
         f" {PAPER_EPOCHS} epochs, 80,000 updates of 256; a small set takes a smaller batch, so"
-        " that an epoch has 32 updates, and at least 1,000 updates or 50 epochs. Warm-up is a"
+        " that an epoch has 128 updates, and at least 1,000 updates or 50 epochs. Warm-up is a"
         " twentieth of the updates, at most 500. Every sixteenth of them the weights are"
         " evaluated, and the best are kept: more updates cost time, not quality."
     )

@@ -24,7 +24,7 @@ def test_the_doctests_hold(module: ModuleType) -> None:
 @pytest.mark.parametrize("hours", [0.01, 0.5, 3, 30, 300, 3_000, 22_000])
 def test_a_training_stays_between_its_bounds(hours: float) -> None:
     plan = plan_training(hours, 25.0)
-    assert 8 <= plan.batch_size <= 256
+    assert 4 <= plan.batch_size <= 256
     assert 1 <= plan.num_steps <= 80_000
     assert 0 < plan.num_warmup_steps <= min(500, max(1, plan.num_steps // 10 + 1))
     assert plan.evaluate_every_steps <= plan.num_steps
@@ -44,6 +44,11 @@ def test_the_papers_set_gets_the_papers_training() -> None:
     plan = plan_training(21_770, 27.5)
     assert (plan.batch_size, plan.num_steps) == (256, 80_000)
     assert (plan.num_warmup_steps, plan.evaluate_every_steps) == (500, 5_000)
+
+
+def test_layers_are_chosen_where_speech_is_scarce() -> None:
+    assert plan_training(10, 25.0).chooses_layers
+    assert not plan_training(21_770, 27.5).chooses_layers
 
 
 def source(num_speakers: int, total: float = 10.0, **changes: object) -> Source:
