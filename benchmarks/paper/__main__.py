@@ -12,6 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmarks.paper.effects import (
+    Effects,
+    effects_of,
+    effects_table,
+    hours_sentence,
+    points_by_hours,
+)
 from benchmarks.paper.page import (
     PICTURES,
     Page,
@@ -67,6 +74,7 @@ def main() -> None:
         {run.label: _facts(run.settings, store) for run in load_grid(STUDENTS).runs},
         read_grid(load_grid(SEEDS), store, mends=False),
         read_grid(load_grid(ABLATIONS), store, mends=False),
+        effects_of(load_grid(ABLATIONS), store),
         read_grid(load_grid(TRIALS), store, mends=False),
     )
     page.add("## Time", "From the folder of speech to this page, in minutes:")
@@ -76,7 +84,11 @@ def main() -> None:
 
 
 def results_page(
-    students: Mapping[str, Facts], seeds: GridReport, ablations: GridReport, trials: GridReport
+    students: Mapping[str, Facts],
+    seeds: GridReport,
+    ablations: GridReport,
+    effects: Effects,
+    trials: GridReport,
 ) -> Page:
     """Everything but the time it took."""
     first = next(iter(students.values()))
@@ -96,7 +108,11 @@ def results_page(
             break  # what follows reads audio
     page.add("## Ablations")
     grid_part(page, ablations)
+    if effects:
+        page.add("Points of WER above the first run, paired by speaker, with 95 % intervals:")
+        page.table(*effects_table(effects))
     page.picture("word error rate by hours", hours_chart(ablations))
+    page.add(hours_sentence(points_by_hours(ablations), ablations.teacher_wer_percent))
     page.add("## Seeds")
     grid_part(page, seeds)
     page.add(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from benchmarks.paper.effects import points_by_hours
 from benchmarks.paper.steps import CONFIG, Step, Timing
 from flows.commands.views.grid import grid_view
 from flows.report.facts import Facts
@@ -15,7 +16,7 @@ from flows.tables.figures import Figures
 from flows.tables.words import percent_text, rate_text
 from tasks.evaluate.findings import CLEAN, Claim, SetResult
 from tasks.text.display import markdown
-from tasks.text.plot.lines import Point, line_chart
+from tasks.text.plot.lines import line_chart
 
 PICTURES: Final = "pictures/results"
 
@@ -151,15 +152,8 @@ def claims_table(
 
 def hours_chart(grid: GridReport) -> str:
     """Word error rate by hours of training speech, of the runs that keep a fraction of it."""
-    setting = "filter.fraction"
-    points: list[Point] = [
-        (group.hours, group.wer_percent)
-        for group in grid.groups
-        if group.hours is not None
-        and group.wer_percent is not None
-        and all(group.values[one] == grid.reference[one] for one in grid.settings if one != setting)
-    ]
-    lines = {"student": sorted(points)}
+    points = points_by_hours(grid)
+    lines = {"student": points}
     if grid.teacher_wer_percent is not None and points:
         most = max(hours for hours, _ in points)
         lines["teacher"] = [(0.0, grid.teacher_wer_percent), (most, grid.teacher_wer_percent)]
