@@ -41,6 +41,11 @@ class Page:
             *(f"| {' | '.join(row)} |" for row in cells),
         )
 
+    def bullets(self, items: Sequence[str]) -> None:
+        """Add a list, if there are items; they are escaped."""
+        if items:
+            self.add(*(f"- {markdown(one)}" for one in items))
+
     def figures(self, figures: Figures) -> None:
         """Add a table of figures under its title."""
         self.add(f"**{markdown(figures.title)}**")
@@ -176,8 +181,12 @@ def steps_table(steps: Iterable[Step], timings: Mapping[str, Timing]) -> Iterato
 
 def grid_part(page: Page, grid: GridReport) -> None:
     """Add the tables of a grid, and its lines as a list."""
+    remarks: list[str] = []
     for part in grid_view(grid).parts:
         if isinstance(part, Figures):
+            page.bullets(remarks)
+            remarks = []
             page.figures(part)
         elif str(part).strip():
-            page.add(f"- {markdown(str(part))}")
+            remarks.append(str(part))
+    page.bullets(remarks)
