@@ -111,8 +111,10 @@ def results_page(
     if effects:
         page.add("Points of WER above the first run, paired by speaker, with 95 % intervals:")
         page.table(*effects_table(effects))
-    page.picture("word error rate by hours", hours_chart(ablations))
-    page.add(hours_sentence(points_by_hours(ablations), ablations.teacher_wer_percent))
+    for corpus, points in points_by_hours(ablations).items():
+        teacher = ablations.teacher_wer_percent_by_corpus.get(corpus)
+        page.picture(f"word error rate by hours, {corpus}", hours_chart(points, teacher))
+        page.add(hours_sentence(points, teacher))
     page.add("## Seeds")
     grid_part(page, seeds)
     page.add(

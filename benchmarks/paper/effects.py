@@ -1,5 +1,6 @@
 """What the ablations say: paired differences, and how error rates fall with hours."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -53,16 +54,16 @@ def _difference(differences: Sequence[RunDifference], of_set: str | None) -> str
     return "-"
 
 
-def points_by_hours(grid: GridReport) -> Sequence[Point]:
-    """Hours of training speech and WER, of the runs that keep a fraction of the hours alone."""
-    setting = "filter.fraction"
-    return sorted(
-        (group.hours, group.wer_percent)
-        for group in grid.groups
-        if group.hours is not None
-        and group.wer_percent is not None
-        and all(group.values[one] == grid.reference[one] for one in grid.settings if one != setting)
-    )
+def points_by_hours(grid: GridReport) -> Mapping[str, Sequence[Point]]:
+    """By corpus, hours of training speech and WER of the runs that differ in their hours alone."""
+    found = defaultdict[str, list[Point]](list)
+    others = [setting for setting in grid.settings if setting != "filter.fraction"]
+    for row in grid.rows:
+        if all(row.values[one] == grid.reference[one] for one in others):
+            for corpus, rate in row.wer_percent_by_corpus.items():
+                if row.hours is not None and rate is not None:
+                    found[corpus].append((row.hours, rate))
+    return {corpus: sorted(points) for corpus, points in found.items()}
 
 
 def law_of_hours(points: Sequence[Point], teacher: float) -> tuple[float, float] | None:
@@ -92,6 +93,6 @@ def hours_sentence(points: Sequence[Point], teacher: float | None, within: float
     hours = (within / scale) ** (1 / exponent)
     return (
         f"Through these points the distance to the teacher falls as hours ^ {exponent:.2f}. If that"
-        f" went on, {hours:,.0f} hours would bring it to {within:g} points with this length of"
+        f" went on, {hours:,.1f} hours would bring it to {within:g} points with this length of"
         " training."
     )

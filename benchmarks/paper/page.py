@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.paper.effects import points_by_hours
 from benchmarks.paper.steps import CONFIG, Step, Timing
 from flows.commands.views.grid import grid_view
 from flows.report.facts import Facts
@@ -16,7 +15,7 @@ from flows.tables.figures import Figures
 from flows.tables.words import percent_text, rate_text
 from tasks.evaluate.findings import CLEAN, Claim, SetResult
 from tasks.text.display import markdown
-from tasks.text.plot.lines import line_chart
+from tasks.text.plot.lines import Point, line_chart
 
 PICTURES: Final = "pictures/results"
 
@@ -155,14 +154,12 @@ def claims_table(
     return columns, rows
 
 
-def hours_chart(grid: GridReport) -> str:
-    """Word error rate by hours of training speech, of the runs that keep a fraction of it."""
-    points = points_by_hours(grid)
-    lines = {"student": points}
-    if grid.teacher_wer_percent is not None and points:
-        most = max(hours for hours, _ in points)
-        lines["teacher"] = [(0.0, grid.teacher_wer_percent), (most, grid.teacher_wer_percent)]
-    highest = max((rate for _, rate in points), default=100.0)
+def hours_chart(points: Sequence[Point], teacher: float | None) -> str:
+    """Word error rate by hours of training speech, above the teacher's."""
+    lines = {"student": list(points)}
+    if teacher is not None and points:
+        lines["teacher"] = [(0.0, teacher), (max(hours for hours, _ in points), teacher)]
+    highest = max((rate for one in lines.values() for _, rate in one), default=100.0)
     return line_chart(lines, "hours of training speech", "word error rate, %", max_y=1.2 * highest)
 
 
@@ -175,8 +172,8 @@ def steps_table(steps: Iterable[Step], timings: Mapping[str, Timing]) -> Iterato
         state = "not started" if timing is None else f"{timing.seconds / 60:.0f}"
         if timing is not None and not timing.is_done:
             state += ", not finished"
-        yield step.title, f"`{step.command}`", state
-    yield "all", "`make paper`", f"{total / 60:.0f}"
+        yield step.title, step.command, state
+    yield "all", "make paper", f"{total / 60:.0f}"
 
 
 def grid_part(page: Page, grid: GridReport) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.paper.effects import effects_table, hours_sentence, law_of_hours
+from benchmarks.paper.effects import effects_table, hours_sentence, law_of_hours, points_by_hours
 from configs.evaluate import STUDENT
+from flows.state.grid.report import GridReport, GridRow
 from tasks.evaluate.findings import CLEAN
 from tasks.evaluate.statistics.comparison import RunDifference
 
@@ -29,13 +30,33 @@ def test_each_run_has_a_row_with_its_sets_and_the_mean() -> None:
     ]
 
 
+def row(fraction: float, hours: float | None, rates: dict[str, float], layers: int = 4) -> GridRow:
+    return GridRow(
+        name="x", config="x", seed=0, pending="", hours=hours, wer_percent_by_corpus=rates,
+        values={"filter.fraction": fraction, "distil.decoder_layers": layers},
+    )  # fmt: skip
+
+
+def test_points_are_of_runs_that_differ_in_their_hours_alone() -> None:
+    grid = GridReport(
+        name="x", base="x", settings=("filter.fraction", "distil.decoder_layers"),
+        reference={"filter.fraction": 1.0, "distil.decoder_layers": 4}, has_seeds=False,
+        pending="", groups=(), teacher_wer_percent=5.0, teacher_wer_percent_by_corpus={}, paper=(),
+        rows=(
+            row(1.0, 6.0, {"a": 8.0, "b": 9.0}), row(0.5, 3.0, {"a": 10.0}),
+            row(1.0, 6.0, {"a": 20.0}, layers=2), row(0.25, None, {"a": 30.0}),
+        ),
+    )  # fmt: skip
+    assert points_by_hours(grid) == {"a": [(3.0, 10.0), (6.0, 8.0)], "b": [(6.0, 9.0)]}
+
+
 def test_a_power_law_is_found() -> None:
     points = [(hours, 5.0 + 6.0 * hours**-0.4) for hours in (0.5, 2.0, 4.0, 9.0)]
     law = law_of_hours(points, 5.0)
     assert law is not None
     assert law == pytest.approx((6.0, -0.4))
     wanted = (2.0 / 6.0) ** (1 / -0.4)
-    assert f"{wanted:,.0f} hours would bring it to 2 points" in hours_sentence(points, 5.0)
+    assert f"{wanted:,.1f} hours would bring it to 2 points" in hours_sentence(points, 5.0)
     assert "hours ^ -0.40" in hours_sentence(points, 5.0)
 
 
