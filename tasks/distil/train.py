@@ -1,7 +1,7 @@
 """The training loop: updates, validation, checkpoints."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Protocol
@@ -10,7 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import Distil
-from tasks.distil.batch import Preparer
+from tasks.distil.batch import Prepared, Preparer
 from tasks.distil.checkpoint import Checkpoints
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.feed import Feed, first_rows
@@ -91,16 +91,8 @@ def distil(
     dtype = getattr(torch, settings.dtype)
     encode = TeacherEncoder(teacher, torch.device(device), dtype, encoder_cache)
     windows = partial(first_rows, examples, preparer, NUM_CHOICE_WINDOWS, num_read_threads)
-    student = initial_student(teacher, encode, settings, windows, special.end_id)
-    pair = make_pair(
-        teacher,
-        student,
-        encode,
-        settings,
-        special.end_id,
-        teacher_cache=teacher_cache,
-        recomputes=recomputes,
-        compiles=compiles,
+    pair = _pair(
+        teacher, encode, settings, windows, special.end_id, teacher_cache, recomputes, compiles
     )
     training = Training(pair, checkpoints, micro_batch_size, processes, on_rows)
     training.resume()
@@ -128,6 +120,28 @@ def distil(
             with ending.undivided():
                 training.save_if_due(checkpoint_every, checkpoint_every_s)
     return training.result(waiting_percent=feed.waiting_percent)
+
+
+def _pair(
+    teacher: WhisperForConditionalGeneration,
+    encode: TeacherEncoder,
+    settings: Distil,
+    windows: Callable[[], Sequence[Prepared]],
+    padding_id: int,
+    teacher_cache: OutputCache | None,
+    recomputes: bool,
+    compiles: bool,
+) -> Pair:
+    return make_pair(
+        teacher,
+        initial_student(teacher, encode, settings, windows, padding_id),
+        encode,
+        settings,
+        padding_id,
+        teacher_cache=teacher_cache,
+        recomputes=recomputes,
+        compiles=compiles,
+    )
 
 
 def _preparer(
