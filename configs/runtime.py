@@ -51,7 +51,7 @@ class Runtime(Settings):
 
     They are those of its encoder and the last hidden states of its decoder, a tenth as large.
     Training uses them while the encoder is frozen and windows are seen several times, or with
-    `device: cpu` only once, for students to come. On the CPU they also serve to validate and
+    `device: cpu` only once, for later students. On the CPU they also serve to validate and
     evaluate models with the same encoder. A window of 30 s has 1.5 MB with Whisper base and 3.8 MB
     with large, rounded to float16 for training; held-out speech is stored as it is, twice as large
     in float32. 0: no cache.

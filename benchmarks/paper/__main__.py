@@ -70,11 +70,12 @@ def main() -> None:
     if not options.page_only:
         run_steps(timings)
     store = Store(config.root, config.runtime.scratch)
+    ablations = read_grid(load_grid(ABLATIONS), store, mends=False)
     page = results_page(
         {run.label: _facts(run.settings, store) for run in load_grid(STUDENTS).runs},
         read_grid(load_grid(SEEDS), store, mends=False),
-        read_grid(load_grid(ABLATIONS), store, mends=False),
-        effects_of(load_grid(ABLATIONS), store),
+        ablations,
+        effects_of(load_grid(ABLATIONS), ablations, store),
         read_grid(load_grid(TRIALS), store, mends=False),
     )
     page.add("## Time", "From the folder of speech to this page, in minutes:")

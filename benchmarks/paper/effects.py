@@ -12,7 +12,6 @@ from configs.grid_runs import LoadedGrid
 from flows.state.evaluation.comparison import compare_runs
 from flows.state.grid.report import GridReport
 from flows.tables.words import change_text, ends_text
-from storage.errors import UserError
 from storage.store import Store
 from tasks.evaluate.findings import CLEAN
 from tasks.evaluate.statistics.comparison import RunDifference
@@ -24,16 +23,19 @@ Effects = Mapping[str, Sequence[RunDifference]]
 _LEAST_POINTS: Final = 3
 
 
-def effects_of(grid: LoadedGrid, store: Store) -> Effects:
-    """How each evaluated run differs from the first, on clean speech."""
-    first, *others = ((run, (Path(run.config), run.settings, store)) for run in grid.runs)
+def effects_of(grid: LoadedGrid, report: GridReport, store: Store) -> Effects:
+    """How each run that is done differs from the first, on clean speech."""
+    done = {row.name for row in report.rows if not row.pending}
+    first, *others = grid.runs
+    if first.name not in done:
+        return {}
+    reference = Path(first.config), first.settings, store
     found: dict[str, Sequence[RunDifference]] = {}
-    for run, evaluated in others:
-        try:
-            rows = compare_runs(first[1], evaluated).rows
-        except UserError:
-            continue
-        found[run.label] = [one for one in rows if (one.model, one.condition) == (STUDENT, CLEAN)]
+    for run in others:
+        if run.name in done:
+            rows = compare_runs(reference, (Path(run.config), run.settings, store)).rows
+            clean = [one for one in rows if (one.model, one.condition) == (STUDENT, CLEAN)]
+            found[run.label] = clean
     return found
 
 

@@ -30,8 +30,8 @@ class Prepared:
 
     `waveform`: (samples,) float32 at 16 kHz. `features`: (mels, frames) float32, log-mel, or None
     with the encoder's output for them, `encoded`, (frames, width) float16. `inputs`, `targets`:
-    token ids of equal length. `taught`: the teacher's last hidden states for them, (tokens, width)
-    float16, or None.
+    token ids of equal length. `teacher_states`: the teacher's last hidden states for them, (tokens,
+    width) float16, or None.
     """
 
     waveform: Samples
@@ -39,7 +39,7 @@ class Prepared:
     inputs: Tokens
     targets: Tokens
     encoded: torch.Tensor | None = None
-    taught: torch.Tensor | None = None
+    teacher_states: torch.Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -73,11 +73,11 @@ class Preparer:
             trains_prompt=self.trains_prompt,
         )
         encoded = self.encoder_cache.get(samples) if self.encoder_cache else None
-        taught = self.teacher_cache.get(samples, inputs) if self.teacher_cache else None
+        teacher_states = self.teacher_cache.get(samples, inputs) if self.teacher_cache else None
         features = self._features(samples) if encoded is None else None
         if features is not None and self.spec_augment is not None:
             features = masked(features, self.spec_augment, example.draw)
-        return Prepared(samples, features, inputs, targets, encoded, taught)
+        return Prepared(samples, features, inputs, targets, encoded, teacher_states)
 
     def _features(self, samples: Samples) -> npt.NDArray[np.float32]:
         found = self.extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")

@@ -8,7 +8,7 @@ README = DOCS.parent / "README.md"
 HEADING = "## The paper in small"
 
 
-def first_table(path: Path, heading: str = "") -> list[str]:
+def first_table(path: Path, heading: str) -> list[str]:
     lines = path.read_text().partition(heading)[2].splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("|"))
     end = next(number for number in range(start, len(lines)) if not lines[number].startswith("|"))

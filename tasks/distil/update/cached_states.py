@@ -27,7 +27,8 @@ class CachedStates:
 
         `inputs` and `is_target` are (batch, tokens), `encoded` is (batch, frames, width).
         """
-        found = {index: row.taught for index, row in enumerate(rows) if row.taught is not None}
+        read = ((index, row.teacher_states) for index, row in enumerate(rows))
+        found = {index: states for index, states in read if states is not None}
         missing = [index for index in range(len(rows)) if index not in found]
         num_at_once = 1 if inputs.device.type == "cpu" else len(rows)
         for start in range(0, len(missing), num_at_once):

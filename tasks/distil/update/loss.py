@@ -121,7 +121,7 @@ def _add_part(
 
 
 def _from_0(logits: torch.Tensor) -> torch.Tensor:
-    """New float32 logits of the same distribution, the largest of which is 0."""
+    """New float32 logits of the same distribution, with a maximum of 0."""
     exact = logits.float()
     return exact - exact.amax(-1, keepdim=True)
 

@@ -54,7 +54,7 @@ def test_a_corpus_of_a_large_weight_is_repeated_within_an_epoch() -> None:
     assert outlook(num_epochs=0.25, batch_size=16, corpus_weights=weights).why_not_cached
 
 
-def test_on_the_cpu_windows_are_kept_for_students_to_come() -> None:
+def test_on_the_cpu_outputs_are_kept_for_later_students() -> None:
     assert outlook({"device": "cpu"}, num_epochs=0.5).why_not_cached is None
 
 

@@ -54,8 +54,8 @@ def test_what_was_read_is_not_computed_again(make_teacher, rows, tmp_path) -> No
     teacher = make_teacher().eval()
     cache = OutputCache(tmp_path, 1 << 20, teacher.model)
     first = states_of(teacher, rows[:2], cache)
-    read = [replace(row, taught=cache.get(row.waveform, row.inputs)) for row in rows]
-    assert [row.taught is not None for row in read] == [True, True, False]
+    read = [replace(row, teacher_states=cache.get(row.waveform, row.inputs)) for row in rows]
+    assert [row.teacher_states is not None for row in read] == [True, True, False]
     again = states_of(teacher, read, cache)
     assert cache.num_computed == len(rows)
     assert torch.equal(again[: len(first)], first)
