@@ -9,10 +9,12 @@ from tasks.ship.facts import Format, StudentFacts
 from tasks.text.display import json_lines
 
 _TRANSFORMERS: Final = """\
+import soundfile
 from transformers import pipeline
 
 transcribe = pipeline("automatic-speech-recognition", model={student})
-print(transcribe("recording.wav")["text"])
+samples, rate_hz = soundfile.read("recording.wav")  # a file's name works too, given ffmpeg
+print(transcribe({{"raw": samples, "sampling_rate": rate_hz}})["text"])
 """
 
 _ASSISTANT: Final = """\
@@ -37,6 +39,7 @@ print("".join(segment.text for segment in segments))
 """
 
 _OPTIMUM: Final = """\
+import soundfile
 from optimum.onnxruntime import ORTModelForSpeechSeq2Seq
 from transformers import AutoProcessor, pipeline
 
@@ -47,7 +50,8 @@ transcribe = pipeline(
     tokenizer=processor.tokenizer,
     feature_extractor=processor.feature_extractor,
 )
-print(transcribe("recording.wav")["text"])
+samples, rate_hz = soundfile.read("recording.wav")  # a file's name works too, given ffmpeg
+print(transcribe({{"raw": samples, "sampling_rate": rate_hz}})["text"])
 """
 
 

@@ -28,7 +28,7 @@ def untrained(finished: Run, folder: Path, num_steps: int) -> Run:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("num_kills", "num_steps"), [(2, 9), pytest.param(20, 48, marks=pytest.mark.slow)]
+    ("num_kills", "num_steps"), [(2, 9), pytest.param(20, 84, marks=pytest.mark.slow)]
 )
 def test_a_killed_training_ends_as_one_that_was_not(
     finished: Run, tmp_path: Path, num_kills: int, num_steps: int

@@ -37,18 +37,24 @@ def train(run: Run) -> Receipt:
     """Train the student of a run whose manifest is published, without interruption."""
     process, steps = _started(run)
     while _next(steps) is not None:
-        pass
+        steps.send(None)
     return _ended(run, process)
 
 
 def train_with_kills(run: Run, random: Random, num_kills: int) -> tuple[Receipt, list[Kill]]:
-    """Train with SIGKILL at random moments, resuming after each."""
+    """Train with SIGKILL at random moments, resuming after each.
+
+    A training waits after each update until it may go on, and is killed within the next four,
+    however fast it is.
+    """
     kills: list[Kill] = []
     for _ in range(num_kills):
         process, steps = _started(run)
         first = last = _next(steps)
         for _ in range(random.randrange(4)):
+            steps.send(None)
             last = _next(steps) or last
+        steps.send(None)
         process.join(random.uniform(0, _MAX_PAUSE_S))
         process.kill()
         process.join()
@@ -65,10 +71,10 @@ def files_of(receipt: Receipt) -> Mapping[str, str]:
 def _started(run: Run) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     # what is imported before the fork starts at once
     _FORKS.set_forkserver_preload([__name__])
-    steps, sender = _FORKS.Pipe(duplex=False)
-    process = _FORKS.Process(target=_train, args=(run.config, run.folder, sender))
+    steps, reports = _FORKS.Pipe()
+    process = _FORKS.Process(target=_train, args=(run.config, run.folder, reports))
     process.start()
-    sender.close()
+    reports.close()
     return process, steps
 
 
@@ -89,8 +95,13 @@ def _ended(run: Run, process: multiprocessing.process.BaseProcess) -> Receipt:
     return Receipt.parse(path.read_bytes(), str(path))
 
 
-def _train(config: Path, folder: Path, sender: Connection) -> None:
+def _train(config: Path, folder: Path, reports: Connection) -> None:
     """Runs in the process that may be killed."""
+
+    def wait_after(step: int, *_: object) -> None:
+        reports.send(step)
+        reports.recv()
+
     torch.set_num_threads(1)
     settings = load_config(config)
     store = Store(str(folder / settings.root))
@@ -98,4 +109,4 @@ def _train(config: Path, folder: Path, sender: Connection) -> None:
     published, speech = find_current(settings, store, states), validation_audio(states)
     assert published is not None
     path = student_receipt_path(settings, published, speech)
-    make_student_of(settings, store, published, path, speech, lambda step, *_: sender.send(step))
+    make_student_of(settings, store, published, path, speech, wait_after)
