@@ -18,8 +18,9 @@ Uses neither Prefect nor the network.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -37,6 +38,7 @@ from tasks.whisper.decoding.acceptance import MAX_DRAFTED
 from tasks.whisper.decoding.attention import prefers_absorbed
 from tasks.whisper.decoding.layers import NUM_FREQUENT
 from tasks.whisper.decoding.speculation import draft_dtype
+from tasks.whisper.encoding.cache import OutputCache
 from tasks.whisper.engine import AudioWindow
 from tasks.whisper.model import LoadedWhisper, load_whisper
 from tasks.whisper.parallel import num_schedulers
@@ -47,8 +49,8 @@ _MAX_MEAN_S: Final = 16.0
 _MIN_AVG_LOGPROB: Final = -0.25
 """So high that many utterances are sampled again."""
 _CACHE_GB: Final = 16.0
-_NUM_DRAFTED: Final = 4
-"""In every step whose tokens are compared, unless another number is given."""
+NUM_COMPARED: Final = 4
+"""Tokens drafted in every step where tokens are compared, unless another number is given."""
 
 _SETTINGS: Final = Label(teacher=Teacher(path="."), min_avg_logprob=_MIN_AVG_LOGPROB)
 
@@ -167,26 +169,28 @@ def timed(
 
 def compared(
     teacher: LoadedWhisper,
-    draft: LoadedWhisper,
+    drafts: Mapping[str, LoadedWhisper],
     windows: Sequence[AudioWindow],
-    options: argparse.Namespace,
-    scratch: Path,
+    batch_sizes: Sequence[int],
+    cache: OutputCache,
+    num_drafted: int = NUM_COMPARED,
 ) -> Iterator[Row]:
-    """Count the utterances with the teacher's tokens at each batch size."""
-    cache = encodings_of(teacher, scratch, _CACHE_GB)
-    num_drafted = _NUM_DRAFTED if options.drafted is None else options.drafted
+    """Count the utterances with the teacher's tokens, for each draft at each batch size.
+
+    Greedy, then with fallback. Drafts must share the teacher's encoder, whose output `cache` keeps.
+    """
     for fallback in (False, True):
         settings = _SETTINGS if fallback else evaluation_settings(_SETTINGS)
-        largest = max(options.batch_sizes)
-        alone = WhisperEngine(teacher, largest, encoder_cache=cache)
+        alone = WhisperEngine(teacher, max(batch_sizes), encoder_cache=cache)
         expected = tokens_of(alone, windows, settings)
-        for batch_size in options.batch_sizes:
+        for (name, draft), batch_size in product(drafts.items(), batch_sizes):
             drafted = WhisperEngine(
                 teacher, batch_size, draft, encoder_cache=cache, num_drafted=num_drafted
             )
             found = tokens_of(drafted, windows, settings)
             counts = drafted.draft_counts
             yield {
+                "draft": name,
                 "batch_size": batch_size,
                 "fallback": fallback,
                 "num_utterances": len(windows),
@@ -235,18 +239,21 @@ def main(arguments: list[str]) -> None:
         "--drafted", type=int, help="tokens; default: as the engine finds, 4 with --identity"
     )
     parser.add_argument("--batch-sizes", type=_numbers, default=[1, 4, 16])
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--identity", action="store_true", help="compare tokens, without timing")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     teacher, draft = (
-        load_whisper(Teacher(path=path), "float32", "cpu")
+        load_whisper(Teacher(path=path), options.dtype, "cpu")
         for path in (options.teacher, options.draft)
     )
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         windows = _utterances(options.audio, options.utterances, teacher.window_samples, scratch)
         if options.identity:
-            rows = compared(teacher, draft, windows, options, scratch)
+            cache = encodings_of(teacher, scratch, _CACHE_GB)
+            sizes, num_drafted = options.batch_sizes, options.drafted or NUM_COMPARED
+            rows = compared(teacher, {options.draft: draft}, windows, sizes, cache, num_drafted)
         else:
             rows = timed(teacher, draft, windows, options)
         for row in rows:

@@ -19,6 +19,8 @@ from benchmarks.paper.effects import (
     hours_sentence,
     points_by_hours,
 )
+from benchmarks.paper.identity import Found, read_identity, sentences
+from benchmarks.paper.packing import packing_effect, packing_sentences
 from benchmarks.paper.page import (
     PICTURES,
     Page,
@@ -34,21 +36,20 @@ from benchmarks.paper.steps import (
     CONFIG,
     SEEDS,
     STEPS,
-    STUDENTS,
     TRIALS,
     read_timings,
     run_steps,
 )
+from benchmarks.paper.students import read_students
 from configs.grid_runs import load_grid
 from configs.load import load_config
-from configs.schema import RunConfig
 from flows.report.data import data_sections
-from flows.report.facts import Facts, read_facts
+from flows.report.facts import Facts
 from flows.report.models import model_sections
-from flows.state.corpus_state import corpus_states
 from flows.state.grid.reading import read_grid
 from flows.state.grid.report import GridReport
 from storage.store import Store
+from tasks.evaluate.statistics.comparison import RunDifference
 
 _PAGE: Final = Path("docs/results.md")
 _FROM_DATA: Final = ("hours", "rejected", "thresholds")
@@ -70,12 +71,15 @@ def main() -> None:
     if not options.page_only:
         run_steps(timings)
     store = Store(config.root, config.runtime.scratch)
+    students = read_students(store)
     ablations = read_grid(load_grid(ABLATIONS), store, mends=False)
     page = results_page(
-        {run.label: _facts(run.settings, store) for run in load_grid(STUDENTS).runs},
+        students,
+        read_identity(config, students),
         read_grid(load_grid(SEEDS), store, mends=False),
         ablations,
         effects_of(load_grid(ABLATIONS), ablations, store),
+        packing_effect(config.root),
         read_grid(load_grid(TRIALS), store, mends=False),
     )
     page.add("## Time", "From the folder of speech to this page, in minutes:")
@@ -86,9 +90,11 @@ def main() -> None:
 
 def results_page(
     students: Mapping[str, Facts],
+    identity: Found | None,
     seeds: GridReport,
     ablations: GridReport,
     effects: Effects,
+    packing: Sequence[RunDifference],
     trials: GridReport,
 ) -> Page:
     """Everything but the time it took."""
@@ -101,6 +107,7 @@ def results_page(
     if claims := {name: one.report.claims for name, one in students.items() if one.report}:
         page.add("## The paper's claims")
         page.table(*claims_table(claims))
+    page.bullets([*sentences(identity)] if identity else [])
     page.add("## Data")
     for section in data_sections(first):
         if section.id in _FROM_DATA:
@@ -116,6 +123,8 @@ def results_page(
         teacher = ablations.teacher_wer_percent_by_corpus.get(corpus)
         page.picture(f"word error rate by hours, {corpus}", hours_chart(points, teacher))
         page.add(hours_sentence(points, teacher))
+    for sentence in packing_sentences(packing):
+        page.add(sentence)
     page.add("## Seeds")
     grid_part(page, seeds)
     page.add(
@@ -144,10 +153,6 @@ def write_page(page: Page, path: Path) -> Sequence[Path]:
         written.append(folder / name)
     path.write_text("\n".join(page.lines).rstrip() + "\n")
     return written
-
-
-def _facts(settings: RunConfig, store: Store) -> Facts:
-    return read_facts(settings, store, corpus_states(settings, store))
 
 
 if __name__ == "__main__":

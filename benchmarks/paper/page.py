@@ -4,9 +4,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
-from benchmarks.paper.steps import CONFIG, Step, Timing
+from benchmarks.paper.steps import CONFIG, CORPUS, Step, Timing
 from flows.commands.views.grid import grid_view
 from flows.report.facts import Facts
 from flows.report.section import Charts, Claims, Section, Table, Text
@@ -64,14 +65,15 @@ class Page:
         self.add(f"### {title or section.title}")
         if section.missing and not section.parts:
             self.add(section.missing)
+        numbers = count(1)
         for part in section.parts:
             if isinstance(part, Text):
                 self.add(part.text)
             elif isinstance(part, Table):
                 self.figures(part.figures)
             elif isinstance(part, Charts):
-                for number, svg in enumerate(part.svgs, start=1):
-                    self.picture(f"{title or section.title} {number}", svg)
+                for svg in part.svgs:
+                    self.picture(f"{title or section.title} {next(numbers)}", svg)
             elif isinstance(part, Claims):
                 self.table(*claims_table({"here": part.claims}))
 
@@ -95,11 +97,14 @@ def intro(facts: Facts) -> Iterator[str]:
 def headline(
     students: Mapping[str, Facts], seeds: GridReport
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """A row for the teacher, each student and each other model: its size and its error rates."""
+    """A row for the teacher, each student and each other model: its size and its error rates.
+
+    The last column has the range of a student that was trained with several seeds, on `CORPUS`.
+    """
     reports = [facts.report for facts in students.values() if facts.report]
     results = [one for report in reports for one in report.sets if one.condition == CLEAN]
     sets = sorted({one.set for one in results})
-    columns = ["model", "decoder layers", "parameters", *sets, "mean over sets, range over seeds"]
+    columns = ["model", "decoder layers", "parameters", *sets, f"{CORPUS}, by seeds"]
     return columns, [*_models(students, sets, seeds)]
 
 
@@ -107,7 +112,6 @@ def _models(
     students: Mapping[str, Facts], sets: Sequence[str], seeds: GridReport
 ) -> Iterator[Sequence[str]]:
     seen = set[str]()
-    by_label = {group.label: group for group in seeds.groups}
     for label, facts in students.items():
         if (report := facts.report) is None:
             continue
@@ -116,17 +120,24 @@ def _models(
             name = label if model.name == "student" else model.name
             if name not in seen:
                 seen.add(name)
-                group = by_label.get(name)
                 yield (
                     name,
                     str(model.decoder_layers or "-"),
                     f"{model.num_parameters / 1e6:.1f} M",
                     *(_rate(rates.get((model.name, one))) for one in sets),
-                    ""
-                    if group is None or group.num_runs < 2
-                    else f"{percent_text(group.lowest_wer_percent)} to"
-                    f" {percent_text(group.highest_wer_percent)}",
+                    _range_over_seeds(seeds, name),
                 )
+
+
+def _range_over_seeds(seeds: GridReport, label: str) -> str:
+    rates = [
+        rate
+        for row in seeds.rows
+        if row.label == label and (rate := row.wer_percent_by_corpus.get(CORPUS)) is not None
+    ]
+    if len(rates) < 2:
+        return ""
+    return f"{percent_text(min(rates))} to {percent_text(max(rates))} ({len(rates)})"
 
 
 def _rate(result: SetResult | None) -> str:

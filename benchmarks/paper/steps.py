@@ -16,27 +16,34 @@ ABLATIONS: Final = "configs/grids/paper-in-small-ablations.yaml"
 TRIALS: Final = "configs/grids/paper-in-small-trials.yaml"
 """By which settings were chosen; not a step, since its results are in these settings."""
 
+CORPUS: Final = "librispeech"
+"""Whose test speech tells how far a student is from its teacher: none of it is trained on."""
+
 _KEPT_EVERY_S: Final = 20.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the experiment, without `distillery`, and what it is for."""
+    """A module of the experiment with its arguments, and what it is for."""
 
     title: str
     arguments: tuple[str, ...]
+    module: str = "distillery"
 
     @property
     def command(self) -> str:
         """As it is typed."""
-        return f"distillery {' '.join(self.arguments)}"
+        program = self.module if self.module == "distillery" else f"python -m {self.module}"
+        return " ".join((program, *self.arguments))
 
 
 STEPS: Final = (
     Step("label and filter the speech", ("run", CONFIG, "--until", "publish")),
     Step("train and measure both students", ("grid", STUDENTS)),
+    Step("compare their text as drafts", (), "benchmarks.paper.identity"),
     Step("train them with other seeds", ("grid", SEEDS)),
     Step("train with one setting changed", ("grid", ABLATIONS)),
+    Step("label and train without packing", (), "benchmarks.paper.packing"),
 )
 
 
@@ -50,7 +57,7 @@ def run_steps(timings: Path) -> None:
     for step in STEPS:
         kept = read_timings(timings)
         is_done = step.command in kept and kept[step.command].is_done
-        process = subprocess.Popen([sys.executable, "-m", "distillery", *step.arguments])
+        process = subprocess.Popen([sys.executable, "-m", step.module, *step.arguments])
         for seconds, status in _watched(process):
             if not is_done:
                 before = kept[step.command].seconds if step.command in kept else 0.0

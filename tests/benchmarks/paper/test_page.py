@@ -16,7 +16,12 @@ FIGURES = Figures(title="Hours", columns=("corpus", "hours\nkept"), rows=[("a|b"
 
 def test_a_section_is_written_with_its_tables_and_pictures(tmp_path: Path) -> None:
     page = Page()
-    parts = (Text("Every hour."), Table(FIGURES), Charts(["<svg>1</svg>", "<svg>2</svg>"]))
+    parts = (
+        Text("Every hour."),
+        Table(FIGURES),
+        Charts(["<svg>1</svg>"]),
+        Charts(["<svg>2</svg>"]),
+    )
     page.section(Section(id="hours", title="Hours, in all", parts=parts))
     stale = tmp_path / PICTURES / "old.svg"
     stale.parent.mkdir(parents=True)

@@ -1,0 +1,131 @@
+"""Whether students leave the teacher's encoder as it was, and its text where they draft for it.
+
+    python -m benchmarks.paper.identity
+
+Each student of the experiment drafts for the teacher on every test utterance of `CORPUS`, greedily
+and with fallback. What was found for the same models and speech is not found again.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.paper.steps import CONFIG, CORPUS
+from benchmarks.paper.students import read_students
+from benchmarks.speculative import compared
+from configs.load import load_config
+from configs.schema import RunConfig
+from flows.report.facts import Facts
+from flows.state.evaluation.measured_models import measured_models
+from flows.state.models import held_out
+from storage.fingerprint import digest
+from storage.receipt import FileRef
+from storage.store import Store
+from tasks.evaluate.engine import encodings_of, load_model, teachers_window
+from tasks.evaluate.models import MeasuredModel
+from tasks.evaluate.timed_speech import timed_sample
+from tasks.whisper.encoding.cache import module_digest
+from tasks.whisper.engine import AudioWindow
+
+FILE: Final = "identity.json"
+_BATCH_SIZES: Final = (16,)
+_ALL: Final = 1_000_000
+
+Found = Mapping[str, Any]
+"""`key` of models and speech, `encoder_is_teachers` by student, and `rows` of `compared`."""
+
+
+def main() -> None:
+    """Compare, unless it is done, and print what was found."""
+    config = load_config(CONFIG)
+    store = Store(config.root, config.runtime.scratch)
+    students = read_students(store)
+    if untrained := [label for label, one in students.items() if one.student is None]:
+        raise SystemExit(f"not trained yet: {', '.join(untrained)}; first: make paper SPEECH=DIR")
+    if (found := read_identity(config, students)) is None:
+        found = compare_students(config, store, students)
+        path = Path(config.root) / FILE
+        part = path.with_suffix(".part")
+        part.write_text(f"{json.dumps(found, indent=1)}\n")
+        part.replace(path)
+    for line in sentences(found):
+        sys.stdout.write(f"{line}\n")
+
+
+def read_identity(config: RunConfig, students: Mapping[str, Facts]) -> Found | None:
+    """What was found of these students on the speech as it is; None if it was not looked for."""
+    path = Path(config.root) / FILE
+    if not path.exists():
+        return None
+    found: Found = json.loads(path.read_text())
+    return found if found["key"] == _key(config, students) else None
+
+
+def compare_students(config: RunConfig, store: Store, students: Mapping[str, Facts]) -> Found:
+    """Compare encoders bit by bit, and tokens with drafts to those of the teacher alone."""
+    models = _models(config, students)
+    teacher = load_model(config, store, next(iter(models.values()))[0])
+    drafts = {label: load_model(config, store, student) for label, (_, student) in models.items()}
+    encoder = module_digest(teacher.model.model.encoder)
+    samples = timed_sample(_speech(students), store, _ALL, teachers_window(config))
+    windows = [AudioWindow(str(number), one) for number, one in enumerate(samples)]
+    cache = encodings_of(teacher, store.scratch_folder(), config.runtime.encoder_cache_gb)
+    return {
+        "key": _key(config, students),
+        "encoder_is_teachers": {
+            label: module_digest(one.model.model.encoder) == encoder
+            for label, one in drafts.items()
+        },
+        "rows": [*compared(teacher, drafts, windows, _BATCH_SIZES, cache)],
+    }
+
+
+def sentences(found: Found) -> Iterator[str]:
+    """A sentence on each encoder, and on each way of decoding."""
+    for label, is_equal in found["encoder_is_teachers"].items():
+        state = "is the teacher's, bit by bit" if is_equal else "differs from the teacher's"
+        yield f"The encoder of {label} {state}."
+    for row in found["rows"]:
+        decoding = "with fallback" if row["fallback"] else "greedy"
+        yield (
+            f"With drafts of {row['draft']}, {decoding}, batch {row['batch_size']}: the teacher's"
+            f" tokens in {row['num_identical']:,} of {row['num_utterances']:,} windows of"
+            f" {CORPUS}; {row['acceptance_percent']:.1f} % of the drafted tokens were accepted."
+        )
+
+
+def _models(
+    config: RunConfig, students: Mapping[str, Facts]
+) -> Mapping[str, tuple[MeasuredModel, MeasuredModel]]:
+    """The teacher and the student of each run that is trained."""
+    found: dict[str, tuple[MeasuredModel, MeasuredModel]] = {}
+    for label, facts in students.items():
+        if facts.student is not None:
+            teacher, student, *_ = measured_models(config, facts.student)
+            found[label] = teacher, student
+    return found
+
+
+def _speech(students: Mapping[str, Facts]) -> Sequence[tuple[str, FileRef]]:
+    """The normalised test shards of `CORPUS`, each with its set; they are those of every run."""
+    facts = next(iter(students.values()))
+    return [
+        (f"{shard.key.corpus}/{shard.key.split}", shard.receipts["normalise"].output)
+        for state in facts.states
+        if state.name == CORPUS
+        for shard in held_out(state, "test", "not compared")
+    ]
+
+
+def _key(config: RunConfig, students: Mapping[str, Facts]) -> str:
+    models = _models(config, students)
+    return digest(
+        {
+            "models": {label: [one.identity for one in pair] for label, pair in models.items()},
+            "speech": [file.sha256 for _, file in _speech(students)],
+            "batch_sizes": list(_BATCH_SIZES),
+            "dtype": config.label.dtype,
+        }
+    )
