@@ -192,7 +192,8 @@ def _distil(source: Source, teacher: TeacherChoice, parts: HeldOut) -> Iterator[
     plan = plan_training(train_hours, window_s(source, teacher), num_held_out or None)
     yield from _reasons(plan, train_hours, window_s(source, teacher))
     yield "distil:"
-    if plan.chooses_layers:
+    if (num_layers := plan.num_decoder_layers(teacher.num_decoder_layers)) is not None:
+        yield f"  decoder_layers: {num_layers}  # of the teacher's {teacher.num_decoder_layers}"
         yield "  layer_choice: auto"
     yield f"  num_steps: {plan.num_steps}"
     yield f"  batch_size: {plan.batch_size}"

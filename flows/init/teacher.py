@@ -1,9 +1,10 @@
 """The teacher of a new configuration: a folder, or a model of the Hub at a pinned commit."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from configs.bundled import installed_path
 from configs.schema import Teacher
@@ -21,15 +22,23 @@ _PINNED: Final = {
 }
 """Commits of the checked-in configurations, so that the default needs no network."""
 
+_SIZE: Final = re.compile(r"^openai/whisper-(?P<size>[a-z]+)")
+_DECODER_LAYERS: Final = {"tiny": 4, "base": 6, "small": 12, "medium": 24, "large": 32}
+"""Table 1 of the Whisper paper (arXiv 2212.04356)."""
+
 _HUB: Final = re.compile(r"^(?P<hub>[\w.-]+/[\w.-]+?)(@(?P<revision>[0-9a-f]{40}))?$")
 
 
 @dataclass(frozen=True)
 class TeacherChoice:
-    """A teacher, and the longest audio in seconds that it takes at once."""
+    """A teacher, and the longest audio in seconds that it takes at once.
+
+    `num_decoder_layers` is None where its name does not tell and it is not on this machine.
+    """
 
     settings: Teacher
     window_s: float = WHISPER_WINDOW_S
+    num_decoder_layers: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -48,7 +57,7 @@ def choose_teacher(wanted: str | None) -> TeacherChoice:
     if folder.is_dir():
         model_files(folder)
         path = named if folder.absolute() != Path(named).absolute() else str(folder.absolute())
-        return TeacherChoice(Teacher(path=path), window_s(folder))
+        return TeacherChoice(Teacher(path=path), window_s(folder), _num_layers(folder))
     match = _HUB.match(named)
     if match is None:
         raise UserError(
@@ -56,7 +65,15 @@ def choose_teacher(wanted: str | None) -> TeacherChoice:
             f" model of the Hub such as {DEFAULT}"
         )
     revision = match["revision"] or _PINNED.get(match["hub"]) or _newest(match["hub"])
-    return TeacherChoice(Teacher(hub=match["hub"], revision=revision))
+    size = _SIZE.match(match["hub"])
+    layers = _DECODER_LAYERS.get(size["size"]) if size else None
+    source = Teacher(hub=match["hub"], revision=revision)
+    return TeacherChoice(source, num_decoder_layers=layers)
+
+
+def _num_layers(folder: Path) -> int | None:
+    described: Any = json.loads((folder / "config.json").read_bytes())
+    return described.get("decoder_layers") if isinstance(described, dict) else None
 
 
 def _newest(hub: str) -> str:

@@ -358,11 +358,13 @@ def test_a_data_set_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_teacher_is_a_folder_or_a_pinned_model(tmp_path: Path) -> None:
     assert choose_teacher(str(TEACHER)) == TeacherChoice(
-        choose_teacher(str(TEACHER)).settings, window_s=8.0
+        choose_teacher(str(TEACHER)).settings, window_s=8.0, num_decoder_layers=6
     )
-    pinned = choose_teacher(f"someone/whisper-tiny@{'a' * 40}").settings
-    assert (pinned.hub, pinned.revision) == ("someone/whisper-tiny", "a" * 40)
+    pinned = choose_teacher(f"someone/whisper-tiny@{'a' * 40}")
+    assert (pinned.settings.hub, pinned.settings.revision) == ("someone/whisper-tiny", "a" * 40)
+    assert pinned.num_decoder_layers is None  # someone may have changed it
     assert LARGE_V2.settings.hub == "openai/whisper-large-v2"
+    assert LARGE_V2.num_decoder_layers == 32
     with pytest.raises(UserError, match="no teacher 'nowhere'"):
         choose_teacher("nowhere")
     with pytest.raises(UserError, match="holds no Whisper"):

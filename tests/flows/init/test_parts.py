@@ -46,9 +46,14 @@ def test_the_papers_set_gets_the_papers_training() -> None:
     assert (plan.num_warmup_steps, plan.evaluate_every_steps) == (500, 5_000)
 
 
-def test_layers_are_chosen_where_speech_is_scarce() -> None:
-    assert plan_training(10, 25.0).chooses_layers
-    assert not plan_training(21_770, 27.5).chooses_layers
+@pytest.mark.parametrize(
+    ("hours", "of_teacher", "expected"),
+    [(10, 4, 3), (10, 6, 4), (10, 12, 8), (10, 32, None), (10, None, None), (21_770, 6, None)],
+)
+def test_more_layers_are_kept_where_speech_is_scarce(
+    hours: float, of_teacher: int | None, expected: int | None
+) -> None:
+    assert plan_training(hours, 25.0).num_decoder_layers(of_teacher) == expected
 
 
 def source(num_speakers: int, total: float = 10.0, **changes: object) -> Source:
