@@ -80,7 +80,7 @@ def main() -> None:
         ablations,
         effects_of(load_grid(ABLATIONS), ablations, store),
         packing_effect(config.root),
-        read_grid(load_grid(TRIALS), store, mends=False),
+        {path: read_grid(load_grid(path), store, mends=False) for path in TRIALS},
     )
     page.add("## Time", "From the folder of speech to this page, in minutes:")
     page.table(("step", "command", "minutes"), steps_table(STEPS, read_timings(timings)))
@@ -95,7 +95,7 @@ def results_page(
     ablations: GridReport,
     effects: Effects,
     packing: Sequence[RunDifference],
-    trials: GridReport,
+    trials: Mapping[str, GridReport],
 ) -> Page:
     """Everything but the time it took."""
     first = next(iter(students.values()))
@@ -127,11 +127,10 @@ def results_page(
         page.add(sentence)
     page.add("## Seeds")
     grid_part(page, seeds)
-    page.add(
-        "## Trials",
-        f"Settings for small runs were chosen by `distillery grid {TRIALS}`, on validation speech.",
-    )
-    grid_part(page, trials)
+    page.add("## Trials", "By these, settings for small runs were chosen, on validation speech.")
+    for path, trial in trials.items():
+        page.add(f"`distillery grid {path}`:")
+        grid_part(page, trial)
     for name, facts in students.items():
         page.add(f"## {name.capitalize()}")
         for section in model_sections(facts):

@@ -13,8 +13,11 @@ CONFIG: Final = "configs/paper-in-small.yaml"
 STUDENTS: Final = "configs/grids/paper-in-small-students.yaml"
 SEEDS: Final = "configs/grids/paper-in-small-seeds.yaml"
 ABLATIONS: Final = "configs/grids/paper-in-small-ablations.yaml"
-TRIALS: Final = "configs/grids/paper-in-small-trials.yaml"
-"""By which settings were chosen; not a step, since its results are in these settings."""
+TRIALS: Final = (
+    "configs/grids/paper-in-small-trials.yaml",
+    "configs/grids/paper-in-small-two-layers.yaml",
+)
+"""By which settings were chosen; no steps, since their results are in these settings."""
 
 CORPUS: Final = "librispeech"
 """Whose test speech tells how far a student is from its teacher: none of it is trained on."""
