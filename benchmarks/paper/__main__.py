@@ -9,6 +9,7 @@ is done once; after a kill it goes on where it was.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,7 @@ from benchmarks.paper.steps import (
 from benchmarks.paper.students import read_students
 from configs.grid_runs import load_grid
 from configs.load import load_config
+from configs.schema import RunConfig
 from flows.report.data import data_sections
 from flows.report.facts import Facts
 from flows.report.models import model_sections
@@ -55,6 +57,19 @@ _PAGE: Final = Path("docs/results.md")
 _FROM_DATA: Final = ("hours", "rejected", "thresholds")
 _FROM_MODELS: Final = ("training", "evaluation", "long-form", "noise", "hallucination", "speed",
                        "speculative")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that was found so far."""
+
+    students: Mapping[str, Facts]
+    identity: Found | None
+    seeds: GridReport
+    ablations: GridReport
+    effects: Effects
+    packing: Sequence[RunDifference]
+    trials: Mapping[str, GridReport]
 
 
 def main() -> None:
@@ -70,44 +85,42 @@ def main() -> None:
     timings = Path(config.root) / "timings.json"
     if not options.page_only:
         run_steps(timings)
-    store = Store(config.root, config.runtime.scratch)
-    students = read_students(store)
-    ablations = read_grid(load_grid(ABLATIONS), store, mends=False)
-    page = results_page(
-        students,
-        read_identity(config, students),
-        read_grid(load_grid(SEEDS), store, mends=False),
-        ablations,
-        effects_of(load_grid(ABLATIONS), ablations, store),
-        packing_effect(config.root),
-        {path: read_grid(load_grid(path), store, mends=False) for path in TRIALS},
-    )
+    page = results_page(read_results(config))
     page.add("## Time", "From the folder of speech to this page, in minutes:")
     page.table(("step", "command", "minutes"), steps_table(STEPS, read_timings(timings)))
     for path in write_page(page, _PAGE):
         sys.stdout.write(f"{path}\n")
 
 
-def results_page(
-    students: Mapping[str, Facts],
-    identity: Found | None,
-    seeds: GridReport,
-    ablations: GridReport,
-    effects: Effects,
-    packing: Sequence[RunDifference],
-    trials: Mapping[str, GridReport],
-) -> Page:
+def read_results(config: RunConfig) -> Results:
+    """What the runs of the experiment have found, from their records."""
+    store = Store(config.root, config.runtime.scratch)
+    students = read_students(store)
+    ablations = read_grid(load_grid(ABLATIONS), store, mends=False)
+    return Results(
+        students=students,
+        identity=read_identity(config, students),
+        seeds=read_grid(load_grid(SEEDS), store, mends=False),
+        ablations=ablations,
+        effects=effects_of(load_grid(ABLATIONS), ablations, store),
+        packing=packing_effect(config.root),
+        trials={path: read_grid(load_grid(path), store, mends=False) for path in TRIALS},
+    )
+
+
+def results_page(results: Results) -> Page:
     """Everything but the time it took."""
+    students = results.students
     first = next(iter(students.values()))
     page = Page()
     page.add("# The paper in small")
     page.add(*intro(first))
     page.add("## Models", "Word error rates in percent, with 95 % intervals over speakers.")
-    page.table(*headline(students, seeds))
+    page.table(*headline(students, results.seeds))
     if claims := {name: one.report.claims for name, one in students.items() if one.report}:
         page.add("## The paper's claims")
         page.table(*claims_table(claims))
-    page.bullets([*sentences(identity)] if identity else [])
+    page.bullets([*sentences(results.identity)] if results.identity else [])
     page.add("## Data")
     for section in data_sections(first):
         if section.id in _FROM_DATA:
@@ -115,20 +128,20 @@ def results_page(
         if section.id == _FROM_DATA[-1]:
             break  # what follows reads audio
     page.add("## Ablations")
-    grid_part(page, ablations)
-    if effects:
+    grid_part(page, results.ablations)
+    if results.effects:
         page.add("Points of WER above the first run, paired by speaker, with 95 % intervals:")
-        page.table(*effects_table(effects))
-    for corpus, points in points_by_hours(ablations).items():
-        teacher = ablations.teacher_wer_percent_by_corpus.get(corpus)
+        page.table(*effects_table(results.effects))
+    for corpus, points in points_by_hours(results.ablations).items():
+        teacher = results.ablations.teacher_wer_percent_by_corpus.get(corpus)
         page.picture(f"word error rate by hours, {corpus}", hours_chart(points, teacher))
         page.add(hours_sentence(points, teacher))
-    for sentence in packing_sentences(packing):
+    for sentence in packing_sentences(results.packing):
         page.add(sentence)
     page.add("## Seeds")
-    grid_part(page, seeds)
+    grid_part(page, results.seeds)
     page.add("## Trials", "By these, settings for small runs were chosen, on validation speech.")
-    for path, trial in trials.items():
+    for path, trial in results.trials.items():
         page.add(f"`distillery grid {path}`:")
         grid_part(page, trial)
     for name, facts in students.items():
