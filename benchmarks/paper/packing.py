@@ -29,7 +29,8 @@ _SPEECH: Final = {"books": 1.0, CORPUS: None}
 _PACKS: Final = {"packed": "any", "single": "none"}
 _DISTIL: Final = {
     "decoder_layers": 4, "layer_choice": "auto", "peak_learning_rate": 1e-4, "num_steps": 80,
-    "num_warmup_steps": 8, "evaluate_every_steps": 80,
+    "num_warmup_steps": 8, "evaluate_every_steps": 80, "freeze_embeddings": False,
+    "freeze_positions": False,
 }  # fmt: skip
 _EVALUATE: Final = {
     "num_timing_rounds": 1, "num_timed_utterances": 2, "timing_batch_sizes": [1],
