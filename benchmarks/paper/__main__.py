@@ -35,6 +35,7 @@ from benchmarks.paper.page import (
 from benchmarks.paper.steps import (
     ABLATIONS,
     CONFIG,
+    HOURS,
     SEEDS,
     STEPS,
     TRIALS,
@@ -66,6 +67,7 @@ class Results:
     students: Mapping[str, Facts]
     identity: Found | None
     seeds: GridReport
+    hours: GridReport
     ablations: GridReport
     effects: Effects
     packing: Sequence[RunDifference]
@@ -101,6 +103,7 @@ def read_results(config: RunConfig) -> Results:
         students=students,
         identity=read_identity(config, students),
         seeds=read_grid(load_grid(SEEDS), store, mends=False),
+        hours=read_grid(load_grid(HOURS), store, mends=False),
         ablations=ablations,
         effects=effects_of(load_grid(ABLATIONS), ablations, store),
         packing=packing_effect(config.root),
@@ -127,19 +130,19 @@ def results_page(results: Results) -> Page:
             page.section(section)
         if section.id == _FROM_DATA[-1]:
             break  # what follows reads audio
-    page.add("## Ablations")
+    page.add("## Seeds")
+    grid_part(page, results.seeds)
+    page.add("## Hours, two layers")
+    grid_part(page, results.hours)
+    hours_part(page, results.hours, "two layers")
+    page.add("## Ablations, four layers")
     grid_part(page, results.ablations)
     if results.effects:
         page.add("Points of WER above the first run, paired by speaker, with 95 % intervals:")
         page.table(*effects_table(results.effects))
-    for corpus, points in points_by_hours(results.ablations).items():
-        teacher = results.ablations.teacher_wer_percent_by_corpus.get(corpus)
-        page.picture(f"word error rate by hours, {corpus}", hours_chart(points, teacher))
-        page.add(hours_sentence(points, teacher))
+    hours_part(page, results.ablations, "four layers")
     for sentence in packing_sentences(results.packing):
         page.add(sentence)
-    page.add("## Seeds")
-    grid_part(page, results.seeds)
     page.add("## Trials", "By these, settings for small runs were chosen, on validation speech.")
     for path, trial in results.trials.items():
         page.add(f"`distillery grid {path}`:")
@@ -150,6 +153,14 @@ def results_page(results: Results) -> Page:
             if section.id in _FROM_MODELS:
                 page.section(section, f"{section.title}, {name}")
     return page
+
+
+def hours_part(page: Page, grid: GridReport, of: str) -> None:
+    """Add error rates by hours of the runs that differ in these alone, for each corpus."""
+    for corpus, points in points_by_hours(grid).items():
+        teacher = grid.teacher_wer_percent_by_corpus.get(corpus)
+        page.picture(f"word error rate by hours, {of}, {corpus}", hours_chart(points, teacher))
+        page.add(hours_sentence(points, teacher))
 
 
 def write_page(page: Page, path: Path) -> Sequence[Path]:

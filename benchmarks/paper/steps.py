@@ -12,6 +12,7 @@ from typing import Final
 CONFIG: Final = "configs/paper-in-small.yaml"
 STUDENTS: Final = "configs/grids/paper-in-small-students.yaml"
 SEEDS: Final = "configs/grids/paper-in-small-seeds.yaml"
+HOURS: Final = "configs/grids/paper-in-small-hours.yaml"
 ABLATIONS: Final = "configs/grids/paper-in-small-ablations.yaml"
 TRIALS: Final = (
     "configs/grids/paper-in-small-trials.yaml",
@@ -45,6 +46,7 @@ STEPS: Final = (
     Step("train and measure both students", ("grid", STUDENTS)),
     Step("compare their text as drafts", (), "benchmarks.paper.identity"),
     Step("train them with other seeds", ("grid", SEEDS)),
+    Step("train on shares of the hours", ("grid", HOURS)),
     Step("train with one setting changed", ("grid", ABLATIONS)),
     Step("label and train without packing", (), "benchmarks.paper.packing"),
 )
