@@ -129,3 +129,7 @@ def _key(config: RunConfig, students: Mapping[str, Facts]) -> str:
             "dtype": config.label.dtype,
         }
     )
+
+
+if __name__ == "__main__":
+    main()

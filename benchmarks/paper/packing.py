@@ -98,3 +98,7 @@ def packing_sentences(effect: Sequence[RunDifference]) -> Iterator[str]:
             f" {one.set}, and with utterances packed into windows {packed} %, after as many"
             f" windows: {change_text(one.difference)} points ({ends_text(one.interval)})."
         )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 """The steps run in their order, are timed over all attempts, and stop where one fails."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from benchmarks.paper import steps
 from benchmarks.paper.steps import STEPS, Step, read_timings, run_steps
 from configs.grid_runs import load_grid
 from configs.load import load_config
+from tests.processes import environment
 
 REPOSITORY = Path(__file__).parents[3]
 LISTS = Step("list the corpora", ("corpora", "--json"))
@@ -48,3 +51,13 @@ def test_the_steps_name_configurations_that_share_their_labels(
             grid = load_grid(step.arguments[1])
             assert grid.settings == base
             assert all(run.settings.label == base.label for run in grid.runs)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step.module != "distillery"])
+def test_a_step_is_a_program_that_needs_speech_and_weights(step: Step, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", step.module, *step.arguments],
+        cwd=tmp_path, env=environment(PYTHONPATH=str(REPOSITORY)), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Error" in done.stderr
