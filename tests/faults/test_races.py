@@ -63,7 +63,8 @@ def check_publications(rounds: Sequence[Sequence[dict[str, Any]]], root: str) ->
 
 
 def test_ten_processes_commit_the_same_shards(root: str) -> None:
-    assert check_commits(raced("commit", root, 1)) > 1
+    # on a busy machine one process may be first at every shard of a round
+    assert check_commits(raced("commit", root, 5)) > 1
 
 
 def test_ten_processes_publish_at_once(root: str) -> None:
