@@ -88,7 +88,7 @@ def main() -> None:
     if not options.page_only:
         run_steps(timings)
     page = results_page(read_results(config))
-    page.add("## Time", "Minutes by the clock; other work on the machine made them longer:")
+    page.add("## Time", "Minutes by the clock, other work on the machine included:")
     page.table(("step", "command", "minutes"), steps_table(STEPS, read_timings(timings)))
     for path in write_page(page, _PAGE):
         sys.stdout.write(f"{path}\n")
