@@ -177,7 +177,8 @@ def compared(
 ) -> Iterator[Row]:
     """Count the utterances with the teacher's tokens, for each draft at each batch size.
 
-    Greedy, then with fallback. Drafts must share the teacher's encoder, whose output `cache` keeps.
+    Greedy, then with fallback. `cache` keeps the output of the teacher's encoder; a draft with
+    another one encodes anew.
     """
     for fallback in (False, True):
         settings = _SETTINGS if fallback else evaluation_settings(_SETTINGS)
@@ -252,7 +253,8 @@ def main(arguments: list[str]) -> None:
         windows = _utterances(options.audio, options.utterances, teacher.window_samples, scratch)
         if options.identity:
             cache = encodings_of(teacher, scratch, _CACHE_GB)
-            sizes, num_drafted = options.batch_sizes, options.drafted or NUM_COMPARED
+            sizes = options.batch_sizes
+            num_drafted = NUM_COMPARED if options.drafted is None else options.drafted
             rows = compared(teacher, {options.draft: draft}, windows, sizes, cache, num_drafted)
         else:
             rows = timed(teacher, draft, windows, options)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from configs.marks import Marks
 from configs.settings import Count, Fraction, Percent, Positive, Settings
@@ -118,9 +118,3 @@ class Filter(Settings):
     fraction_seed: int = 0
     """Decides which windows `fraction` keeps."""
     without_reference: WithoutReference = WithoutReference()
-
-    @field_validator("fraction_seed")
-    @classmethod
-    def _nothing_is_drawn_for_all_windows(cls, seed: int, others: ValidationInfo) -> int:
-        """So that a grid over seeds has one filter where every window is kept."""
-        return 0 if others.data.get("fraction") == 1 else seed

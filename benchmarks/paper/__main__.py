@@ -20,7 +20,7 @@ from benchmarks.paper.effects import (
     hours_sentence,
     points_by_hours,
 )
-from benchmarks.paper.identity import Found, read_identity, sentences
+from benchmarks.paper.identity import Found, read_identity, same_encoders, sentences
 from benchmarks.paper.packing import packing_effect, packing_sentences
 from benchmarks.paper.page import (
     PICTURES,
@@ -65,6 +65,7 @@ class Results:
     """All that was found so far."""
 
     students: Mapping[str, Facts]
+    encoders: Mapping[str, bool]
     identity: Found | None
     seeds: GridReport
     hours: GridReport
@@ -101,6 +102,7 @@ def read_results(config: RunConfig) -> Results:
     ablations = read_grid(load_grid(ABLATIONS), store, mends=False)
     return Results(
         students=students,
+        encoders=same_encoders(config, store, students),
         identity=read_identity(config, students),
         seeds=read_grid(load_grid(SEEDS), store, mends=False),
         hours=read_grid(load_grid(HOURS), store, mends=False),
@@ -123,7 +125,8 @@ def results_page(results: Results) -> Page:
     if claims := {name: one.report.claims for name, one in students.items() if one.report}:
         page.add("## The paper's claims")
         page.table(*claims_table(claims))
-    page.bullets([*sentences(results.identity)] if results.identity else [])
+    if results.identity:
+        page.bullets([*sentences(results.encoders, results.identity)])
     page.add("## Data")
     for section in data_sections(first):
         if section.id in _FROM_DATA:
@@ -143,7 +146,9 @@ def results_page(results: Results) -> Page:
     hours_part(page, results.ablations, "four layers")
     for sentence in packing_sentences(results.packing):
         page.add(sentence)
-    page.add("## Trials", "By these, settings for small runs were chosen, on validation speech.")
+    page.add(
+        "## Trials", "Settings for small runs were chosen by these grids, on validation speech."
+    )
     for path, trial in results.trials.items():
         page.add(f"`distillery grid {path}`:")
         grid_part(page, trial)

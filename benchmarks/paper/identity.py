@@ -20,21 +20,23 @@ from configs.schema import RunConfig
 from flows.report.facts import Facts
 from flows.state.evaluation.measured_models import measured_models
 from flows.state.models import held_out
+from flows.state.publication import HolesError
 from storage.fingerprint import digest
 from storage.receipt import FileRef
 from storage.store import Store
-from tasks.evaluate.engine import encodings_of, load_model, teachers_window
+from tasks.evaluate.engine import encodings_of, load_model, model_source, teachers_window
 from tasks.evaluate.models import MeasuredModel
 from tasks.evaluate.timed_speech import timed_sample
 from tasks.whisper.encoding.cache import module_digest
 from tasks.whisper.engine import AudioWindow
+from tasks.whisper.model import load_whisper
 
 FILE: Final = "identity.json"
 _BATCH_SIZES: Final = (16,)
 _ALL: Final = 1_000_000
 
 Found = Mapping[str, Any]
-"""`key` of models and speech, `encoder_is_teachers` by student, and `rows` of `compared`."""
+"""`key` of models and speech, and `rows` of `compared`."""
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def main() -> None:
         part = path.with_suffix(".part")
         part.write_text(f"{json.dumps(found, indent=1)}\n")
         part.replace(path)
-    for line in sentences(found):
+    for line in sentences(same_encoders(config, store, students), found):
         sys.stdout.write(f"{line}\n")
 
 
@@ -60,31 +62,39 @@ def read_identity(config: RunConfig, students: Mapping[str, Facts]) -> Found | N
     if not path.exists():
         return None
     found: Found = json.loads(path.read_text())
-    return found if found["key"] == _key(config, students) else None
+    try:
+        return found if found["key"] == _key(config, students) else None
+    except HolesError:  # the speech is not there any more
+        return None
+
+
+def same_encoders(
+    config: RunConfig, store: Store, students: Mapping[str, Facts]
+) -> Mapping[str, bool]:
+    """Whether the stored weights of each student's encoder are the teacher's, bit by bit."""
+    return {
+        label: len({_encoder_digest(config, store, model) for model in pair}) == 1
+        for label, pair in _models(config, students).items()
+    }
 
 
 def compare_students(config: RunConfig, store: Store, students: Mapping[str, Facts]) -> Found:
-    """Compare encoders bit by bit, and tokens with drafts to those of the teacher alone."""
+    """Compare tokens with drafts to those of the teacher alone."""
     models = _models(config, students)
     teacher = load_model(config, store, next(iter(models.values()))[0])
     drafts = {label: load_model(config, store, student) for label, (_, student) in models.items()}
-    encoder = module_digest(teacher.model.model.encoder)
     samples = timed_sample(_speech(students), store, _ALL, teachers_window(config))
     windows = [AudioWindow(str(number), one) for number, one in enumerate(samples)]
     cache = encodings_of(teacher, store.scratch_folder(), config.runtime.encoder_cache_gb)
     return {
         "key": _key(config, students),
-        "encoder_is_teachers": {
-            label: module_digest(one.model.model.encoder) == encoder
-            for label, one in drafts.items()
-        },
         "rows": [*compared(teacher, drafts, windows, _BATCH_SIZES, cache)],
     }
 
 
-def sentences(found: Found) -> Iterator[str]:
+def sentences(encoders: Mapping[str, bool], found: Found) -> Iterator[str]:
     """A sentence on each encoder, and on each way of decoding."""
-    for label, is_equal in found["encoder_is_teachers"].items():
+    for label, is_equal in encoders.items():
         state = "is the teacher's, bit by bit" if is_equal else "differs from the teacher's"
         yield f"The encoder of {label} {state}."
     for row in found["rows"]:
@@ -94,6 +104,11 @@ def sentences(found: Found) -> Iterator[str]:
             f" tokens in {row['num_identical']:,} of {row['num_utterances']:,} windows of"
             f" {CORPUS}; {row['acceptance_percent']:.1f} % of the drafted tokens were accepted."
         )
+
+
+def _encoder_digest(config: RunConfig, store: Store, model: MeasuredModel) -> str:
+    loaded = load_whisper(model_source(config, store, model), "float32", "cpu")
+    return module_digest(loaded.model.model.encoder)
 
 
 def _models(

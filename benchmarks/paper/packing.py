@@ -18,6 +18,7 @@ from benchmarks.paper.steps import CONFIG, CORPUS
 from configs.evaluate import STUDENT
 from configs.load import load_config
 from flows.state.evaluation.comparison import compare_runs
+from flows.state.publication import HolesError
 from flows.tables.words import change_text, ends_text, percent_text
 from storage.errors import UserError
 from storage.store import Store
@@ -84,7 +85,7 @@ def packing_effect(root: str) -> Sequence[RunDifference]:
         runs.append((path, config, Store(config.root, config.runtime.scratch)))
     try:
         rows = compare_runs(*runs).rows
-    except UserError:
+    except (UserError, HolesError):
         return ()
     return [one for one in rows if (one.model, one.condition) == (STUDENT, CLEAN) and one.set]
 

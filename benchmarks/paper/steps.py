@@ -18,7 +18,7 @@ TRIALS: Final = (
     "configs/grids/paper-in-small-trials.yaml",
     "configs/grids/paper-in-small-two-layers.yaml",
 )
-"""By which settings were chosen; no steps, since their results are in these settings."""
+"""By which settings were chosen; not steps, since their results are in the other settings."""
 
 CORPUS: Final = "librispeech"
 """Whose test speech tells how far a student is from its teacher: none of it is trained on."""

@@ -38,6 +38,7 @@ _EVERYTHING: Final = {
     "label": {"teacher": _MODEL},
     "filter": {
         "contamination": {},
+        "fraction": 0.5,
         "rights": ["commercial_use", "derivatives", "redistribution"],
     },
     "publish": {"name": "all"},

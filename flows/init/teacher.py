@@ -22,7 +22,7 @@ _PINNED: Final = {
 }
 """Commits of the checked-in configurations, so that the default needs no network."""
 
-_SIZE: Final = re.compile(r"^openai/whisper-(?P<size>[a-z]+)")
+_SIZE: Final = re.compile(r"^openai/whisper-(?P<size>tiny|base|small|medium|large)(\.en|-v[23])?$")
 _DECODER_LAYERS: Final = {"tiny": 4, "base": 6, "small": 12, "medium": 24, "large": 32}
 """Table 1 of the Whisper paper (arXiv 2212.04356)."""
 

@@ -18,6 +18,7 @@ _MOST_EPOCHS: Final = 50
 _STEPS_PER_EPOCH: Final = 128
 _LEAST_BATCH: Final = 4
 _FEW_WINDOWS: Final = 100_000
+_LEAST_LAYERS: Final = 4  # of tiny
 _MOST_LAYERS: Final = 12  # of small
 _KEPT_SHARE: Final = 2 / 3
 
@@ -43,9 +44,9 @@ class TrainingPlan:
 
         On 4.7 hours, four of base's six layers that were chosen so came within two points of it
         (docs/results.md); two that were chosen so were worse than the first and the last. For
-        larger teachers and larger sets nothing was measured, and they get what the paper has.
+        other teachers and larger sets nothing was measured, and they get what the paper has.
         """
-        if num_of_teacher is None or num_of_teacher > _MOST_LAYERS:
+        if num_of_teacher is None or not _LEAST_LAYERS <= num_of_teacher <= _MOST_LAYERS:
             return None
         return round(_KEPT_SHARE * num_of_teacher) if self.num_windows < _FEW_WINDOWS else None
 

@@ -42,10 +42,13 @@ def _parameters(context: StageContext) -> Iterator[Parameter]:
 
     Of the marks, only those of the corpus enter, and nothing of how they are written.
 
+    Where every window is kept, none is drawn, whatever the seed.
+
     Rights enter with what the licence says about them, so that a changed licence is checked again.
     """
     settings = context.config.filter_of(context.corpus.name)
-    yield from settings_parameters(settings, exclude=_SPECIAL)
+    drawn = settings if settings.fraction < 1 else settings.model_copy(update={"fraction_seed": 0})
+    yield from settings_parameters(drawn, exclude=_SPECIAL)
     licence = context.corpus.licence
     rights = {str(right): bool(getattr(licence, right)) for right in settings.rights}
     yield Parameter("rights", rights, {})

@@ -13,7 +13,7 @@ import soundfile
 from transformers import pipeline
 
 transcribe = pipeline("automatic-speech-recognition", model={student})
-samples, rate_hz = soundfile.read("recording.wav")  # a file's name works too, given ffmpeg
+samples, rate_hz = soundfile.read("recording.wav")  # mono, 16 kHz
 print(transcribe({{"raw": samples, "sampling_rate": rate_hz}})["text"])
 """
 
@@ -50,7 +50,7 @@ transcribe = pipeline(
     tokenizer=processor.tokenizer,
     feature_extractor=processor.feature_extractor,
 )
-samples, rate_hz = soundfile.read("recording.wav")  # a file's name works too, given ffmpeg
+samples, rate_hz = soundfile.read("recording.wav")  # mono, 16 kHz
 print(transcribe({{"raw": samples, "sampling_rate": rate_hz}})["text"])
 """
 

@@ -89,3 +89,14 @@ def test_lists_are_replaced_and_blocks_are_merged() -> None:
     common = {"a": [1, 2], "b": {"c": 1, "d": {"e": 2}}}
     own = {"a": [3], "b": {"d": {"f": 4}}}
     assert merged(common, own) == {"a": [3], "b": {"c": 1, "d": {"e": 2, "f": 4}}}
+
+
+@pytest.mark.parametrize(("fraction", "is_same"), [(1.0, True), (0.5, False)])
+def test_the_seed_of_a_share_matters_where_windows_are_left_out(
+    tmp_path: Path, fraction: float, is_same: bool
+) -> None:
+    found = []
+    for seed in (0, 1):
+        config = loaded(tmp_path, {"fraction": fraction, "fraction_seed": seed})
+        found.append(fingerprints(config, corpus_of_run(config, "librispeech"))["filter"])
+    assert (found[0] == found[1]) == is_same

@@ -53,8 +53,11 @@ def train_with_kills(run: Run, random: Random, num_kills: int) -> tuple[Receipt,
         first = last = _next(steps)
         for _ in range(random.randrange(4)):
             steps.send(None)
-            last = _next(steps) or last
-        steps.send(None)
+            if (step := _next(steps)) is None:
+                break
+            last = step
+        else:
+            steps.send(None)
         process.join(random.uniform(0, _MAX_PAUSE_S))
         process.kill()
         process.join()

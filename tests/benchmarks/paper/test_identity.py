@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.paper.identity import FILE, compare_students, read_identity, sentences
+from benchmarks.paper.identity import (
+    FILE,
+    compare_students,
+    read_identity,
+    same_encoders,
+    sentences,
+)
 from configs.load import load_config
 from flows.report.facts import read_facts
 from flows.state.corpus_state import corpus_states
@@ -18,7 +24,7 @@ ROW = {"draft": "four", "batch_size": 16, "fallback": False, "num_utterances": 2
 
 
 def test_what_differs_is_not_hidden() -> None:
-    encoder, tokens = sentences({"encoder_is_teachers": {"four": False}, "rows": [ROW]})
+    encoder, tokens = sentences({"four": False}, {"rows": [ROW]})
     assert encoder == "The encoder of four differs from the teacher's."
     assert "tokens in 1,999 of 2,000 windows" in tokens
     assert "51.3 % of the drafted tokens" in tokens
@@ -35,7 +41,7 @@ def test_a_student_has_the_encoder_of_its_teacher_and_drafts_its_text(tmp_path: 
 
     found = compare_students(config, store, {"tiny": facts})
 
-    assert found["encoder_is_teachers"] == {"tiny": True}
+    assert same_encoders(config, store, {"tiny": facts}) == {"tiny": True}
     assert [row["fallback"] for row in found["rows"]] == [False, True]
     for row in found["rows"]:
         assert row["num_identical"] == row["num_utterances"] == 6

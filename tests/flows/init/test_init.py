@@ -365,6 +365,8 @@ def test_a_teacher_is_a_folder_or_a_pinned_model(tmp_path: Path) -> None:
     assert pinned.num_decoder_layers is None  # someone may have changed it
     assert LARGE_V2.settings.hub == "openai/whisper-large-v2"
     assert LARGE_V2.num_decoder_layers == 32
+    turbo = choose_teacher(f"openai/whisper-large-v3-turbo@{'a' * 40}")
+    assert turbo.num_decoder_layers is None
     with pytest.raises(UserError, match="no teacher 'nowhere'"):
         choose_teacher("nowhere")
     with pytest.raises(UserError, match="holds no Whisper"):

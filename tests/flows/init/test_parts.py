@@ -48,7 +48,15 @@ def test_the_papers_set_gets_the_papers_training() -> None:
 
 @pytest.mark.parametrize(
     ("hours", "of_teacher", "expected"),
-    [(10, 4, 3), (10, 6, 4), (10, 12, 8), (10, 32, None), (10, None, None), (21_770, 6, None)],
+    [
+        (10, 2, None),
+        (10, 4, 3),
+        (10, 6, 4),
+        (10, 12, 8),
+        (10, 32, None),
+        (10, None, None),
+        (21_770, 6, None),
+    ],
 )
 def test_more_layers_are_kept_where_speech_is_scarce(
     hours: float, of_teacher: int | None, expected: int | None

@@ -58,10 +58,5 @@ def test_another_seed_keeps_others() -> None:
     assert kept(fraction=0.5)[0] != kept(fraction=0.5, fraction_seed=1)[0]
 
 
-def test_where_every_window_is_kept_seeds_make_no_difference() -> None:
-    assert Filter(fraction_seed=1) == Filter(fraction_seed=0, fraction=1)
-    assert Filter(fraction_seed=1, fraction=0.5) != Filter(fraction=0.5)
-
-
 def test_draws_are_the_same_everywhere() -> None:
     assert draw("1001-100100-0000", 0) == pytest.approx(0.9389, abs=1e-4)
