@@ -126,7 +126,8 @@ def results_page(results: Results) -> Page:
         page.add("## The paper's claims")
         page.table(*claims_table(claims))
     if results.identity:
-        page.bullets([*sentences(results.encoders, results.identity)])
+        dtype = first.config.label.dtype
+        page.bullets([*sentences(results.encoders, results.identity, dtype)])
     page.add("## Data")
     for section in data_sections(first):
         if section.id in _FROM_DATA:

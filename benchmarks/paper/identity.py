@@ -52,7 +52,7 @@ def main() -> None:
         part = path.with_suffix(".part")
         part.write_text(f"{json.dumps(found, indent=1)}\n")
         part.replace(path)
-    for line in sentences(same_encoders(config, store, students), found):
+    for line in sentences(same_encoders(config, store, students), found, config.label.dtype):
         sys.stdout.write(f"{line}\n")
 
 
@@ -92,16 +92,16 @@ def compare_students(config: RunConfig, store: Store, students: Mapping[str, Fac
     }
 
 
-def sentences(encoders: Mapping[str, bool], found: Found) -> Iterator[str]:
-    """A sentence on each encoder, and on each way of decoding."""
+def sentences(encoders: Mapping[str, bool], found: Found, dtype: str) -> Iterator[str]:
+    """A sentence on each encoder, and on each way of decoding in `dtype`."""
     for label, is_equal in encoders.items():
         state = "is the teacher's, bit by bit" if is_equal else "differs from the teacher's"
         yield f"The encoder of {label} {state}."
     for row in found["rows"]:
         decoding = "with fallback" if row["fallback"] else "greedy"
         yield (
-            f"With drafts of {row['draft']}, {decoding}, batch {row['batch_size']}: the teacher's"
-            f" tokens in {row['num_identical']:,} of {row['num_utterances']:,} windows of"
+            f"With drafts of {row['draft']}, {decoding}, {dtype}, batch {row['batch_size']}: the"
+            f" teacher's tokens in {row['num_identical']:,} of {row['num_utterances']:,} windows of"
             f" {CORPUS}; {row['acceptance_percent']:.1f} % of the drafted tokens were accepted."
         )
 

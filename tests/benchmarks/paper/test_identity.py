@@ -24,7 +24,7 @@ ROW = {"draft": "four", "batch_size": 16, "fallback": False, "num_utterances": 2
 
 
 def test_what_differs_is_not_hidden() -> None:
-    encoder, tokens = sentences({"four": False}, {"rows": [ROW]})
+    encoder, tokens = sentences({"four": False}, {"rows": [ROW]}, "bfloat16")
     assert encoder == "The encoder of four differs from the teacher's."
     assert "tokens in 1,999 of 2,000 windows" in tokens
     assert "51.3 % of the drafted tokens" in tokens
