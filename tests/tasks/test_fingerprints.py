@@ -141,9 +141,10 @@ def settings_of(value: BaseModel, prefix: str = "") -> Iterator[str]:
 
 
 def with_contamination() -> RunConfig:
-    """A configuration in which every optional block of the filter is given."""
+    """A configuration in which every optional block and every setting of the filter counts."""
     config = configuration("tiny")
-    filter_ = config.filter.model_copy(update={"contamination": Contamination()})
+    update = {"contamination": Contamination(), "fraction": 0.5}
+    filter_ = config.filter.model_copy(update=update)
     return config.model_copy(update={"filter": filter_})
 
 
@@ -151,6 +152,12 @@ def with_contamination() -> RunConfig:
 def test_another_value_changes_exactly_the_fingerprints_that_it_affects(setting: str) -> None:
     config = with_contamination()
     assert changed(config, with_other_value(config, setting.split("."))) == expected(setting)
+
+
+def test_the_seed_of_a_share_is_nothing_where_every_window_is_kept() -> None:
+    config = configuration("tiny")
+    assert config.filter.fraction == 1
+    assert not changed(config, with_other_value(config, ["filter", "fraction_seed"]))
 
 
 def changed(one: RunConfig, other: RunConfig) -> set[str]:
@@ -208,7 +215,9 @@ def with_pack(config: RunConfig, pack: str) -> RunConfig:
 
 
 def test_giving_an_optional_block_differs_from_leaving_it_out() -> None:
-    assert changed(configuration("tiny"), with_contamination()) == {"filter"}
+    without = configuration("tiny")
+    filter_ = without.filter.model_copy(update={"contamination": Contamination()})
+    assert changed(without, without.model_copy(update={"filter": filter_})) == {"filter"}
 
 
 def contexts() -> Iterator[tuple[Stage, StageContext]]:
