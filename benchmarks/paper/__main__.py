@@ -20,7 +20,13 @@ from benchmarks.paper.effects import (
     hours_sentence,
     points_by_hours,
 )
-from benchmarks.paper.identity import Found, read_identity, same_encoders, sentences
+from benchmarks.paper.identity import (
+    Found,
+    encoder_sentences,
+    read_identity,
+    same_encoders,
+    token_sentence,
+)
 from benchmarks.paper.packing import packing_effect, packing_sentences
 from benchmarks.paper.page import (
     PICTURES,
@@ -125,9 +131,8 @@ def results_page(results: Results) -> Page:
     if claims := {name: one.report.claims for name, one in students.items() if one.report}:
         page.add("## The paper's claims")
         page.table(*claims_table(claims))
-    if results.identity:
-        dtype = first.config.label.dtype
-        page.bullets([*sentences(results.encoders, results.identity, dtype)])
+    rows = results.identity["rows"] if results.identity else ()
+    page.bullets([*encoder_sentences(results.encoders), *map(token_sentence, rows)])
     page.add("## Data")
     for section in data_sections(first):
         if section.id in _FROM_DATA:

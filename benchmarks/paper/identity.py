@@ -3,7 +3,8 @@
     python -m benchmarks.paper.identity
 
 Each student of the experiment drafts for the teacher on every test utterance of `CORPUS`, greedily
-and with fallback. What was found for the same models and speech is not found again.
+and with fallback. In float32, since rounding decides between tokens that are about equally likely
+in bfloat16 (docs/engines.md). What was found for the same models and speech is not found again.
 """
 
 import json
@@ -24,15 +25,16 @@ from flows.state.publication import HolesError
 from storage.fingerprint import digest
 from storage.receipt import FileRef
 from storage.store import Store
-from tasks.evaluate.engine import encodings_of, load_model, model_source, teachers_window
+from tasks.evaluate.engine import encodings_of, model_source, teachers_window
 from tasks.evaluate.models import MeasuredModel
 from tasks.evaluate.timed_speech import timed_sample
 from tasks.whisper.encoding.cache import module_digest
 from tasks.whisper.engine import AudioWindow
-from tasks.whisper.model import load_whisper
+from tasks.whisper.model import LoadedWhisper, load_whisper
 
 FILE: Final = "identity.json"
 _BATCH_SIZES: Final = (16,)
+_DTYPE: Final = "float32"
 _ALL: Final = 1_000_000
 
 Found = Mapping[str, Any]
@@ -46,14 +48,18 @@ def main() -> None:
     students = read_students(store)
     if untrained := [label for label, one in students.items() if one.student is None]:
         raise SystemExit(f"not trained yet: {', '.join(untrained)}; first: make paper SPEECH=DIR")
+    for line in encoder_sentences(same_encoders(config, store, students)):
+        sys.stdout.write(f"{line}\n")
     if (found := read_identity(config, students)) is None:
+        sys.stdout.write("comparing tokens\n")
+        sys.stdout.flush()
         found = compare_students(config, store, students)
         path = Path(config.root) / FILE
         part = path.with_suffix(".part")
         part.write_text(f"{json.dumps(found, indent=1)}\n")
         part.replace(path)
-    for line in sentences(same_encoders(config, store, students), found, config.label.dtype):
-        sys.stdout.write(f"{line}\n")
+    for row in found["rows"]:
+        sys.stdout.write(f"{token_sentence(row)}\n")
 
 
 def read_identity(config: RunConfig, students: Mapping[str, Facts]) -> Found | None:
@@ -81,8 +87,8 @@ def same_encoders(
 def compare_students(config: RunConfig, store: Store, students: Mapping[str, Facts]) -> Found:
     """Compare tokens with drafts to those of the teacher alone."""
     models = _models(config, students)
-    teacher = load_model(config, store, next(iter(models.values()))[0])
-    drafts = {label: load_model(config, store, student) for label, (_, student) in models.items()}
+    teacher = _load(config, store, next(iter(models.values()))[0])
+    drafts = {label: _load(config, store, student) for label, (_, student) in models.items()}
     samples = timed_sample(_speech(students), store, _ALL, teachers_window(config))
     windows = [AudioWindow(str(number), one) for number, one in enumerate(samples)]
     cache = encodings_of(teacher, store.scratch_folder(), config.runtime.encoder_cache_gb)
@@ -92,23 +98,29 @@ def compare_students(config: RunConfig, store: Store, students: Mapping[str, Fac
     }
 
 
-def sentences(encoders: Mapping[str, bool], found: Found, dtype: str) -> Iterator[str]:
-    """A sentence on each encoder, and on each way of decoding in `dtype`."""
+def encoder_sentences(encoders: Mapping[str, bool]) -> Iterator[str]:
+    """A sentence on each encoder."""
     for label, is_equal in encoders.items():
         state = "is the teacher's, bit by bit" if is_equal else "differs from the teacher's"
         yield f"The encoder of {label} {state}."
-    for row in found["rows"]:
-        decoding = "with fallback" if row["fallback"] else "greedy"
-        yield (
-            f"With drafts of {row['draft']}, {decoding}, {dtype}, batch {row['batch_size']}: the"
-            f" teacher's tokens in {row['num_identical']:,} of {row['num_utterances']:,} windows of"
-            f" {CORPUS}; {row['acceptance_percent']:.1f} % of the drafted tokens were accepted."
-        )
+
+
+def token_sentence(row: Mapping[str, Any]) -> str:
+    """On one way of decoding with a draft."""
+    decoding = "with fallback" if row["fallback"] else "greedy"
+    return (
+        f"With drafts of {row['draft']}, {decoding}, {_DTYPE}, batch {row['batch_size']}: the"
+        f" teacher's tokens in {row['num_identical']:,} of {row['num_utterances']:,} windows of"
+        f" {CORPUS}; {row['acceptance_percent']:.1f} % of the drafted tokens were accepted."
+    )
+
+
+def _load(config: RunConfig, store: Store, model: MeasuredModel) -> LoadedWhisper:
+    return load_whisper(model_source(config, store, model), _DTYPE, config.runtime.device)
 
 
 def _encoder_digest(config: RunConfig, store: Store, model: MeasuredModel) -> str:
-    loaded = load_whisper(model_source(config, store, model), "float32", "cpu")
-    return module_digest(loaded.model.model.encoder)
+    return module_digest(_load(config, store, model).model.model.encoder)
 
 
 def _models(
@@ -141,7 +153,7 @@ def _key(config: RunConfig, students: Mapping[str, Facts]) -> str:
             "models": {label: [one.identity for one in pair] for label, pair in models.items()},
             "speech": [file.sha256 for _, file in _speech(students)],
             "batch_sizes": list(_BATCH_SIZES),
-            "dtype": config.label.dtype,
+            "dtype": _DTYPE,
         }
     )
 

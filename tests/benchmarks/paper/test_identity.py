@@ -9,9 +9,10 @@ import pytest
 from benchmarks.paper.identity import (
     FILE,
     compare_students,
+    encoder_sentences,
     read_identity,
     same_encoders,
-    sentences,
+    token_sentence,
 )
 from configs.load import load_config
 from flows.report.facts import read_facts
@@ -24,7 +25,8 @@ ROW = {"draft": "four", "batch_size": 16, "fallback": False, "num_utterances": 2
 
 
 def test_what_differs_is_not_hidden() -> None:
-    encoder, tokens = sentences({"four": False}, {"rows": [ROW]}, "bfloat16")
+    [encoder] = encoder_sentences({"four": False})
+    tokens = token_sentence(ROW)
     assert encoder == "The encoder of four differs from the teacher's."
     assert "tokens in 1,999 of 2,000 windows" in tokens
     assert "51.3 % of the drafted tokens" in tokens
