@@ -112,6 +112,11 @@ class Distil(Settings):
     Each split is a set of its own with an equal share; of one that is larger, utterances of as many
     speakers as possible are chosen at random. A long utterance counts as several windows.
     """
+    average_best: Count = 1
+    """How many of the best validated weights are averaged; 1: the best are taken alone.
+
+    The mean is validated too, and taken only if its score is better than that of the best alone.
+    """
     seed: int = 0
     """Decides the order of the examples and the random choices above."""
 

@@ -2,40 +2,29 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from typing import Final, Protocol
 
 import safetensors
 import safetensors.torch
-import torch
 
 from storage.errors import IntegrityError
+from tasks.distil.best import Best, Score, Tensors
 from tasks.distil.progress.rows import TrainingRow
 from tasks.distil.stage import DISTIL
 from tasks.whisper.model import find_not_finite
 
-Tensors = dict[str, torch.Tensor]
-
-_FORMAT: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The trainable weights with the lowest validation score so far."""
-
-    step: int
-    score: float
-    weights: Tensors
+_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The complete state of a training after `step` updates."""
+    """The complete state of a training after `step` updates, with its best weights so far."""
 
     step: int
     weights: Tensors
     optimizer: Tensors
-    best: Best | None
+    best: Sequence[Best]
     rows: Sequence[TrainingRow]
 
 
@@ -57,12 +46,14 @@ class Checkpoints(Protocol):
 
 def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, bytes]:
     """Serialise a snapshot; `settings`, plain JSON values, are those of the training."""
-    best = snapshot.best
     state = {
         "format": _FORMAT,
         "step": snapshot.step,
         "settings": dict(settings),
-        "best": None if best is None else {"step": best.step, "score": best.score},
+        "best": [
+            {"steps": one.steps, "score": one.score.value, "details": one.score.details}
+            for one in snapshot.best
+        ],
         "columns": [column.name for column in fields(TrainingRow)],
         "rows": [astuple(row) for row in snapshot.rows],
     }
@@ -71,8 +62,8 @@ def to_files(snapshot: Snapshot, settings: Mapping[str, object]) -> dict[str, by
         "optimizer.safetensors": _saved(snapshot.optimizer),
         "state.json": json.dumps(state).encode(),
     }
-    if best is not None:
-        files["best.safetensors"] = _saved(best.weights)
+    for number, one in enumerate(snapshot.best, 1):
+        files[_best_file(number)] = _saved(one.weights)
     return files
 
 
@@ -91,15 +82,17 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
             step=state["step"],
             weights=safetensors.torch.load(files["weights.safetensors"]),
             optimizer=safetensors.torch.load(files["optimizer.safetensors"]),
-            best=None,
+            best=[
+                Best(
+                    steps=tuple(one["steps"]),
+                    score=Score(one["score"], one["details"]),
+                    weights=safetensors.torch.load(files[_best_file(number)]),
+                )
+                for number, one in enumerate(state["best"], 1)
+            ],
             rows=[TrainingRow(**dict(zip(columns, row, strict=True))) for row in state["rows"]],
         )
         made_with = {**DISTIL.defaults, **state["settings"]}  # those that are newer than it
-        if (best := state["best"]) is not None:
-            weights = safetensors.torch.load(files["best.safetensors"])
-            snapshot = replace(
-                snapshot, best=Best(step=best["step"], score=best["score"], weights=weights)
-            )
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise IntegrityError(
             f"the checkpoint cannot be read: {type(error).__name__}: {error}; expected a state of"
@@ -111,7 +104,7 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
 
 
 def _refuse_not_finite(snapshot: Snapshot) -> None:
-    for tensors in (snapshot.weights, snapshot.best.weights if snapshot.best else {}):
+    for tensors in (snapshot.weights, *(one.weights for one in snapshot.best)):
         if (name := find_not_finite(tensors)) is not None:
             raise IntegrityError(
                 f"the checkpoint of step {snapshot.step} has NaN or infinite weights in {name},"
@@ -126,6 +119,10 @@ def _refuse_other_settings(made_with: Mapping[str, object], settings: Mapping[st
                 f"the checkpoint was made with distil.{name} = {made_with.get(name)!r}, this"
                 f" training has {value!r}"
             )
+
+
+def _best_file(number: int) -> str:
+    return f"best-{number}.safetensors"
 
 
 def _saved(tensors: Tensors) -> bytes:

@@ -1,14 +1,14 @@
 """Trains the student of a manifest and stores it; resumes after interruption."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import nn
@@ -37,7 +37,7 @@ from tasks.distil.progress.trackers import following
 from tasks.distil.student import save_student
 from tasks.distil.train import OnStep, distil
 from tasks.distil.training import TrainingResult
-from tasks.distil.validation import OnValidation, Validation, Validator
+from tasks.distil.validation import OnValidation, Validator
 from tasks.distil.validation_speech import read_validation_speech
 from tasks.reading.examples import ExampleSource
 from tasks.reading.training import training_examples
@@ -83,9 +83,7 @@ def make_student_of(
             config, store, published, receipt_path, processes, device, on_step, report,
             lambda teacher: _validator(config, store, teacher, validation, validated),
         )  # fmt: skip
-    validator = trained.validator
-    selected = validator.selected(trained.result, device) if validator else None
-    receipt = _keep(store, published, receipt_path, trained.result, selected, trained.processor)
+    receipt = _keep(store, published, receipt_path, trained.result, trained.processor)
     trained.checkpoints.clear()
     return receipt
 
@@ -124,7 +122,6 @@ class _Trained:
     result: TrainingResult
     processor: WhisperProcessor
     checkpoints: StoreCheckpoints
-    validator: Validator | None
 
 
 def _train(
@@ -169,7 +166,7 @@ def _train(
         validate=validator,
         processes=processes,
     )
-    return _Trained(result, processor, checkpoints, validator)
+    return _Trained(result, processor, checkpoints)
 
 
 def _validator(
@@ -211,13 +208,9 @@ def _keep(
     published: Manifest,
     receipt_path: str,
     result: TrainingResult,
-    selected: Validation | None,
     processor: WhisperProcessor,
 ) -> Receipt:
-    """Store the student in a folder named by the digest of its weights, then the receipt.
-
-    `selected` is the validation by which its weights were chosen.
-    """
+    """Store the student in a folder named by the digest of its weights, then the receipt."""
     above = receipt_path.rsplit("/", 1)[0]
     with TemporaryDirectory(dir=store.scratch_folder()) as temporary:
         folder = Path(temporary)
@@ -239,26 +232,19 @@ def _keep(
         counts=Counts(rows_in=num_windows, rows_out=num_windows),
         hours=published.totals["all"].hours,
         recorded={
-            "best_step": result.best_step,
-            "validation_wer_percent": result.best_score,
+            "best_step": result.best_steps[0],
+            **({"averaged_steps": sorted(result.best_steps)} if result.best_steps[1:] else {}),
+            "validation_wer_percent": result.score.value if result.score else None,
             "waiting_percent": round(result.waiting_percent, 2),
             "padding_percent": round(result.padding_percent, 2),
             "manifest": f"{published.name}/{published.number}",
-            **(_validated_on(selected) if selected else {}),
+            **(result.score.details if result.score else {}),
         },
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if store.put_if_absent(receipt_path, receipt.encode()):
         return receipt
     return Receipt.parse(store.read(receipt_path), receipt_path)
-
-
-def _validated_on(validation: Validation) -> Mapping[str, Any]:
-    return {
-        "num_validation_utterances": validation.num_utterances,
-        "validation_wer_percent_by_set": validation.by_set,
-        "validation_excluded": validation.excluded,
-    }
 
 
 def _put(store: Store, local: Path, folder: str, *, by_digest: bool) -> FileRef:

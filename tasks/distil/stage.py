@@ -48,6 +48,7 @@ DISTIL: Final = Stage(
         "dtype": "float32",
         "evaluate_every_steps": 5000,
         "num_validation_windows": 1000,
+        "average_best": 1,
         "seed": 0,
     },
 )

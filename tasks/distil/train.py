@@ -11,6 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from configs.schema import Distil
 from tasks.distil.batch import Prepared, Preparer
+from tasks.distil.best import Score
 from tasks.distil.checkpoint import Checkpoints
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.feed import Feed, first_rows
@@ -70,17 +71,17 @@ def distil(
 ) -> TrainingResult:
     """Distil a student from `teacher`, resuming from the latest checkpoint if there is one.
 
-    The weights with the lowest score are returned. The score is `validate(student)`, called on its
-    device and without gradients, or else the loss on `validation`. It is computed every
-    `evaluate_every_steps` and at the end. Checkpoints are written every `checkpoint_every_steps`,
-    by default `evaluate_every_steps`, and once `checkpoint_every_s` seconds have passed since the
-    last. With an `encoder_cache`, which a trained encoder cannot use, audio is encoded once; with a
-    `teacher_cache` the teacher's decoder runs once for each label. For `recomputes` and `compiles`
-    see `make_pair`. A resumed training ends with the same weights as an
-    uninterrupted one, bit by bit in float32 on the CPU. On SIGTERM a checkpoint is saved once the
-    current update is done, before the signal takes effect. With several `processes`, each calls
-    this; the result is that of the first, and the same for any number of them but for rounding. The
-    teacher is frozen, and its decoder moved to the device.
+    The weights with the lowest score are returned, or the mean of the best `average_best`. The
+    score is `validate(student)`, called on its device and without gradients, or else the loss on
+    `validation`. It is computed every `evaluate_every_steps` and at the end. Checkpoints are
+    written every `checkpoint_every_steps`, by default `evaluate_every_steps`, and once
+    `checkpoint_every_s` seconds have passed since the last. With an `encoder_cache`, which a
+    trained encoder cannot use, audio is encoded once; with a `teacher_cache` the teacher's decoder
+    runs once for each label. For `recomputes` and `compiles` see `make_pair`. A resumed training
+    ends with the same weights as an uninterrupted one, bit by bit in float32 on the CPU. On SIGTERM
+    a checkpoint is saved once the current update is done, before the signal takes effect. With
+    several `processes`, each calls this; the result is that of the first, and the same for any
+    number of them but for rounding. The teacher is frozen, and its decoder moved to the device.
 
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
@@ -119,7 +120,7 @@ def distil(
             training.score_if_due(validate)
             with ending.undivided():
                 training.save_if_due(checkpoint_every, checkpoint_every_s)
-    return training.result(waiting_percent=feed.waiting_percent)
+    return training.result(validate, waiting_percent=feed.waiting_percent)
 
 
 def _pair(
@@ -174,11 +175,11 @@ def _loss_on(
     if not validation:
         return None
 
-    def score(student: WhisperForConditionalGeneration) -> float:
+    def score(student: WhisperForConditionalGeneration) -> Score:
         prepared = read_ahead(
             iter(validation), preparer, num_threads=num_threads, num_ahead=2 * micro_batch_size
         )
         with closing(prepared):
-            return mean_loss(pair, prepared, micro_batch_size).loss
+            return Score(mean_loss(pair, prepared, micro_batch_size).loss)
 
     return score

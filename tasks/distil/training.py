@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,14 +11,8 @@ from transformers import WhisperForConditionalGeneration
 
 from storage.errors import IntegrityError, ShardError
 from tasks.distil.batch import Prepared
-from tasks.distil.checkpoint import (
-    Best,
-    Checkpoints,
-    Snapshot,
-    Tensors,
-    from_files,
-    to_files,
-)
+from tasks.distil.best import Best, Score, Tensors, mean_weights, with_scored
+from tasks.distil.checkpoint import Checkpoints, Snapshot, from_files, to_files
 from tasks.distil.parallel.processes import ALONE, Processes
 from tasks.distil.progress.rows import OnRows, TrainingRow, ignored
 from tasks.distil.update.optimise import (
@@ -34,23 +28,24 @@ from tasks.distil.update.pair import Pair, on_device
 from tasks.distil.update.step import MeanLoss, add_gradients
 from tasks.whisper.model import find_not_finite
 
-Validate = Callable[[WhisperForConditionalGeneration], float]
-"""The score of a student, on its device; lower is better."""
+Validate = Callable[[WhisperForConditionalGeneration], Score]
+"""The score of a student, on its device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
     """The student with its best weights, and the metrics of every update.
 
-    Without validation the last weights are used and `best_score` is None. Since the last resume,
+    They are those after `best_steps`, averaged if there are several; the first is the best alone.
+    Without validation the last weights are used and `score` is None. Since the last resume,
     `waiting_percent` of the time was spent waiting for data, and `padding_percent` of the tokens
     were padding.
     """
 
     student: WhisperForConditionalGeneration
     rows: tuple[TrainingRow, ...]
-    best_step: int
-    best_score: float | None
+    best_steps: tuple[int, ...]
+    score: Score | None
     waiting_percent: float
     padding_percent: float
 
@@ -80,7 +75,7 @@ class Training:
         self._parameters = list(trainable(pair.student).values())
         self._optimizer = make_optimizer(pair.student, pair.settings)
         self._rows: list[TrainingRow] = []
-        self._best: Best | None = None
+        self._best: Sequence[Best] = ()
         self._saved_step = 0
         self._saved_at = time.monotonic()
         self._num_positions = self._num_padded = 0
@@ -146,7 +141,7 @@ class Training:
         return self.step == self._settings.num_steps or self.step % every_steps == 0
 
     def score_if_due(self, validate: Validate | None) -> None:
-        """Score the student where that is due, and keep a copy of the weights if they are the best.
+        """Score the student where that is due, and keep a copy of the weights if they are good.
 
         Does nothing without `validate`, before the first step, or where the step has its score.
         """
@@ -159,12 +154,10 @@ class Training:
             or self._rows[-1].validation is not None
         ):
             return
-        with torch.no_grad(), on_device(self.pair.student, self.pair.device):
-            score = float(validate(self.pair.student))
-        scored, best = replace(self._rows[-1], validation=score), self._best
-        # negated so that with NaN scores the latest weights are kept
-        if best is None or not best.score <= score:
-            best = Best(step=self.step, score=score, weights=self._weights())
+        score = self._score(validate)
+        scored = replace(self._rows[-1], validation=score.value)
+        reached = Best(steps=(self.step,), score=score, weights=self._weights())
+        best = with_scored(self._best, reached, self._settings.average_best)
         # SIGTERM saves at any moment: a row with its score says that the best weights are known
         self._best, self._rows[-1] = best, scored
         self._on_rows(self._rows)
@@ -195,10 +188,9 @@ class Training:
         if self.is_due(every_steps) or time.monotonic() - self._saved_at >= every_s:
             self.save()
 
-    def result(self, *, waiting_percent: float) -> TrainingResult:
+    def result(self, validate: Validate | None, *, waiting_percent: float) -> TrainingResult:
         """The student with its best weights, on the CPU, frozen, without gradients."""
-        if self._best is not None:
-            restore_weights(self.pair.student, self._best.weights)
+        chosen = self._choose(validate)
         student = self.pair.student.requires_grad_(False)
         student.zero_grad(set_to_none=True)
         module: nn.Module = student  # whose methods have type annotations
@@ -206,11 +198,30 @@ class Training:
         return TrainingResult(
             student=student,
             rows=tuple(self._rows),
-            best_step=self._best.step if self._best else self.step,
-            best_score=self._best.score if self._best else None,
+            best_steps=chosen.steps if chosen else (self.step,),
+            score=chosen.score if chosen else None,
             waiting_percent=waiting_percent,
             padding_percent=100 * self._num_padded / max(1, self._num_positions),
         )
+
+    def _choose(self, validate: Validate | None) -> Best | None:
+        """Give the student its best weights, or the mean of them if that has a lower score."""
+        if not self._best:
+            return None
+        chosen = self._best[0]
+        if validate is not None and len(self._best) > 1:
+            steps = tuple(one.steps[0] for one in self._best)
+            weights = mean_weights(self._best)
+            restore_weights(self.pair.student, weights)
+            score = self._score(validate)
+            if score.value < chosen.score.value:
+                return Best(steps=steps, score=score, weights=weights)
+        restore_weights(self.pair.student, chosen.weights)
+        return chosen
+
+    def _score(self, validate: Validate) -> Score:
+        with torch.no_grad(), on_device(self.pair.student, self.pair.device):
+            return validate(self.pair.student)
 
     def _weights(self) -> Tensors:
         """A copy of the weights on the CPU."""

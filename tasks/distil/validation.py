@@ -15,7 +15,7 @@ from configs.schema import RunConfig
 from storage.outcome import Rejected
 from storage.store import Store
 from tasks.corpora.registry import corpus_of_run
-from tasks.distil.training import TrainingResult
+from tasks.distil.best import Score
 from tasks.distil.validation_speech import ValidationSpeech
 from tasks.evaluate.engine import encodings_of, shares_encodings
 from tasks.evaluate.shard import measure_shard
@@ -64,31 +64,19 @@ class Validator:
         self._config, self._teacher, self._speech = config, teacher, speech
         self._scratch = store.scratch_folder()
         self._encodings: OutputCache | None = None
-        self._validations: list[Validation] = []
         self._on_validation = on_validation
 
-    def __call__(self, student: WhisperForConditionalGeneration) -> float:
-        """The word error rate of a student on its device, in percent; kept for `selected`."""
-        self._validations.append(self._validate(student))
+    def __call__(self, student: WhisperForConditionalGeneration) -> Score:
+        """The word error rate of a student on its device, in percent."""
+        found = self._validate(student)
         if self._on_validation is not None:
-            self._on_validation(self._validations[-1])
-        return self._validations[-1].wer_percent
-
-    def selected(self, result: TrainingResult, device: torch.device) -> Validation:
-        """The validation of the weights that a training ended with.
-
-        Validates them once more, on the device, if that was before the training was resumed.
-        """
-        steps = [row.step for row in result.rows if row.validation is not None]
-        own = dict(zip(reversed(steps), reversed(self._validations), strict=False))
-        if (found := own.get(result.best_step)) is not None:
-            return found
-        module: nn.Module = result.student  # whose methods have type annotations
-        module.to(device)
-        try:
-            return self._validate(result.student)
-        finally:
-            module.to("cpu")
+            self._on_validation(found)
+        details = {
+            "num_validation_utterances": found.num_utterances,
+            "validation_wer_percent_by_set": dict(found.by_set),
+            "validation_excluded": dict(found.excluded),
+        }
+        return Score(found.wer_percent, details)
 
     def _validate(self, student: WhisperForConditionalGeneration) -> Validation:
         dtype: torch.dtype = getattr(torch, self._config.label.dtype)

@@ -156,13 +156,19 @@ def _validation(facts: StudentFacts) -> Iterator[str]:
     num = recorded.get("num_validation_utterances")
     of = f" of {num:,} utterances" if num is not None else ""
     yield (
-        f"These are the weights after update {recorded.get('best_step')} of {facts.num_steps:,},"
-        f" which have the lowest word error rate on validation speech: {_percent(score)} %{of}"
+        f"{_weights(recorded)} of {facts.num_steps:,}, which have the lowest word error rate on"
+        f" validation speech: {_percent(score)} %{of}"
         f"{', averaged over the sets' if len(by_set) > 1 else ''}."
     )
     if by_set:
         yield ""
         yield from table(("set", "WER, %"), [[name, _percent(by_set[name])] for name in by_set])
+
+
+def _weights(recorded: Mapping[str, Any]) -> str:
+    if steps := recorded.get("averaged_steps"):
+        return f"These are the mean weights after updates {joined(map(str, steps))}"
+    return f"These are the weights after update {recorded.get('best_step')}"
 
 
 def _by_set(recorded: Mapping[str, Any]) -> Mapping[str, float | None]:

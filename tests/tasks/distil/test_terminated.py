@@ -8,7 +8,7 @@ from types import FrameType
 import pytest
 import torch
 
-from tasks.distil.checkpoint import Best
+from tasks.distil.best import Best, Score
 from tasks.distil.train import distil
 
 
@@ -57,13 +57,13 @@ def test_the_current_step_is_saved_and_the_result_the_same(
         done = number
         stopping.at("report", number)
 
-    def score(student) -> float:
+    def score(student) -> Score:
         stopping.at("score", done)
-        return float(next(iter(student.model.decoder.parameters())).sum())
+        return Score(float(next(iter(student.model.decoder.parameters())).sum()))
 
     def best(**values) -> Best:
         """Called once the weights are copied."""
-        stopping.at("best", values["step"])
+        stopping.at("best", values["steps"][0])
         return Best(**values)
 
     monkeypatch.setattr("tasks.distil.training.Best", best)
@@ -90,6 +90,6 @@ def test_the_current_step_is_saved_and_the_result_the_same(
     assert latest is not None and latest[0] == step
     resumed = train()
     assert resumed.rows == straight.rows
-    assert (resumed.best_step, resumed.best_score) == (straight.best_step, straight.best_score)
+    assert (resumed.best_steps, resumed.score) == (straight.best_steps, straight.score)
     for name, value in resumed.student.state_dict().items():
         assert torch.equal(value, straight.student.state_dict()[name]), name

@@ -8,6 +8,7 @@ from torch._dynamo.utils import counters
 from transformers.models.whisper.modeling_whisper import WhisperAttention, WhisperDecoder
 
 from storage.errors import IntegrityError, ShardError
+from tasks.distil.best import Score
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.student import make_student
 from tasks.distil.train import distil
@@ -55,7 +56,7 @@ def _state(result):
 
 def _assert_same(first, second) -> None:
     assert first.rows == second.rows
-    assert (first.best_step, first.best_score) == (second.best_step, second.best_score)
+    assert (first.best_steps, first.score) == (second.best_steps, second.score)
     for name, value in _state(first).items():
         assert torch.equal(value, _state(second)[name]), name
 
@@ -200,20 +201,20 @@ def test_the_best_score_survives_a_restart(train, checkpoints) -> None:
     scores = {2: 0.1, 4: 0.5, 6: 0.4}
     seen: list[float] = []
 
-    def validate(student) -> float:
+    def validate(student) -> Score:
         seen.append(scores[2 * (len(seen) + 1)])
-        return seen[-1]
+        return Score(seen[-1], {"first of": len(scores)})
 
     with pytest.raises(KilledError):
         train(validate=validate, on_step=KillAt(5))
     result = train(validate=validate)
-    assert (result.best_step, result.best_score) == (2, 0.1)
+    assert (result.best_steps, result.score) == ((2,), Score(0.1, {"first of": 3}))
     assert [row.validation for row in result.rows] == [None, 0.1, None, 0.5, None, 0.4]
     checkpoints.folder = checkpoints.folder.with_name("two steps")
     seen.clear()
     with pytest.raises(KilledError):
         train(validate=validate, on_step=KillAt(3))
-    best = checkpoints.latest()[1]["best.safetensors"]
+    best = checkpoints.latest()[1]["best-1.safetensors"]
     assert best == checkpoints.latest()[1]["weights.safetensors"]
     for name, value in torch_load(best).items():
         assert torch.equal(_state(result)[name], value)
@@ -226,20 +227,20 @@ def torch_load(data: bytes) -> dict[str, torch.Tensor]:
 
 
 def test_validation_runs_without_gradients_on_the_student(train) -> None:
-    def validate(student) -> float:
+    def validate(student) -> Score:
         assert not torch.is_grad_enabled()
         assert not student.training
         assert student.config.decoder_layers == 2
-        return math.nan
+        return Score(math.nan)
 
     result = train(validate=validate)
-    assert math.isnan(result.best_score)
-    assert result.best_step == 6
+    assert math.isnan(result.score.value)
+    assert result.best_steps == (6,)
 
 
 def test_without_validation_the_last_weights_are_used(train) -> None:
     result = train(validation=[])
-    assert (result.best_step, result.best_score) == (6, None)
+    assert (result.best_steps, result.score) == ((6,), None)
     assert all(row.validation is None for row in result.rows)
 
 
@@ -247,7 +248,33 @@ def test_validation_is_the_loss(train) -> None:
     result = train()
     scores = {row.step: row.validation for row in result.rows if row.validation is not None}
     assert set(scores) == {2, 4, 6}
-    assert result.best_score == min(scores.values()) == scores[result.best_step]
+    assert result.score.value == min(scores.values()) == scores[result.best_steps[0]]
+
+
+@pytest.mark.parametrize("gain", [-0.1, 0.1])
+def test_the_best_weights_are_averaged_where_their_mean_is_better(train, gain) -> None:
+    """After steps 4 and 6, whose scores are the lowest; killed before the last, too."""
+    scores = iter([0.9, 0.3, 0.4, 0.3 + gain])
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def validate(student) -> Score:
+        seen.append({name: value.clone() for name, value in student.state_dict().items()})
+        return Score(next(scores))
+
+    with pytest.raises(KilledError):
+        train(validate=validate, on_step=KillAt(5), settings={"average_best": 2})
+    result = train(validate=validate, settings={"average_best": 2})
+    found = _state(result)
+    _, second, third, mean = seen
+    name = "model.decoder.layers.0.fc1.weight"
+    assert not torch.equal(second[name], third[name])
+    assert torch.allclose(mean[name], (second[name] + third[name]) / 2, rtol=1e-6, atol=0)
+    if gain < 0:
+        assert (result.best_steps, result.score) == ((4, 6), Score(0.3 + gain))
+    else:
+        assert (result.best_steps, result.score) == ((4,), Score(0.3))
+    expected = mean if gain < 0 else second
+    assert all(torch.equal(found[one], expected[one]) for one in found)
 
 
 def test_the_last_step_is_always_scored_and_saved(train, checkpoints) -> None:

@@ -1,6 +1,7 @@
 """The word error rate of a student on the speech that selects its weights."""
 
 import copy
+import json
 import math
 from pathlib import Path
 
@@ -8,8 +9,6 @@ import pytest
 import torch
 
 from configs.schema import RunConfig
-from tasks.distil.checkpoint import TrainingRow
-from tasks.distil.training import TrainingResult
 from tasks.distil.validation import Validation, Validator, validate
 from tasks.whisper.encoding.encoder import EncoderLayers
 from tasks.whisper.model import LoadedWhisper
@@ -17,7 +16,6 @@ from tasks.whisper.whisper import WhisperEngine
 from tests.tasks.whisper.fake_engine import FakeEngine, decoded
 
 WINDOW_SAMPLES = 32_000
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -80,42 +78,21 @@ def test_weights_are_scored_in_the_precision_that_they_are_evaluated_in(
         feature_extractor=tiny_teacher.feature_extractor,
         tokenizer=tiny_teacher.tokenizer,
     )
-    assert found == validate(config, WhisperEngine(evaluated, 16), speech).wer_percent
+    expected = validate(config, WhisperEngine(evaluated, 16), speech)
+    assert found.value == expected.wer_percent
 
 
-def result(student, *scored, best_step):
-    row = {"loss": 1.0, "ce": 1.0, "kl": 0.0, "learning_rate": 1e-4}
-    return TrainingResult(
-        student=student,
-        rows=tuple(TrainingRow(step=step, validation=1.0, **row) for step in scored),
-        best_step=best_step,
-        best_score=1.0,
-        waiting_percent=0.0,
-        padding_percent=0.0,
-    )
-
-
-def test_the_validation_of_the_best_weights_is_found_after_a_restart_too(
-    config, store, row, normalised, tiny_teacher, monkeypatch
-):
-    speech = {"librispeech/dev": [normalised(row("a"))]}
-    student, num_validated = tiny_teacher.model, 0
-
-    def validated(*_):
-        nonlocal num_validated
-        num_validated += 1
-        by_set = {"librispeech/dev": float(num_validated)}
-        return Validation(wer_percent=1.0, by_set=by_set, num_utterances=1, excluded={})
-
-    monkeypatch.setattr("tasks.distil.validation.validate", validated)
-    validator = Validator(config, store, tiny_teacher, speech)
-    validator(student), validator(student)
-    for best_step, expected in ((4, 1.0), (6, 2.0)):
-        found = validator.selected(result(student, 2, 4, 6, best_step=best_step), CPU)
-        assert found.by_set == {"librispeech/dev": expected}
-    assert num_validated == 2
-    found = validator.selected(result(student, 2, 4, 6, best_step=2), CPU)
-    assert found.by_set == {"librispeech/dev": 3.0}
+def test_what_was_measured_is_recorded_with_the_score(config, store, row, normalised, tiny_teacher):
+    speech = {"librispeech/dev": [normalised(row("a"), row("hummed", raw_text="hmm"))]}
+    seen: list[Validation] = []
+    score = Validator(config, store, tiny_teacher, speech, seen.append)(tiny_teacher.model)
+    [found] = seen
+    assert score.value == found.wer_percent
+    assert json.loads(json.dumps(score.details)) == {
+        "num_validation_utterances": 1,
+        "validation_wer_percent_by_set": {"librispeech/dev": found.wer_percent},
+        "validation_excluded": {"empty_reference": 1},
+    }
 
 
 def test_a_frozen_encoder_encodes_validation_speech_once(
@@ -136,10 +113,10 @@ def test_a_frozen_encoder_encodes_validation_speech_once(
     rates = set()
     for _ in range(2):
         validator = Validator(config, store, tiny_teacher, speech)
-        rates |= {validator(tiny_teacher.model) for _ in range(2)}
+        rates |= {validator(tiny_teacher.model).value for _ in range(2)}
         assert num_encoded == 2 + 4
     uncached = with_runtime(config, encoder_cache_gb=0)
-    rates.add(Validator(uncached, store, tiny_teacher, speech)(tiny_teacher.model))
+    rates.add(Validator(uncached, store, tiny_teacher, speech)(tiny_teacher.model).value)
     assert num_encoded == 2 * (2 + 4)
     assert len(rates) == 1
 

@@ -60,6 +60,14 @@ def test_the_card_says(facts: StudentFacts, words: str) -> None:
     assert words.format(digest=facts.manifest.digest) in render_model_card(facts)
 
 
+def test_averaged_weights_are_named(facts: StudentFacts) -> None:
+    recorded = {**facts.receipt.recorded, "averaged_steps": [40, 60, 80]}
+    averaged = replace(facts, receipt=facts.receipt.model_copy(update={"recorded": recorded}))
+    assert "These are the mean weights after updates 40, 60 and 80 of 80," in render_model_card(
+        averaged
+    )
+
+
 def test_settings_of_the_paper_are_not_repeated_as_differences(facts: StudentFacts) -> None:
     same = replace(facts, settings={**facts.settings, "batch_size": 256})
     assert "What differs" in render_model_card(facts)

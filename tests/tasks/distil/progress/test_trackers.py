@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.distil.best import Score
 from tasks.distil.progress.rows import TrainingRow
 from tasks.distil.progress.trackers import TrackedRun, Tracking
 from tasks.distil.train import distil
@@ -53,13 +54,13 @@ def train(make_teacher, processor, source, checkpoints, settings) -> Train:
         tracking = Tracking([name], run)
         scores = iter(range(30, 0, -1))
 
-        def validate(student) -> float:
+        def validate(student) -> Score:
             score = float(next(scores))
             by_set = {"ami/ihm": score - 1, "ami/sdm": score + 1, "empty/dev": None}
             tracking.validated(
                 Validation(wer_percent=score, by_set=by_set, num_utterances=2, excluded={})
             )
-            return score
+            return Score(score)
 
         def on_step(step: int, *_: float) -> None:
             if step == killed_at:
