@@ -1,17 +1,13 @@
 """The site is built without a warning, and reads from a disk without a request."""
 
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.flows.browser import FLAGS, LIMIT_S, why_not
+from tests.flows.browser import LIMIT_S, chromium, unplug, why_not
 
 pytestmark = pytest.mark.slow
 
@@ -44,31 +40,12 @@ def test_nothing_is_requested_from_elsewhere(site: Path) -> None:
     assert [path.name for path in files if REQUESTED.search(path.read_text())] == []
 
 
-@contextmanager
-def browser() -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    for flag in FLAGS:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(str(shutil.which("chromedriver")))
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_a_word_is_found_in_a_browser_without_a_network(site: Path) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 
-    with browser() as driver:
-        driver.execute_cdp_cmd("Network.enable", {})
-        conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+    with chromium() as driver:
+        unplug(driver)
         driver.get(f"file://{site}/search.html?q=max_wer_percent")
         WebDriverWait(driver, LIMIT_S).until(
             lambda one: "Configuration" in one.find_element("id", "search-results").text

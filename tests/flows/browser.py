@@ -1,9 +1,10 @@
-"""Controls Prefect's UI in a headless Chromium."""
+"""A headless Chromium, and Prefect's UI in it."""
 
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from tests.prefect_server import USER, Server
 
 LIMIT_S = 90.0
-FLAGS = (
+_FLAGS = (
     "headless",
     "no-sandbox",
     "disable-gpu",
@@ -30,6 +31,40 @@ def why_not() -> str:
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: chromium and chromium-driver)"
     return ""
+
+
+@contextmanager
+def chromium(*flags: str, logs: Sequence[str] = ("browser",)) -> Iterator[Any]:
+    """A driver of a browser with a new profile.
+
+    It keeps what is logged: `browser` by the console, `performance` also about requests.
+    """
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
+    with tempfile.TemporaryDirectory(prefix="distillery-chromium-") as profile:
+        for flag in (*_FLAGS, *flags, f"user-data-dir={profile}"):
+            options.add_argument(f"--{flag}")
+        service = webdriver.ChromeService(str(shutil.which("chromedriver")))
+        driver = webdriver.Chrome(options=options, service=service)
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+def unplug(driver: Any) -> None:
+    """Take the network away from a browser."""
+    driver.execute_cdp_cmd("Network.enable", {})
+    nothing = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", nothing)
+
+
+def picture_folder(otherwise: Path) -> Path:
+    """Where screenshots are saved: the folder DISTILLERY_PICTURES, or else another one."""
+    return Path(os.environ.get("DISTILLERY_PICTURES") or otherwise)
 
 
 class Browser:
@@ -116,17 +151,6 @@ class Browser:
 
 @contextmanager
 def browser(server: Server) -> Iterator[Browser]:
-    """Run a browser with a new profile, logged in to a server."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    with tempfile.TemporaryDirectory(prefix="distillery-chromium-") as profile:
-        for flag in (*FLAGS, f"user-data-dir={profile}"):
-            options.add_argument(f"--{flag}")
-        service = webdriver.ChromeService(str(shutil.which("chromedriver")))
-        driver = webdriver.Chrome(options=options, service=service)
-        try:
-            yield Browser(driver, server)
-        finally:
-            driver.quit()
+    """Run a browser that is logged in to a server."""
+    with chromium() as driver:
+        yield Browser(driver, server)

@@ -6,7 +6,6 @@ its worker, and completes although the server is killed too.
 """
 
 import json
-import os
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
@@ -91,16 +90,9 @@ def failed_run(installation: Installation, nightly: Run) -> dict[str, Any]:
     return installation.ended(run)
 
 
-def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots are saved: the folder DISTILLERY_PICTURES, or a temporary one."""
-    if named := os.environ.get("DISTILLERY_PICTURES"):
-        return Path(named)
-    return tmp_path_factory.getbasetemp()
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return picture_folder(tmp_path_factory)
+    return ui.picture_folder(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -207,7 +199,7 @@ def retried_run(
     settings = yaml.safe_load(nightly.config.read_text())
     settings["runtime"]["max_quarantined_percent"] = 50
     nightly.config.write_text(yaml.safe_dump(settings))
-    picture = picture_folder(tmp_path_factory) / "rerun.png"
+    picture = ui.picture_folder(tmp_path_factory.getbasetemp()) / "rerun.png"
     return installation.redo_and_retry(failed_run["id"], "rerun-shard/tiny", SHARD, picture)
 
 

@@ -1,31 +1,13 @@
-"""A browser, and somebody at the page of a listening room."""
+"""Somebody at the page of a listening room."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from tests.flows.browser import FLAGS, LIMIT_S
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A headless browser with a new profile that logs what a console shows."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with tempfile.TemporaryDirectory(prefix="distillery-chromium-") as profile:
-        for flag in (*FLAGS, f"user-data-dir={profile}"):
-            options.add_argument(f"--{flag}")
-        service = webdriver.ChromeService(str(shutil.which("chromedriver")))
-        driver = webdriver.Chrome(options=options, service=service)
-        try:
-            yield driver
-        finally:
-            driver.quit()
+from tests.flows.browser import LIMIT_S, chromium
+from tests.flows.running import COMMAND, Run
+from tests.processes import environment, running, wait_for
 
 
 class Listener:
@@ -84,6 +66,22 @@ class Listener:
         """Wait until all keys have been acted on."""
         assert self.run("return queue.then(() => true)")
 
+    def photograph(self, path: Path) -> None:
+        """Save a screenshot."""
+        self._driver.save_screenshot(str(path))
+
     @property
     def problems(self) -> list[Any]:
         return list(self._driver.get_log("browser"))
+
+
+@contextmanager
+def listening(run: Run) -> Iterator[Listener]:
+    """The command `browse` on a run, and somebody at its page."""
+    log = run.folder / "browse.log"
+    words = [str(COMMAND), "browse", run.config.name]
+    with running(words, environment(), log, run.folder), chromium() as driver:
+        url = wait_for(
+            lambda: [one for one in log.read_text().split() if "http://" in one], 120, "a URL"
+        )
+        yield Listener(driver, url[0])

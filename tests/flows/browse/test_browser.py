@@ -1,7 +1,5 @@
 """What a listener marks in a browser, and the next run heeds."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,27 +9,14 @@ from configs.marks import read_marks
 from storage.manifest import load
 from storage.schema import row_ids
 from storage.store import Store
-from tests.flows.browse.listener import Listener, chromium
+from tests.flows.browse.listener import listening
 from tests.flows.browser import why_not
-from tests.flows.running import COMMAND, Run, copied, tiny
-from tests.processes import environment, running, wait_for
+from tests.flows.running import Run, copied, tiny
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
 ]
-
-
-@contextmanager
-def listening(run: Run) -> Iterator[Listener]:
-    """The command `browse` on a run, and somebody at its page."""
-    log = run.folder / "browse.log"
-    words = [str(COMMAND), "browse", run.config.name]
-    with running(words, environment(), log, run.folder), chromium() as driver:
-        url = wait_for(
-            lambda: [one for one in log.read_text().split() if "http://" in one], 120, "a URL"
-        )
-        yield Listener(driver, url[0])
 
 
 def test_a_listener_filters_plays_and_marks_and_the_next_run_heeds_it(

@@ -18,9 +18,9 @@ from storage.receipt import FileRef
 from storage.store import Store
 from tasks.normalise.schema import NORMALISED
 from tests.builders import flac, sine
-from tests.flows.browse.listener import Listener, chromium
+from tests.flows.browse.listener import Listener
 from tests.flows.browse.tables import Row, index_of, utterance
-from tests.flows.browser import why_not
+from tests.flows.browser import chromium, why_not
 from tests.flows.pages.serving import serving
 
 pytestmark = [

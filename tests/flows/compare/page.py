@@ -1,8 +1,6 @@
 """The page of `distillery compare`, driven in a headless Chromium."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from flows.compare.recordings import Recording
 from flows.compare.site import comparison_site
 from flows.pages.server import new_token
 from storage.errors import UserError
-from tests.flows.browser import FLAGS, why_not
+from tests.flows.browser import chromium, why_not
 from tests.flows.pages.serving import serving
 
 LIMIT_S = 240.0
@@ -115,26 +113,11 @@ def opened(
     label: Label,
 ) -> Iterator[Page]:
     """Serve the page and open it in a browser with a new profile."""
-    from selenium import webdriver
-
     token = new_token()
     title = "tiny 1: side by side"
     # threads that wait for each other take many times as long where others use the cores
     app = comparison_site(title, models, recordings, assets, label, token, max_threads=1)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with (
-        serving(app, token) as url,
-        tempfile.TemporaryDirectory(prefix="distillery-chromium-") as profile,
-    ):
-        for flag in (*FLAGS, *MICROPHONE, f"user-data-dir={profile}"):
-            options.add_argument(f"--{flag}")
-        service = webdriver.ChromeService(str(shutil.which("chromedriver")))
-        driver = webdriver.Chrome(options=options, service=service)
-        try:
-            driver.set_script_timeout(LIMIT_S)
-            driver.get(url)
-            yield Page(driver)
-        finally:
-            driver.quit()
+    with serving(app, token) as url, chromium(*MICROPHONE) as driver:
+        driver.set_script_timeout(LIMIT_S)
+        driver.get(url)
+        yield Page(driver)

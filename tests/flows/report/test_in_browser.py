@@ -1,15 +1,13 @@
 """The page in a real browser without a network: no error, no request, and everything works."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flows.browser import FLAGS, why_not
+from tests.flows.browser import chromium, unplug, why_not
 from tests.flows.running import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -18,24 +16,12 @@ LIMIT_S = 60.0
 
 
 @contextmanager
-def offline(profile: Path) -> Iterator[Any]:
+def offline() -> Iterator[Any]:
     """A browser without a network, which notes what pages log and ask for."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    options.add_argument("--autoplay-policy=no-user-gesture-required")
-    for flag in (*FLAGS, f"user-data-dir={profile}"):
-        options.add_argument(f"--{flag}")
-    service = webdriver.ChromeService(str(shutil.which("chromedriver")))
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
-        nothing = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        driver.execute_cdp_cmd("Network.emulateNetworkConditions", nothing)
+    sound = "autoplay-policy=no-user-gesture-required"
+    with chromium(sound, logs=("browser", "performance")) as driver:
+        unplug(driver)
         yield driver
-    finally:
-        driver.quit()
 
 
 def asked_for(driver: Any) -> list[str]:
@@ -101,9 +87,9 @@ def serious(driver: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_works_from_disk(finished: Run, tmp_path: Path, scheme: str) -> None:
+def test_the_page_works_from_disk(finished: Run, scheme: str) -> None:
     url = finished.json("report")["url"]
-    with offline(tmp_path / "profile") as driver:
+    with offline() as driver:
         chosen = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", chosen)
         driver.get(url)
