@@ -21,6 +21,8 @@ Effects = Mapping[str, Sequence[RunDifference]]
 """By run, the differences of its student from the first run's: by set, and the mean as None."""
 
 _LEAST_POINTS: Final = 3
+_FARTHEST: Final = 10.0
+"""How many times the hours that were tried a power law is believed for."""
 
 
 def effects_of(grid: LoadedGrid, report: GridReport, store: Store) -> Effects:
@@ -92,9 +94,14 @@ def hours_sentence(points: Sequence[Point], teacher: float | None, within: float
     if law is None:
         return "The distance to the teacher does not fall with hours here, or has too few points."
     scale, exponent = law
-    hours = (within / scale) ** (1 / exponent)
+    fall = f"Through these points the distance to the teacher falls as hours ^ {exponent:.2f}."
+    hours, most = (within / scale) ** (1 / exponent), max(one for one, _ in points)
+    if hours > _FARTHEST * most:
+        return (
+            f"{fall} That is too slow to say how many hours would bring it to {within:g} points:"
+            f" more than {_FARTHEST:g} times as many."
+        )
     return (
-        f"Through these points the distance to the teacher falls as hours ^ {exponent:.2f}. If that"
-        f" went on, {hours:,.1f} hours would bring it to {within:g} points with this length of"
-        " training."
+        f"{fall} If that went on, {hours:,.1f} hours would bring it to {within:g} points with this"
+        " length of training."
     )
