@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, linear, scaled_dot_product_attention
+from torch.nn.functional import conv1d, scaled_dot_product_attention
+
+from tasks.whisper.decoding.affine import Affine
 
 H200_FLOP_PER_S = 790e12  # reached by dense bf16 products
 H200_BYTES_PER_S = 4.3e12
@@ -91,11 +93,18 @@ def _encode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
         return torch.full(shape, 0.01, dtype=dtype, device=device)
 
     first, second = some(width, config.num_mel_bins, 3), some(width, width, 3)
+
+    def product(num_outputs: int, num_inputs: int) -> Affine:
+        return Affine(some(num_outputs, num_inputs), num_rows=frames)
+
     layers = [
-        (some(3 * width, width), some(width, width), some(4 * width, width), some(width, 4 * width))
+        (
+            product(3 * width, width), product(width, width), product(4 * width, width),
+            product(width, 4 * width),
+        )
         for _ in range(config.encoder_layers)
-    ]
-    cross = [some(2 * width, width) for _ in range(config.decoder_layers)]
+    ]  # fmt: skip
+    to_cross = [product(2 * width, width) for _ in range(config.decoder_layers)]
     for start in range(0, work.num_windows, _ENCODED_AT_ONCE):
         num_windows = min(_ENCODED_AT_ONCE, work.num_windows - start)
         features = conv1d(some(num_windows, config.num_mel_bins, 2 * frames), first, padding=1)
@@ -103,13 +112,12 @@ def _encode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
         for attention, out, wide, narrow in layers:
             queries, keys, values = (
                 part.reshape(num_windows, frames, heads, -1).transpose(1, 2)
-                for part in linear(state, attention).chunk(3, dim=2)
+                for part in attention(state).chunk(3, dim=2)
             )
             attended = scaled_dot_product_attention(queries, keys, values)
-            state = linear(attended.transpose(1, 2).flatten(2), out)
-            state = linear(linear(state, wide), narrow)
-        for weight in cross:
-            linear(state, weight)
+            state = narrow(wide(out(attended.transpose(1, 2).flatten(2))))
+        for cross in to_cross:
+            cross(state)
 
 
 def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
@@ -120,25 +128,27 @@ def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
     def some(*shape: int) -> Tensor:
         return torch.full(shape, 0.01, dtype=dtype, device=device)
 
+    def product(num_outputs: int, num_inputs: int) -> Affine:
+        return Affine(some(num_outputs, num_inputs), num_rows=rows)
+
     layers = [
         (
-            some(3 * width, width), some(width, width), some(width, width), some(width, width),
-            some(4 * width, width), some(width, 4 * width),
+            product(3 * width, width), product(width, width), product(width, width),
+            product(width, width), product(4 * width, width), product(width, 4 * width),
             some(rows, heads, work.mean_context, head), some(rows, heads, work.mean_context, head),
             some(rows, heads, config.max_source_positions, head),
             some(rows, heads, config.max_source_positions, head),
         )
         for _ in range(config.decoder_layers)
     ]  # fmt: skip
-    vocabulary = some(config.vocab_size, width)
+    vocabulary = product(config.vocab_size, width)
     for _ in range(work.num_steps):
         state = some(rows, width)
         for attention, out, ask, answer, wide, narrow, *caches in layers:
-            queries = linear(state, attention)[:, :width].view(rows, heads, 1, head)
+            queries = attention(state)[:, :width].view(rows, heads, 1, head)
             attended = scaled_dot_product_attention(queries, caches[0], caches[1])
-            state = linear(attended.reshape(rows, width), out)
-            queries = linear(state, ask).view(rows, heads, 1, head)
+            state = out(attended.reshape(rows, width))
+            queries = ask(state).view(rows, heads, 1, head)
             attended = scaled_dot_product_attention(queries, caches[2], caches[3])
-            state = linear(attended.reshape(rows, width), answer)
-            state = linear(linear(state, wide), narrow)
-        linear(state, vocabulary)
+            state = narrow(wide(answer(attended.reshape(rows, width))))
+        vocabulary(state)

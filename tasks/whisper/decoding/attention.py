@@ -3,32 +3,25 @@
 Deals with weights and shapes only; it has no notion of tokens or cache rows.
 """
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperAttention
+
+from tasks.whisper.decoding.affine import Affine, fuse
 
 _MAX_ABSORBED_HEADS: Final = 6
 _MAX_ABSORBED_FRAMES: Final = 500  # of a 10 s window
 _MANY_QUERIES: Final = 64
+_PREFILL_ROWS: Final = 1_500
+
+STEP_ROWS: Final = 16
+"""Rows of a decoding step, about."""
 
 CrossState = tuple[Tensor, ...]
 """What one layer's cross-attention caches of the encoder output; the first axis is the windows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Affine:
-    """A linear map, `weight` (out, in) and `bias` (out,)."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Apply the map to the last axis."""
-        return functional.linear(inputs, self.weight, self.bias)
 
 
 class CrossAttention(Protocol):
@@ -46,9 +39,9 @@ class KeyValueCrossAttention:
 
     def __init__(self, attention: WhisperAttention, num_heads: int) -> None:
         self._num_heads = num_heads
-        self._query = fuse(attention.q_proj)
-        self._keys_values = fuse(attention.k_proj, attention.v_proj)
-        self._out = fuse(attention.out_proj)
+        self._query = fuse(attention.q_proj, num_rows=STEP_ROWS)
+        self._keys_values = fuse(attention.k_proj, attention.v_proj, num_rows=_PREFILL_ROWS)
+        self._out = fuse(attention.out_proj, num_rows=STEP_ROWS)
 
     def project(self, encoded: Tensor) -> CrossState:
         """Return keys and values, each (windows, heads, frames, head width)."""
@@ -80,12 +73,14 @@ class AbsorbedCrossAttention:
         self._query = Affine(
             (keys_transposed @ by_head(query.weight)).flatten(0, 1).to(dtype),
             (keys_transposed @ by_head(query.bias)[..., None]).flatten().to(dtype),
+            num_rows=STEP_ROWS,
         )
         out = attention.out_proj
         out_by_head = by_head(out.weight.T.contiguous()).transpose(1, 2)
         self._out = Affine(
             (out_by_head @ by_head(values.weight)).transpose(0, 1).flatten(1).to(dtype),
             (out.weight.double() @ values.bias.double() + out.bias.double()).to(dtype),
+            num_rows=STEP_ROWS,
         )
 
     def project(self, encoded: Tensor) -> CrossState:
@@ -111,17 +106,6 @@ def prefers_absorbed(device: torch.device, num_heads: int, num_frames: int) -> b
         and num_heads <= _MAX_ABSORBED_HEADS
         and num_frames <= _MAX_ABSORBED_FRAMES
     )
-
-
-def fuse(*projections: nn.Linear) -> Affine:
-    """Concatenate projections of the same input; a missing bias becomes zeros."""
-    if len(projections) == 1:
-        return Affine(projections[0].weight, projections[0].bias)
-    weight = torch.cat([one.weight for one in projections])
-    bias = torch.cat(
-        [weight.new_zeros(len(one.weight)) if one.bias is None else one.bias for one in projections]
-    )
-    return Affine(weight, bias)
 
 
 def split_heads(states: Tensor, num_heads: int) -> Tensor:

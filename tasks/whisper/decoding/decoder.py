@@ -134,7 +134,7 @@ class Decoder:
             inputs = self._drafter.propose(self._slots, extent, num_drafted, samples=samples)
         hidden = self._teacher(inputs, first_positions, self._cache, extent)
         context = self._slots.context(inputs, samples=samples)
-        logits = (self._teacher.logits_of_few if num_drafted else self._teacher.logits)(hidden)
+        logits = self._teacher.logits(hidden)
         selected, logprobs = self._selector.select_next(logits, context)
         self._slots.accept(inputs, selected, logprobs)
 

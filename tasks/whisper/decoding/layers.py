@@ -7,27 +7,27 @@ states and logits; it has no notion of decoding rules, windows or end tokens.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.modeling_whisper import WhisperDecoderLayer
 
+from tasks.whisper.decoding.affine import Affine, fuse
 from tasks.whisper.decoding.attention import (
+    STEP_ROWS,
     AbsorbedCrossAttention,
     CrossAttention,
     CrossState,
     KeyValueCrossAttention,
     attend,
-    fuse,
     prefers_absorbed,
     split_heads,
 )
 from tasks.whisper.decoding.cache import CacheShape, KVCache
 
-_FEW_TOKENS: Final = 12
 NUM_FREQUENT: Final = 16_384
 """About 92 % of the text tokens of English audiobooks have lower ids, 86 % half as low ones.
 
@@ -53,16 +53,17 @@ class _Layer:
         attention = layer.self_attn
         self._num_heads = num_heads
         self._self_norm: nn.LayerNorm = layer.self_attn_layer_norm
-        self._self_in = fuse(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._self_out = fuse(attention.out_proj)
+        together = partial(fuse, num_rows=STEP_ROWS)
+        self._self_in = together(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._self_out = together(attention.out_proj)
         self._cross_norm: nn.LayerNorm = layer.encoder_attn_layer_norm
         cross_type: type[AbsorbedCrossAttention | KeyValueCrossAttention] = (
             AbsorbedCrossAttention if absorb else KeyValueCrossAttention
         )
         self.cross_attention: CrossAttention = cross_type(layer.encoder_attn, num_heads)
         self._mlp_norm: nn.LayerNorm = layer.final_layer_norm
-        self._fc1, self._fc2 = fuse(layer.fc1), fuse(layer.fc2)
-        self._activation: nn.Module = layer.activation_fn
+        self._fc1 = together(layer.fc1, activation=layer.activation_fn)
+        self._fc2 = together(layer.fc2)
 
     def __call__(
         self, hidden: Tensor, cross: CrossState, update_cache: UpdateCache, mask: Tensor
@@ -75,7 +76,7 @@ class _Layer:
         keys, values = (split_heads(self_kv[:, :, which], num_heads) for which in (0, 1))
         hidden = hidden + self._self_out(attend(query, keys, values, mask))
         hidden = hidden + self.cross_attention(self._cross_norm(hidden), cross)
-        return hidden + self._fc2(self._activation(self._fc1(self._mlp_norm(hidden))))
+        return hidden + self._fc2(self._fc1(self._mlp_norm(hidden)))
 
 
 class DecoderLayers:
@@ -98,7 +99,9 @@ class DecoderLayers:
         self._token_embedding: Tensor = decoder.embed_tokens.weight
         self._position_embedding: Tensor = decoder.embed_positions.weight
         self._norm: nn.LayerNorm = decoder.layer_norm
-        self._to_logits = to_logits
+        self._embedding_to_logits = to_logits
+        self._to_logits = Affine(to_logits, num_rows=STEP_ROWS)
+        self._to_some: dict[int, tuple[Affine, Affine]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -113,7 +116,7 @@ class DecoderLayers:
     @property
     def vocab_size(self) -> int:
         """The number of logits per position."""
-        return len(self._to_logits)
+        return len(self._embedding_to_logits)
 
     def cache_shape(self, num_positions: int) -> CacheShape:
         """The cache row of a window with up to `num_positions` tokens, prompt included."""
@@ -177,7 +180,7 @@ class DecoderLayers:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next token, float32 (..., vocabulary)."""
-        return functional.linear(hidden, self._to_logits).float()
+        return self._to_logits(hidden).float()
 
     def logits_of_frequent(self, hidden: Tensor, end_id: int) -> Tensor:
         """As `logits`, on a CPU without those of rare text tokens, which are minus infinity.
@@ -189,25 +192,15 @@ class DecoderLayers:
         """
         if hidden.device.type != "cpu" or end_id <= NUM_FREQUENT:
             return self.logits(hidden)
-        frequent, special = (
-            functional.linear(hidden, self._to_logits[ids]).float()
-            for ids in (slice(NUM_FREQUENT), slice(end_id, None))
-        )
+        if end_id not in self._to_some:
+            parts = slice(NUM_FREQUENT), slice(end_id, None)
+            to_frequent, to_special = (
+                Affine(self._embedding_to_logits[part], num_rows=STEP_ROWS) for part in parts
+            )
+            self._to_some[end_id] = to_frequent, to_special
+        frequent, special = (to_some(hidden).float() for to_some in self._to_some[end_id])
         rare = frequent.new_full((*hidden.shape[:-1], end_id - NUM_FREQUENT), -torch.inf)
         return torch.cat([frequent, rare, special], dim=-1)
-
-    def logits_of_few(self, hidden: Tensor) -> Tensor:
-        """As `logits`, of a few drafted tokens, equal to rounding; on a CPU sooner.
-
-        The matrix library reads the weights once for each of two or three inputs, unless they are
-        the right-hand factor.
-        """
-        num_tokens = hidden.shape[0] * hidden.shape[1]
-        is_slow = hidden.device.type == "cpu" and hidden.dtype == torch.float32
-        if not is_slow or num_tokens > _FEW_TOKENS:
-            return self.logits(hidden)
-        columns = self._to_logits @ hidden.reshape(num_tokens, -1).T
-        return columns.T.reshape(*hidden.shape[:2], -1)
 
 
 def _causal_mask(positions: Tensor, num_positions: int, dtype: torch.dtype) -> Tensor:

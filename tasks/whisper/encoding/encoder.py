@@ -5,6 +5,7 @@ only; it has no notion of windows or text.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,21 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
-from tasks.whisper.decoding.attention import attend, fuse, split_heads
+from tasks.whisper.decoding.affine import fuse
+from tasks.whisper.decoding.attention import attend, split_heads
 
 
 class _Layer:
     """The weights of one encoder layer."""
 
-    def __init__(self, layer: WhisperEncoderLayer, num_heads: int) -> None:
-        attention = layer.self_attn
+    def __init__(self, layer: WhisperEncoderLayer, num_heads: int, num_frames: int) -> None:
+        attention, together = layer.self_attn, partial(fuse, num_rows=num_frames)
         self._num_heads = num_heads
         self._attention_norm: nn.LayerNorm = layer.self_attn_layer_norm
-        self._queries_keys_values = fuse(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._out = fuse(attention.out_proj)
+        self._queries_keys_values = together(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out = together(attention.out_proj)
         self._mlp_norm: nn.LayerNorm = layer.final_layer_norm
-        self._fc1, self._fc2 = fuse(layer.fc1), fuse(layer.fc2)
-        self._activation: nn.Module = layer.activation_fn
+        self._fc1 = together(layer.fc1, activation=layer.activation_fn)
+        self._fc2 = together(layer.fc2)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         projected = self._queries_keys_values(self._attention_norm(hidden))
@@ -34,7 +36,7 @@ class _Layer:
             split_heads(one, self._num_heads) for one in projected.chunk(3, dim=-1)
         )
         hidden = hidden + self._out(attend(query, keys, values))
-        return hidden + self._fc2(self._activation(self._fc1(self._mlp_norm(hidden))))
+        return hidden + self._fc2(self._fc1(self._mlp_norm(hidden)))
 
 
 class EncoderLayers:
@@ -46,7 +48,7 @@ class EncoderLayers:
         self._positions: Tensor = encoder.embed_positions.weight
         num_heads = encoder.config.encoder_attention_heads
         layers: Iterable[Any] = encoder.layers
-        self._layers = [_Layer(layer, num_heads) for layer in layers]
+        self._layers = [_Layer(layer, num_heads, len(self._positions)) for layer in layers]
         self._norm: nn.LayerNorm = encoder.layer_norm
 
     @torch.inference_mode()

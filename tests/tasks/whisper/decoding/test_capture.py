@@ -20,7 +20,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from configs.schema import Label, Teacher
-from tasks.whisper.decoding import draft_trial, graphs
+from tasks.whisper.decoding import affine, draft_trial, graphs
 from tasks.whisper.decoding.acceptance import LENGTHS
 from tasks.whisper.decoding.decoder import Decoder
 from tasks.whisper.decoding.draft_length import DraftController
@@ -36,7 +36,13 @@ META = torch.device("meta")
 FROM_HOST = {"aten.lift_fresh.default", "aten.detach_.default", "aten.to.dtype_layout"}
 """Operations that make a tensor from Python numbers and copy it to the device."""
 
-pytestmark = pytest.mark.usefixtures("_small_buckets")
+pytestmark = pytest.mark.usefixtures("_small_buckets", "_nothing_packed")
+
+
+@pytest.fixture
+def _nothing_packed(monkeypatch):
+    """As on a GPU."""
+    monkeypatch.setattr(affine, "can_pack", lambda dtype: False)
 
 
 @pytest.fixture
