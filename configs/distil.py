@@ -48,8 +48,9 @@ class Distil(Settings):
     layer_choice: Literal["spaced", "auto"] = "spaced"
     """Which decoder layers a number means. `spaced`: maximally spaced ones, as published.
 
-    `auto`: those whose output is closest to the teacher's before training, by their KL divergence
-    on 32 windows. Of more than 500 subsets, layers are left out one by one instead.
+    `auto`: the first, the last, and of those between the ones with which the output is closest to
+    the teacher's before training, by the KL divergence on 32 windows. Of more than 500 subsets,
+    layers are left out one by one instead.
     """
     initial_student: Teacher | None = None
     """A student to go on from, such as that of another run; null: copy the teacher's layers."""

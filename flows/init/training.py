@@ -42,9 +42,9 @@ class TrainingPlan:
     def num_decoder_layers(self, num_of_teacher: int | None) -> int | None:
         """How many layers to keep, those that `layer_choice: auto` chooses; None: the paper's two.
 
-        On 4.7 hours, four of base's six layers that were chosen so came within two points of it
-        (docs/results.md); two that were chosen so were worse than the first and the last. For
-        other teachers and larger sets nothing was measured, and they get what the paper has.
+        On 4.7 hours, four of base's six layers that were chosen so came within two points of it,
+        and two did not (docs/results.md). For other teachers and larger sets nothing was measured,
+        and they get what the paper has.
         """
         if num_of_teacher is None or not _LEAST_LAYERS <= num_of_teacher <= _MOST_LAYERS:
             return None

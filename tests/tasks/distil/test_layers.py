@@ -46,15 +46,25 @@ def silence(layer) -> None:
 
 
 @pytest.mark.parametrize("max_subsets", [500, 1])
-def test_layers_that_do_nothing_are_left_out(
-    make_teacher, make_example, preparer, special, monkeypatch, max_subsets
-) -> None:
+@pytest.mark.parametrize(
+    ("num_student", "silent", "expected"),
+    [
+        (4, (1, 4), (0, 2, 3, 5)),
+        (4, (1, 4, 5), (0, 2, 3, 5)),  # the last is kept, though it does nothing
+        (2, (0, 5), (0, 5)),
+        (1, (0, 1, 2, 4, 5), (3,)),
+    ],
+)
+def test_of_the_layers_between_those_that_do_nothing_are_left_out(
+    make_teacher, make_example, preparer, special, monkeypatch, max_subsets, num_student, silent,
+    expected,
+) -> None:  # fmt: skip
     monkeypatch.setattr("tasks.distil.layers._MAX_SUBSETS", max_subsets)
     teacher = make_teacher(decoder_layers=6)
-    for index in (0, 2, 5):
+    for index in silent:
         silence(teacher.model.decoder.layers[index])
     windows = [preparer(make_example(index)) for index in range(6)]
     encode = TeacherEncoder(teacher, torch.device("cpu"), torch.float32)
-    before = len(teacher.model.decoder.layers)
-    assert closest_layers(teacher, encode, windows, 3, special.end_id) == (1, 3, 4)
-    assert len(teacher.model.decoder.layers) == before
+    found = closest_layers(teacher, encode, windows, num_student, special.end_id)
+    assert found == expected
+    assert len(teacher.model.decoder.layers) == 6
