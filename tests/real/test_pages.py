@@ -35,7 +35,9 @@ def test_the_worst_utterance_is_shown_and_played(run: Run, tmp_path: Path) -> No
     with listening(run) as page:
         page.click("[data-preset='sort=wer']")
         page.settle()
-        page.press("n", "n", " ")
+        page.press("n")
+        page.settle()
+        page.press(" ")
         page.until(lambda: page.run("return audio.currentTime") > 0, "sound")
         page.photograph(picture_folder(tmp_path) / "listening.png")
         assert page.problems == []
