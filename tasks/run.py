@@ -33,6 +33,7 @@ from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
 from tasks.evaluate.result import Evaluation
+from tasks.importing import import_transformers
 from tasks.job import Job
 from tasks.stage import Resource
 from tasks.stages import stage_named
@@ -201,6 +202,7 @@ def distil_task(
     on_rows: OnRows = ignored,
 ) -> Receipt:
     """Train the student of a manifest; a retry continues from the last checkpoint."""
+    import_transformers()
     from tasks.distil.make import make_student_of
 
     get_run_logger().info("training: %s", Outlook.of_content(config, published.content))
@@ -214,6 +216,7 @@ def distil_task(
 @task(name="report", task_run_name="report {config.publish.name}")
 def report_task(config: RunConfig, evaluation: Evaluation) -> None:
     """Summarise what was measured, and measure speed with nothing else running."""
+    import_transformers()
     from tasks.evaluate.report import make_report
 
     device_pool(config.runtime.devices).close()  # nothing else may run during the timing

@@ -6,6 +6,7 @@ from typing import Final
 
 from storage.schema import row_ids
 from tasks.evaluate.schema import MEASURED
+from tasks.importing import import_transformers
 from tasks.job import Inputs, Output
 from tasks.score.stage import text_parameters
 from tasks.stage import Parameter, Resource, Scope, Stage, StageContext, settings_parameters
@@ -14,6 +15,7 @@ _DECODING: Final = frozenset({"dtype", "language", "task", "max_new_tokens"})
 
 
 def _make(inputs: Inputs) -> Output:
+    import_transformers()
     from tasks.evaluate.engine import load_engine
     from tasks.evaluate.methods import prepared, sampled, transcriber
     from tasks.evaluate.shard import measure_shard

@@ -5,6 +5,7 @@ from typing import Final
 
 from storage.schema import row_ids
 from tasks.audio import SAMPLE_RATE_HZ
+from tasks.importing import import_transformers
 from tasks.job import Inputs, Output
 from tasks.label.schema import LABELS
 from tasks.stage import (
@@ -21,6 +22,7 @@ from tasks.whisper.identity import teacher_identity
 
 def _make(inputs: Inputs) -> Output:
     # torch takes seconds to import, and most stages do without
+    import_transformers()
     from tasks.label.shard import label_shard
     from tasks.whisper.engines import load_engine
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 
 from configs.schema import Label, Score
+from tasks.importing import import_transformers
 
 NORMALISER_VERSION: Final = 1
 """Raised when a normaliser gives another text than before, because of us or of a library."""
@@ -59,6 +60,7 @@ def normaliser(name: Normaliser) -> Callable[[str], str]:
     package whisper-normalizer.
     """
     # importing them takes a second, and most commands normalise nothing
+    import_transformers()
     from transformers.models.whisper import english_normalizer as whisper
 
     if name == "english":
