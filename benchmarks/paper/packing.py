@@ -44,7 +44,9 @@ def main() -> None:
     base = yaml.safe_load(Path(CONFIG).read_text())
     for name, path in configurations(base["root"]).items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(variant(base, name), sort_keys=False))
+        text = yaml.safe_dump(variant(base, name), sort_keys=False)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
         done = subprocess.run([sys.executable, "-m", "distillery", "run", str(path)], check=False)
         if done.returncode:
             raise SystemExit(done.returncode)
