@@ -106,7 +106,7 @@ class Distil(Settings):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of activations; the student's weights are float32."""
     evaluate_every_steps: Count = 5_000
-    """Updates between validations and checkpoints; the weights with the best score are kept."""
+    """Updates between validations and checkpoints; the best weights are kept."""
     num_validation_windows: Count | None = 1_000
     """Windows to validate on, over all validation splits together; null: all of them.
 

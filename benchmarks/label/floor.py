@@ -5,6 +5,7 @@ with nothing around them: no norms, no choice of tokens, no text.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -74,14 +75,16 @@ def counted(work: Work, bytes_per_value: int) -> Floor:
 @torch.inference_mode()
 def measured(work: Work, dtype: torch.dtype, device: torch.device) -> Floor:
     """The bound for this machine, by running the bare products."""
+    encode, decode = _encoding(work, dtype, device), _decoding(work, dtype, device)
     started_s = perf_counter()
-    _encode(work, dtype, device)
+    encode()
     encoded_s = perf_counter()
-    _decode(work, dtype, device)
+    decode()
     return Floor(encoded_s - started_s, perf_counter() - encoded_s)
 
 
-def _encode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
+def _encoding(work: Work, dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
+    """The products of the encoder, with weights that are made already."""
     config = work.config
     width, heads, frames = (
         config.d_model,
@@ -105,22 +108,27 @@ def _encode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
         for _ in range(config.encoder_layers)
     ]  # fmt: skip
     to_cross = [product(2 * width, width) for _ in range(config.decoder_layers)]
-    for start in range(0, work.num_windows, _ENCODED_AT_ONCE):
-        num_windows = min(_ENCODED_AT_ONCE, work.num_windows - start)
-        features = conv1d(some(num_windows, config.num_mel_bins, 2 * frames), first, padding=1)
-        state = conv1d(features, second, stride=2, padding=1).transpose(1, 2).contiguous()
-        for attention, out, wide, narrow in layers:
-            queries, keys, values = (
-                part.reshape(num_windows, frames, heads, -1).transpose(1, 2)
-                for part in attention(state).chunk(3, dim=2)
-            )
-            attended = scaled_dot_product_attention(queries, keys, values)
-            state = narrow(wide(out(attended.transpose(1, 2).flatten(2))))
-        for cross in to_cross:
-            cross(state)
+
+    def run() -> None:
+        for start in range(0, work.num_windows, _ENCODED_AT_ONCE):
+            num_windows = min(_ENCODED_AT_ONCE, work.num_windows - start)
+            features = conv1d(some(num_windows, config.num_mel_bins, 2 * frames), first, padding=1)
+            state = conv1d(features, second, stride=2, padding=1).transpose(1, 2).contiguous()
+            for attention, out, wide, narrow in layers:
+                queries, keys, values = (
+                    part.reshape(num_windows, frames, heads, -1).transpose(1, 2)
+                    for part in attention(state).chunk(3, dim=2)
+                )
+                attended = scaled_dot_product_attention(queries, keys, values)
+                state = narrow(wide(out(attended.transpose(1, 2).flatten(2))))
+            for cross in to_cross:
+                cross(state)
+
+    return run
 
 
-def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
+def _decoding(work: Work, dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
+    """The products of the decoder, with weights that are made already."""
     config = work.config
     width, heads, rows = config.d_model, config.decoder_attention_heads, work.num_rows
     head = width // heads
@@ -142,13 +150,17 @@ def _decode(work: Work, dtype: torch.dtype, device: torch.device) -> None:
         for _ in range(config.decoder_layers)
     ]  # fmt: skip
     vocabulary = product(config.vocab_size, width)
-    for _ in range(work.num_steps):
-        state = some(rows, width)
-        for attention, out, ask, answer, wide, narrow, *caches in layers:
-            queries = attention(state)[:, :width].view(rows, heads, 1, head)
-            attended = scaled_dot_product_attention(queries, caches[0], caches[1])
-            state = out(attended.reshape(rows, width))
-            queries = ask(state).view(rows, heads, 1, head)
-            attended = scaled_dot_product_attention(queries, caches[2], caches[3])
-            state = narrow(wide(answer(attended.reshape(rows, width))))
-        vocabulary(state)
+
+    def run() -> None:
+        for _ in range(work.num_steps):
+            state = some(rows, width)
+            for attention, out, ask, answer, wide, narrow, *caches in layers:
+                queries = attention(state)[:, :width].view(rows, heads, 1, head)
+                attended = scaled_dot_product_attention(queries, caches[0], caches[1])
+                state = out(attended.reshape(rows, width))
+                queries = ask(state).view(rows, heads, 1, head)
+                attended = scaled_dot_product_attention(queries, caches[2], caches[3])
+                state = narrow(wide(answer(attended.reshape(rows, width))))
+            vocabulary(state)
+
+    return run

@@ -1,5 +1,6 @@
 """What the ablations say: paired differences, and how error rates fall with hours."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -95,13 +96,13 @@ def hours_sentence(points: Sequence[Point], teacher: float | None, within: float
         return "The distance to the teacher does not fall with hours here, or has too few points."
     scale, exponent = law
     fall = f"Through these points the distance to the teacher falls as hours ^ {exponent:.2f}."
-    hours, most = (within / scale) ** (1 / exponent), max(one for one, _ in points)
-    if hours > _FARTHEST * most:
+    log_hours = math.log(within / scale) / exponent
+    if log_hours > math.log(_FARTHEST * max(hours for hours, _ in points)):
         return (
             f"{fall} That is too slow to say how many hours would bring it to {within:g} points:"
-            f" more than {_FARTHEST:g} times as many."
+            f" more than {_FARTHEST:g} times those tried."
         )
     return (
-        f"{fall} If that went on, {hours:,.1f} hours would bring it to {within:g} points with this"
-        " length of training."
+        f"{fall} If that went on, {math.exp(log_hours):,.1f} hours would bring it to {within:g}"
+        " points with this length of training."
     )

@@ -3,8 +3,9 @@
     python -m benchmarks.paper.identity
 
 Each student of the experiment drafts for the teacher on every test utterance of `CORPUS`, greedily
-and with fallback. In float32, since rounding decides between tokens that are about equally likely
-in bfloat16 (docs/engines.md). What was found for the same models and speech is not found again.
+and with fallback. This is done in float32, because in bfloat16 rounding decides between tokens that
+are about equally likely (docs/engines.md). What was found for the same models and speech is not
+found again.
 """
 
 import json

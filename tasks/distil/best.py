@@ -34,8 +34,12 @@ class Best:
 
 
 def with_scored(best: Sequence[Best], scored: Best, number: int) -> tuple[Best, ...]:
-    """The best so many, in their order; of equal scores the earlier one comes first."""
-    return tuple(sorted((*best, scored), key=_rank)[:number])
+    """The best so many, in their order; of equal scores the earlier one comes first.
+
+    What was scored at the same step before is replaced.
+    """
+    others = (one for one in best if one.steps != scored.steps)
+    return tuple(sorted((*others, scored), key=_rank)[:number])
 
 
 def _rank(one: Best) -> tuple[bool, float, int]:

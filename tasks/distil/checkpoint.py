@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import safetensors
 import safetensors.torch
@@ -15,6 +15,8 @@ from tasks.distil.stage import DISTIL
 from tasks.whisper.model import find_not_finite
 
 _FORMAT: Final = 2
+_ALONE_FORMAT: Final = 1
+"""Of checkpoints with the best weights alone, which are read too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +77,14 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
     """
     try:
         state = json.loads(files["state.json"])
-        if state["format"] != _FORMAT:
+        if state["format"] not in (_FORMAT, _ALONE_FORMAT):
             raise ValueError(f"its format is {state['format']}")
         columns = state["columns"]
         snapshot = Snapshot(
             step=state["step"],
             weights=safetensors.torch.load(files["weights.safetensors"]),
             optimizer=safetensors.torch.load(files["optimizer.safetensors"]),
-            best=[
-                Best(
-                    steps=tuple(one["steps"]),
-                    score=Score(one["score"], one["details"]),
-                    weights=safetensors.torch.load(files[_best_file(number)]),
-                )
-                for number, one in enumerate(state["best"], 1)
-            ],
+            best=_best_of(state, files),
             rows=[TrainingRow(**dict(zip(columns, row, strict=True))) for row in state["rows"]],
         )
         made_with = {**DISTIL.defaults, **state["settings"]}  # those that are newer than it
@@ -101,6 +96,23 @@ def from_files(files: Mapping[str, bytes], settings: Mapping[str, object]) -> Sn
     _refuse_other_settings(made_with, settings)
     _refuse_not_finite(snapshot)
     return snapshot
+
+
+def _best_of(state: Mapping[str, Any], files: Mapping[str, bytes]) -> Sequence[Best]:
+    if state["format"] == _ALONE_FORMAT:
+        alone = state["best"]
+        if alone is None:
+            return []
+        weights = safetensors.torch.load(files["best.safetensors"])
+        return [Best(steps=(alone["step"],), score=Score(alone["score"]), weights=weights)]
+    return [
+        Best(
+            steps=tuple(one["steps"]),
+            score=Score(one["score"], one["details"]),
+            weights=safetensors.torch.load(files[_best_file(number)]),
+        )
+        for number, one in enumerate(state["best"], 1)
+    ]
 
 
 def _refuse_not_finite(snapshot: Snapshot) -> None:

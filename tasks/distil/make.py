@@ -62,11 +62,12 @@ def make_student_of(
     """Train the student of a manifest, resuming from its latest checkpoint, and store it.
 
     `validation` are normalised shards of held-out speech, each with its set; the weights with the
-    lowest word error rate on them, averaged over the sets, are stored. All files are below the
-    folder of `receipt_path`, which is named by the student's fingerprint. Trains in a process for
-    each of `runtime.devices`, or as the first of those that torchrun started. Raises what
-    `tasks.distil.train.distil` raises, and `UserError` if the manifest has no training data, the
-    teacher is not a Whisper model, or a tracker of `runtime.trackers` cannot follow.
+    lowest word error rate on them, the mean over the sets, are stored, or the mean of several. All
+    files are below the folder of `receipt_path`, which is named by the student's fingerprint.
+    Trains in a process for each of `runtime.devices`, or as the first of those that torchrun
+    started. Raises what `tasks.distil.train.distil` raises, and `UserError` if the manifest has no
+    training data, the teacher is not a Whisper model, or a tracker of `runtime.trackers` cannot
+    follow.
     """
     require_whisper(config.label)
     if is_follower():

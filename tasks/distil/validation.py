@@ -43,7 +43,10 @@ class Validation:
 
 
 OnValidation = Callable[[Validation], None]
-"""Called with the result of each validation, before the row with its rate is reported."""
+"""Called with the result of each validation, before the row with its rate is reported.
+
+That of averaged weights has no row.
+"""
 
 
 class Validator:

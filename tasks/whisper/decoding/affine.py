@@ -2,8 +2,8 @@
 
 Before a matrix library multiplies, it copies both factors into blocks that suit the processor. With
 the few rows of a decoding step, that copy of the weights takes longer than the product. oneDNN can
-keep weights in blocks. The operators are those that `torch.compile` puts in place of the linear
-layers of a frozen model.
+keep weights in blocks. The operators are those that `torch.compile` uses for frozen models in lower
+precision.
 """
 
 from collections.abc import Callable

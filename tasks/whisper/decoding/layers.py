@@ -7,7 +7,7 @@ states and logits; it has no notion of decoding rules, windows or end tokens.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import torch
@@ -53,17 +53,17 @@ class _Layer:
         attention = layer.self_attn
         self._num_heads = num_heads
         self._self_norm: nn.LayerNorm = layer.self_attn_layer_norm
-        together = partial(fuse, num_rows=STEP_ROWS)
-        self._self_in = together(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._self_out = together(attention.out_proj)
+        packed = partial(fuse, num_rows=STEP_ROWS)
+        self._self_in = packed(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._self_out = packed(attention.out_proj)
         self._cross_norm: nn.LayerNorm = layer.encoder_attn_layer_norm
         cross_type: type[AbsorbedCrossAttention | KeyValueCrossAttention] = (
             AbsorbedCrossAttention if absorb else KeyValueCrossAttention
         )
         self.cross_attention: CrossAttention = cross_type(layer.encoder_attn, num_heads)
         self._mlp_norm: nn.LayerNorm = layer.final_layer_norm
-        self._fc1 = together(layer.fc1, activation=layer.activation_fn)
-        self._fc2 = together(layer.fc2)
+        self._fc1 = packed(layer.fc1, activation=layer.activation_fn)
+        self._fc2 = packed(layer.fc2)
 
     def __call__(
         self, hidden: Tensor, cross: CrossState, update_cache: UpdateCache, mask: Tensor
@@ -100,7 +100,6 @@ class DecoderLayers:
         self._position_embedding: Tensor = decoder.embed_positions.weight
         self._norm: nn.LayerNorm = decoder.layer_norm
         self._embedding_to_logits = to_logits
-        self._to_logits = Affine(to_logits, num_rows=STEP_ROWS)
         self._to_some: dict[int, tuple[Affine, Affine]] = {}
 
     @property
@@ -178,9 +177,24 @@ class DecoderLayers:
         normed: Tensor = self._norm(hidden)
         return normed
 
+    @cached_property
+    def _to_logits(self) -> Affine:
+        """Made when it is needed: most drafts do without."""
+        return Affine(self._embedding_to_logits, num_rows=STEP_ROWS)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next token, float32 (..., vocabulary)."""
         return self._to_logits(hidden).float()
+
+    def prepare_frequent(self, end_id: int) -> None:
+        """Do what `logits_of_frequent` does once, so that no step takes longer for it."""
+        if self.device.type != "cpu" or end_id <= NUM_FREQUENT or end_id in self._to_some:
+            return
+        parts = slice(NUM_FREQUENT), slice(end_id, None)
+        to_frequent, to_special = (
+            Affine(self._embedding_to_logits[part], num_rows=STEP_ROWS) for part in parts
+        )
+        self._to_some[end_id] = to_frequent, to_special
 
     def logits_of_frequent(self, hidden: Tensor, end_id: int) -> Tensor:
         """As `logits`, on a CPU without those of rare text tokens, which are minus infinity.
@@ -192,12 +206,7 @@ class DecoderLayers:
         """
         if hidden.device.type != "cpu" or end_id <= NUM_FREQUENT:
             return self.logits(hidden)
-        if end_id not in self._to_some:
-            parts = slice(NUM_FREQUENT), slice(end_id, None)
-            to_frequent, to_special = (
-                Affine(self._embedding_to_logits[part], num_rows=STEP_ROWS) for part in parts
-            )
-            self._to_some[end_id] = to_frequent, to_special
+        self.prepare_frequent(end_id)
         frequent, special = (to_some(hidden).float() for to_some in self._to_some[end_id])
         rare = frequent.new_full((*hidden.shape[:-1], end_id - NUM_FREQUENT), -torch.inf)
         return torch.cat([frequent, rare, special], dim=-1)

@@ -27,6 +27,9 @@ class Drafter:
     ) -> None:
         self._layers, self._selector, self._rules = layers, selector, rules
         self.cache = cache
+        self._is_english = rules.language == "en"
+        if self._is_english:
+            layers.prepare_frequent(rules.end_id)
 
     def prefill(self, prompt: Tensor, encoded: Tensor, rows: Tensor) -> None:
         """Start windows in `rows`; see `DecoderLayers.prefill`."""
@@ -54,7 +57,7 @@ class Drafter:
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """Of frequent tokens alone where those are known to be most of a text."""
-        if self._rules.language == "en":
+        if self._is_english:
             return self._layers.logits_of_frequent(hidden, self._rules.end_id)
         return self._layers.logits(hidden)
 

@@ -21,14 +21,14 @@ class _Layer:
     """The weights of one encoder layer."""
 
     def __init__(self, layer: WhisperEncoderLayer, num_heads: int, num_frames: int) -> None:
-        attention, together = layer.self_attn, partial(fuse, num_rows=num_frames)
+        attention, packed = layer.self_attn, partial(fuse, num_rows=num_frames)
         self._num_heads = num_heads
         self._attention_norm: nn.LayerNorm = layer.self_attn_layer_norm
-        self._queries_keys_values = together(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._out = together(attention.out_proj)
+        self._queries_keys_values = packed(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out = packed(attention.out_proj)
         self._mlp_norm: nn.LayerNorm = layer.final_layer_norm
-        self._fc1 = together(layer.fc1, activation=layer.activation_fn)
-        self._fc2 = together(layer.fc2)
+        self._fc1 = packed(layer.fc1, activation=layer.activation_fn)
+        self._fc2 = packed(layer.fc2)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         projected = self._queries_keys_values(self._attention_norm(hidden))

@@ -48,6 +48,20 @@ def test_a_snapshot_is_restored_exactly(number) -> None:
         assert torch.equal(one.weights["a"], other.weights["a"])
 
 
+@pytest.mark.parametrize("has_best", [True, False])
+def test_a_checkpoint_of_format_1_is_read(has_best) -> None:
+    best = [_best(4, 0.5, a=torch.randn(3, 4))] if has_best else []
+    files = to_files(_snapshot(*best), SETTINGS)
+    state = json.loads(files["state.json"])
+    state |= {"format": 1, "best": {"step": 4, "score": 0.5} if has_best else None}
+    files["state.json"] = json.dumps(state).encode()
+    if has_best:
+        files["best.safetensors"] = files.pop("best-1.safetensors")
+    found = from_files(files, SETTINGS).best
+    assert [(one.steps, one.score) for one in found] == [((4,), Score(0.5)) for _ in best]
+    assert all(torch.equal(found[0].weights["a"], one.weights["a"]) for one in best)
+
+
 @pytest.mark.parametrize("name", ["state.json", "weights.safetensors", "best-1.safetensors"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damaged_files_are_refused(name, damage) -> None:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import GELUActivation
 
-from tasks.whisper.decoding.affine import Affine, fuse
+from tasks.whisper.decoding import affine
+from tasks.whisper.decoding.affine import Affine, can_pack, fuse
 
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 ROWS = [(1,), (3, 1), (2, 17), (1, 300)]
@@ -35,10 +36,23 @@ def test_the_map_is_that_of_torch(
         torch.testing.assert_close(outputs.double(), expected, rtol=tolerance, atol=tolerance)
 
 
+def test_float32_is_packed_where_torch_has_onednn() -> None:
+    assert can_pack(torch.float32) == torch.backends.mkldnn.is_available()
+    assert not can_pack(torch.float16)
+
+
+def test_without_the_operators_the_map_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, bias, inputs = torch.randn(5, 4), torch.randn(5), torch.randn(3, 4)
+    packed = Affine(weight, bias, GELUActivation(), num_rows=16)(inputs)
+    monkeypatch.setattr(affine, "can_pack", lambda dtype: False)
+    plain = Affine(weight, bias, GELUActivation(), num_rows=16)(inputs)
+    torch.testing.assert_close(packed, plain, rtol=1e-5, atol=1e-5)
+
+
 def test_inputs_need_not_be_contiguous() -> None:
-    affine = Affine(torch.randn(5, 4), num_rows=16)
+    found = Affine(torch.randn(5, 4), num_rows=16)
     inputs = torch.randn(3, 4, 6).transpose(1, 2)
-    torch.testing.assert_close(affine(inputs[:, [0, -1]]), affine(inputs.contiguous())[:, [0, -1]])
+    torch.testing.assert_close(found(inputs[:, [0, -1]]), found(inputs.contiguous())[:, [0, -1]])
 
 
 def test_projections_of_one_input_are_fused() -> None:
