@@ -7,11 +7,16 @@ from configs.schema import RunConfig
 from tasks.stage import Parameter, Resource, Scope, Stage, settings_parameters
 from tasks.whisper.identity import teacher_identity
 
+_AUTO_VERSION: Final = 2
+"""Raised when `layer_choice: auto` may choose other layers; other students stay as they are."""
+
 
 def distil_parameters(config: RunConfig) -> Iterator[Parameter]:
     """What decides a student besides the manifest and the speech that selects its weights."""
     yield Parameter("teacher", teacher_identity(config.label.teacher))
     yield from settings_parameters(config.distil, exclude=frozenset({"initial_student"}))
+    if config.distil.layer_choice == "auto":
+        yield Parameter("auto_version", _AUTO_VERSION)
     if config.distil.initial_student is not None:
         yield Parameter("initial_student", teacher_identity(config.distil.initial_student))
 

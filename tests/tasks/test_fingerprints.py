@@ -214,6 +214,19 @@ def with_pack(config: RunConfig, pack: str) -> RunConfig:
     return config.model_copy(update={"label": config.label.model_copy(update={"pack": pack})})
 
 
+def test_a_student_depends_on_what_auto_means_where_it_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spaced = configuration("tiny")
+    distil = spaced.distil.model_copy(update={"layer_choice": "auto"})
+    auto = spaced.model_copy(update={"distil": distil})
+    before = [all_fingerprints(one) for one in (spaced, auto)]
+    monkeypatch.setattr("tasks.distil.stage._AUTO_VERSION", 99)
+    after = [all_fingerprints(one) for one in (spaced, auto)]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
 def test_giving_an_optional_block_differs_from_leaving_it_out() -> None:
     without = configuration("tiny")
     filter_ = without.filter.model_copy(update={"contamination": Contamination()})

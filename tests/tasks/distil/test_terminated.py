@@ -39,6 +39,7 @@ class Stopping:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.parametrize("average_best", [1, 2])
 @pytest.mark.parametrize(
     ("where", "step"),
     [
@@ -47,8 +48,10 @@ class Stopping:
     ],
 )  # fmt: skip
 def test_the_current_step_is_saved_and_the_result_the_same(
-    monkeypatch, make_teacher, processor, source, checkpoints, settings, where, step
-) -> None:
+    monkeypatch, make_teacher, processor, source, checkpoints, settings, where, step,
+    average_best,
+) -> None:  # fmt: skip
+    settings = settings.model_copy(update={"average_best": average_best})
     stopping = Stopping()
     done = 0
 
