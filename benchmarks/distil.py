@@ -8,6 +8,7 @@ teacher and student each run encoder and decoder over the padded batch, and the 
 from the logits of all positions. All contenders train the same student on the same windows,
 alternating; figures are seconds an update, medians over rounds, and ratios medians of those of a
 round. Reading is included: audio is decoded and prepared on threads. Labels are the transcripts.
+All keep freed memory, as the command line does.
 
 Uses neither Prefect nor the network.
 """
@@ -36,6 +37,7 @@ from benchmarks.label.contender import prepared
 from benchmarks.label.models import DEMO
 from benchmarks.label.speech import write_speech
 from configs.schema import Distil, Teacher
+from tasks.allocator import keep_freed_memory
 from tasks.audio import SAMPLE_RATE_HZ, encode_flac
 from tasks.distil.batch import Prepared, Preparer, collate
 from tasks.distil.encode import TeacherEncoder, stacked_features
@@ -67,6 +69,7 @@ class Contender:
 def main() -> None:
     """Measure and print."""
     options = _options()
+    keep_freed_memory()
     teacher = load_whisper(Teacher(path=options.teacher), device=options.device)
     with TemporaryDirectory() as scratch:
         examples = _examples(teacher, options, Path(scratch))

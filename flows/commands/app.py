@@ -36,6 +36,7 @@ from flows.commands.terminal.failures import FAILED, report_damage
 from flows.commands.terminal.screen import complain
 from flows.interruption import handled
 from storage.errors import DistilleryError, IntegrityError, UserError
+from tasks.allocator import keep_freed_memory
 
 app = typer.Typer(
     name="distillery",
@@ -73,6 +74,7 @@ def main() -> None:
     # model twenty times slower. The variable is read when torch is imported, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    keep_freed_memory()
     with handled():
         _run()
 

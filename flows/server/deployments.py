@@ -22,6 +22,7 @@ from configs.schema import RunConfig
 from flows.dispatch.work_pools import CPU_POOL, pool_of
 from flows.state.rerun import RERUN_STAGES
 from storage.errors import UserError
+from tasks import allocator
 from tasks.corpora.registry import corpus_of_run
 from tasks.download.parts import ARCHIVES, chosen_splits
 from tasks.stages import CORPUS_STAGES, STAGE_NAMES
@@ -35,6 +36,7 @@ ENVIRONMENT: Final = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    **allocator.ENVIRONMENT,
 }
 """Variables of each run. A run whose heartbeat stops is marked as crashed, see `automations`."""
 
