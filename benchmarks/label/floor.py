@@ -75,7 +75,8 @@ def counted(work: Work, bytes_per_value: int) -> Floor:
 @torch.inference_mode()
 def measured(work: Work, dtype: torch.dtype, device: torch.device) -> Floor:
     """The bound for this machine, by running the bare products."""
-    encode, decode = _encoding(work, dtype, device), _decoding(work, dtype, device)
+    encode = _encoding(work, _Made(dtype, device, work.config.max_source_positions))
+    decode = _decoding(work, _Made(dtype, device, work.num_rows))
     started_s = perf_counter()
     encode()
     encoded_s = perf_counter()
@@ -83,7 +84,22 @@ def measured(work: Work, dtype: torch.dtype, device: torch.device) -> Floor:
     return Floor(encoded_s - started_s, perf_counter() - encoded_s)
 
 
-def _encoding(work: Work, dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
+@dataclass(frozen=True)
+class _Made:
+    """Tensors whose values do not matter, and products with inputs of about `num_rows` rows."""
+
+    dtype: torch.dtype
+    device: torch.device
+    num_rows: int
+
+    def some(self, *shape: int) -> Tensor:
+        return torch.full(shape, 0.01, dtype=self.dtype, device=self.device)
+
+    def product(self, num_outputs: int, num_inputs: int) -> Affine:
+        return Affine(self.some(num_outputs, num_inputs), num_rows=self.num_rows)
+
+
+def _encoding(work: Work, made: _Made) -> Callable[[], None]:
     """The products of the encoder, with weights that are made already."""
     config = work.config
     width, heads, frames = (
@@ -92,14 +108,8 @@ def _encoding(work: Work, dtype: torch.dtype, device: torch.device) -> Callable[
         config.max_source_positions,
     )
 
-    def some(*shape: int) -> Tensor:
-        return torch.full(shape, 0.01, dtype=dtype, device=device)
-
+    some, product = made.some, made.product
     first, second = some(width, config.num_mel_bins, 3), some(width, width, 3)
-
-    def product(num_outputs: int, num_inputs: int) -> Affine:
-        return Affine(some(num_outputs, num_inputs), num_rows=frames)
-
     layers = [
         (
             product(3 * width, width), product(width, width), product(4 * width, width),
@@ -127,18 +137,13 @@ def _encoding(work: Work, dtype: torch.dtype, device: torch.device) -> Callable[
     return run
 
 
-def _decoding(work: Work, dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
+def _decoding(work: Work, made: _Made) -> Callable[[], None]:
     """The products of the decoder, with weights that are made already."""
     config = work.config
     width, heads, rows = config.d_model, config.decoder_attention_heads, work.num_rows
     head = width // heads
 
-    def some(*shape: int) -> Tensor:
-        return torch.full(shape, 0.01, dtype=dtype, device=device)
-
-    def product(num_outputs: int, num_inputs: int) -> Affine:
-        return Affine(some(num_outputs, num_inputs), num_rows=rows)
-
+    some, product = made.some, made.product
     layers = [
         (
             product(3 * width, width), product(width, width), product(width, width),

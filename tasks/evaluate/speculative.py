@@ -16,7 +16,7 @@ from tasks.whisper.transcribe import transcribe_all
 from tasks.whisper.whisper import WhisperEngine
 
 _ALONE, _DRAFTED = "alone", "drafted"
-_MAX_WARM_UPS: Final = 5
+_MAX_WARM_UPS: Final = 12
 
 
 def measure_speculative(
@@ -34,7 +34,7 @@ def measure_speculative(
     Each waveform is (samples,) float32 at 16 kHz, at most as long as the teacher's window. They are
     decoded greedily, and, if `settings.temperatures` has several, with fallback at the smallest
     batch. Both alternate, after a warm-up of the same work, repeated until the engine has found out
-    how many tokens to draft (five times at most); with `num_drafted` it always drafts so many.
+    how many tokens to draft (twelve times at most); with `num_drafted` it always drafts so many.
     Acceptance is that of the timed rounds; where the engine has found that drafting does not pay,
     that of the warm-up. Tokens are those of the last round. Raises `UserError` if the student
     cannot draft for the teacher, and as `transcribe_all`.
