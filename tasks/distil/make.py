@@ -21,6 +21,7 @@ from storage.manifest import Manifest
 from storage.receipt import Counts, FileRef, Receipt
 from storage.shard import ShardKey
 from storage.store import Store
+from tasks.distil.execution import Execution
 from tasks.distil.outlook import Outlook
 from tasks.distil.parallel.members import (
     Work,
@@ -153,19 +154,21 @@ def _train(
         examples,
         (),
         config.distil.model_copy(update={"num_steps": outlook.num_steps}),
-        device=device,
-        micro_batch_size=config.runtime.micro_batch_size,
-        recomputes=config.runtime.gradient_checkpointing,
-        compiles=config.runtime.compile,
-        checkpoints=checkpoints,
-        encoder_cache=cache(teacher.model.model.encoder) if is_cached else None,
-        teacher_cache=cache(teacher.model.model) if is_cached and needs_last_states else None,
-        checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
-        num_read_threads=config.runtime.workers,
+        Execution(
+            device=device,
+            micro_batch_size=config.runtime.micro_batch_size,
+            num_read_threads=config.runtime.workers,
+            checkpoint_every_s=60 * config.runtime.checkpoint_every_minutes,
+            encoder_cache=cache(teacher.model.model.encoder) if is_cached else None,
+            teacher_cache=cache(teacher.model.model) if is_cached and needs_last_states else None,
+            recomputes=config.runtime.gradient_checkpointing,
+            compiles=config.runtime.compile,
+            processes=processes,
+        ),
+        checkpoints,
         on_step=on_step,
         on_rows=on_rows,
         validate=validator,
-        processes=processes,
     )
     return _Trained(result, processor, checkpoints)
 

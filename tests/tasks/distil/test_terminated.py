@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tasks.distil.best import Best, Score
+from tasks.distil.execution import Execution
 from tasks.distil.train import distil
 
 
@@ -80,8 +81,9 @@ def test_the_current_step_is_saved_and_the_result_the_same(
         latest = checkpoints.latest()
         done = latest[0] if latest else 0
         return distil(
-            teacher, processor, source, (), settings, device="cpu", micro_batch_size=4,
-            checkpoints=checkpoints, on_step=on_step, validate=score,
+            teacher, processor, source, (), settings,
+            Execution(device=torch.device("cpu"), micro_batch_size=4), checkpoints,
+            on_step=on_step, validate=score,
         )  # fmt: skip
 
     straight = train()

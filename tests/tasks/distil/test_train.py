@@ -1,6 +1,7 @@
 """Training: updates, resuming, the choice of weights, errors."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers.models.whisper.modeling_whisper import WhisperAttention, Whisp
 from storage.errors import IntegrityError, ShardError
 from tasks.distil.best import Score
 from tasks.distil.encode import TeacherEncoder
+from tasks.distil.execution import Execution
 from tasks.distil.student import make_student
 from tasks.distil.train import distil
 from tasks.whisper.encoding.cache import OutputCache
@@ -33,15 +35,16 @@ class KillAt:
 def train(make_teacher, processor, source, checkpoints, settings, make_example):
     def run(**options):
         chosen = settings.model_copy(update=options.pop("settings", {}))
-        options = {
-            "device": "cpu",
-            "micro_batch_size": 3,
-            "checkpoints": checkpoints,
-        } | options
+        known = {one.name for one in fields(Execution)}
+        execution = {name: options.pop(name) for name in known & options.keys()}
+        execution = {"device": torch.device("cpu"), "micro_batch_size": 3} | execution
         validation = options.pop("validation", [make_example(100 + n) for n in range(3)])
         examples = options.pop("examples", source)
         teacher = options.pop("teacher", None) or make_teacher()
-        return distil(teacher, processor, examples, validation, chosen, **options)
+        return distil(
+            teacher, processor, examples, validation, chosen, Execution(**execution),
+            options.pop("checkpoints", checkpoints), **options,
+        )  # fmt: skip
 
     return run
 

@@ -7,8 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import torch
 
 from tasks.distil.best import Score
+from tasks.distil.execution import Execution
 from tasks.distil.progress.rows import TrainingRow
 from tasks.distil.progress.trackers import TrackedRun, Tracking
 from tasks.distil.train import distil
@@ -68,9 +70,9 @@ def train(make_teacher, processor, source, checkpoints, settings) -> Train:
 
         with closing(tracking):
             return distil(
-                make_teacher(), processor, source, (), settings, device="cpu", micro_batch_size=4,
-                checkpoints=checkpoints, on_rows=tracking.report, on_step=on_step,
-                validate=validate,
+                make_teacher(), processor, source, (), settings,
+                Execution(device=torch.device("cpu"), micro_batch_size=4), checkpoints,
+                on_rows=tracking.report, on_step=on_step, validate=validate,
             ).rows  # fmt: skip
 
     return follow
