@@ -28,7 +28,7 @@ from tasks.corpora.registry import corpus_of_run
 from tasks.device_pool import device_pool
 from tasks.distil.outlook import Outlook
 from tasks.distil.progress.choice import describe_trackers
-from tasks.distil.progress.rows import OnRows, ignored
+from tasks.distil.progress.rows import OnRows, OnStep, ignored
 from tasks.download.fetch import OnBytes
 from tasks.download.parts import Part, host_of
 from tasks.download.raw import download
@@ -42,9 +42,6 @@ from tasks.work import run_job, run_plan
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-OnStep = Callable[[int, int, float, float, float, float, float], None]
-"""Called after each training step with: step, steps, loss, ce, kl, learning rate, mse."""
 
 _JITTER: Final = 0.3
 _BACK_OFF: Final = 3

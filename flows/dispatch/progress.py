@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from flows.state.frontier import Unit
+from tasks.distil.progress.rows import TrainingRow
 from tasks.stages import SHARD_STAGES
 
 _NOUNS = {"download": "files", "plan": "splits"}
@@ -86,14 +87,12 @@ class TrainingBars:
     def __init__(self, *bars: StepBar) -> None:
         self._bars = bars
 
-    def __call__(
-        self, step: int, _: int, loss: float, ce: float, kl: float, learning_rate: float, mse: float
-    ) -> None:
-        """Show a step that is done, counted from 1."""
-        terms = f"CE {ce:.3f}, KL {kl:.3f}" + (f", MSE {mse:.3f}" if mse else "")
+    def __call__(self, row: TrainingRow) -> None:
+        """Show an update that is done."""
+        terms = f"CE {row.ce:.3f}, KL {row.kl:.3f}" + (f", MSE {row.mse:.3f}" if row.mse else "")
         for bar in self._bars:
-            bar.say(f"loss {loss:.3f} = {terms}; lr {learning_rate:.1e}")
-            bar.advance_to(step)
+            bar.say(f"loss {row.loss:.3f} = {terms}; lr {row.learning_rate:.1e}")
+            bar.advance_to(row.step)
 
 
 def noun(stage: str) -> str:

@@ -33,10 +33,10 @@ from tasks.distil.parallel.members import (
     started,
 )
 from tasks.distil.parallel.processes import ALONE, Processes
-from tasks.distil.progress.rows import TRAINING_FILE, OnRows, ignored, to_lines
+from tasks.distil.progress.rows import TRAINING_FILE, OnRows, OnStep, ignored, to_lines
 from tasks.distil.progress.trackers import following
 from tasks.distil.student import save_student
-from tasks.distil.train import OnStep, distil
+from tasks.distil.train import distil
 from tasks.distil.training import TrainingResult
 from tasks.distil.validation import OnValidation, Validator
 from tasks.distil.validation_speech import read_validation_speech

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from contextlib import closing
 from functools import partial
-from typing import Protocol
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -17,7 +16,7 @@ from tasks.distil.execution import Execution
 from tasks.distil.feed import Feed, first_rows
 from tasks.distil.initial import initial_student
 from tasks.distil.layers import NUM_CHOICE_WINDOWS
-from tasks.distil.progress.rows import OnRows, ignored
+from tasks.distil.progress.rows import OnRows, OnStep, ignored
 from tasks.distil.training import Training, TrainingResult, Validate
 from tasks.distil.update.pair import Pair, make_pair, ready_teacher
 from tasks.distil.update.step import mean_loss
@@ -25,24 +24,6 @@ from tasks.read_ahead import read_ahead
 from tasks.reading.examples import Example, ExampleSource
 from tasks.termination import LedByAnother, SavedFirst
 from tasks.whisper.tokens import SpecialTokens
-
-
-class OnStep(Protocol):
-    """Called after every update, with losses as in `TrainingRow`."""
-
-    def __call__(
-        self,
-        step: int,
-        num_steps: int,
-        loss: float,
-        ce: float,
-        kl: float,
-        learning_rate: float,
-        mse: float,
-        /,
-    ) -> None:
-        """`step` counts from 1."""
-        ...
 
 
 def distil(
@@ -93,8 +74,7 @@ def distil(
             with ending.undivided():
                 row = training.update(rows)
             if on_step is not None:
-                values = row.loss, row.ce, row.kl, row.learning_rate, row.mse
-                on_step(row.step, settings.num_steps, *values)
+                on_step(row)
             training.score_if_due(validate)
             with ending.undivided():
                 training.save_if_due(checkpoint_every, execution.checkpoint_every_s)

@@ -28,6 +28,9 @@ class TrainingRow:
     mse: float = 0.0
 
 
+OnStep = Callable[[TrainingRow], None]
+"""Called after each update."""
+
 OnRows = Callable[[Sequence[TrainingRow]], None]
 """Called with all rows so far: on resuming, after each update, and after each validation.
 

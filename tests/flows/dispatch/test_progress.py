@@ -3,6 +3,7 @@
 import pytest
 
 from flows.dispatch.progress import TrainingBars
+from tasks.distil.progress.rows import TrainingRow
 
 
 class ShownBar:
@@ -25,5 +26,6 @@ class ShownBar:
 )
 def test_the_terms_of_the_loss_are_shown_if_they_are_in_it(mse: float, text: str) -> None:
     bar = ShownBar()
-    TrainingBars(bar)(3, 8, 2.0, 1.0, 0.5, 1e-4, mse)
+    row = TrainingRow(step=3, loss=2.0, ce=1.0, kl=0.5, learning_rate=1e-4, mse=mse)
+    TrainingBars(bar)(row)
     assert (bar.step, bar.text) == (3, text)

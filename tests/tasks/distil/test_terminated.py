@@ -10,6 +10,7 @@ import torch
 
 from tasks.distil.best import Best, Score
 from tasks.distil.execution import Execution
+from tasks.distil.progress.rows import TrainingRow
 from tasks.distil.train import distil
 
 
@@ -56,10 +57,10 @@ def test_the_current_step_is_saved_and_the_result_the_same(
     stopping = Stopping()
     done = 0
 
-    def on_step(number: int, *_: float) -> None:
+    def on_step(row: TrainingRow) -> None:
         nonlocal done
-        done = number
-        stopping.at("report", number)
+        done = row.step
+        stopping.at("report", row.step)
 
     def score(student) -> Score:
         stopping.at("score", done)

@@ -1,7 +1,7 @@
 """Training: updates, resuming, the choice of weights, errors."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from storage.errors import IntegrityError, ShardError
 from tasks.distil.best import Score
 from tasks.distil.encode import TeacherEncoder
 from tasks.distil.execution import Execution
+from tasks.distil.progress.rows import TrainingRow
 from tasks.distil.student import make_student
 from tasks.distil.train import distil
 from tasks.whisper.encoding.cache import OutputCache
@@ -26,8 +27,8 @@ class KillAt:
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def __call__(self, step, *_) -> None:
-        if step == self.step:
+    def __call__(self, row: TrainingRow) -> None:
+        if row.step == self.step:
             raise KilledError
 
 
@@ -193,8 +194,8 @@ def test_repeated_resuming_changes_nothing(train, checkpoints) -> None:
 
 def test_a_finished_training_is_not_repeated(train, source) -> None:
     steps: list[int] = []
-    first = train(on_step=lambda step, *_: steps.append(step))
-    again = train(on_step=lambda step, *_: steps.append(step))
+    first = train(on_step=lambda row: steps.append(row.step))
+    again = train(on_step=lambda row: steps.append(row.step))
     assert steps == [1, 2, 3, 4, 5, 6]
     _assert_same(first, again)
 
@@ -298,11 +299,9 @@ def test_the_micro_batch_size_affects_rounding_alone(train, checkpoints) -> None
 
 
 def test_every_step_is_reported(train) -> None:
-    reported: list[tuple] = []
-    result = train(on_step=lambda *values: reported.append(values))
-    assert reported == [
-        (row.step, 6, row.loss, row.ce, row.kl, row.learning_rate, row.mse) for row in result.rows
-    ]
+    reported: list[TrainingRow] = []
+    result = train(on_step=reported.append)
+    assert reported == [replace(row, validation=None) for row in result.rows]
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -64,8 +64,8 @@ def train(make_teacher, processor, source, checkpoints, settings) -> Train:
             )
             return Score(score)
 
-        def on_step(step: int, *_: float) -> None:
-            if step == killed_at:
+        def on_step(row: TrainingRow) -> None:
+            if row.step == killed_at:
                 raise KilledError
 
         with closing(tracking):
