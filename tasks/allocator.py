@@ -10,11 +10,10 @@ import ctypes
 import os
 from typing import Final
 
-_KEPT_BYTES: Final = 2**30
 ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES),
-    "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
+    "MALLOC_MMAP_THRESHOLD_": str(2**28),  # caches of a decoder are larger, and given back
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }
 """Variables that glibc reads when a process starts."""
 

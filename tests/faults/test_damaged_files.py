@@ -24,6 +24,7 @@ from flows.state.publication import find_current
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.distil.make import make_student_of
+from tasks.distil.progress.rows import TrainingRow
 from tasks.stages import STAGE_NAMES
 from tests.builders import flac, noise, untimed
 from tests.faults.report import Report
@@ -287,8 +288,8 @@ def training(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Ma
     published, speech = find_current(settings, store, states), validation_audio(states)
     assert published is not None
 
-    def stop(step: int, *measured: float) -> None:
-        if step == 3:
+    def stop(row: TrainingRow) -> None:
+        if row.step == 3:
             raise Interrupted
 
     path = student_receipt_path(settings, published, speech)

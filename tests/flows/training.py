@@ -17,6 +17,7 @@ from flows.state.publication import find_current
 from storage.receipt import Receipt
 from storage.store import Store
 from tasks.distil.make import make_student_of
+from tasks.distil.progress.rows import TrainingRow
 from tests.flows.running import Run
 
 _FORKS: Final = multiprocessing.get_context("forkserver")
@@ -101,8 +102,8 @@ def _ended(run: Run, process: multiprocessing.process.BaseProcess) -> Receipt:
 def _train(config: Path, folder: Path, reports: Connection) -> None:
     """Runs in the process that may be killed."""
 
-    def wait_after(step: int, *_: object) -> None:
-        reports.send(step)
+    def wait_after(row: TrainingRow) -> None:
+        reports.send(row.step)
         reports.recv()
 
     torch.set_num_threads(1)
