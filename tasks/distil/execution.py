@@ -11,7 +11,7 @@ from tasks.whisper.encoding.cache import OutputCache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """On which device, in parts of which size, and what is kept of it.
+    """The device of a training, its checkpoints, caches and processes.
 
     Checkpoints are written every `checkpoint_every_steps`, by default with every validation, and
     once `checkpoint_every_s` seconds have passed since the last. With an `encoder_cache`, which a

@@ -51,8 +51,8 @@ def distil(
     Raises `UserError` for more layers than the teacher has, `ShardError` for an example that does
     not fit the model or a non-finite loss, `IntegrityError` for a checkpoint of other settings.
     """
-    special, processes = SpecialTokens.of(processor.tokenizer), execution.processes
-    preparer = _preparer(processor, special, teacher, settings, execution)
+    processes = execution.processes
+    preparer = _preparer(processor, teacher, settings, execution)
     pair = _pair(teacher, examples, preparer, settings, execution)
     training = Training(pair, checkpoints, execution.micro_batch_size, processes, on_rows)
     training.resume()
@@ -108,14 +108,13 @@ def _pair(
 
 def _preparer(
     processor: WhisperProcessor,
-    special: SpecialTokens,
     teacher: WhisperForConditionalGeneration,
     settings: Distil,
     execution: Execution,
 ) -> Preparer:
     return Preparer(
         processor.feature_extractor,
-        special,
+        SpecialTokens.of(processor.tokenizer),
         teacher.config.max_target_positions,
         execution.encoder_cache,
         execution.teacher_cache,
