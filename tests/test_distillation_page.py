@@ -11,6 +11,7 @@ from configs.evaluate import Evaluate
 from configs.grid_runs import load_grid
 from configs.load import load_config
 from configs.runtime import Runtime
+from tasks.allocator import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "distillation.md").read_text()
@@ -51,6 +52,10 @@ def test_the_table_of_the_loss_has_the_defaults() -> None:
         assert cells.split("|")[-1].strip().startswith(str(value))
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(\w+_\w+)`", PAGE))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z]\w*_\w+)`", PAGE))))
 def test_settings_that_are_named_exist(name: str) -> None:
     assert name in Distil.model_fields
+
+
+def test_the_variables_of_the_allocator_are_all_named() -> None:
+    assert set(re.findall(r"`(MALLOC\w+)`", PAGE)) == set(ENVIRONMENT)
