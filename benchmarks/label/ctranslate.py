@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -40,6 +41,16 @@ MakeEngine = Callable[[Path, LoadedWhisper, str, int, Layout], Engine]
 def layouts(num_cores: int) -> tuple[Layout, ...]:
     """One batch on each core, and one batch on all of them."""
     return tuple(dict.fromkeys((Layout(num_cores, 1), Layout(1, num_cores))))
+
+
+@contextmanager
+def same_num_threads() -> Iterator[None]:
+    """While CTranslate2 loads a model: it sets the threads of OpenMP, and so those of torch."""
+    num_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def converted(models: Models, folder: Path) -> Path:
@@ -153,13 +164,14 @@ def ctranslate2_engine(
     folder: Path, whisper: LoadedWhisper, compute_type: str, batch_size: int, layout: Layout
 ) -> CTranslate2Engine:
     """The engine over a converted model, on the device of `whisper`."""
-    model = ctranslate2.models.Whisper(
-        str(folder),
-        device=whisper.model.device.type,
-        compute_type=compute_type,
-        inter_threads=layout.num_workers,
-        intra_threads=layout.num_threads,
-    )
+    with same_num_threads():
+        model = ctranslate2.models.Whisper(
+            str(folder),
+            device=whisper.model.device.type,
+            compute_type=compute_type,
+            inter_threads=layout.num_workers,
+            intra_threads=layout.num_threads,
+        )
     return CTranslate2Engine(model, whisper, batch_size, layout)
 
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.label.ctranslate import Layout, Results, in_batches, in_workers
+from benchmarks.label.ctranslate import (
+    Layout,
+    Results,
+    in_batches,
+    in_workers,
+    same_num_threads,
+)
 from configs.schema import Label
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.whisper.engine import AudioWindow, DecodingResult, Transcriptions
@@ -95,12 +101,13 @@ def faster_whisper_engine(
     """The engine over a model converted for CTranslate2, on the device of `whisper`."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    model = WhisperModel(
-        str(folder),
-        device=whisper.model.device.type,
-        compute_type=compute_type,
-        cpu_threads=layout.num_threads,
-        num_workers=layout.num_workers,
-        local_files_only=True,
-    )
+    with same_num_threads():
+        model = WhisperModel(
+            str(folder),
+            device=whisper.model.device.type,
+            compute_type=compute_type,
+            cpu_threads=layout.num_threads,
+            num_workers=layout.num_workers,
+            local_files_only=True,
+        )
     return FasterWhisperEngine(BatchedInferencePipeline(model), whisper, batch_size, layout)

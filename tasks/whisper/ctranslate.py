@@ -161,7 +161,13 @@ def _load(folder: str, identity: str, dtype: Dtype, device: str) -> ctranslate2.
         try:
             with silent_transformers():
                 TransformersConverter(folder).convert(converted, quantization=dtype)
-            return ctranslate2.models.Whisper(converted, device=device, compute_type=dtype)
+            return ctranslate2.models.Whisper(
+                converted,
+                device=device,
+                compute_type=dtype,
+                # it makes this the number of threads of torch as well
+                intra_threads=torch.get_num_threads(),
+            )
         except (OSError, ValueError, RuntimeError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise UserError(
