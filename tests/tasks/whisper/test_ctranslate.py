@@ -1,9 +1,11 @@
 """CTranslate2 with the demo teacher agrees with the built-in engine."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from configs.schema import Label, Runtime, Teacher
 from storage.errors import UserError
@@ -83,6 +85,18 @@ def test_the_batch_is_halved_when_memory_runs_out(windows):
     small = dataclasses.replace(engine, model=Small())
     found = by_id(small, windows[:9], SETTINGS)
     assert {name: one.tokens for name, one in found.items()} == whole
+
+
+def test_loading_leaves_torch_its_threads(tmp_path):
+    """CTranslate2 sets those of OpenMP, and so those of the built-in engine, which samples."""
+    teacher = shutil.copytree(TEACHER_FOLDER, tmp_path / "teacher")  # a model is loaded once
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        load_engine(SETTINGS.model_copy(update={"teacher": Teacher(path=str(teacher))}), RUNTIME)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_unsupported_dtype_is_a_user_error():
