@@ -5,27 +5,27 @@ DISTILLERY_SPEECH_FULL all of it is used instead of a sample.
 """
 
 import os
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+import torch
 from transformers import WhisperTokenizer
 
 from tasks.whisper.tokens import SpecialTokens
-from tests.flows.running import COMMAND
-from tests.processes import environment
 from tests.real.findings import FINDINGS, Findings, print_findings
 from tests.real.reference import Reference
 from tests.real.results import LabelledWindow, Results
+from tests.real.runs import Runs
 from tests.real.speech import Speech
 
-_NUM_COMPARED: Final = {"learners": 16}
+_NUM_COMPARED: Final = {"books": 48, "learners": 16}
 """Windows of a corpus that are compared with the reference; of other corpora all are."""
-_BASE_TRAIN_HOURS: Final = 0.25
-_RUN_LIMIT_S: Final = 3 * 3600.0
+_FIRST: Final = "tiny.en"
+"""The teacher of the run that is started before the first test."""
 
 Compared = Sequence[tuple[LabelledWindow, str]]
 """Windows, and the reference's text with timestamps for each."""
@@ -47,28 +47,50 @@ def teacher(speech: Speech, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 
 @pytest.fixture(scope="session")
-def finished(
+def runs(
     speech: Speech, teacher: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Results]:
-    """The finished run of a teacher: all corpora with tiny.en, little training with base."""
+) -> Iterator[Runs]:
+    """The runs, which end with the session at the latest."""
+    with ExitStack() as stack:
+        yield Runs(speech, teacher, tmp_path_factory.mktemp, stack)
 
-    @cache
-    def run(name: str) -> Results:
-        train_hours = None if name == "tiny.en" else _BASE_TRAIN_HOURS
-        folder = tmp_path_factory.mktemp(f"run-{name}")
-        config = speech.write_run(folder, teacher(name), train_hours=train_hours)
-        done = subprocess.run(
-            [str(COMMAND), "run", str(config)],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=_RUN_LIMIT_S,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return Results(config)
 
-    return run
+@pytest.fixture(scope="session")
+def num_threads() -> int:
+    """The threads of torch, before tests change them."""
+    return torch.get_num_threads()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_ahead(request: pytest.FixtureRequest, num_threads: int) -> Iterator[None]:
+    """Start the run that most tests need, and leave it half of the cores until then."""
+    if any(_needs_run(item) for item in request.session.items):
+        runs: Runs = request.getfixturevalue("runs")
+        runs.start(_FIRST)
+        torch.set_num_threads(max(1, num_threads // 2))
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="session")
+def finished(runs: Runs, num_threads: int) -> Callable[[str], Results]:
+    """The finished run of a teacher."""
+
+    def results(name: str) -> Results:
+        found = runs.results(name)
+        torch.set_num_threads(num_threads)
+        return found
+
+    return cache(results)
+
+
+def _needs_run(item: pytest.Item) -> bool:
+    return "finished" in getattr(item, "fixturenames", ())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need no finished run come first, while one runs."""
+    items.sort(key=_needs_run)
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ class Speech:
             "evaluate": {
                 "num_timing_rounds": 1,
                 "timing_batch_sizes": [1],
-                "num_timed_utterances": 8,
+                "num_timed_utterances": 4,
             },
             "runtime": {"device": "cpu", "retries": 0, "micro_batch_size": 4},
         }

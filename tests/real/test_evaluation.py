@@ -21,7 +21,7 @@ from tests.real.speech import Speech, utterances_in
 pytestmark = pytest.mark.real
 
 _MAX_WER_DIFFERENCE: Final = 0.3  # points
-_NUM_DRAFTED: Final = 8
+_NUM_DRAFTED: Final = 4
 
 
 @pytest.fixture(scope="module", params=["tiny.en", "base"])

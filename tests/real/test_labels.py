@@ -20,7 +20,7 @@ from tests.real.speech import NUM_JOINED, Speech
 
 pytestmark = pytest.mark.real
 
-_NUM_PLAIN: Final = 24
+_NUM_PLAIN: Final = 16
 _MAX_DIFFERENT_PERCENT: Final = 1.0
 _MAX_WER_DIFFERENCE: Final = 0.3  # points
 _MIN_KEPT_PERCENT: Final = {"books": 85.0, "learners": 15.0}

@@ -18,7 +18,7 @@ from tests.real.speech import Speech
 pytestmark = pytest.mark.real
 
 _BATCH_SIZES: Final = (1, 4, 16)
-_NUM_SAMPLED: Final = 8
+_NUM_SAMPLED: Final = 6
 _MIN_AVG_LOGPROB: Final = -0.25  # so that many windows are sampled
 
 
@@ -53,7 +53,7 @@ def test_tokens_with_a_draft_are_those_of_the_teacher(
         findings.lines.append(
             f"{name} with a draft, batch {one.batch_size}, {'' if one.fallback else 'no '}fallback:"
             f" {one.num_identical} of {one.num_utterances} identical,"
-            f" {one.acceptance_percent:.1f} % accepted, {one.relative_speed:.2f} times as fast"
+            f" {one.acceptance_percent:.1f} % accepted"
         )
         assert one.num_identical == one.num_utterances == len(waveforms)
         assert one.acceptance_percent > 0
