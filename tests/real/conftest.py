@@ -85,7 +85,8 @@ def finished(runs: Runs, num_threads: int) -> Callable[[str], Results]:
 
 
 def _needs_run(item: pytest.Item) -> bool:
-    return "finished" in getattr(item, "fixturenames", ())
+    is_real = item.get_closest_marker("real") is not None
+    return is_real and "finished" in getattr(item, "fixturenames", ())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
